@@ -1,0 +1,37 @@
+"""Image-to-image translation: train, extend by plugins, convert whole folders.
+
+The Python API has the command line's verbs; they are imported on first use, so that this module stays light.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from translate.conversion import convert
+    from translate.training import fit, resume
+    from translate.translator import load
+
+__version__ = "0.1.0"
+
+hookimpl = pluggy.HookimplMarker("translate")
+"""Marks a function of a plugin as the implementation of the extension point of the same name."""
+
+__all__ = ["__version__", "convert", "fit", "hookimpl", "load", "resume"]
+
+_homes = {
+    "fit": "translate.training",
+    "resume": "translate.training",
+    "convert": "translate.conversion",
+    "load": "translate.translator",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _homes:
+        raise AttributeError(f"module 'translate' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_homes[name]), name)

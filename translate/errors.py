@@ -1,0 +1,34 @@
+"""What a user can mend: one sentence that says what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class TranslateError(Exception):
+    """A mistake that the user can mend; its text is one sentence and is all that the command line shows."""
+
+    exit_code = 2
+
+
+class NotFiniteError(TranslateError):
+    """Training produced a loss, gradient or weight that is not a finite number."""
+
+    exit_code = 3
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Name the choices that a misspelt name may have meant, ready to end a sentence.
+
+    >>> nearest("unte", ["unet", "resnet"])
+    'did you mean unet? (unet, resnet)'
+    >>> nearest("x", [])
+    'there are none'
+    """
+    known = list(names)
+    if not known:
+        return "there are none"
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    listed = ", ".join(known)
+    return f"did you mean {' or '.join(close)}? ({listed})" if close else f"choose from {listed}"

@@ -1,0 +1,121 @@
+"""What the author of a method must know: a method is a game, told as the updates of its players.
+
+A method yields updates, top to bottom, as the algorithm box of its paper does. The engine back-propagates each update
+into that player's weights only and steps that player's optimizer before the method goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Batch = Mapping[str, Tensor]
+"""Tensors on the device: ``source`` and ``target`` (N, C, H, W) in [-1, 1], ``source_label`` and ``target_label`` (N,)
+int64 with -1 for "no label", and one entry for each further stream that the method needs."""
+
+Kind = Literal["translator", "sampler", "classifier"]
+Stream = Literal["mismatched"]
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a method asks of the data.
+
+    ``paired``: source i must belong to target i. ``labels``: the domains whose examples must carry a class.
+    ``streams``: further images in each batch, ordered independently of the others: ``mismatched`` is a source that does
+    not belong to the batch's target.
+    """
+
+    paired: bool = False
+    labels: frozenset[str] = frozenset()
+    streams: tuple[Stream, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One player's move: the terms of its loss, each a scalar tensor; their sum is minimised.
+
+    A term's name is its name in the log: ``generator/l1``. Yield a tuple of updates to move several players at once:
+    all gradients are taken first, then all optimizers step.
+    """
+
+    player: str
+    terms: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class DiscriminatorOutput:
+    """What any discriminator answers.
+
+    ``logits``: realness, one tensor a scale, any shape that starts with N. ``match``: whether image and condition
+    belong together, for discriminators that judge it apart. ``classes``: (N, K) class logits. ``features``: inner
+    activations, first layer first, for feature matching.
+    """
+
+    logits: tuple[Tensor, ...]
+    match: tuple[Tensor, ...] | None = None
+    classes: Tensor | None = None
+    features: tuple[Tensor, ...] = field(default=())
+
+
+class Discriminator(Protocol):
+    """A network that judges images (N, C, H, W), alone or together with a condition of the same height and width."""
+
+    def __call__(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput: ...
+
+
+class AdversarialLoss(Protocol):
+    """An adversarial loss: both players minimise their side. Logits have any shape; the answer is a scalar."""
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor: ...
+
+    def generator(self, fake: Tensor, real: Tensor) -> Tensor: ...
+
+
+class Method(nn.Module):
+    """A way to train translators: who plays, what each move minimises, and what is kept in the end.
+
+    A subclass builds its networks in ``__init__(self, parts, *, options...)``, names its ``players`` and
+    ``translators``, and yields updates. Keyword-only arguments are the method's options on the command line.
+    """
+
+    kind: ClassVar[Kind] = "translator"
+
+    progress: Tensor
+    """Scalar in [0, 1] on the device: how much of the training is done; the only clock for annealed quantities."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("progress", torch.zeros(()), persistent=False)
+
+    @property
+    def needs(self) -> Needs:
+        """What the method asks of the data; may depend on its options."""
+        return Needs()
+
+    @property
+    def period(self) -> int:
+        """After how many steps the pattern of updates repeats."""
+        return 1
+
+    @property
+    def players(self) -> Mapping[str, nn.Module]:
+        """Who is updated, by name; each has an optimizer of its own."""
+        raise TypeError(f"{type(self).__name__} does not say who its players are")
+
+    @property
+    def translators(self) -> Mapping[str, nn.Module]:
+        """The modules to keep, by direction (``forward``, ``backward``): what is averaged, saved and converts.
+
+        Each maps (N, C, H, W) in [-1, 1] to the same. One that can draw several answers for one image takes the
+        keyword ``samples`` and then returns (N * samples, C, H, W), the samples of an image beside each other.
+        """
+        raise TypeError(f"{type(self).__name__} does not say which translators it trains")
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
+        """Yield this step's updates. ``step`` may choose which updates happen within a period and nothing else."""
+        raise TypeError(f"{type(self).__name__} yields no updates")

@@ -1,0 +1,286 @@
+"""Options: how a part is named with its options, and what a factory's keyword-only arguments say about themselves.
+
+A part is written the way it would be called, ``unet`` or ``unet(depth=7)``: the same text on the command line, in a
+config and in an error message. A factory's keyword-only arguments are its options: name, type, default, bounds and
+help in one place, ``l1: Annotated[float, Option("weight of the L1 term", ge=0)] = 100.0``.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from translate.errors import TranslateError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What the signature cannot say of an option: its help, its bounds, and the kind of part that it names."""
+
+    help: str
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    part: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An option as its factory declares it: ``kind`` is the bare type, without ``Annotated``."""
+
+    name: str
+    kind: Any
+    default: Any
+    option: Option
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is inspect.Parameter.empty
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A part's name and its options.
+
+    >>> Call("unet", {"depth": 7, "norm": "instance"})
+    Call(name='unet', options={'depth': 7, 'norm': 'instance'})
+    >>> str(_)
+    "unet(depth=7, norm='instance')"
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        inside = ", ".join(f"{name}={value!r}" for name, value in self.options.items())
+        return f"{self.name}({inside})" if inside else self.name
+
+
+def parse_call(text: str) -> Call:
+    """Read ``unet(depth=7)``; bare words are text, so that a shell needs no inner quotes.
+
+    >>> parse_call("unet(depth=7, norm=instance, betas=(0.5, 0.999))")
+    Call(name='unet', options={'depth': 7, 'norm': 'instance', 'betas': (0.5, 0.999)})
+    """
+    calls = parse_calls(text)
+    if len(calls) != 1:
+        raise TranslateError(f"{text!r} names {len(calls)} parts where one is expected; give one, such as unet(depth=7)")
+    return calls[0]
+
+
+def parse_calls(text: str) -> list[Call]:
+    """Read parts joined by ``+``, such as ``hinge + r1(weight=10)``.
+
+    >>> [str(call) for call in parse_calls("hinge + r1(weight=10)")]
+    ['hinge', 'r1(weight=10)']
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        return _calls(tree)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise TranslateError(
+            f"{text!r} is not the name of a part; write it as a call with named options, such as unet(depth=7)"
+        ) from None
+
+
+def _calls(node: ast.expr) -> list[Call]:
+    match node:
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            return _calls(left) + _calls(right)
+        case ast.Name(id=name):
+            return [Call(name)]
+        case ast.Call(func=ast.Name(id=name), args=[], keywords=keywords):
+            options: dict[str, Any] = {}
+            for keyword in keywords:
+                if keyword.arg is None or keyword.arg in options:
+                    raise ValueError(keyword.arg)
+                options[keyword.arg] = _value(keyword.value)
+            return [Call(name, options)]
+        case _:
+            raise ValueError(ast.dump(node))
+
+
+def _value(node: ast.expr) -> Any:
+    match node:
+        case ast.Name(id="true" | "yes" | "on"):
+            return True
+        case ast.Name(id="false" | "no" | "off"):
+            return False
+        case ast.Name(id="none" | "null"):
+            return None
+        case ast.Name(id=word):
+            return word
+        case ast.Call() | ast.BinOp(op=ast.Add()):
+            return " + ".join(str(call) for call in _calls(node))
+        case ast.Tuple(elts=elements) | ast.List(elts=elements):
+            return tuple(_value(element) for element in elements)
+        case _:
+            return ast.literal_eval(node)
+
+
+def options_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
+    """List the options of a factory: its keyword-only arguments, in the order they are written.
+
+    >>> def unet(inputs: int, *, depth: Annotated[int, Option("number of halvings", ge=1)] = 8): ...
+    >>> options_of(unet)["depth"].option.help
+    'number of halvings'
+    """
+    target = factory.__init__ if inspect.isclass(factory) else factory
+    hints = typing.get_type_hints(target, include_extras=True)
+    found: dict[str, Parameter] = {}
+    for name, parameter in inspect.signature(target).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            found[name] = parameter_of(name, hints.get(name, Any), parameter.default)
+    return found
+
+
+def parameter_of(name: str, hint: Any, default: Any) -> Parameter:
+    """Describe one option from its annotation and its default."""
+    option = Option("")
+    if get_origin(hint) is Annotated:
+        hint, *extras = get_args(hint)
+        option = next((extra for extra in extras if isinstance(extra, Option)), option)
+    return Parameter(name, hint, default, option)
+
+
+def check_options(options: Mapping[str, Any], parameters: Mapping[str, Parameter], where: str) -> dict[str, Any]:
+    """Check given options against the declared ones; ``where`` names the part in the error."""
+    checked: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in parameters:
+            raise TranslateError(f"{where} has no option {name!r}; {nearest(name, parameters)}")
+        checked[name] = check(value, parameters[name], where)
+    for name, parameter in parameters.items():
+        if parameter.required and name not in checked:
+            raise TranslateError(f"{where} needs the option {name!r}: {parameter.option.help or describe(parameter)}")
+    return checked
+
+
+def check(value: Any, parameter: Parameter, where: str) -> Any:
+    """Bring a value, typed or as text, to the parameter's type, and hold it against its bounds."""
+    try:
+        result = _convert(value, parameter.kind)
+    except (ValueError, TypeError, OverflowError):
+        raise TranslateError(
+            f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r}"
+        ) from None
+    option = parameter.option
+    for number in result if isinstance(result, tuple) else (result,):
+        if isinstance(number, bool) or not isinstance(number, (int, float)):
+            continue
+        if (
+            number != number
+            or (option.ge is not None and number < option.ge)
+            or (option.gt is not None and number <= option.gt)
+            or (option.le is not None and number > option.le)
+            or (option.lt is not None and number >= option.lt)
+        ):
+            raise TranslateError(f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r}")
+    return result
+
+
+def describe(parameter: Parameter) -> str:
+    """Say in words what a parameter takes.
+
+    >>> describe(Parameter("depth", int | None, None, Option("", ge=1, le=9)))
+    'a whole number >= 1 and <= 9, or none'
+    """
+    option = parameter.option
+    bounds = [
+        f"{sign} {bound:g}"
+        for sign, bound in ((">=", option.ge), (">", option.gt), ("<=", option.le), ("<", option.lt))
+        if bound is not None
+    ]
+    return _name(parameter.kind, " " + " and ".join(bounds) if bounds else "")
+
+
+_words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path", Any: "a value"}
+
+
+def _name(kind: Any, bounds: str = "") -> str:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return " or ".join(repr(argument) for argument in arguments)
+    if origin in (Union, types.UnionType):
+        named = [_name(argument, bounds) for argument in arguments if argument is not types.NoneType]
+        return " or ".join(named) + (", or none" if types.NoneType in arguments else "")
+    if origin is tuple:
+        if arguments[-1] is Ellipsis:
+            return f"a list of which each is {_name(arguments[0], bounds)}"
+        return f"{len(arguments)} values ({', '.join(_name(argument, bounds) for argument in arguments)})"
+    return _words.get(kind, str(kind)) + (bounds if kind in (int, float) else "")
+
+
+def _convert(value: Any, kind: Any) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if origin is Literal:
+        for argument in arguments:
+            if value == argument or str(value) == str(argument):
+                return argument
+        raise ValueError(value)
+    if origin in (Union, types.UnionType):
+        if types.NoneType in arguments and (value is None or value in ("none", "null", "None")):
+            return None
+        for argument in arguments:
+            if argument is not types.NoneType:
+                try:
+                    return _convert(value, argument)
+                except (ValueError, TypeError):
+                    continue
+        raise ValueError(value)
+    if origin is tuple:
+        return _tuple(value, arguments)
+    if kind is bool:
+        return _bool(value)
+    if kind is int:
+        return _int(value)
+    if kind is float:
+        if isinstance(value, bool):
+            raise ValueError(value)
+        return float(value)
+    if kind is str:
+        if not isinstance(value, (str, Path)):
+            raise ValueError(value)
+        return str(value)
+    if kind is Path:
+        return Path(value)
+    if isinstance(value, kind):
+        return value
+    raise ValueError(value)
+
+
+def _bool(value: Any) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    raise ValueError(value)
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise ValueError(value)
+    return int(value.replace("_", "")) if isinstance(value, str) else int(value)
+
+
+def _tuple(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.strip("()[] ").split(",") if part.strip()]
+    elif not isinstance(value, (list, tuple)):
+        value = [value]
+    if arguments[-1] is Ellipsis:
+        return tuple(_convert(element, arguments[0]) for element in value)
+    if len(value) != len(arguments):
+        raise ValueError(value)
+    return tuple(_convert(element, argument) for element, argument in zip(value, arguments, strict=True))

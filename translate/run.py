@@ -1,0 +1,256 @@
+"""Config: what was asked of a training run. Run: its folder, and what has become of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import yaml
+
+from translate.errors import TranslateError
+from translate.options import Option, Parameter, check_options, parameter_of
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Scalars:
+    """What a log interval showed: ``terms`` are means since the last one, by ``player/term``."""
+
+    step: int
+    terms: Mapping[str, float]
+    images_per_second: float
+    seconds_left: float
+    memory: int
+    """Bytes in use: of the device where there is one, of the process otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything asked of a training run; the field names are the command line's, a config file's and ``fit``'s."""
+
+    method: str
+    data: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """The method's own options."""
+
+    layout: Annotated[
+        str | None, Option("how the folder is laid out, where it is not clear, such as \"folders(source=a)\"", part="datasets")
+    ] = None
+    steps: Annotated[int | None, Option("length of the training in steps (default: what --epochs gives)", ge=1)] = None
+    epochs: Annotated[float | None, Option("length of the training in passes over the data (default: 200)", gt=0)] = None
+    batch: Annotated[int, Option("images in a batch", ge=1)] = 1
+    accumulate: Annotated[int, Option("batches whose gradients make one step", ge=1)] = 1
+    size: Annotated[Size, Option("training size, 256 or HEIGHTxWIDTH", ge=1)] = (256, 256)
+    load_size: Annotated[
+        Size | None, Option("size before the random crop (default: 286/256 of the size)", ge=1)
+    ] = None
+    resize: Annotated[
+        Literal["stretch", "cover"], Option("stretch: ignore the aspect ratio; cover: keep it and crop the middle")
+    ] = "stretch"
+    flip: Annotated[bool, Option("mirror half of the images")] = True
+    augment: Annotated[
+        tuple[str, ...], Option("further augmentation, such as \"jitter(hue=0.1)\"; may be repeated", part="augmentations")
+    ] = ()
+    albumentations: Annotated[Path | None, Option("YAML or JSON file of an albumentations pipeline, run on the CPU")] = None
+    optimizer: Annotated[
+        tuple[str, ...],
+        Option("optimizer of all players or of one, such as \"discriminator=adam(lr=1e-4)\"; may be repeated", part="optimizers"),
+    ] = ("adam",)
+    schedule: Annotated[str, Option("learning-rate schedule", part="schedules")] = "linear"
+    clip_norm: Annotated[float | None, Option("largest norm of a player's gradient", gt=0)] = None
+    ema: Annotated[float, Option("decay of the translators' moving average; 0 keeps none", ge=0, lt=1)] = 0.0
+    precision: Annotated[Literal["float32", "bf16"], Option("arithmetic of the networks")] = "float32"
+    device: Annotated[str, Option("auto, cpu, cuda, cuda:1 ...")] = "auto"
+    seed: Annotated[int, Option("of every random draw", ge=0)] = 0
+    cache: Annotated[
+        Literal["auto", "device", "host", "stream"], Option("where decoded images are kept")
+    ] = "auto"
+    workers: Annotated[int, Option("threads that decode (0: one a core)", ge=0)] = 0
+    log_every: Annotated[int, Option("steps between two lines of the log", ge=1)] = 50
+    sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
+    save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
+    keep: Annotated[int, Option("how many checkpoints to keep", ge=1)] = 2
+    init: Annotated[Path | None, Option("run or checkpoint whose weights to start from")] = None
+    plugins: tuple[str, ...] = ()
+    """Files or modules of plugins that are not installed."""
+
+    @classmethod
+    def parameters(cls) -> dict[str, Parameter]:
+        """The core's own options, by name; a method may not use these names."""
+        hints = get_type_hints(cls, include_extras=True)
+        return {
+            entry.name: parameter_of(entry.name, hints[entry.name], entry.default)
+            for entry in dataclasses.fields(cls)
+            if entry.name not in ("method", "data", "options", "plugins")
+        }
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], where: str = "fit") -> Config:
+        """Make a config of names and values, the core's own and the method's mixed; the method's are not checked here."""
+        known = {entry.name for entry in dataclasses.fields(cls)}
+        parameters = cls.parameters()
+        core = {name: value for name, value in values.items() if name in known}
+        own = {name: value for name, value in values.items() if name not in known}
+        for name in ("method", "data"):
+            if not isinstance(core.get(name), (str, Path)):
+                raise TranslateError(f"{where}: {name} is missing; {'name a method' if name == 'method' else 'name a folder'}")
+        if "size" in core:
+            core["size"] = parse_size(core["size"], where)
+        if core.get("load_size") is not None:
+            core["load_size"] = parse_size(core["load_size"], where)
+        checked = check_options({name: core[name] for name in core if name in parameters}, parameters, where)
+        return cls(
+            method=str(core["method"]),
+            data=str(core["data"]),
+            options={**core.get("options", {}), **own},
+            plugins=tuple(str(plugin) for plugin in core.get("plugins", ())),
+            **checked,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The config as JSON values; ``from_values`` reads them back."""
+        plain = dataclasses.asdict(self)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in plain.items()}
+
+
+def parse_size(value: Any, where: str = "size") -> Size:
+    """Read ``256``, ``"256"``, ``"256x512"`` (height x width) or a pair.
+
+    >>> parse_size("256x512"), parse_size(64)
+    ((256, 512), (64, 64))
+    """
+    try:
+        if isinstance(value, (tuple, list)):
+            sides = [int(side) for side in value]
+        else:
+            sides = [int(side) for side in str(value).lower().split("x")]
+        height, width = sides * 2 if len(sides) == 1 else sides
+        if min(height, width) < 1:
+            raise ValueError(value)
+    except (ValueError, TypeError):
+        raise TranslateError(f"{where}: a size is 256 or HEIGHTxWIDTH, not {value!r}") from None
+    return height, width
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a YAML or JSON file of options by the names of ``fit``."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TranslateError(f"cannot read the config {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise TranslateError(f"{path} is neither YAML nor JSON: {reason}") from None
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise TranslateError(f"{path} must hold names and values, such as `steps: 1000`")
+    return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+class Run:
+    """A training run on the disk: ``config.json``, ``metrics.jsonl``, ``samples/``, ``checkpoints/``.
+
+    ``step`` is the number of steps done, ``steps`` the number asked for.
+    """
+
+    def __init__(self, folder: Path, config: Config, *, step: int = 0, steps: int = 0) -> None:
+        self.folder = folder
+        self.config = config
+        self.step = step
+        self.steps = steps
+
+    @property
+    def translator(self) -> Path:
+        """The file that ``convert`` and ``load`` need."""
+        return self.folder / "translator.safetensors"
+
+    @property
+    def samples(self) -> Path:
+        """The folder of sample pictures."""
+        return self.folder / "samples"
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """All checkpoints, oldest first."""
+        return sorted((self.folder / "checkpoints").glob("step-*.safetensors"))
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of ``metrics.jsonl``; a last line that a power cut tore off is left out."""
+        path = self.folder / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        found: list[dict[str, Any]] = []
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return found
+
+    @classmethod
+    def create(cls, folder: Path, config: Config, *, steps: int, facts: Mapping[str, Any]) -> Run:
+        """Make the folder of a new run; refuse one that holds a run already. ``facts`` go into ``config.json`` beside."""
+        if (folder / "config.json").exists():
+            raise TranslateError(
+                f"{folder} already holds a run; go on with `translate fit --resume {folder}` or choose another -o"
+            )
+        try:
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TranslateError(f"cannot make the run's folder {folder}: {error.strerror}") from None
+        run = cls(folder, config, steps=steps)
+        run.write_config(facts)
+        return run
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """Open the run in a folder."""
+        path = folder / "config.json"
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            config = Config.from_values(values["config"], str(path))
+            steps = int(values["steps"])
+        except OSError:
+            raise TranslateError(f"{folder} is not a run: it has no readable config.json") from None
+        except (ValueError, KeyError, TypeError):
+            raise TranslateError(f"{path} is damaged; start the run anew or restore the file") from None
+        return cls(folder, config, steps=steps)
+
+    def write_config(self, facts: Mapping[str, Any]) -> None:
+        """Write ``config.json``: everything asked, resolved, with versions."""
+        text = json.dumps({"config": self.config.to_json(), "steps": self.steps, **facts}, indent=2)
+        beside = self.folder / "config.json.part"
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self.folder / "config.json")
+
+    def record(self, scalars: Scalars) -> None:
+        """Add a line to ``metrics.jsonl``."""
+        line = {"step": scalars.step, **scalars.terms, "images_per_second": round(scalars.images_per_second, 3)}
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop the lines of ``metrics.jsonl`` that lie after the checkpoint a run goes on from."""
+        kept = [line for line in self.metrics if line["step"] <= step]
+        beside = self.folder / "metrics.jsonl.part"
+        beside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        beside.replace(self.folder / "metrics.jsonl")
+
+
+def free_folder(base: Path, name: str) -> Path:
+    """The first of ``base/name``, ``base/name-2`` ... that does not exist."""
+    folder, count = base / name, 1
+    while folder.exists():
+        count += 1
+        folder = base / f"{name}-{count}"
+    return folder
+
+
