@@ -130,6 +130,11 @@ def run_started(run: Run) -> None:
 
 
 @hookspec
+def images_decoded(done: int, total: int) -> None:
+    """So many of a run's images are decoded; told a few times a second at most, before training begins."""
+
+
+@hookspec
 def step_ended(run: Run, scalars: Scalars) -> None:
     """A log interval is over: the mean of each term since the last one, and the speed. Not called for every step."""
 

@@ -6,12 +6,18 @@ into that player's weights only and steps that player's optimizer before the met
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+
+from translate.data import Domain
+
+if TYPE_CHECKING:
+    from translate.adversary import Adversary
+    from translate.pool import ImagePool
 
 Batch = Mapping[str, Tensor]
 """Tensors on the device: ``source`` and ``target`` (N, C, H, W) in [-1, 1], ``source_label`` and ``target_label`` (N,)
@@ -69,11 +75,14 @@ class Discriminator(Protocol):
 
 
 class AdversarialLoss(Protocol):
-    """An adversarial loss: both players minimise their side. Logits have any shape; the answer is a scalar."""
+    """An adversarial loss: both players minimise their side. Logits have any shape; the answer is a scalar.
+
+    The generator's side gets ``real`` only if the loss has a true attribute ``relativistic``.
+    """
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor: ...
 
-    def generator(self, fake: Tensor, real: Tensor) -> Tensor: ...
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor: ...
 
 
 class Method(nn.Module):
@@ -119,3 +128,48 @@ class Method(nn.Module):
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
         """Yield this step's updates. ``step`` may choose which updates happen within a period and nothing else."""
         raise TypeError(f"{type(self).__name__} yields no updates")
+
+
+class Parts(Protocol):
+    """What a method builds its networks and losses with, all by name: ``parts.generator("unet(depth=7)")``.
+
+    ``source``, ``target`` and ``size`` (height, width) are those of the data at hand.
+    """
+
+    source: Domain
+    target: Domain
+    size: tuple[int, int]
+
+    def generator(self, name: str, *, inputs: int | None = None, outputs: int | None = None) -> nn.Module:
+        """A generator, from the source's channels to the target's unless told otherwise."""
+        ...
+
+    def discriminator(self, name: str, *, inputs: int | None = None, condition: int = 0) -> nn.Module:
+        """A discriminator of the target's images unless told otherwise, with ``condition`` channels beside them."""
+        ...
+
+    def adversary(
+        self,
+        discriminator: str,
+        *,
+        loss: str,
+        condition: str | int = 0,
+        inputs: int | None = None,
+        weight: float = 1.0,
+        pool: int = 0,
+    ) -> Adversary:
+        """A discriminator with its loss and penalties.
+
+        ``loss`` is an adversarial loss and any regularizers, such as ``hinge + r1(weight=10)``. ``condition`` is
+        ``"source"`` or ``"target"`` for that domain's images, or a number of channels. ``weight`` scales the
+        discriminator's adversarial terms; ``pool`` fakes are remembered for it.
+        """
+        ...
+
+    def loss(self, name: str) -> Callable[[Tensor, Tensor], Tensor]:
+        """A loss on images: maps (image, target) to a scalar."""
+        ...
+
+    def pool(self, size: int, channels: int) -> ImagePool:
+        """A history of ``size`` images of the training size."""
+        ...

@@ -1,0 +1,11 @@
+"""pix2pix: conditional adversarial networks for paired images."""
+
+from collections.abc import Mapping
+
+from translate import hookimpl
+
+
+@hookimpl
+def methods() -> Mapping[str, str]:
+    """Offer the method."""
+    return {"pix2pix": "translate_pix2pix.method:Pix2Pix"}

@@ -1,0 +1,128 @@
+"""Naming parts with their options, and checking options against what factories declare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from translate.errors import TranslateError, nearest
+from translate.options import Call, Option, check_options, describe, options_of, parse_call, parse_calls
+
+names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(
+    lambda name: name not in {"true", "false", "yes", "no", "on", "off", "none", "null"} and name.isidentifier()
+)
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
+values = plain | st.lists(plain, max_size=3).map(tuple)
+
+
+def is_keyword(name: str) -> bool:
+    import keyword
+
+    return keyword.iskeyword(name)
+
+
+@given(names, st.dictionaries(names, values, max_size=4))
+def test_what_is_written_is_read_back(name: str, options: dict[str, Any]) -> None:
+    if is_keyword(name) or any(is_keyword(option) for option in options):
+        return
+    call = Call(name, options)
+    assert parse_call(str(call)) == call
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_part_or_one_sentence(text: str) -> None:
+    try:
+        calls = parse_calls(text)
+    except TranslateError as error:
+        assert "\n" not in str(error).replace(repr(text), "")
+    else:
+        assert all(call.name for call in calls)
+
+
+def test_bare_words_nested_parts_and_sums() -> None:
+    assert parse_call("dtn(generator=unet(depth=3), on=yes, loss=hinge+r1, size=none)").options == {
+        "generator": "unet(depth=3)",
+        "on": True,
+        "loss": "hinge + r1",
+        "size": None,
+    }
+
+
+@pytest.mark.parametrize("text", ["", "unet(", "unet(7)", "a.b", "__import__('os')", "unet(x=__import__('os'))", "unet(**a)", "1", "f(a=1)(b=2)", "unet(a=1, a=2)"])
+def test_other_things_are_refused(text: str) -> None:
+    with pytest.raises(TranslateError, match=r"write it as a call|names"):
+        parse_call(text)
+
+
+class Network:
+    def __init__(
+        self,
+        inputs: int,
+        *,
+        depth: Annotated[int, Option("halvings", ge=1, le=9)] = 8,
+        rate: Annotated[float | None, Option("rate", gt=0)] = None,
+        norm: Annotated[Literal["batch", "none"], Option("kind")] = "batch",
+        betas: tuple[float, float] = (0.5, 0.999),
+        many: tuple[str, ...] = (),
+        flag: bool = False,
+        path: Path | None = None,
+        needed: Annotated[str, Option("a thing")],
+    ) -> None: ...
+
+
+def checked(**options: Any) -> dict[str, Any]:
+    return check_options({"needed": "x", **options}, options_of(Network), "net")
+
+
+def test_options_are_the_keyword_only_arguments() -> None:
+    found = options_of(Network)
+    assert list(found) == ["depth", "rate", "norm", "betas", "many", "flag", "path", "needed"]
+    assert found["depth"].default == 8
+    assert found["depth"].option.help == "halvings"
+    assert describe(found["depth"]) == "a whole number >= 1 and <= 9"
+    assert describe(found["norm"]) == "'batch' or 'none'"
+    assert describe(found["rate"]) == "a number > 0, or none"
+    assert describe(found["betas"]) == "2 values (a number, a number)"
+
+
+def test_values_and_text_are_brought_to_their_type() -> None:
+    assert checked(depth="7", rate="1e-3", norm="none", betas="0.1, 0.2", many=["a"], flag="yes", path="a/b") == {
+        "needed": "x", "depth": 7, "rate": 1e-3, "norm": "none", "betas": (0.1, 0.2), "many": ("a",), "flag": True, "path": Path("a/b"),
+    }  # fmt: skip
+    assert checked(rate="none")["rate"] is None
+    assert checked(depth=3.0)["depth"] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dept": 7}, "net has no option 'dept'; did you mean depth"),
+        ({"depth": 0}, "depth must be a whole number >= 1 and <= 9, not 0"),
+        ({"depth": "x"}, "not 'x'"),
+        ({"depth": 2.5}, "not 2.5"),
+        ({"depth": True}, "not True"),
+        ({"rate": 0.0}, "rate must be a number > 0, or none"),
+        ({"rate": float("nan")}, "nan"),
+        ({"norm": "instanc"}, "'batch' or 'none'"),
+        ({"betas": (1,)}, "2 values"),
+        ({"flag": "perhaps"}, "true or false"),
+    ],
+)
+def test_wrong_options_are_one_sentence(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TranslateError) as caught:
+        checked(**options)
+    assert message in str(caught.value)
+
+
+def test_a_missing_option_is_named() -> None:
+    with pytest.raises(TranslateError, match="net needs the option 'needed': a thing"):
+        check_options({}, options_of(Network), "net")
+
+
+def test_nearest_names() -> None:
+    assert nearest("hing", ["hinge", "lsgan"]) == "did you mean hinge? (hinge, lsgan)"
+    assert nearest("zzz", ["hinge"]) == "choose from hinge"

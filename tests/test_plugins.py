@@ -1,0 +1,203 @@
+"""Discovery: who is found, who is blocked, and that a broken plugin costs one line and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from translate import plugins
+from translate.errors import TranslateError
+from translate.plugins import KINDS, OURS, Catalog, discover
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a small distribution into a folder on the path, as pip lays it out."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def run(distribution: str, code: str, entry: str | None = None, module: str | None = None) -> None:
+        module = module or f"translate_{distribution.removeprefix('translate-')}"
+        (tmp_path / f"{module}.py").write_text(code)
+        info = tmp_path / f"{distribution.replace('-', '_')}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[translate]\n{entry or distribution} = {module}\n")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    return run
+
+
+GOOD = """
+from translate import hookimpl
+class Thing:
+    '''A thing (Somebody 2020).
+
+    More.'''
+    def __init__(self, parts, *, weight: float = 1.0): pass
+@hookimpl
+def methods():
+    return {"%s": Thing}
+"""
+
+
+def found(catalog: Catalog) -> set[str]:
+    return {plugin.name for plugin in catalog.plugins}
+
+
+OUR_NAMES = {"pix2pix", "networks", "losses", "optimizers", "datasets", "console", "samples"}
+
+
+def test_our_own_come_in_by_entry_points() -> None:
+    catalog = discover()
+    assert found(catalog) >= OUR_NAMES
+    assert all(plugin.distribution == OURS for plugin in catalog.plugins if plugin.name in OUR_NAMES)
+    assert "pix2pix" in catalog.offers("methods")
+
+
+def test_a_strangers_plugin_appears(install: Install) -> None:
+    install("translate-good", GOOD % "good")
+    catalog = discover()
+    plugin = next(plugin for plugin in catalog.plugins if plugin.name == "translate-good")
+    assert (plugin.distribution, plugin.version) == ("translate-good", "1.2")
+    assert catalog.offered_by(plugin) == {"methods": ["good"]}
+    assert catalog.offers("methods")["good"].summary == "A thing (Somebody 2020)."
+    assert catalog.offers("methods")["good"].option_names == ["weight"]
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name' (translate_broken.py, line 1)"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("1 / 0", "ZeroDivisionError: division by zero (translate_broken.py, line 1)"),
+        ("def f(:", "SyntaxError"),
+        ("from translate import hookimpl\n@hookimpl\ndef metods(): return {}", "there is no extension point 'metods'; did you mean methods"),
+        ("from translate import hookimpl\n@hookimpl\ndef methods(catalog): return {}", "catalog"),
+    ],
+)
+def test_a_broken_plugin_costs_one_line(install: Install, caplog: pytest.LogCaptureFixture, code: str, told: str) -> None:
+    install("translate-broken", code, entry="brk")
+    install("translate-good", GOOD % "good")
+    catalog = discover()
+    assert found(catalog) >= {*OUR_NAMES, "translate-good"}
+    assert "brk" not in found(catalog)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    text = record.getMessage()
+    assert "the plugin brk (translate-broken 1.2, translate_broken) is broken and left out" in text
+    assert told in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("answer", ["1 / 0", "return 5", "return {'a': 5}", "return {1: int}", "import nothing_of_that_name"])
+def test_a_hook_that_raises_or_answers_nonsense_costs_one_line(install: Install, caplog: pytest.LogCaptureFixture, answer: str) -> None:
+    install("translate-odd", f"from translate import hookimpl\n@hookimpl\ndef methods():\n    {answer}\n@hookimpl\ndef losses():\n    return {{'odd': abs}}\n")
+    catalog = discover()
+    assert "pix2pix" in catalog.offers("methods")
+    assert "odd" in catalog.offers("losses")
+    catalog.offers("methods")
+    assert len(caplog.records) == 1
+    assert "translate-odd" in caplog.records[0].getMessage()
+
+
+def test_an_observer_that_raises_is_told_once_and_harms_nobody(install: Install, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    install("translate-noisy", "from translate import hookimpl\n@hookimpl\ndef conversion_started(total): raise ValueError(total)")
+    install(
+        "translate-quiet",
+        "from translate import hookimpl\nheard = []\n@hookimpl\ndef conversion_started(total): heard.append(total)",
+    )
+    catalog = discover()
+    for total in (1, 2, 3):
+        catalog.tell("conversion_started", total=total)
+    assert len(caplog.records) == 1
+    assert "failed in conversion_started and is left out there: ValueError: 1" in caplog.records[0].getMessage()
+    assert sys.modules["translate_quiet"].heard == [1, 2, 3]
+
+
+def test_a_built_in_name_wins_with_a_warning(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+    install("translate-rival", GOOD % "pix2pix")
+    catalog = discover()
+    assert catalog.offer("methods", "pix2pix").plugin.distribution == OURS
+    assert "offers method 'pix2pix', which pix2pix (image-translate" in caplog.records[0].getMessage()
+
+
+def test_two_strangers_clash_only_for_who_asks(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+    install("translate-one", GOOD % "same")
+    install("translate-two", GOOD % "same")
+    catalog = discover()
+    assert catalog.offer("methods", "pix2pix")
+    assert not caplog.records
+    with pytest.raises(TranslateError, match="offered by translate-one .* and by translate-two .*--no-plugin translate-two"):
+        catalog.offer("methods", "same")
+    assert discover(blocked=["translate-two"]).offer("methods", "same").plugin.name == "translate-one"
+
+
+@pytest.mark.parametrize("by", ["entry", "distribution", "environment"])
+def test_a_blocked_plugin_is_not_imported(install: Install, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("translate-blocked", "raise SystemExit", entry="blk")
+    if by == "environment":
+        monkeypatch.setenv(plugins.BLOCK_VARIABLE, "blk,other")
+    catalog = discover(blocked={"entry": ["blk"], "distribution": ["translate-blocked"], "environment": []}[by])
+    assert "blk" not in found(catalog)
+    assert "translate_blocked" not in sys.modules
+
+
+def test_blocking_a_name_that_is_not_there_suggests() -> None:
+    with pytest.raises(TranslateError, match="no plugin 'consol' to block; did you mean console"):
+        discover(blocked=["consol"])
+
+
+def test_unpackaged_files_and_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.py").write_text(GOOD % "mine")
+    (tmp_path / "module_of_mine.py").write_text(GOOD % "other")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    catalog = discover(extra=[str(tmp_path / "mine.py"), "module_of_mine"])
+    plugin = catalog.offer("methods", "mine").plugin
+    assert plugin.unpackaged
+    assert plugin.version.startswith("sha256:")
+    assert catalog.offer("methods", "other").plugin.name == "module_of_mine"
+    (tmp_path / "mine.py").write_text("x = \n")
+    with pytest.raises(TranslateError, match=r"cannot load the plugin .*mine\.py: SyntaxError"):
+        discover(extra=[str(tmp_path / "mine.py")])
+    with pytest.raises(TranslateError, match="cannot load the plugin nowhere_to_be_found"):
+        discover(extra=["nowhere_to_be_found"])
+
+
+def test_an_unpackaged_plugin_wins_over_an_installed_stranger(install: Install, tmp_path: Path) -> None:
+    install("translate-old", GOOD % "mine")
+    (tmp_path / "new.py").write_text(GOOD % "mine")
+    assert discover(extra=[str(tmp_path / "new.py")]).offer("methods", "mine").plugin.unpackaged
+
+
+def test_an_offer_that_cannot_be_imported_names_its_plugin(install: Install) -> None:
+    install(
+        "translate-lazy",
+        "from translate import hookimpl\n@hookimpl\ndef methods(): return {'lazy': 'translate_lazy:Missing', 'text': 'translate_lazy:x'}\nx = 5",
+    )
+    catalog = discover()
+    assert catalog.offers("methods")["lazy"].summary == ""
+    with pytest.raises(TranslateError, match="plugin translate-lazy .* cannot provide method 'lazy': AttributeError"):
+        catalog.offer("methods", "lazy").load()
+    with pytest.raises(TranslateError, match="cannot be called"):
+        catalog.offer("methods", "text").load()
+
+
+def test_an_unknown_name_suggests() -> None:
+    with pytest.raises(TranslateError, match="there is no method 'pix2pi'; did you mean pix2pix"):
+        discover().offer("methods", "pix2pi")
+
+
+def test_every_extension_point_is_documented() -> None:
+    from translate import hookspecs
+
+    specs = [spec for spec in vars(hookspecs).values() if getattr(spec, "translate_spec", None) is not None]
+    assert len(specs) >= 20
+    assert all(spec.__doc__ for spec in specs)
+    assert {"methods", "generators", "discriminators", "adversarial_losses", "losses", "datasets"} <= set(KINDS)

@@ -1,0 +1,116 @@
+"""Files of tensors that survive power cuts: safetensors with a checksum, written beside, verified and renamed.
+
+One file and no pickle. Everything that is no tensor is JSON in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from translate.errors import NotFiniteError, TranslateError
+
+FORMAT = "1"
+
+
+class CheckpointError(TranslateError):
+    """A file of tensors that cannot be read or trusted; one sentence that names it."""
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Write tensors and facts (JSON values) to one file, whole or not at all.
+
+    Tensors that share memory are stored once. Raises ``NotFiniteError`` before anything is written if one holds a
+    value that is not finite, and ``CheckpointError`` if the file cannot be written; an older file stays as it was.
+    """
+    stored: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    seen: dict[tuple[Any, ...], str] = {}
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise NotFiniteError(f"{name} holds a value that is not finite, so {path.name} was not written")
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+        if tensor.numel() and key in seen:
+            aliases[name] = seen[key]
+        else:
+            seen[key] = name
+            # A view's file would hold its whole storage; safetensors wants plain contiguous tensors.
+            stored[name] = tensor.detach().to("cpu").contiguous()
+    text = json.dumps({"facts": facts, "aliases": aliases}, sort_keys=True)
+    digest = _checksum(stored, text)
+    metadata = {"format": "translate", "version": FORMAT, "content": text, "sha256": digest}
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(stored, beside, metadata=metadata)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        load(beside)
+        beside.replace(path)
+        _sync_folder(path.parent)
+    except (OSError, SafetensorError) as error:
+        beside.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CheckpointError(f"cannot write {path}: {reason}; nothing that was there before is lost") from None
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors (on the CPU) and facts, and check type, checksum and finiteness before giving out anything."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no file {path}") from None
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(f"{path} is not a readable safetensors file: {' '.join(str(error).split())}") from None
+    if metadata.get("format") != "translate":
+        raise CheckpointError(f"{path} is a safetensors file, but not one of ours; give a run or its translator.safetensors")
+    if metadata.get("version") != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {metadata.get('version')}, this version of translate reads {FORMAT}; use the one that made it"
+        )
+    content = metadata.get("content", "")
+    if _checksum(stored, content) != metadata.get("sha256"):
+        raise CheckpointError(f"{path} is damaged: its checksum does not match; use an earlier checkpoint")
+    told = json.loads(content)
+    for name, tensor in stored.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{path} holds a value that is not finite in {name}; use an earlier checkpoint")
+    stored.update({alias: stored[name] for alias, name in told["aliases"].items()})
+    return stored, told["facts"]
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a run that was killed while writing left behind."""
+    for leftover in folder.glob(".*.safetensors.part"):
+        leftover.unlink(missing_ok=True)
+
+
+def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

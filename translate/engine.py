@@ -1,0 +1,391 @@
+"""The step: takes a method's updates, back-propagates each into its player, and steps that player's optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from translate.errors import NotFiniteError, TranslateError, nearest
+from translate.method import Batch, Method, Update
+
+Schedule = Callable[[int, int], float]
+"""Maps (step, steps) to the factor on the learning rate at that step."""
+
+
+class MethodError(TranslateError):
+    """A method broke a rule of the game; one sentence that names the player or term."""
+
+
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
+    """Seed torch's generators, of the CPU and of every device, from (seed, step, rank) alone.
+
+    So every draw of a step is the same in a run that was resumed there. The three are mixed as splitmix64 does.
+    """
+    mixed = 0
+    for part in (seed, step, rank):
+        mixed = (mixed ^ part) + 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
+        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
+        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
+        mixed ^= mixed >> 31
+    torch.manual_seed(mixed)
+
+
+class Player:
+    """Who is updated: the weights that are its own, those it shares with other players, and its optimizer.
+
+    A shared weight moves only when all players that hold it move together; the first of them steps it.
+    """
+
+    def __init__(self, name: str, own: list[nn.Parameter], shared: dict[nn.Parameter, frozenset[str]]) -> None:
+        self.name = name
+        self.own = own
+        self.shared = shared
+        self.optimizer: Optimizer
+        self.rates: list[float]
+
+    def moving(self, together: frozenset[str]) -> list[nn.Parameter]:
+        """The weights that move when the players named in ``together`` do."""
+        return self.own + [weight for weight, owners in self.shared.items() if owners <= together]
+
+
+class Engine:
+    """Plays a method, step by step. ``step_count`` is the number of steps done.
+
+    A step never waits for the device: terms are summed there and fetched by ``fetch`` at log intervals.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        optimizers: Mapping[str, Callable[[list[nn.Parameter]], Optimizer]],
+        *,
+        steps: int,
+        schedule: Schedule = lambda step, steps: 1.0,
+        clip_norm: float | None = None,
+        ema: float = 0.0,
+        precision: str = "float32",
+        seed: int = 0,
+        rank: int = 0,
+        device: torch.device | None = None,
+    ) -> None:
+        self.method = method
+        self.steps = steps
+        self.step_count = 0
+        self.schedule = schedule
+        self.clip_norm = clip_norm
+        self.precision = precision
+        self.seed, self.rank = seed, rank
+        self.device = device or torch.device("cpu")
+        self.players = _players(method, optimizers)
+        self.ema = ema
+        self._averages = _copies(method) if ema else {}
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._checked_until = method.period
+
+    # --- the hot path -----------------------------------------------------------------------------------------------
+
+    def step(self, batches: Sequence[Batch]) -> None:
+        """Play one step on one batch, or on several whose gradients are averaged; players step on the last one."""
+        seed_step(self.seed, self.step_count, self.rank)
+        factor = self.schedule(self.step_count, self.steps)
+        for player in self.players.values():
+            for group, rate in zip(player.optimizer.param_groups, player.rates, strict=True):
+                group["lr"] = rate * factor
+        self.method.progress.fill_(self.step_count / max(self.steps, 1))
+        for number, batch in enumerate(batches, start=1):
+            self._play(batch, 1 / len(batches), last=number == len(batches))
+        self.step_count += 1
+        self._checked_until -= 1
+        if self.ema:
+            self._average()
+
+    def _play(self, batch: Batch, scale: float, *, last: bool) -> None:
+        updates = iter(self.method.updates(batch, self.step_count))
+        while True:
+            item = self._resume(updates)
+            if item is None:
+                return
+            moves = item if isinstance(item, tuple) else (item,)
+            if self._checked_until > 0:
+                self._check(moves)
+            together = frozenset(move.player for move in moves)
+            for number, move in enumerate(moves, start=1):
+                weights = self.players[move.player].moving(together)
+                loss = self._loss(move, scale)
+                torch.autograd.backward(loss, inputs=weights, retain_graph=number < len(moves))
+            if last:
+                for move in moves:
+                    self._move(self.players[move.player], together)
+
+    def _resume(self, updates: Iterator[Update | tuple[Update, ...]]) -> Update | tuple[Update, ...] | None:
+        """Let the method go on to its next yield, in autocast, which is left again before any optimizer steps."""
+        kind = self.device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            before = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+            item = next(updates, None)
+            within = not torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+            changed = before != (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
+        if any(within) or changed:
+            torch.set_grad_enabled(True)
+            what = "autocast" if changed else "the grad mode"
+            raise MethodError(
+                f"{type(self.method).__name__} yields inside a `with` that changes {what}; leave it before the yield"
+            )
+        return item
+
+    def _loss(self, move: Update, scale: float) -> Tensor:
+        """Sum a move's terms, and remember each for the log."""
+        loss: Tensor | None = None
+        for name, term in move.terms.items():
+            term = term if term.dtype in (torch.float32, torch.float64) else term.float()
+            loss = term if loss is None else loss + term
+            key = f"{move.player}/{name}"
+            if key in self._sums:
+                self._sums[key].add_(term.detach())
+                self._counts[key] += 1
+            else:
+                self._sums[key] = term.detach().clone()
+                self._counts[key] = 1
+        assert loss is not None
+        return loss if scale == 1 else loss * scale
+
+    def _move(self, player: Player, together: frozenset[str]) -> None:
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(player.moving(together), self.clip_norm)
+        player.optimizer.step()
+        player.optimizer.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # A young average follows the weights closely: the first ones are noise (as Polyak averages are warmed up).
+        decay = min(self.ema, (1 + self.step_count) / (10 + self.step_count))
+        for direction, module in self.method.translators.items():
+            averages, floats, weights = self._averages[direction], [], []
+            for name, value in _tensors(module):
+                if value.is_floating_point():
+                    floats.append(averages[name])
+                    weights.append(value.detach())
+                else:
+                    averages[name].copy_(value)
+            torch._foreach_lerp_(floats, weights, 1 - decay)
+
+    # --- the rules of the game --------------------------------------------------------------------------------------
+
+    def _check(self, moves: tuple[Update, ...]) -> None:
+        """Hold the first period's updates against the rules; later ones repeat them."""
+        names = [getattr(move, "player", None) for move in moves]
+        if len(set(names)) != len(names):
+            raise MethodError(f"the player {names[0]!r} moves twice in one tuple of updates; put all its terms into one")
+        for move in moves:
+            if not isinstance(move, Update):
+                raise MethodError(f"{type(self.method).__name__} yielded a {type(move).__name__} instead of an Update")
+            if move.player not in self.players:
+                raise MethodError(f"there is no player {move.player!r}; {nearest(move.player, self.players)}")
+            if not move.terms:
+                raise MethodError(f"the update of {move.player!r} has no terms")
+            weights = set(self.players[move.player].moving(frozenset(names)))
+            for name, term in move.terms.items():
+                if not isinstance(term, Tensor) or term.dim() != 0:
+                    raise MethodError(f"the term {move.player}/{name} must be a scalar tensor: take its mean or sum")
+                if not _reaches(term, weights):
+                    raise MethodError(
+                        f"the term {move.player}/{name} has no gradient path to the weights of {move.player!r}; "
+                        "was its input detached, or does it belong to another player?"
+                    )
+
+    # --- at log intervals -------------------------------------------------------------------------------------------
+
+    def fetch(self) -> dict[str, float]:
+        """The mean of each term since the last call; raises ``NotFiniteError`` if a term or a weight is not finite."""
+        names = list(self._sums)
+        values = torch.stack([self._sums[name].double() for name in names]).tolist() if names else []
+        terms = {name: value / self._counts[name] for name, value in zip(names, values, strict=True)}
+        self._sums, self._counts = {}, {}
+        bad = [name for name, value in terms.items() if value != value or value in (float("inf"), -float("inf"))]
+        bad = bad or [f"a weight of {name}" for name in self._broken_players()]
+        if bad:
+            raise NotFiniteError(f"{bad[0]} is not a finite number at step {self.step_count}")
+        return terms
+
+    @torch.no_grad()
+    def _broken_players(self) -> list[str]:
+        broken = []
+        for name, player in self.players.items():
+            norms = torch._foreach_norm([*player.own, *player.shared])
+            if not bool(torch.isfinite(torch.stack(norms)).all()):
+                broken.append(name)
+        return broken
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The translators hold their moving averages inside, where they are kept."""
+        pairs = [
+            (value, averages, name)
+            for direction, averages in self._averages.items()
+            for name, value in _tensors(self.method.translators[direction])
+        ]
+        _swap(pairs)
+        try:
+            yield
+        finally:
+            # Backwards, since two directions may share a tensor.
+            _swap(reversed(pairs))
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, by name: networks, pools, optimizers and averages."""
+        found = {f"method/{name}": value for name, value in self.method.state_dict().items()}
+        for player in self.players.values():
+            for index, state in player.optimizer.state_dict()["state"].items():
+                for key, value in state.items():
+                    if isinstance(value, Tensor):
+                        found[f"optimizer/{player.name}/{index}/{key}"] = value
+        for direction, averages in self._averages.items():
+            found.update({f"ema/{direction}/{name}": value for name, value in averages.items()})
+        # The log's sums too, so that a resumed run writes the same lines. A sum that is not finite must be fetched first.
+        found.update({f"log/{name}": value for name, value in self._sums.items()})
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """What belongs to the state and is no tensor, as JSON values."""
+        numbers: dict[str, Any] = {}
+        for player in self.players.values():
+            for index, state in player.optimizer.state_dict()["state"].items():
+                for key, value in state.items():
+                    if not isinstance(value, Tensor):
+                        numbers[f"{player.name}/{index}/{key}"] = value
+        return {"step": self.step_count, "steps": self.steps, "optimizer_numbers": numbers, "log_counts": self._counts}
+
+    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Take over a state that ``tensors`` and ``facts`` gave; everything is checked before anything is copied."""
+        of_method = _under(tensors, "method/")
+        _compare(of_method, self.method.state_dict(), "the method")
+        for direction, averages in self._averages.items():
+            _compare(_under(tensors, f"ema/{direction}/"), averages, f"the moving average of {direction}")
+        states = {name: self._optimizer_state(player, tensors, facts) for name, player in self.players.items()}
+        self.method.load_state_dict(of_method)
+        for name, player in self.players.items():
+            player.optimizer.load_state_dict(states[name])
+        for direction, averages in self._averages.items():
+            for name, value in _under(tensors, f"ema/{direction}/").items():
+                averages[name].copy_(value)
+        self._sums = {name: value.to(self.device) for name, value in _under(tensors, "log/").items()}
+        self._counts = {name: int(count) for name, count in facts["log_counts"].items()}
+        self.step_count = int(facts["step"])
+
+    def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over only the networks and pools of another run's ``tensors``; averages start from them."""
+        of_method = _under(tensors, "method/")
+        _compare(of_method, self.method.state_dict(), "the method")
+        self.method.load_state_dict(of_method)
+        self._averages = _copies(self.method) if self.ema else {}
+
+    def _optimizer_state(self, player: Player, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> dict[str, Any]:
+        state: dict[int, dict[str, Any]] = {}
+        weights = [weight for group in player.optimizer.param_groups for weight in group["params"]]
+        entries = _under(tensors, f"optimizer/{player.name}/") | {
+            name.partition("/")[2]: value
+            for name, value in facts.get("optimizer_numbers", {}).items()
+            if name.partition("/")[0] == player.name
+        }
+        for name, value in entries.items():
+            index, _, key = name.partition("/")
+            if int(index) >= len(weights):
+                raise TranslateError(f"the checkpoint's optimizer of {player.name} has more weights than the player")
+            if isinstance(value, Tensor) and value.dim() > 0 and value.shape != weights[int(index)].shape:
+                raise TranslateError(
+                    f"the checkpoint's optimizer of {player.name} holds {key} of shape {tuple(value.shape)} "
+                    f"where the weight is {tuple(weights[int(index)].shape)}"
+                )
+            state.setdefault(int(index), {})[key] = value
+        return {"state": state, "param_groups": player.optimizer.state_dict()["param_groups"]}
+
+
+def _players(
+    method: Method, optimizers: Mapping[str, Callable[[list[nn.Parameter]], Optimizer]]
+) -> dict[str, Player]:
+    named = {
+        name: [weight for weight in module.parameters() if weight.requires_grad] for name, module in method.players.items()
+    }
+    owners: dict[nn.Parameter, frozenset[str]] = {}
+    for name, weights in named.items():
+        for weight in weights:
+            owners[weight] = owners.get(weight, frozenset()) | {name}
+    players: dict[str, Player] = {}
+    taken: set[nn.Parameter] = set()
+    for name, weights in named.items():
+        if not weights:
+            raise MethodError(f"the player {name!r} has no weights to train")
+        own = [weight for weight in weights if len(owners[weight]) == 1]
+        shared = {weight: owners[weight] for weight in weights if len(owners[weight]) > 1}
+        player = Player(name, own, shared)
+        # A shared weight lies in one optimizer; where its player moves alone it has no gradient and is passed over.
+        stepped = [weight for weight in weights if weight not in taken]
+        taken.update(stepped)
+        if not stepped:
+            raise MethodError(f"all weights of the player {name!r} belong to players before it; make them one player")
+        player.optimizer = optimizers[name](stepped)
+        player.rates = [float(group["lr"]) for group in player.optimizer.param_groups]
+        players[name] = player
+    return players
+
+
+def _reaches(term: Tensor, weights: set[nn.Parameter]) -> bool:
+    """Walk the graph from a term: does it lead to one of the weights?"""
+    if isinstance(term, nn.Parameter) and term in weights:
+        return True
+    seen: set[Any] = set()
+    ahead = [term.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if getattr(node, "variable", None) in weights:
+            return True
+        ahead.extend(following for following, _ in node.next_functions)
+    return False
+
+
+@torch.no_grad()
+def _swap(pairs: Iterable[tuple[Tensor, dict[str, Tensor], str]]) -> None:
+    for value, averages, name in pairs:
+        value.data, averages[name] = averages[name], value.data
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _copies(method: Method) -> dict[str, dict[str, Tensor]]:
+    return {
+        direction: {name: value.detach().clone() for name, value in _tensors(module)}
+        for direction, module in method.translators.items()
+    }
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
+    """Refuse tensors that do not fit, naming the first: nothing has been copied yet."""
+    for name, value in wanted.items():
+        if name not in given:
+            raise TranslateError(f"the checkpoint lacks the tensor {name!r} of {what}; it was made by another configuration")
+        if given[name].shape != value.shape or given[name].dtype != value.dtype:
+            raise TranslateError(
+                f"the checkpoint's tensor {name!r} of {what} is {given[name].dtype} {tuple(given[name].shape)} "
+                f"where {value.dtype} {tuple(value.shape)} is expected; it was made by another configuration"
+            )
+    for name in given:
+        if name not in wanted:
+            raise TranslateError(f"the checkpoint's tensor {name!r} has no place in {what}; it was made by another configuration")

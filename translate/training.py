@@ -1,0 +1,451 @@
+"""Training: from a config to a run on the disk that can be stopped, looked at and resumed exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import platform
+import resource
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from translate import checkpoint, images, translator
+from translate.checkpoint import CheckpointError
+from translate.data import Dataset, Domain
+from translate.engine import Engine, seed_step
+from translate.errors import NotFiniteError, TranslateError, nearest
+from translate.loader import Loader, fixed
+from translate.method import Method, Parts
+from translate.parts import CatalogParts, build, build_method, open_dataset
+from translate.plugins import Catalog, discover
+from translate.run import Config, Run, Scalars, free_folder
+
+DEFAULT_EPOCHS = 200
+SHOWN = 4
+"""Rows of a sample grid."""
+
+log = logging.getLogger("translate")
+
+
+def fit(
+    method: str,
+    data: str | Path,
+    *,
+    output: str | Path | None = None,
+    plugins: Sequence[str] = (),
+    no_plugins: Sequence[str] = (),
+    **options: Any,
+) -> Run:
+    """Train a method on data and return the finished run.
+
+    ``options`` are the fields of ``translate.run.Config`` (``steps``, ``batch``, ``size``, ``seed`` ...) and the
+    method's own. ``output`` is the run's folder, ``runs/METHOD-DATA`` by default. An interrupt saves, names how to go
+    on and raises ``KeyboardInterrupt``; anything the user can mend raises ``TranslateError``.
+    """
+    config = Config.from_values({"method": method, "data": str(data), "plugins": tuple(plugins), **options})
+    return train(config, output=None if output is None else Path(output), no_plugins=no_plugins)
+
+
+def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[str] = ()) -> Run:
+    """Train what a config asks for; see ``fit``."""
+    if Path(config.data).exists():
+        config = replace(config, data=str(Path(config.data).resolve()))
+    setup = Setup.make(config, no_plugins)
+    if config.init is not None:
+        _start_from(setup, config.init)
+    folder = output or free_folder(Path("runs"), f"{config.method}-{_plain(config.data)}")
+    run = Run.create(folder, config, steps=setup.steps, facts=setup.facts)
+    return _train(setup, run)
+
+
+def resume(run: str | Path, *, steps: int | None = None, no_plugins: Sequence[str] = (), plugins: Sequence[str] = ()) -> Run:
+    """Go on with a run from its last good checkpoint, exactly as if it had never stopped.
+
+    Another number of ``steps`` recomputes the schedule from there on, and says so.
+    """
+    opened = Run.open(Path(run))
+    checkpoint.sweep(opened.folder)
+    checkpoint.sweep(opened.folder / "checkpoints")
+    found = _last_good(opened)
+    if plugins:
+        opened.config = replace(opened.config, plugins=tuple(plugins))
+    if steps is not None and steps != opened.steps:
+        log.warning(
+            "%s was to take %d steps and now takes %d: the learning-rate schedule is recomputed for the rest",
+            opened.folder, opened.steps, steps,
+        )  # fmt: skip
+        opened.config = replace(opened.config, steps=steps, epochs=None)
+    setup = Setup.make(opened.config, no_plugins)
+    if found is None:
+        if opened.config.init is not None:
+            _start_from(setup, opened.config.init)
+    else:
+        tensors, facts = found
+        _same_world(opened, facts, setup)
+        setup.engine.load(tensors, facts["engine"])
+    opened.steps = setup.steps
+    opened.step = setup.engine.step_count
+    if opened.step > opened.steps:
+        raise TranslateError(f"{opened.folder} has done {opened.step} steps already; give more --steps than that")
+    opened.forget_after(opened.step)
+    opened.write_config(setup.facts)
+    return _train(setup, opened)
+
+
+def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
+    """Try what a config asks for, on one batch and without writing anything; say in lines what a run would do."""
+    setup = Setup.make(replace(config, cache="stream" if config.cache == "auto" else config.cache), no_plugins)
+    with setup.loader() as loader:
+        setup.engine.step([loader.batch(number) for number in range(config.accumulate)])
+        terms = setup.engine.fetch()
+    dataset = setup.dataset
+    lines = [f"data: {dataset.name}, {dataset.layout}, {'paired' if dataset.paired else 'unpaired'}"]
+    for split, domains in dataset.splits.items():
+        lines.append(f"  {split}: " + ", ".join(f"{len(examples)} {name}" for name, examples in domains.items()))
+    lines.append(f"method: {config.method}")
+    for name, module in setup.method.players.items():
+        lines.append(f"  {name}: {sum(weight.numel() for weight in module.parameters()):,} weights")
+    lines.append(f"training: {setup.steps:,} steps of {config.batch * config.accumulate} at {config.size[0]}x{config.size[1]}")
+    lines.append(f"  device {setup.engine.device}, {config.precision}")
+    lines.append("first step: " + "  ".join(f"{name} {value:.4g}" for name, value in terms.items()))
+    return lines
+
+
+@dataclass(slots=True)
+class Setup:
+    """Everything a training is made of, put together from a config."""
+
+    config: Config
+    catalog: Catalog
+    dataset: Dataset
+    parts: Parts
+    method: Method
+    engine: Engine
+    steps: int
+
+    @classmethod
+    def make(cls, config: Config, no_plugins: Sequence[str] = ()) -> Setup:
+        """Open the data, build the method and its optimizers; refuse what does not fit before any image is decoded."""
+        catalog = discover(extra=config.plugins, blocked=no_plugins)
+        catalog.offer("methods", config.method)
+        device = translator.pick_device(config.device)
+        dataset = open_dataset(catalog, config.data, config.layout)
+        if dataset.problems:
+            more = f" (and {len(dataset.problems) - 1} more problems)" if len(dataset.problems) > 1 else ""
+            raise TranslateError(f"{dataset.name} is not fit for training: {dataset.problems[0]}{more}; see `translate data`")
+        parts = CatalogParts(
+            catalog,
+            source=dataset.domains["source"],
+            target=dataset.domains.get("target", dataset.domains["source"]),
+            size=config.size,
+        )
+        seed_step(config.seed, 0)
+        method = build_method(catalog, config.method, config.options, parts)
+        _needed(method, dataset, config.method)
+        length = len(dataset.splits["train"]["source"])
+        steps = config.steps or math.ceil((config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate))
+        method.to(device).train()
+        engine = Engine(
+            method,
+            _optimizers(catalog, config, method),
+            steps=steps,
+            schedule=build(catalog, "schedules", config.schedule),
+            clip_norm=config.clip_norm,
+            ema=config.ema,
+            precision=config.precision,
+            seed=config.seed,
+            device=device,
+        )
+        return cls(config, catalog, dataset, parts, method, engine, steps)
+
+    def loader(self) -> Loader:
+        """The training split on its way to the device."""
+        config = self.config
+        last = 0.0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            if done == total or time.monotonic() - last > 0.1:
+                last = time.monotonic()
+                self.catalog.tell("images_decoded", done=done, total=total)
+
+        return Loader(
+            self.dataset.splits["train"],
+            self.dataset.domains,
+            paired=self.dataset.paired,
+            needs=self.method.needs,
+            batch=config.batch,
+            size=config.size,
+            load_size=config.load_size,
+            resize=config.resize,
+            flip=config.flip,
+            augment=[build(self.catalog, "augmentations", name) for name in config.augment],
+            albumentations=config.albumentations,
+            cache=config.cache,
+            workers=config.workers,
+            seed=config.seed,
+            device=self.engine.device,
+            on_progress=progress,
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the run's files say beside the config: versions, device, data and threads."""
+        return {
+            "versions": {name: metadata.version(name) for name in ("image-translate", "torch", "numpy")}
+            | {"python": platform.python_version()},
+            "plugin": str(self.catalog.offer("methods", self.config.method).plugin),
+            "device": str(self.engine.device),
+            "threads": torch.get_num_threads(),
+            "data": _fingerprint(self.dataset),
+        }
+
+
+def _train(setup: Setup, run: Run) -> Run:
+    """Play the steps, and keep the log, the samples and the checkpoints."""
+    config, engine, catalog = setup.config, setup.engine, setup.catalog
+    steps = run.steps
+    sample_every = config.sample_every or max(1, steps // 10)
+    save_every = config.save_every or max(1, steps // 10)
+    reason = "failed"
+    with setup.loader() as loader, _interrupts() as caught:
+        shown = _shown(setup)
+        catalog.tell("run_started", run=run)
+        try:
+            if run.step == 0:
+                _draw_samples(setup, run, shown)
+            passed = logged = time.monotonic()
+            logged_step = run.step
+            while run.step < steps and not caught:
+                first = engine.step_count * config.accumulate
+                engine.step([loader.batch(first + number) for number in range(config.accumulate)])
+                run.step = engine.step_count
+                now, last = time.monotonic(), run.step == steps
+                if run.step % config.log_every == 0 or last:
+                    scalars = _scalars(setup, run, seconds=now - logged, done=run.step - logged_step)
+                    logged, logged_step = now, run.step
+                    run.record(scalars)
+                    catalog.tell("step_ended", run=run, scalars=scalars)
+                if now - passed > 0.1:
+                    passed = now
+                    catalog.tell("step_passed", run=run)
+                if run.step % sample_every == 0 or last:
+                    _draw_samples(setup, run, shown)
+                if run.step % save_every == 0 or last or caught:
+                    _save(setup, run)
+            if caught and run.step < steps and _path(run) not in run.checkpoints:
+                _save(setup, run)
+            reason = "interrupted" if caught and run.step < steps else "finished"
+        except NotFiniteError as error:
+            good = f"the last good checkpoint is {run.checkpoints[-1]}" if run.checkpoints else "no checkpoint was due before"
+            raise NotFiniteError(f"{error}; {good}; try a lower learning rate or --clip-norm 1") from None
+        finally:
+            catalog.tell("run_ended", run=run, reason=reason)
+    if reason == "interrupted":
+        sentence = f"interrupted at step {run.step} of {steps} and saved; go on with `translate fit --resume {run.folder}`"
+        if caught[0] == signal.SIGTERM:
+            log.warning(sentence)
+            raise SystemExit(128 + signal.SIGTERM)
+        raise KeyboardInterrupt(sentence)
+    return run
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C or SIGTERM, so that the step is finished and saved; a second one acts at once."""
+    caught: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before: dict[int, Any] = {}
+
+    def catch(number: int, frame: Any) -> None:
+        caught.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    try:
+        for each in signals:
+            before[each] = signal.signal(each, catch)
+    except ValueError:
+        # Only the main thread may take signals; elsewhere whoever owns them decides.
+        pass
+    try:
+        yield caught
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
+    terms = setup.engine.fetch()
+    each = seconds / max(done, 1)
+    device = setup.engine.device
+    return Scalars(
+        step=run.step,
+        terms=terms,
+        images_per_second=setup.config.batch * setup.config.accumulate / each,
+        seconds_left=each * (run.steps - run.step),
+        memory=torch.cuda.memory_allocated(device)
+        if device.type == "cuda"
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+
+
+# --- samples ----------------------------------------------------------------------------------------------------------
+
+
+def _shown(setup: Setup) -> dict[str, Tensor]:
+    """The examples of the sample grids: the first of the validation split, or of the training's where it is empty."""
+    splits = setup.dataset.splits
+    held_out = {name: examples for name, examples in splits.get("val", {}).items() if examples}
+    return fixed(
+        held_out or splits["train"],
+        setup.dataset.domains,
+        count=SHOWN,
+        size=setup.config.size,
+        resize=setup.config.resize,
+        device=setup.engine.device,
+    )
+
+
+@torch.no_grad()
+def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor]) -> None:
+    columns: dict[str, Tensor] = {}
+    domains = {name: setup.dataset.domains[name] for name in shown}
+
+    def column(name: str, batch: Tensor, domain: Domain) -> None:
+        columns[name] = images.to_rgb(batch, domain)
+
+    with setup.engine.averaged():
+        for direction, network in setup.method.translators.items():
+            given, wanted = ("target", "source") if direction == "backward" else ("source", "target")
+            if given not in shown:
+                continue
+            network.eval()
+            with torch.autocast(setup.engine.device.type, dtype=torch.bfloat16, enabled=setup.config.precision == "bf16"):
+                fakes = torch.cat([network(image[None]) for image in shown[given]]).float()
+            network.train()
+            column(given, shown[given], domains[given])
+            column("fake" if direction == "forward" else f"fake {direction}", fakes, setup.dataset.domains.get(wanted, domains[given]))
+            if wanted in shown:
+                column(wanted, shown[wanted], domains[wanted])
+    setup.catalog.tell("samples_drawn", run=run, images=columns)
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def _path(run: Run) -> Path:
+    return run.folder / "checkpoints" / f"step-{run.step:08d}.safetensors"
+
+
+def _save(setup: Setup, run: Run) -> None:
+    """Write the checkpoint and the translator; the oldest checkpoints go only after the new one is whole."""
+    path = _path(run)
+    checkpoint.save(
+        path, setup.engine.tensors(), {"engine": setup.engine.facts(), "config": run.config.to_json(), **setup.facts}
+    )
+    with setup.engine.averaged():
+        translator.save(
+            run.translator,
+            setup.method,
+            name=setup.config.method,
+            options=setup.config.options,
+            parts=setup.parts,
+            plugin=setup.catalog.offer("methods", setup.config.method).plugin,
+        )
+    for old in run.checkpoints[: -setup.config.keep]:
+        old.unlink(missing_ok=True)
+    setup.catalog.tell("checkpoint_saved", run=run, path=path)
+
+
+def _last_good(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    for path in reversed(run.checkpoints):
+        try:
+            return checkpoint.load(path)
+        except CheckpointError as error:
+            log.warning("warning: %s; trying the one before", error)
+    if run.checkpoints:
+        raise TranslateError(f"no checkpoint of {run.folder} can be read; start anew, or restore one")
+    return None
+
+
+def _start_from(setup: Setup, init: Path) -> None:
+    """Take over the weights of another run, not its optimizers or its place."""
+    found = _last_good(Run.open(init)) if init.is_dir() else checkpoint.load(init)
+    if found is None:
+        raise TranslateError(f"{init} has no checkpoint to start from")
+    weights = {name: value for name, value in found[0].items() if name.startswith("method/")}
+    if not weights:
+        raise TranslateError(f"{init} is no checkpoint of a training; give a run's folder or a file in its checkpoints/")
+    setup.engine.load_weights(weights)
+
+
+def _same_world(run: Run, facts: Mapping[str, Any], setup: Setup) -> None:
+    """Refuse to resume on other data; tell of other versions or threads, with which the result may differ."""
+    if facts["data"] != setup.facts["data"]:
+        raise TranslateError(
+            f"the data of {run.folder} has changed since, so it cannot be resumed; start a new run from its weights with --init {run.folder}"
+        )
+    for name in ("versions", "threads", "device", "plugin"):
+        if facts[name] != setup.facts[name]:
+            log.warning("%s was made with other %s; going on, but not to the last bit", run.folder, name)
+
+
+# --- putting together -------------------------------------------------------------------------------------------------
+
+
+def _optimizers(catalog: Catalog, config: Config, method: Method) -> dict[str, Any]:
+    """One optimizer a player: ``adam(lr=1e-4)`` is everybody's, ``discriminator=adam(lr=4e-4)`` one player's."""
+    chosen: dict[str, str] = {}
+    for text in config.optimizer:
+        player, equals, call = text.partition("=")
+        if equals and "(" not in player:
+            if player.strip() not in method.players:
+                raise TranslateError(f"--optimizer {text}: there is no player {player!r}; {nearest(player, method.players)}")
+            chosen[player.strip()] = call
+        else:
+            chosen.update({name: text for name in method.players if name not in chosen})
+    return {name: partial(_optimizer, catalog, chosen.get(name, "adam")) for name in method.players}
+
+
+def _optimizer(catalog: Catalog, text: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    optimizer: torch.optim.Optimizer = build(catalog, "optimizers", text, parameters=parameters)
+    return optimizer
+
+
+def _needed(method: Method, dataset: Dataset, name: str) -> None:
+    """Refuse data that a method cannot use."""
+    train = dataset.splits.get("train", {})
+    if not train.get("source"):
+        raise TranslateError(f"{dataset.name} has no training images")
+    if method.needs.paired and not dataset.paired:
+        raise TranslateError(f"{name} needs pairs, and {dataset.name} is unpaired: its sources and targets do not belong together")
+    for domain in method.needs.labels:
+        if not any(example.label >= 0 for example in train.get(domain, ())):
+            raise TranslateError(f"{name} needs labels of the {domain}, and {dataset.name} has none")
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    digest = hashlib.sha256()
+    for domain, examples in dataset.splits["train"].items():
+        digest.update(f"{domain} {dataset.domains[domain]} {dataset.paired}".encode())
+        for example in examples:
+            digest.update(f"{example.name}\0{example.label}\0".encode())
+    return digest.hexdigest()
+
+
+def _plain(data: str) -> str:
+    name = Path(data).name.partition("(")[0]
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name).strip("-") or "data"
+

@@ -1,0 +1,240 @@
+"""A translator: what training leaves behind, in one file that needs no flags and no other file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate import checkpoint, images
+from translate.data import Domain
+from translate.engine import seed_step
+from translate.errors import TranslateError, nearest
+from translate.method import Method, Parts
+from translate.parts import CatalogParts, build_method
+from translate.plugins import Catalog, discover
+from translate.run import Size
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    Picture = TypeVar("Picture", Tensor, NDArray[Any], PIL.Image.Image)
+
+
+class Translator:
+    """Turns images of one domain into images of another.
+
+    ``source`` and ``target`` are the domains of the chosen ``direction``; ``size`` is the training size. Images of
+    any size are welcome: they are padded to a multiple of ``size_multiple`` and cropped back.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        catalog: Catalog,
+        direction: str,
+        directions: Sequence[str],
+        source: Domain,
+        target: Domain,
+        size: Size,
+        device: torch.device,
+        precision: str = "float32",
+    ) -> None:
+        self.network = network.to(device).eval().requires_grad_(False)
+        self.catalog = catalog
+        self.direction = direction
+        self.directions = tuple(directions)
+        self.source = source
+        self.target = target
+        self.size = size
+        self.size_multiple = int(getattr(network, "size_multiple", 1))
+        self.device = device
+        self.precision = precision
+
+    @torch.inference_mode()
+    def translate(self, batch: Tensor, *, samples: int | None = None, seed: int = 0) -> Tensor:
+        """Translate (N, C, H, W) in [-1, 1] to (N, C', H, W) in float32 on the translator's device.
+
+        With ``samples`` the network's noise is drawn from ``seed`` that many times for each image, and the answer is
+        (N * samples, C', H, W). Without, the answer is always the same.
+        """
+        height, width = batch.shape[-2:]
+        padded = _pad(batch.to(self.device, torch.float32), self.size_multiple)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            if samples is None:
+                answer: Tensor = self.network(padded)
+            else:
+                seed_step(seed, 0)
+                try:
+                    answer = self.network(padded, samples=samples)
+                except TypeError as error:
+                    if "samples" not in str(error):
+                        raise
+                    raise TranslateError("this translator draws no noise, so it has one answer; leave out --samples") from None
+        return answer[..., :height, :width].float()
+
+    def __call__(self, picture: Picture, *, samples: int | None = None, seed: int = 0) -> Picture:
+        """Translate a tensor, an array or a PIL image; the answer is of the same kind.
+
+        Tensors are (N, C, H, W) or (C, H, W) in [-1, 1]; arrays (H, W), (H, W, C) or (N, H, W, C) as files store
+        them. With ``samples`` the answer is a batch; of a PIL image, the first sample.
+        """
+        if isinstance(picture, Tensor):
+            batch = picture[None] if picture.dim() == 3 else picture
+            answer = self.translate(batch, samples=samples, seed=seed)
+            return answer[0] if picture.dim() == 3 and samples is None else answer
+        if isinstance(picture, np.ndarray):
+            return self._array(picture, samples, seed)
+        import PIL.Image
+
+        if isinstance(picture, PIL.Image.Image):
+            indexed = self.source.classes > 0
+            array = np.asarray(picture if indexed or picture.mode in ("L", "RGB") else picture.convert("RGB"))
+            answer = self._array(array, samples, seed)
+            answer = answer[0] if samples is not None else answer
+            return PIL.Image.fromarray(answer[..., 0] if answer.shape[-1] == 1 else answer)
+        raise TranslateError(f"a translator takes a tensor, an array or a PIL image, not a {type(picture).__name__}")
+
+    def _array(self, array: NDArray[Any], samples: int | None, seed: int) -> NDArray[Any]:
+        stack = array if array.ndim == 4 else array.reshape(1, *array.shape, *(1,) * (3 - array.ndim))
+        wanted = 1 if self.source.classes else self.source.channels
+        depth = str(stack.dtype)
+        if depth not in ("uint8", "uint16", "float32"):
+            raise TranslateError(f"an array of {depth} is no image; give uint8, uint16 or float32")
+        rows = np.stack([images.as_channels(row, wanted, "the array") for row in stack])
+        stored = torch.from_numpy(np.ascontiguousarray(rows.transpose(0, 3, 1, 2)))
+        domain = self.source if self.source.classes else _of_depth(self.source, depth)
+        answer = self.translate(images.normalize(stored, domain), samples=samples, seed=seed)
+        result = images.denormalize(answer, "uint8" if self.source.classes else depth, self.target.low, self.target.high)
+        pixels: NDArray[Any] = result.permute(0, 2, 3, 1).cpu().numpy()
+        return pixels if array.ndim == 4 or samples is not None else pixels[0]
+
+
+def _of_depth(domain: Domain, depth: Any) -> Domain:
+    return replace(domain, depth=depth)
+
+
+def _pad(batch: Tensor, multiple: int) -> Tensor:
+    """Pad (N, C, H, W) at the lower and right edge by reflection, as often as a small image needs it."""
+    while True:
+        height, width = batch.shape[-2:]
+        down, right = -height % multiple, -width % multiple
+        if not down and not right:
+            return batch
+        # Reflection reaches no further than the image; a side of one pixel can only be repeated.
+        step = (0, min(right, max(width - 1, 1)), 0, min(down, max(height - 1, 1)))
+        mode = "replicate" if min(height, width) == 1 else "reflect"
+        batch = F.pad(batch, step, mode=mode)
+
+
+def save(
+    path: Path, method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any
+) -> None:
+    """Write ``translator.safetensors``: the tensors of the method's translators, and how to build them again."""
+    tensors = {
+        f"{direction}/{key}": value
+        for direction, module in method.translators.items()
+        for key, value in module.state_dict().items()
+    }
+    facts = {
+        "method": name,
+        "kind": method.kind,
+        "options": dict(options),
+        "plugin": {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version},
+        "directions": list(method.translators),
+        "size": list(parts.size),
+        "size_multiple": {key: int(getattr(module, "size_multiple", 1)) for key, module in method.translators.items()},
+        "range": [-1, 1],
+        "source": asdict(parts.source),
+        "target": asdict(parts.target),
+    }
+    checkpoint.save(path, tensors, facts)
+
+
+def load(
+    path: str | Path,
+    *,
+    direction: str | None = None,
+    device: str = "auto",
+    precision: str = "float32",
+    plugins: Sequence[str] = (),
+    no_plugins: Sequence[str] = (),
+) -> Translator:
+    """Load a translator from a run's folder or from its ``translator.safetensors``.
+
+    ``direction`` is needed only where a method trains several. ``plugins`` are files or modules of plugins that are
+    not installed, ``no_plugins`` names some to block.
+    """
+    file = Path(path)
+    if file.is_dir():
+        if not (file / "translator.safetensors").exists():
+            raise TranslateError(f"{file} holds no translator.safetensors; is it the folder of a finished or interrupted run?")
+        file = file / "translator.safetensors"
+    tensors, facts = checkpoint.load(file)
+    if "method" not in facts or "directions" not in facts:
+        raise TranslateError(f"{file} is a checkpoint of a training, not a translator; give the run's folder")
+    if facts["kind"] != "translator":
+        raise TranslateError(f"{file} holds a {facts['kind']}, which does not turn images into images")
+    catalog = discover(extra=plugins, blocked=no_plugins)
+    name, plugin = facts["method"], facts["plugin"]
+    if name not in catalog.offers("methods"):
+        where = (
+            f"it was a file or module {plugin['name']}: give it with -p"
+            if plugin["distribution"] == "unpackaged"
+            else f"install {plugin['distribution']} {plugin['version']}"
+        )
+        raise TranslateError(f"{file} was made by the method {name!r}, which is not here; {where}")
+    chosen = direction or facts["directions"][0]
+    if chosen not in facts["directions"]:
+        raise TranslateError(f"{file} has no direction {chosen!r}; {nearest(chosen, facts['directions'])}")
+    source, target = _domain(facts["source"]), _domain(facts["target"])
+    height, width = facts["size"]
+    parts = CatalogParts(catalog, source=source, target=target, size=(height, width))
+    method = build_method(catalog, name, facts["options"], parts)
+    network = method.translators[chosen]
+    own = {key.partition("/")[2]: value for key, value in tensors.items() if key.partition("/")[0] == chosen}
+    try:
+        network.load_state_dict(own)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TranslateError(
+            f"{file} does not fit the installed {plugin['distribution']}, it was made by version {plugin['version']}: {reason}"
+        ) from None
+    if chosen == "backward":
+        source, target = target, source
+    return Translator(
+        network,
+        catalog=catalog,
+        direction=chosen,
+        directions=facts["directions"],
+        source=source,
+        target=target,
+        size=(height, width),
+        device=pick_device(device),
+        precision=precision,
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; ``auto`` takes the GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise TranslateError(f"there is no device {name!r} here; use --device auto, cpu, cuda or cuda:1") from None
+    return device
+
+
+def _domain(facts: Mapping[str, Any]) -> Domain:
+    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in facts["palette"])
+    return Domain(**{**facts, "palette": palette})
