@@ -106,7 +106,9 @@ def test_foreign_and_missing_files_are_named(tmp_path: Path) -> None:
         load(tmp_path / "x.safetensors")
 
 
-def test_a_file_with_nan_weights_and_a_right_checksum_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_with_nan_weights_and_a_right_checksum_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "x.safetensors"
     with monkeypatch.context() as patch:
         patch.setattr(torch, "isfinite", lambda tensor: torch.ones(1, dtype=torch.bool))

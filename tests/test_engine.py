@@ -16,7 +16,9 @@ from translate.method import Batch, Method, Update
 
 
 def conv(inputs: int = 3, outputs: int = 3) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, 8, 3, padding=1), nn.LeakyReLU(0.2), nn.Dropout(0.5), nn.Conv2d(8, outputs, 3, padding=1))
+    return nn.Sequential(
+        nn.Conv2d(inputs, 8, 3, padding=1), nn.LeakyReLU(0.2), nn.Dropout(0.5), nn.Conv2d(8, outputs, 3, padding=1)
+    )
 
 
 class Game(Method):
@@ -54,7 +56,10 @@ class Game(Method):
         yield Update("discriminator", {"real": F.softplus(-real).mean(), "fake": F.softplus(false).mean()})
         yield Update(
             "generator",
-            {"adversarial": F.softplus(-self.judge(batch, fake)).mean(), "l1": 100.0 * F.l1_loss(fake, batch["target"])},
+            {
+                "adversarial": F.softplus(-self.judge(batch, fake)).mean(),
+                "l1": 100.0 * F.l1_loss(fake, batch["target"]),
+            },
         )
 
 
@@ -183,7 +188,9 @@ def test_autocast_is_left_before_each_optimizer_step() -> None:
         assert torch.is_autocast_enabled("cpu")
         linear = game.discriminator[0]
         outputs.append(linear(torch.cat([data["source"], data["target"]], 1)).detach().float())
-        yield Update("discriminator", {"d": game.judge(data, data["target"]).float().pow(2).mean() + linear.weight.pow(2).sum()})
+        yield Update(
+            "discriminator", {"d": game.judge(data, data["target"]).float().pow(2).mean() + linear.weight.pow(2).sum()}
+        )
         outputs.append(linear(torch.cat([data["source"], data["target"]], 1)).detach().float())
 
     stepped: list[bool] = []
@@ -219,7 +226,9 @@ def test_double_backward_penalty() -> None:
 def test_a_term_without_a_path_is_refused() -> None:
     def detached(game: Game, data: Batch, step: int) -> Iterator[Update]:
         fake = game.generator(data["source"])
-        yield Update("generator", {"l1": F.l1_loss(fake, data["target"]), "lost": F.mse_loss(fake.detach(), data["target"])})
+        yield Update(
+            "generator", {"l1": F.l1_loss(fake, data["target"]), "lost": F.mse_loss(fake.detach(), data["target"])}
+        )
 
     with pytest.raises(MethodError, match="generator/lost has no gradient path"):
         engine(make(detached)).step([batch(0)])
@@ -246,7 +255,9 @@ def test_rules(moves: Any, message: str) -> None:
         engine(make(moves)).step([batch(0)])
 
 
-@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", dtype=torch.bfloat16)])
+@pytest.mark.parametrize(
+    "context", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", dtype=torch.bfloat16)]
+)
 def test_yield_inside_a_changed_mode_is_refused(context: Any) -> None:
     def inside(game: Game, data: Batch, step: int) -> Iterator[Update]:
         loss = game.generator(data["source"]).mean()
@@ -363,7 +374,10 @@ def test_clipping_bounds_the_gradient() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_is_noticed_at_the_log(value: float) -> None:
     def broken(game: Game, data: Batch, step: int) -> Iterator[Update]:
-        yield Update("generator", {"l1": F.l1_loss(game.generator(data["source"]), data["target"]) * (value if step == 1 else 1.0)})
+        yield Update(
+            "generator",
+            {"l1": F.l1_loss(game.generator(data["source"]), data["target"]) * (value if step == 1 else 1.0)},
+        )
 
     machine = engine(make(broken))
     machine.step([batch(0)])

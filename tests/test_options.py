@@ -15,7 +15,9 @@ from translate.options import Call, Option, check_options, describe, options_of,
 names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(
     lambda name: name not in {"true", "false", "yes", "no", "on", "off", "none", "null"} and name.isidentifier()
 )
-plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
+plain = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
+)
 values = plain | st.lists(plain, max_size=3).map(tuple)
 
 
@@ -52,7 +54,21 @@ def test_bare_words_nested_parts_and_sums() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["", "unet(", "unet(7)", "a.b", "__import__('os')", "unet(x=__import__('os'))", "unet(**a)", "1", "f(a=1)(b=2)", "unet(a=1, a=2)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "unet(",
+        "unet(7)",
+        "a.b",
+        "__import__('os')",
+        "unet(x=__import__('os'))",
+        "unet(**a)",
+        "1",
+        "f(a=1)(b=2)",
+        "unet(a=1, a=2)",
+    ],
+)
 def test_other_things_are_refused(text: str) -> None:
     with pytest.raises(TranslateError, match=r"write it as a call|names"):
         parse_call(text)

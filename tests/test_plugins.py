@@ -73,15 +73,23 @@ def test_a_strangers_plugin_appears(install: Install) -> None:
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name' (translate_broken.py, line 1)"),
+        (
+            "import nothing_of_that_name",
+            "ModuleNotFoundError: No module named 'nothing_of_that_name' (translate_broken.py, line 1)",
+        ),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("1 / 0", "ZeroDivisionError: division by zero (translate_broken.py, line 1)"),
         ("def f(:", "SyntaxError"),
-        ("from translate import hookimpl\n@hookimpl\ndef metods(): return {}", "there is no extension point 'metods'; did you mean methods"),
+        (
+            "from translate import hookimpl\n@hookimpl\ndef metods(): return {}",
+            "there is no extension point 'metods'; did you mean methods",
+        ),
         ("from translate import hookimpl\n@hookimpl\ndef methods(catalog): return {}", "catalog"),
     ],
 )
-def test_a_broken_plugin_costs_one_line(install: Install, caplog: pytest.LogCaptureFixture, code: str, told: str) -> None:
+def test_a_broken_plugin_costs_one_line(
+    install: Install, caplog: pytest.LogCaptureFixture, code: str, told: str
+) -> None:
     install("translate-broken", code, entry="brk")
     install("translate-good", GOOD % "good")
     catalog = discover()
@@ -95,9 +103,16 @@ def test_a_broken_plugin_costs_one_line(install: Install, caplog: pytest.LogCapt
     assert "\n" not in text
 
 
-@pytest.mark.parametrize("answer", ["1 / 0", "return 5", "return {'a': 5}", "return {1: int}", "import nothing_of_that_name"])
-def test_a_hook_that_raises_or_answers_nonsense_costs_one_line(install: Install, caplog: pytest.LogCaptureFixture, answer: str) -> None:
-    install("translate-odd", f"from translate import hookimpl\n@hookimpl\ndef methods():\n    {answer}\n@hookimpl\ndef losses():\n    return {{'odd': abs}}\n")
+@pytest.mark.parametrize(
+    "answer", ["1 / 0", "return 5", "return {'a': 5}", "return {1: int}", "import nothing_of_that_name"]
+)
+def test_a_hook_that_raises_or_answers_nonsense_costs_one_line(
+    install: Install, caplog: pytest.LogCaptureFixture, answer: str
+) -> None:
+    install(
+        "translate-odd",
+        f"from translate import hookimpl\n@hookimpl\ndef methods():\n    {answer}\n@hookimpl\ndef losses():\n    return {{'odd': abs}}\n",
+    )
     catalog = discover()
     assert "pix2pix" in catalog.offers("methods")
     assert "odd" in catalog.offers("losses")
@@ -106,8 +121,13 @@ def test_a_hook_that_raises_or_answers_nonsense_costs_one_line(install: Install,
     assert "translate-odd" in caplog.records[0].getMessage()
 
 
-def test_an_observer_that_raises_is_told_once_and_harms_nobody(install: Install, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    install("translate-noisy", "from translate import hookimpl\n@hookimpl\ndef conversion_started(total): raise ValueError(total)")
+def test_an_observer_that_raises_is_told_once_and_harms_nobody(
+    install: Install, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    install(
+        "translate-noisy",
+        "from translate import hookimpl\n@hookimpl\ndef conversion_started(total): raise ValueError(total)",
+    )
     install(
         "translate-quiet",
         "from translate import hookimpl\nheard = []\n@hookimpl\ndef conversion_started(total): heard.append(total)",
@@ -133,7 +153,9 @@ def test_two_strangers_clash_only_for_who_asks(install: Install, caplog: pytest.
     catalog = discover()
     assert catalog.offer("methods", "pix2pix")
     assert not caplog.records
-    with pytest.raises(TranslateError, match="offered by translate-one .* and by translate-two .*--no-plugin translate-two"):
+    with pytest.raises(
+        TranslateError, match="offered by translate-one .* and by translate-two .*--no-plugin translate-two"
+    ):
         catalog.offer("methods", "same")
     assert discover(blocked=["translate-two"]).offer("methods", "same").plugin.name == "translate-one"
 

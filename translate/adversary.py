@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,9 @@ class Adversary(nn.Module):
         def term(real: tuple[Tensor, ...], fakes: list[tuple[Tensor, ...]]) -> Tensor:
             pairs = [(r, f) for fake in fakes for r, f in zip(real, fake, strict=True)]
             losses = [self.loss.discriminator(r, f) for r, f in pairs]
-            return torch.stack(losses).sum() * (self.weight / len(fakes)) if len(losses) > 1 else losses[0] * self.weight
+            return (
+                torch.stack(losses).sum() * (self.weight / len(fakes)) if len(losses) > 1 else losses[0] * self.weight
+            )
 
         if of_real.match is not None and of_fake.match is not None:
             others = [of_fake.match]
@@ -66,11 +69,10 @@ class Adversary(nn.Module):
         if self.regularizers:
             # Penalties differentiate twice; bf16 would put their gradient off by percents.
             with torch.autocast(real.device.type, enabled=False):
+                context = None if condition is None else condition.float()
+                judge = partial(self._judge, condition=context)
                 for name, regularizer in self.regularizers.items():
-                    context = None if condition is None else condition.float()
-                    terms[name] = regularizer(
-                        lambda images, context=context: self._judge(images, context), real.float(), fake.float()
-                    )
+                    terms[name] = regularizer(judge, real.float(), fake.float())
         return terms
 
     def generator_terms(self, fake: Tensor, real: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
@@ -84,10 +86,10 @@ class Adversary(nn.Module):
 
         if of_fake.match is not None:
             return {
-                "realness": term(of_fake.logits, of_real and of_real.logits),
-                "match": term(of_fake.match, of_real and of_real.match),
+                "realness": term(of_fake.logits, of_real.logits if of_real else None),
+                "match": term(of_fake.match, of_real.match if of_real else None),
             }
-        return {"adversarial": term(of_fake.logits, of_real and of_real.logits)}
+        return {"adversarial": term(of_fake.logits, of_real.logits if of_real else None)}
 
     def _judge(self, image: Tensor, condition: Tensor | None) -> DiscriminatorOutput:
         output = self.discriminator(image, condition)

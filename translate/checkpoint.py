@@ -77,7 +77,9 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {' '.join(str(error).split())}") from None
     if metadata.get("format") != "translate":
-        raise CheckpointError(f"{path} is a safetensors file, but not one of ours; give a run or its translator.safetensors")
+        raise CheckpointError(
+            f"{path} is a safetensors file, but not one of ours; give a run or its translator.safetensors"
+        )
     if metadata.get("version") != FORMAT:
         raise CheckpointError(
             f"{path} has format {metadata.get('version')}, this version of translate reads {FORMAT}; use the one that made it"
@@ -104,7 +106,8 @@ def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else b"")
+        if tensor.numel():
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -49,7 +49,7 @@ def _session(context: click.Context) -> Session:
 # --- options out of what factories declare -------------------------------------------------------------------------
 
 
-class Declared(click.ParamType):
+class Declared(click.ParamType[Any]):
     """The type of an option that a factory or the config declares; checks as they do."""
 
     def __init__(self, parameter: Parameter) -> None:
@@ -94,25 +94,27 @@ def _repeats(kind: Any) -> bool:
     return get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis
 
 
-def _option(parameter: Parameter) -> click.Option:
+def _option(parameter: Parameter, catalog: Catalog) -> click.Option:
     """The command line's form of a declared option."""
     flag = "--" + parameter.name.replace("_", "-")
-    help_text = parameter.option.help or describe(parameter)
-    bounds = describe(parameter).partition(" >")
-    if parameter.option.ge is not None or parameter.option.gt is not None:
-        help_text = f"{help_text} (>{bounds[2]})"
-    shown = parameter.default not in (None, (), "") and not parameter.required
+    option = parameter.option
+    help_text = option.help or describe(parameter)
+    if option.bounds:
+        help_text += f" ({option.bounds})"
+    if option.part:
+        help_text += f": {', '.join(catalog.offers(option.part))}"
     if parameter.kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}"], default=parameter.default, show_default=True, help=help_text)
-    default = parameter.default
+    default: Any = None if parameter.required or parameter.default in (None, (), "") else parameter.default
     if parameter.name == "size":
         default = "x".join(str(side) for side in dict.fromkeys(parameter.default))
     return click.Option(
         [flag],
         type=Declared(parameter),
         multiple=_repeats(parameter.kind),
-        default=None if parameter.required or not shown else default,
-        show_default=shown,
+        default=default,
+        show_default=default is not None,
+        required=parameter.required,
         help=help_text,
     )
 
@@ -153,7 +155,13 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, "--version", prog_name="translate")
-@click.option("-p", "--plugin", multiple=True, metavar="FILE_OR_MODULE", help="Load a plugin that is not installed; may be repeated.")
+@click.option(
+    "-p",
+    "--plugin",
+    multiple=True,
+    metavar="FILE_OR_MODULE",
+    help="Load a plugin that is not installed; may be repeated.",
+)
 @click.option("--no-plugin", multiple=True, metavar="NAME", help="Block an installed plugin; may be repeated.")
 def cli(plugin: tuple[str, ...], no_plugin: tuple[str, ...]) -> None:
     """Teach a machine to turn images of one kind into images of another, then turn whole folders.
@@ -163,6 +171,26 @@ def cli(plugin: tuple[str, ...], no_plugin: tuple[str, ...]) -> None:
       translate fit pix2pix photos/ -o runs/one    train
       translate convert runs/one in/ out/          convert a folder with what was learned
     """
+
+
+class MethodCommand(click.Command):
+    """``translate fit METHOD``: the method's options apart from those of every training."""
+
+    def __init__(self, name: str, *, own: set[str | None], **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self.own = own
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the method's options under its name, then the training's."""
+        records: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                records[parameter.name in self.own].append(record)
+        for title, rows in ((f"Options of {self.name}", records[True]), ("Options of the training", records[False])):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 class Methods(click.Group):
@@ -178,23 +206,27 @@ class Methods(click.Group):
         if cmd_name not in offers:
             return None
         summary = offers[cmd_name].summary
+        path = click.Path(path_type=Path)
         params: list[click.Parameter] = [
-            click.Argument(["data"], required=False, metavar="DATA", type=click.Path(path_type=Path)),
-            click.Option(["-o", "--output"], metavar="RUN", type=click.Path(path_type=Path), help="folder of the run [default: runs/METHOD-DATA]"),
-            click.Option(["--config"], metavar="FILE", type=click.Path(path_type=Path), help="YAML or JSON file of options; the command line wins"),
+            click.Argument(["data"], required=False, metavar="DATA", type=path),
+            click.Option(
+                ["-o", "--output"], metavar="RUN", type=path, help="folder of the run [default: runs/METHOD-DATA]"
+            ),
+            click.Option(
+                ["--config"], metavar="FILE", type=path, help="YAML or JSON file of options; the command line wins"
+            ),
             click.Option(["--dry-run"], is_flag=True, help="try one step, say what a run would do, write nothing"),
-        ]  # fmt: skip
+        ]
+        catalog = _session(ctx).catalog
         if ctx.resilient_parsing:
             own = [click.Option(["--" + name.replace("_", "-")]) for name in offers[cmd_name].option_names]
         else:
-            own = []
-            for parameter in options_of(_session(ctx).catalog.offer("methods", cmd_name).load()).values():
-                option = _option(parameter)
-                option.help = f"[{cmd_name}] {option.help}"
-                own.append(option)
-        core = [_option(parameter) for parameter in Config.parameters().values()]
-        return click.Command(
+            declared = options_of(catalog.offer("methods", cmd_name).load())
+            own = [_option(parameter, catalog) for parameter in declared.values()]
+        core = [_option(parameter, catalog) for parameter in Config.parameters().values()]
+        return MethodCommand(
             cmd_name,
+            own={option.name for option in own},
             params=[*params, *own, *core],
             callback=click.pass_context(_fit_method),
             help=f"{summary}\n\nDATA is a folder of images or the name of a dataset, such as demo. "
@@ -211,16 +243,32 @@ class Methods(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the methods under their own title."""
         with formatter.section("Methods (translate fit METHOD --help shows all options)"):
-            formatter.write_dl([(name, offer.summary) for name, offer in _session(ctx).catalog.offers("methods").items()])
+            formatter.write_dl(
+                [(name, offer.summary) for name, offer in _session(ctx).catalog.offers("methods").items()]
+            )
 
 
 @cli.group(cls=Methods, invoke_without_command=True, subcommand_metavar="[METHOD DATA [OPTIONS]...]")
 @click.option("--resume", metavar="RUN", type=click.Path(path_type=Path), help="Go on with a run that was stopped.")
-@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="With --resume: another length; the schedule is recomputed.")
-@click.option("--config", metavar="FILE", type=click.Path(path_type=Path), help="Take everything, method and data too, from a YAML or JSON file.")
-@click.option("-o", "--output", metavar="RUN", type=click.Path(path_type=Path), help="With --config: folder of the run.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --resume: another length; the schedule is recomputed.",
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Take everything, method and data too, from a YAML or JSON file.",
+)
+@click.option(
+    "-o", "--output", metavar="RUN", type=click.Path(path_type=Path), help="With --config: folder of the run."
+)
 @click.pass_context
-def fit(context: click.Context, resume: Path | None, steps: int | None, config: Path | None, output: Path | None) -> None:
+def fit(
+    context: click.Context, resume: Path | None, steps: int | None, config: Path | None, output: Path | None
+) -> None:
     """Train METHOD on DATA, or go on with a run.
 
     \b
@@ -229,7 +277,9 @@ def fit(context: click.Context, resume: Path | None, steps: int | None, config: 
     """
     if context.invoked_subcommand is not None:
         if resume or config or steps or output:
-            raise click.UsageError("options before METHOD are for --resume and --config; give the method's after it", context)
+            raise click.UsageError(
+                "options before METHOD are for --resume and --config; give the method's after it", context
+            )
         return
     session = _session(context)
     if resume is not None and config is None:
@@ -245,7 +295,7 @@ def fit(context: click.Context, resume: Path | None, steps: int | None, config: 
         click.echo(context.get_help())
 
 
-def _fit_method(context: click.Context, **params: Any) -> None:
+def _fit_method(context: click.Context, **_params: Any) -> None:
     given = _given(context)
     file = given.pop("config", None)
     output = given.pop("output", None)
@@ -253,10 +303,14 @@ def _fit_method(context: click.Context, **params: Any) -> None:
     values = read_config(file) if file is not None else {}
     method = context.info_name or ""
     if values.get("method", method) != method:
-        raise TranslateError(f"{file} is for the method {values['method']!r}, not {method!r}; use `translate fit --config {file}`")
+        raise TranslateError(
+            f"{file} is for the method {values['method']!r}, not {method!r}; use `translate fit --config {file}`"
+        )
     if "data" in given:
         given["data"] = str(given["data"])
-    _fit({**values, **given, "method": method}, _session(context), output or values.get("output"), "fit", dry_run=dry_run)
+    _fit(
+        {**values, **given, "method": method}, _session(context), output or values.get("output"), "fit", dry_run=dry_run
+    )
 
 
 def _fit(values: Mapping[str, Any], session: Session, output: Any, where: str, *, dry_run: bool) -> None:
@@ -284,17 +338,48 @@ def _report(run: Any) -> None:
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--direction", help="Which way, for methods that train several (forward, backward).")
 @click.option("--at", metavar="SIZE", help="Convert at this size, such as the training's, instead of each image's own.")
-@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Draw N answers for each image (name-1.png ...), where the network has noise.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Draw N answers for each image (name-1.png ...), where the network has noise.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the noise of --samples.")
-@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Images of one size at a time [default: 1 on a CPU, 8 on a GPU].")
-@click.option("--format", "format_", type=click.Choice(["same", "png", "jpg", "webp", "tiff", "npy"]), default="same", show_default=True, help="Format of the outputs.")
+@click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Images of one size at a time [default: 1 on a CPU, 8 on a GPU].",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["same", "png", "jpg", "webp", "tiff", "npy"]),
+    default="same",
+    show_default=True,
+    help="Format of the outputs.",
+)
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG and WebP.")
 @click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help="Refuse larger images [default: 2**28].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
-@click.option("--precision", type=click.Choice(["float32", "bf16"]), default="float32", show_default=True, help="Arithmetic of the network.")
-@click.option("--workers", type=click.IntRange(min=0), default=0, show_default=True, help="Threads that decode and encode (0: one a core).")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16"]),
+    default="float32",
+    show_default=True,
+    help="Arithmetic of the network.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Threads that decode and encode (0: one a core).",
+)
 @click.pass_context
-def convert(context: click.Context, translator: Path, source: Path, target: Path, format_: str, **options: Any) -> None:
+def convert(
+    context: click.Context, /, translator: Path, source: Path, target: Path, format_: Any, **options: Any
+) -> None:
     """Convert an image, or a folder of them with its tree, with what a run has learned.
 
     \b
@@ -323,11 +408,20 @@ def convert(context: click.Context, translator: Path, source: Path, target: Path
 @cli.command()
 @click.argument("path", metavar="DATA")
 @click.option("--layout", metavar="NAME(...)", help="How the folder is laid out, where it is not clear.")
-@click.option("--picture", metavar="FILE", type=click.Path(path_type=Path), help="Where to write a picture of some pairs [default: DATA.png in the working directory].")
-@click.option("--export", metavar="DIR", type=click.Path(path_type=Path), help="Write the dataset as a folder of paired images.")
+@click.option(
+    "--picture",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where to write a picture of some pairs [default: DATA.png in the working directory].",
+)
+@click.option(
+    "--export", metavar="DIR", type=click.Path(path_type=Path), help="Write the dataset as a folder of paired images."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and write no picture.")
 @click.pass_context
-def data(context: click.Context, path: str, layout: str | None, picture: Path | None, export: Path | None, as_json: bool) -> None:
+def data(
+    context: click.Context, path: str, layout: str | None, picture: Path | None, export: Path | None, as_json: bool
+) -> None:
     """Show what a folder or a named dataset holds: layout, pairs, sizes, depths, unreadable files, and a picture.
 
     \b
@@ -361,7 +455,12 @@ def plugins(context: click.Context, as_json: bool) -> None:
     catalog = _session(context).catalog
     if as_json:
         told = [
-            {"name": each.name, "distribution": each.distribution, "version": each.version, "offers": catalog.offered_by(each)}
+            {
+                "name": each.name,
+                "distribution": each.distribution,
+                "version": each.version,
+                "offers": catalog.offered_by(each),
+            }
             for each in catalog.plugins
         ]
         click.echo(json.dumps(told, indent=2))

@@ -65,7 +65,7 @@ class Engine:
         optimizers: Mapping[str, Callable[[list[nn.Parameter]], Optimizer]],
         *,
         steps: int,
-        schedule: Schedule = lambda step, steps: 1.0,
+        schedule: Schedule | None = None,
         clip_norm: float | None = None,
         ema: float = 0.0,
         precision: str = "float32",
@@ -76,7 +76,7 @@ class Engine:
         self.method = method
         self.steps = steps
         self.step_count = 0
-        self.schedule = schedule
+        self.schedule = schedule or (lambda _step, _steps: 1.0)
         self.clip_norm = clip_norm
         self.precision = precision
         self.seed, self.rank = seed, rank
@@ -179,12 +179,15 @@ class Engine:
 
     def _check(self, moves: tuple[Update, ...]) -> None:
         """Hold the first period's updates against the rules; later ones repeat them."""
-        names = [getattr(move, "player", None) for move in moves]
-        if len(set(names)) != len(names):
-            raise MethodError(f"the player {names[0]!r} moves twice in one tuple of updates; put all its terms into one")
         for move in moves:
             if not isinstance(move, Update):
                 raise MethodError(f"{type(self.method).__name__} yielded a {type(move).__name__} instead of an Update")
+        names = [move.player for move in moves]
+        if len(set(names)) != len(names):
+            raise MethodError(
+                f"the player {names[0]!r} moves twice in one tuple of updates; put all its terms into one"
+            )
+        for move in moves:
             if move.player not in self.players:
                 raise MethodError(f"there is no player {move.player!r}; {nearest(move.player, self.players)}")
             if not move.terms:
@@ -287,7 +290,9 @@ class Engine:
         self.method.load_state_dict(of_method)
         self._averages = _copies(self.method) if self.ema else {}
 
-    def _optimizer_state(self, player: Player, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> dict[str, Any]:
+    def _optimizer_state(
+        self, player: Player, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
+    ) -> dict[str, Any]:
         state: dict[int, dict[str, Any]] = {}
         weights = [weight for group in player.optimizer.param_groups for weight in group["params"]]
         entries = _under(tensors, f"optimizer/{player.name}/") | {
@@ -308,11 +313,10 @@ class Engine:
         return {"state": state, "param_groups": player.optimizer.state_dict()["param_groups"]}
 
 
-def _players(
-    method: Method, optimizers: Mapping[str, Callable[[list[nn.Parameter]], Optimizer]]
-) -> dict[str, Player]:
+def _players(method: Method, optimizers: Mapping[str, Callable[[list[nn.Parameter]], Optimizer]]) -> dict[str, Player]:
     named = {
-        name: [weight for weight in module.parameters() if weight.requires_grad] for name, module in method.players.items()
+        name: [weight for weight in module.parameters() if weight.requires_grad]
+        for name, module in method.players.items()
     }
     owners: dict[nn.Parameter, frozenset[str]] = {}
     for name, weights in named.items():
@@ -380,7 +384,9 @@ def _compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: st
     """Refuse tensors that do not fit, naming the first: nothing has been copied yet."""
     for name, value in wanted.items():
         if name not in given:
-            raise TranslateError(f"the checkpoint lacks the tensor {name!r} of {what}; it was made by another configuration")
+            raise TranslateError(
+                f"the checkpoint lacks the tensor {name!r} of {what}; it was made by another configuration"
+            )
         if given[name].shape != value.shape or given[name].dtype != value.dtype:
             raise TranslateError(
                 f"the checkpoint's tensor {name!r} of {what} is {given[name].dtype} {tuple(given[name].shape)} "
@@ -388,4 +394,6 @@ def _compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: st
             )
     for name in given:
         if name not in wanted:
-            raise TranslateError(f"the checkpoint's tensor {name!r} has no place in {what}; it was made by another configuration")
+            raise TranslateError(
+                f"the checkpoint's tensor {name!r} has no place in {what}; it was made by another configuration"
+            )

@@ -30,6 +30,12 @@ class Option:
     lt: float | None = None
     part: str | None = None
 
+    @property
+    def bounds(self) -> str:
+        """The bounds in words: ``>= 0 and < 1``."""
+        signs = ((">=", self.ge), (">", self.gt), ("<=", self.le), ("<", self.lt))
+        return " and ".join(f"{sign} {bound:g}" for sign, bound in signs if bound is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -72,7 +78,9 @@ def parse_call(text: str) -> Call:
     """
     calls = parse_calls(text)
     if len(calls) != 1:
-        raise TranslateError(f"{text!r} names {len(calls)} parts where one is expected; give one, such as unet(depth=7)")
+        raise TranslateError(
+            f"{text!r} names {len(calls)} parts where one is expected; give one, such as unet(depth=7)"
+        )
     return calls[0]
 
 
@@ -169,9 +177,7 @@ def check(value: Any, parameter: Parameter, where: str) -> Any:
     try:
         result = _convert(value, parameter.kind)
     except (ValueError, TypeError, OverflowError):
-        raise TranslateError(
-            f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r}"
-        ) from None
+        raise TranslateError(f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r}") from None
     option = parameter.option
     for number in result if isinstance(result, tuple) else (result,):
         if isinstance(number, bool) or not isinstance(number, (int, float)):
@@ -193,13 +199,8 @@ def describe(parameter: Parameter) -> str:
     >>> describe(Parameter("depth", int | None, None, Option("", ge=1, le=9)))
     'a whole number >= 1 and <= 9, or none'
     """
-    option = parameter.option
-    bounds = [
-        f"{sign} {bound:g}"
-        for sign, bound in ((">=", option.ge), (">", option.gt), ("<=", option.le), ("<", option.lt))
-        if bound is not None
-    ]
-    return _name(parameter.kind, " " + " and ".join(bounds) if bounds else "")
+    bounds = parameter.option.bounds
+    return _name(parameter.kind, f" {bounds}" if bounds else "")
 
 
 _words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path", Any: "a value"}

@@ -38,7 +38,9 @@ def _wanted(factory: Callable[..., Any], given: Mapping[str, Any], name: str) ->
             if argument.name in given:
                 wanted[argument.name] = given[argument.name]
             elif argument.default is argument.empty:
-                raise TranslateError(f"{name} asks for {argument.name!r}, which is not at hand; {nearest(argument.name, given)}")
+                raise TranslateError(
+                    f"{name} asks for {argument.name!r}, which is not at hand; {nearest(argument.name, given)}"
+                )
     return wanted
 
 
@@ -61,7 +63,9 @@ class CatalogParts:
         )
         multiple = int(getattr(network, "size_multiple", 1))
         if any(side % multiple for side in self.size):
-            nearest_sizes = sorted({tuple(max(1, side // multiple + up) * multiple for side in self.size) for up in (0, 1)})
+            nearest_sizes = sorted(
+                {tuple(max(1, side // multiple + up) * multiple for side in self.size) for up in (0, 1)}
+            )
             fitting = " or ".join(f"{height}x{width}" for height, width in nearest_sizes)
             raise TranslateError(
                 f"{name} needs sides that divide by {multiple}, which {self.size[0]}x{self.size[1]} does not; "
@@ -76,7 +80,14 @@ class CatalogParts:
         )
 
     def adversary(
-        self, discriminator: str, *, loss: str, condition: str | int = 0, inputs: int | None = None, weight: float = 1.0, pool: int = 0
+        self,
+        discriminator: str,
+        *,
+        loss: str,
+        condition: str | int = 0,
+        inputs: int | None = None,
+        weight: float = 1.0,
+        pool: int = 0,
     ) -> Adversary:
         """A discriminator with its loss and penalties, all by name."""
         domains = {"source": self.source.channels, "target": self.target.channels}
@@ -116,7 +127,9 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
     declared = options_of(factory)
     taken = sorted(declared.keys() & Config.parameters().keys())
     if taken:
-        raise TranslateError(f"the plugin {offer.plugin} gives method {name!r} an option {taken[0]!r}, a name that fit itself uses")
+        raise TranslateError(
+            f"the plugin {offer.plugin} gives method {name!r} an option {taken[0]!r}, a name that fit itself uses"
+        )
     method = factory(parts, **check_options(options, declared, name))
     if not isinstance(method, Method):
         raise TranslateError(f"method {name!r} of the plugin {offer.plugin} is no translate.method.Method")
@@ -146,7 +159,9 @@ def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Data
         return _listing(catalog, seen[0], root)
     if not seen:
         known = ", ".join(catalog.offers("datasets"))
-        raise TranslateError(f"no layout of images is recognized in {root}; name one with --layout ({known}), see the README")
+        raise TranslateError(
+            f"no layout of images is recognized in {root}; name one with --layout ({known}), see the README"
+        )
     choices = " or ".join(f'--layout "{call}"' for call in seen)
     raise TranslateError(f"{root} can be read in more than one way; choose {choices}")
 

@@ -26,7 +26,9 @@ from translate.options import options_of
 GROUP = "translate"
 OURS = "image-translate"
 BLOCK_VARIABLE = "TRANSLATE_NO_PLUGIN"
-KINDS = tuple(name for name, spec in vars(hookspecs).items() if getattr(spec, "__annotations__", {}).get("return") == "Offers")
+KINDS = tuple(
+    name for name, spec in vars(hookspecs).items() if getattr(spec, "__annotations__", {}).get("return") == "Offers"
+)
 """The kinds of part that plugins offer, as the hooks are named: ``methods``, ``generators`` ..."""
 
 log = logging.getLogger("translate")
@@ -113,7 +115,9 @@ class Catalog:
     @property
     def plugins(self) -> list[Plugin]:
         """All plugins that loaded, ours first."""
-        return sorted(self._plugins.values(), key=lambda plugin: (plugin.distribution != OURS, plugin.distribution, plugin.name))
+        return sorted(
+            self._plugins.values(), key=lambda plugin: (plugin.distribution != OURS, plugin.distribution, plugin.name)
+        )
 
     def offers(self, kind: str) -> dict[str, Offer]:
         """What is offered of a kind, by name; of two strangers with one name, the first (see ``offer``)."""
@@ -163,9 +167,12 @@ class Catalog:
             table: dict[str, list[Offer]] = {}
             for plugin, answer in self.ask(kind):
                 if not isinstance(answer, Mapping) or not all(
-                    isinstance(name, str) and (callable(target) or isinstance(target, str)) for name, target in answer.items()
+                    isinstance(name, str) and (callable(target) or isinstance(target, str))
+                    for name, target in answer.items()
                 ):
-                    log.warning("warning: the plugin %s answers %s with something other than names and factories", plugin, kind)
+                    log.warning(
+                        "warning: the plugin %s answers %s with something other than names and factories", plugin, kind
+                    )
                     continue
                 for name, target in answer.items():
                     table.setdefault(name, []).append(Offer(kind, name, plugin, target))
@@ -236,7 +243,9 @@ def _register(manager: pluggy.PluginManager, module: ModuleType) -> None:
     trial.register(module)
     for caller in trial.get_hookcallers(module) or ():
         if not caller.has_spec():
-            known = [name for name in vars(trial.hook) if not name.startswith("_") and getattr(trial.hook, name).has_spec()]
+            known = [
+                name for name in vars(trial.hook) if not name.startswith("_") and getattr(trial.hook, name).has_spec()
+            ]
             raise TranslateError(f"there is no extension point {caller.name!r}; {nearest(caller.name, sorted(known))}")
     manager.register(module)
 
@@ -284,5 +293,3 @@ _singulars = {"losses": "loss", "adversarial_losses": "adversarial loss"}
 
 def _singular(kind: str) -> str:
     return _singulars.get(kind, kind.removesuffix("s").replace("_", " "))
-
-

@@ -40,27 +40,34 @@ class Config:
     """The method's own options."""
 
     layout: Annotated[
-        str | None, Option("how the folder is laid out, where it is not clear, such as \"folders(source=a)\"", part="datasets")
+        str | None,
+        Option('how the folder is laid out, where it is not clear, such as "folders(source=a)"', part="datasets"),
     ] = None
     steps: Annotated[int | None, Option("length of the training in steps (default: what --epochs gives)", ge=1)] = None
-    epochs: Annotated[float | None, Option("length of the training in passes over the data (default: 200)", gt=0)] = None
+    epochs: Annotated[float | None, Option("length of the training in passes over the data (default: 200)", gt=0)] = (
+        None
+    )
     batch: Annotated[int, Option("images in a batch", ge=1)] = 1
     accumulate: Annotated[int, Option("batches whose gradients make one step", ge=1)] = 1
     size: Annotated[Size, Option("training size, 256 or HEIGHTxWIDTH", ge=1)] = (256, 256)
-    load_size: Annotated[
-        Size | None, Option("size before the random crop (default: 286/256 of the size)", ge=1)
-    ] = None
+    load_size: Annotated[Size | None, Option("size before the random crop (default: 286/256 of the size)", ge=1)] = None
     resize: Annotated[
         Literal["stretch", "cover"], Option("stretch: ignore the aspect ratio; cover: keep it and crop the middle")
     ] = "stretch"
     flip: Annotated[bool, Option("mirror half of the images")] = True
     augment: Annotated[
-        tuple[str, ...], Option("further augmentation, such as \"jitter(hue=0.1)\"; may be repeated", part="augmentations")
+        tuple[str, ...],
+        Option('further augmentation, such as "jitter(hue=0.1)"; may be repeated', part="augmentations"),
     ] = ()
-    albumentations: Annotated[Path | None, Option("YAML or JSON file of an albumentations pipeline, run on the CPU")] = None
+    albumentations: Annotated[
+        Path | None, Option("YAML or JSON file of an albumentations pipeline, run on the CPU")
+    ] = None
     optimizer: Annotated[
         tuple[str, ...],
-        Option("optimizer of all players or of one, such as \"discriminator=adam(lr=1e-4)\"; may be repeated", part="optimizers"),
+        Option(
+            'optimizer of all players or of one, such as "discriminator=adam(lr=1e-4)"; may be repeated',
+            part="optimizers",
+        ),
     ] = ("adam",)
     schedule: Annotated[str, Option("learning-rate schedule", part="schedules")] = "linear"
     clip_norm: Annotated[float | None, Option("largest norm of a player's gradient", gt=0)] = None
@@ -68,9 +75,7 @@ class Config:
     precision: Annotated[Literal["float32", "bf16"], Option("arithmetic of the networks")] = "float32"
     device: Annotated[str, Option("auto, cpu, cuda, cuda:1 ...")] = "auto"
     seed: Annotated[int, Option("of every random draw", ge=0)] = 0
-    cache: Annotated[
-        Literal["auto", "device", "host", "stream"], Option("where decoded images are kept")
-    ] = "auto"
+    cache: Annotated[Literal["auto", "device", "host", "stream"], Option("where decoded images are kept")] = "auto"
     workers: Annotated[int, Option("threads that decode (0: one a core)", ge=0)] = 0
     log_every: Annotated[int, Option("steps between two lines of the log", ge=1)] = 50
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
@@ -99,7 +104,9 @@ class Config:
         own = {name: value for name, value in values.items() if name not in known}
         for name in ("method", "data"):
             if not isinstance(core.get(name), (str, Path)):
-                raise TranslateError(f"{where}: {name} is missing; {'name a method' if name == 'method' else 'name a folder'}")
+                raise TranslateError(
+                    f"{where}: {name} is missing; {'name a method' if name == 'method' else 'name a folder'}"
+                )
         if "size" in core:
             core["size"] = parse_size(core["size"], where)
         if core.get("load_size") is not None:
@@ -252,5 +259,3 @@ def free_folder(base: Path, name: str) -> Path:
         count += 1
         folder = base / f"{name}-{count}"
     return folder
-
-

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import math
-import platform
 import resource
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
-from importlib import metadata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +17,12 @@ from torch import Tensor
 
 from translate import checkpoint, images, translator
 from translate.checkpoint import CheckpointError
-from translate.data import Dataset, Domain
-from translate.engine import Engine, seed_step
-from translate.errors import NotFiniteError, TranslateError, nearest
-from translate.loader import Loader, fixed
-from translate.method import Method, Parts
-from translate.parts import CatalogParts, build, build_method, open_dataset
-from translate.plugins import Catalog, discover
+from translate.data import Domain
+from translate.errors import NotFiniteError, TranslateError
+from translate.loader import fixed
 from translate.run import Config, Run, Scalars, free_folder
+from translate.setup import Setup
 
-DEFAULT_EPOCHS = 200
 SHOWN = 4
 """Rows of a sample grid."""
 
@@ -69,7 +60,9 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
     return _train(setup, run)
 
 
-def resume(run: str | Path, *, steps: int | None = None, no_plugins: Sequence[str] = (), plugins: Sequence[str] = ()) -> Run:
+def resume(
+    run: str | Path, *, steps: int | None = None, no_plugins: Sequence[str] = (), plugins: Sequence[str] = ()
+) -> Run:
     """Go on with a run from its last good checkpoint, exactly as if it had never stopped.
 
     Another number of ``steps`` recomputes the schedule from there on, and says so.
@@ -116,100 +109,12 @@ def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
     lines.append(f"method: {config.method}")
     for name, module in setup.method.players.items():
         lines.append(f"  {name}: {sum(weight.numel() for weight in module.parameters()):,} weights")
-    lines.append(f"training: {setup.steps:,} steps of {config.batch * config.accumulate} at {config.size[0]}x{config.size[1]}")
+    lines.append(
+        f"training: {setup.steps:,} steps of {config.batch * config.accumulate} at {config.size[0]}x{config.size[1]}"
+    )
     lines.append(f"  device {setup.engine.device}, {config.precision}")
     lines.append("first step: " + "  ".join(f"{name} {value:.4g}" for name, value in terms.items()))
     return lines
-
-
-@dataclass(slots=True)
-class Setup:
-    """Everything a training is made of, put together from a config."""
-
-    config: Config
-    catalog: Catalog
-    dataset: Dataset
-    parts: Parts
-    method: Method
-    engine: Engine
-    steps: int
-
-    @classmethod
-    def make(cls, config: Config, no_plugins: Sequence[str] = ()) -> Setup:
-        """Open the data, build the method and its optimizers; refuse what does not fit before any image is decoded."""
-        catalog = discover(extra=config.plugins, blocked=no_plugins)
-        catalog.offer("methods", config.method)
-        device = translator.pick_device(config.device)
-        dataset = open_dataset(catalog, config.data, config.layout)
-        if dataset.problems:
-            more = f" (and {len(dataset.problems) - 1} more problems)" if len(dataset.problems) > 1 else ""
-            raise TranslateError(f"{dataset.name} is not fit for training: {dataset.problems[0]}{more}; see `translate data`")
-        parts = CatalogParts(
-            catalog,
-            source=dataset.domains["source"],
-            target=dataset.domains.get("target", dataset.domains["source"]),
-            size=config.size,
-        )
-        seed_step(config.seed, 0)
-        method = build_method(catalog, config.method, config.options, parts)
-        _needed(method, dataset, config.method)
-        length = len(dataset.splits["train"]["source"])
-        steps = config.steps or math.ceil((config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate))
-        method.to(device).train()
-        engine = Engine(
-            method,
-            _optimizers(catalog, config, method),
-            steps=steps,
-            schedule=build(catalog, "schedules", config.schedule),
-            clip_norm=config.clip_norm,
-            ema=config.ema,
-            precision=config.precision,
-            seed=config.seed,
-            device=device,
-        )
-        return cls(config, catalog, dataset, parts, method, engine, steps)
-
-    def loader(self) -> Loader:
-        """The training split on its way to the device."""
-        config = self.config
-        last = 0.0
-
-        def progress(done: int, total: int) -> None:
-            nonlocal last
-            if done == total or time.monotonic() - last > 0.1:
-                last = time.monotonic()
-                self.catalog.tell("images_decoded", done=done, total=total)
-
-        return Loader(
-            self.dataset.splits["train"],
-            self.dataset.domains,
-            paired=self.dataset.paired,
-            needs=self.method.needs,
-            batch=config.batch,
-            size=config.size,
-            load_size=config.load_size,
-            resize=config.resize,
-            flip=config.flip,
-            augment=[build(self.catalog, "augmentations", name) for name in config.augment],
-            albumentations=config.albumentations,
-            cache=config.cache,
-            workers=config.workers,
-            seed=config.seed,
-            device=self.engine.device,
-            on_progress=progress,
-        )
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the run's files say beside the config: versions, device, data and threads."""
-        return {
-            "versions": {name: metadata.version(name) for name in ("image-translate", "torch", "numpy")}
-            | {"python": platform.python_version()},
-            "plugin": str(self.catalog.offer("methods", self.config.method).plugin),
-            "device": str(self.engine.device),
-            "threads": torch.get_num_threads(),
-            "data": _fingerprint(self.dataset),
-        }
 
 
 def _train(setup: Setup, run: Run) -> Run:
@@ -248,12 +153,18 @@ def _train(setup: Setup, run: Run) -> Run:
                 _save(setup, run)
             reason = "interrupted" if caught and run.step < steps else "finished"
         except NotFiniteError as error:
-            good = f"the last good checkpoint is {run.checkpoints[-1]}" if run.checkpoints else "no checkpoint was due before"
+            good = (
+                f"the last good checkpoint is {run.checkpoints[-1]}"
+                if run.checkpoints
+                else "no checkpoint was due before"
+            )
             raise NotFiniteError(f"{error}; {good}; try a lower learning rate or --clip-norm 1") from None
         finally:
             catalog.tell("run_ended", run=run, reason=reason)
     if reason == "interrupted":
-        sentence = f"interrupted at step {run.step} of {steps} and saved; go on with `translate fit --resume {run.folder}`"
+        sentence = (
+            f"interrupted at step {run.step} of {steps} and saved; go on with `translate fit --resume {run.folder}`"
+        )
         if caught[0] == signal.SIGTERM:
             log.warning(sentence)
             raise SystemExit(128 + signal.SIGTERM)
@@ -265,17 +176,16 @@ def _train(setup: Setup, run: Run) -> Run:
 def _interrupts() -> Iterator[list[int]]:
     """Collect the first Ctrl-C or SIGTERM, so that the step is finished and saved; a second one acts at once."""
     caught: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
     before: dict[int, Any] = {}
 
-    def catch(number: int, frame: Any) -> None:
+    def catch(number: int, _frame: Any) -> None:
         caught.append(number)
         for each, handler in before.items():
             signal.signal(each, handler)
 
     try:
-        for each in signals:
-            before[each] = signal.signal(each, catch)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, catch)
     except ValueError:
         # Only the main thread may take signals; elsewhere whoever owns them decides.
         pass
@@ -332,11 +242,17 @@ def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor]) -> None:
             if given not in shown:
                 continue
             network.eval()
-            with torch.autocast(setup.engine.device.type, dtype=torch.bfloat16, enabled=setup.config.precision == "bf16"):
+            with torch.autocast(
+                setup.engine.device.type, dtype=torch.bfloat16, enabled=setup.config.precision == "bf16"
+            ):
                 fakes = torch.cat([network(image[None]) for image in shown[given]]).float()
             network.train()
             column(given, shown[given], domains[given])
-            column("fake" if direction == "forward" else f"fake {direction}", fakes, setup.dataset.domains.get(wanted, domains[given]))
+            column(
+                "fake" if direction == "forward" else f"fake {direction}",
+                fakes,
+                setup.dataset.domains.get(wanted, domains[given]),
+            )
             if wanted in shown:
                 column(wanted, shown[wanted], domains[wanted])
     setup.catalog.tell("samples_drawn", run=run, images=columns)
@@ -387,7 +303,9 @@ def _start_from(setup: Setup, init: Path) -> None:
         raise TranslateError(f"{init} has no checkpoint to start from")
     weights = {name: value for name, value in found[0].items() if name.startswith("method/")}
     if not weights:
-        raise TranslateError(f"{init} is no checkpoint of a training; give a run's folder or a file in its checkpoints/")
+        raise TranslateError(
+            f"{init} is no checkpoint of a training; give a run's folder or a file in its checkpoints/"
+        )
     setup.engine.load_weights(weights)
 
 
@@ -395,57 +313,14 @@ def _same_world(run: Run, facts: Mapping[str, Any], setup: Setup) -> None:
     """Refuse to resume on other data; tell of other versions or threads, with which the result may differ."""
     if facts["data"] != setup.facts["data"]:
         raise TranslateError(
-            f"the data of {run.folder} has changed since, so it cannot be resumed; start a new run from its weights with --init {run.folder}"
+            f"the data of {run.folder} has changed since, so it cannot be resumed; "
+            f"start a new run from its weights with --init {run.folder}"
         )
     for name in ("versions", "threads", "device", "plugin"):
         if facts[name] != setup.facts[name]:
             log.warning("%s was made with other %s; going on, but not to the last bit", run.folder, name)
 
 
-# --- putting together -------------------------------------------------------------------------------------------------
-
-
-def _optimizers(catalog: Catalog, config: Config, method: Method) -> dict[str, Any]:
-    """One optimizer a player: ``adam(lr=1e-4)`` is everybody's, ``discriminator=adam(lr=4e-4)`` one player's."""
-    chosen: dict[str, str] = {}
-    for text in config.optimizer:
-        player, equals, call = text.partition("=")
-        if equals and "(" not in player:
-            if player.strip() not in method.players:
-                raise TranslateError(f"--optimizer {text}: there is no player {player!r}; {nearest(player, method.players)}")
-            chosen[player.strip()] = call
-        else:
-            chosen.update({name: text for name in method.players if name not in chosen})
-    return {name: partial(_optimizer, catalog, chosen.get(name, "adam")) for name in method.players}
-
-
-def _optimizer(catalog: Catalog, text: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-    optimizer: torch.optim.Optimizer = build(catalog, "optimizers", text, parameters=parameters)
-    return optimizer
-
-
-def _needed(method: Method, dataset: Dataset, name: str) -> None:
-    """Refuse data that a method cannot use."""
-    train = dataset.splits.get("train", {})
-    if not train.get("source"):
-        raise TranslateError(f"{dataset.name} has no training images")
-    if method.needs.paired and not dataset.paired:
-        raise TranslateError(f"{name} needs pairs, and {dataset.name} is unpaired: its sources and targets do not belong together")
-    for domain in method.needs.labels:
-        if not any(example.label >= 0 for example in train.get(domain, ())):
-            raise TranslateError(f"{name} needs labels of the {domain}, and {dataset.name} has none")
-
-
-def _fingerprint(dataset: Dataset) -> str:
-    digest = hashlib.sha256()
-    for domain, examples in dataset.splits["train"].items():
-        digest.update(f"{domain} {dataset.domains[domain]} {dataset.paired}".encode())
-        for example in examples:
-            digest.update(f"{example.name}\0{example.label}\0".encode())
-    return digest.hexdigest()
-
-
 def _plain(data: str) -> str:
     name = Path(data).name.partition("(")[0]
     return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name).strip("-") or "data"
-

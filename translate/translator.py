@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate import checkpoint, images
-from translate.data import Domain
+from translate.data import Depth, Domain
 from translate.engine import seed_step
 from translate.errors import TranslateError, nearest
 from translate.method import Method, Parts
@@ -78,7 +78,9 @@ class Translator:
                 except TypeError as error:
                     if "samples" not in str(error):
                         raise
-                    raise TranslateError("this translator draws no noise, so it has one answer; leave out --samples") from None
+                    raise TranslateError(
+                        "this translator draws no noise, so it has one answer; leave out --samples"
+                    ) from None
         return answer[..., :height, :width].float()
 
     def __call__(self, picture: Picture, *, samples: int | None = None, seed: int = 0) -> Picture:
@@ -106,19 +108,21 @@ class Translator:
     def _array(self, array: NDArray[Any], samples: int | None, seed: int) -> NDArray[Any]:
         stack = array if array.ndim == 4 else array.reshape(1, *array.shape, *(1,) * (3 - array.ndim))
         wanted = 1 if self.source.classes else self.source.channels
-        depth = str(stack.dtype)
-        if depth not in ("uint8", "uint16", "float32"):
-            raise TranslateError(f"an array of {depth} is no image; give uint8, uint16 or float32")
+        depth: Depth | None = next((each for each in get_args(Depth) if each == str(stack.dtype)), None)
+        if depth is None:
+            raise TranslateError(f"an array of {stack.dtype} is no image; give uint8, uint16 or float32")
         rows = np.stack([images.as_channels(row, wanted, "the array") for row in stack])
         stored = torch.from_numpy(np.ascontiguousarray(rows.transpose(0, 3, 1, 2)))
         domain = self.source if self.source.classes else _of_depth(self.source, depth)
         answer = self.translate(images.normalize(stored, domain), samples=samples, seed=seed)
-        result = images.denormalize(answer, "uint8" if self.source.classes else depth, self.target.low, self.target.high)
+        result = images.denormalize(
+            answer, "uint8" if self.source.classes else depth, self.target.low, self.target.high
+        )
         pixels: NDArray[Any] = result.permute(0, 2, 3, 1).cpu().numpy()
         return pixels if array.ndim == 4 or samples is not None else pixels[0]
 
 
-def _of_depth(domain: Domain, depth: Any) -> Domain:
+def _of_depth(domain: Domain, depth: Depth) -> Domain:
     return replace(domain, depth=depth)
 
 
@@ -135,9 +139,7 @@ def _pad(batch: Tensor, multiple: int) -> Tensor:
         batch = F.pad(batch, step, mode=mode)
 
 
-def save(
-    path: Path, method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any
-) -> None:
+def save(path: Path, method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any) -> None:
     """Write ``translator.safetensors``: the tensors of the method's translators, and how to build them again."""
     tensors = {
         f"{direction}/{key}": value
@@ -176,7 +178,9 @@ def load(
     file = Path(path)
     if file.is_dir():
         if not (file / "translator.safetensors").exists():
-            raise TranslateError(f"{file} holds no translator.safetensors; is it the folder of a finished or interrupted run?")
+            raise TranslateError(
+                f"{file} holds no translator.safetensors; is it the folder of a finished or interrupted run?"
+            )
         file = file / "translator.safetensors"
     tensors, facts = checkpoint.load(file)
     if "method" not in facts or "directions" not in facts:

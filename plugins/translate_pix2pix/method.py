@@ -27,13 +27,17 @@ class Pix2Pix(Method):
         parts: Parts,
         *,
         generator: Annotated[str, Option("network from source to target", part="generators")] = "unet",
-        discriminator: Annotated[str, Option("network that judges pairs; two_headed judges the match apart", part="discriminators")] = "patch",
+        discriminator: Annotated[
+            str, Option("network that judges pairs; two_headed judges the match apart", part="discriminators")
+        ] = "patch",
         adversarial: Annotated[
-            str, Option("adversarial loss and penalties, such as \"hinge + r1(weight=1)\"", part="adversarial_losses")
+            str, Option('adversarial loss and penalties, such as "hinge + r1(weight=1)"', part="adversarial_losses")
         ] = "nonsaturating",
         l1: Annotated[float, Option("weight of the L1 term (lambda)", ge=0)] = 100.0,
         gan: Annotated[float, Option("weight of the adversarial term; 0 trains without a discriminator", ge=0)] = 1.0,
-        matching_aware: Annotated[bool, Option("also show the discriminator real targets with a source not their own")] = False,
+        matching_aware: Annotated[
+            bool, Option("also show the discriminator real targets with a source not their own")
+        ] = False,
         pool: Annotated[int, Option("fakes remembered for the discriminator; 0 shows it the newest", ge=0)] = 0,
     ) -> None:
         super().__init__()

@@ -1,0 +1,33 @@
+# Two commands do all the set-up: `make demo` trains and converts, `make test` runs every test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[test]"
+	touch $@
+
+demo: $(VENV)/.installed
+	rm -rf demo
+	$(BIN)/translate data "demo(size=64)" --export demo/pairs
+	$(BIN)/translate fit pix2pix demo/pairs -o demo/run --size 64 --load-size 64 --batch 4 --steps 700 --generator "unet(width=32)" --discriminator "patch(receptive_field=16)"
+	$(BIN)/translate convert demo/run demo/pairs/test/source demo/converted
+	@echo
+	@echo "Look at demo/run/samples (source | fake | target) and at demo/converted."
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

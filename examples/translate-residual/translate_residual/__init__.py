@@ -1,0 +1,17 @@
+"""A plugin for translate: the method ``residual`` and the loss ``charbonnier``."""
+
+from collections.abc import Mapping
+
+from translate import hookimpl
+
+
+@hookimpl
+def methods() -> Mapping[str, str]:
+    """Offer the method, by its import path: nothing heavy is imported until somebody trains with it."""
+    return {"residual": "translate_residual.method:Residual"}
+
+
+@hookimpl
+def losses() -> Mapping[str, str]:
+    """Offer the loss."""
+    return {"charbonnier": "translate_residual.loss:Charbonnier"}

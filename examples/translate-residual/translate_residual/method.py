@@ -1,0 +1,66 @@
+"""The method: one player, no discriminator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+from torch import Tensor, nn
+
+from translate.errors import TranslateError
+from translate.method import Batch, Method, Needs, Parts, Update
+from translate.options import Option
+
+
+class Added(nn.Module):
+    """A network's output, added to its input: (N, C, H, W) to the same."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.size_multiple = int(getattr(network, "size_multiple", 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Add twice the network's answer, which lies in [-1, 1]: so every image can become every other."""
+        added: Tensor = image + 2 * self.network(image)
+        return added
+
+
+class Residual(Method):
+    """Learn what to add to the source, by one robust loss (residual learning: Zhang et al. 2017, arXiv:1608.03981)."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        generator: Annotated[str, Option("network whose answer is added", part="generators")] = "resnet(blocks=6)",
+        distance: Annotated[str, Option("loss between result and target", part="losses")] = "charbonnier",
+    ) -> None:
+        super().__init__()
+        if parts.source.channels != parts.target.channels:
+            raise TranslateError(
+                f"residual adds to the source, so both sides need the same channels, not {parts.source.channels} and "
+                f"{parts.target.channels}; use pix2pix for such pairs"
+            )
+        self.generator = Added(parts.generator(generator))
+        self.distance = parts.loss(distance)
+
+    @property
+    def needs(self) -> Needs:
+        """Pairs."""
+        return Needs(paired=True)
+
+    @property
+    def players(self) -> Mapping[str, nn.Module]:
+        """The one player."""
+        return {"generator": self.generator}
+
+    @property
+    def translators(self) -> Mapping[str, nn.Module]:
+        """What is kept."""
+        return {"forward": self.generator}
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update]:
+        """One move a step."""
+        result = self.generator(batch["source"])
+        yield Update("generator", {"distance": self.distance(result, batch["target"])})

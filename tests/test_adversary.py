@@ -1,0 +1,153 @@
+"""The adversary: terms by hand, the third kind of fake, two heads, penalties, the history."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.adversary import Adversary
+from translate.method import DiscriminatorOutput
+from translate.pool import ImagePool
+
+
+class Judge(nn.Module):
+    """Logits are a weight times the image's mean, plus the condition's; scales and heads on demand."""
+
+    def __init__(self, *, scales: int = 1, two_headed: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.7))
+        self.scales = scales
+        self.two_headed = two_headed
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        own = self.weight * image.mean((1, 2, 3))
+        context = 0 if condition is None else condition.mean((1, 2, 3))
+        if self.two_headed:
+            return DiscriminatorOutput((own,), match=(own * context,))
+        return DiscriminatorOutput(tuple((own + context) * (scale + 1) for scale in range(self.scales)))
+
+
+class Logistic:
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        assert real is None
+        return F.softplus(-fake.float()).mean()
+
+
+class Relativistic:
+    relativistic = True
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        return F.softplus(-(real - fake)).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        assert real is not None
+        return F.softplus(-(fake - real)).mean()
+
+
+def images(*values: float) -> Tensor:
+    return torch.tensor(values).reshape(-1, 1, 1, 1).expand(-1, 3, 4, 4).contiguous()
+
+
+REAL, FAKE, OWN, OTHER = images(0.5), images(-0.3), images(0.2), images(-0.9)
+
+
+def soft(value: float) -> float:
+    return math.log1p(math.exp(value))
+
+
+def test_one_head() -> None:
+    adversary = Adversary(Judge(), Logistic(), weight=0.5)
+    terms = adversary.discriminator_terms(REAL, FAKE, OWN)
+    assert terms.keys() == {"adversarial"}
+    assert terms["adversarial"].item() == pytest.approx(0.5 * (soft(-(0.35 + 0.2)) + soft(-0.21 + 0.2)))
+    assert adversary.generator_terms(FAKE, REAL, OWN)["adversarial"].item() == pytest.approx(soft(-(-0.21 + 0.2)))
+
+
+def test_a_mismatched_condition_is_a_third_kind_of_fake_at_half_the_weight() -> None:
+    """Reed et al., algorithm 1: log s_r + (log(1 - s_w) + log(1 - s_f)) / 2."""
+    terms = Adversary(Judge(), Logistic()).discriminator_terms(REAL, FAKE, OWN, mismatched=OTHER)
+    expected = soft(-(0.35 + 0.2)) + (soft(-0.21 + 0.2) + soft(0.35 - 0.9)) / 2
+    assert terms["adversarial"].item() == pytest.approx(expected)
+
+
+def test_two_heads_are_two_terms() -> None:
+    adversary = Adversary(Judge(two_headed=True), Logistic())
+    terms = adversary.discriminator_terms(REAL, FAKE, OWN, mismatched=OTHER)
+    assert terms["realness"].item() == pytest.approx(soft(-0.35) + soft(-0.21))
+    assert terms["match"].item() == pytest.approx(soft(-0.35 * 0.2) + (soft(-0.21 * 0.2) + soft(0.35 * -0.9)) / 2)
+    made = adversary.generator_terms(FAKE, REAL, OWN)
+    assert {name: value.item() for name, value in made.items()} == {
+        "realness": pytest.approx(soft(0.21)),
+        "match": pytest.approx(soft(0.21 * 0.2)),
+    }
+
+
+def test_scales_are_summed() -> None:
+    terms = Adversary(Judge(scales=3), Logistic()).discriminator_terms(REAL, FAKE)
+    assert terms["adversarial"].item() == pytest.approx(sum(soft(-0.35 * k) + soft(-0.21 * k) for k in (1, 2, 3)))
+
+
+def test_relativistic_losses_see_both_sides() -> None:
+    adversary = Adversary(Judge(), Relativistic())
+    assert adversary.generator_terms(FAKE, REAL)["adversarial"].item() == pytest.approx(soft(0.35 + 0.21))
+
+
+def test_penalties_run_in_float32_outside_autocast_and_differentiate_twice() -> None:
+    seen: list[Any] = []
+
+    def penalty(discriminate: Any, real: Tensor, fake: Tensor) -> Tensor:
+        real = real.detach().requires_grad_()
+        logits = discriminate(real).logits[0]
+        seen.append((torch.is_autocast_enabled("cpu"), logits.dtype, real.dtype))
+        (slope,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+        return slope.square().sum()
+
+    judge = Judge()
+    adversary = Adversary(judge, Logistic(), regularizers={"r1": penalty})
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        terms = adversary.discriminator_terms(REAL, FAKE.to(torch.bfloat16), OWN)
+    assert seen == [(False, torch.float32, torch.float32)]
+    # The logit is w * mean of 48 values: the penalty is w^2 / 48, its slope 2 w / 48.
+    assert terms["r1"].item() == pytest.approx(0.7**2 / 48)
+    terms["r1"].backward()
+    assert judge.weight.grad is not None
+    assert float(judge.weight.grad) == pytest.approx(2 * 0.7 / 48)
+
+
+def test_the_history_keeps_a_fake_with_its_condition() -> None:
+    torch.manual_seed(0)
+    shown: list[tuple[float, float]] = []
+
+    class Watching(Judge):
+        def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+            assert condition is not None
+            shown.append((round(float(image.mean()), 3), round(float(condition.mean()), 3)))
+            return super().forward(image, condition)
+
+    adversary = Adversary(Watching(), Logistic(), pool=ImagePool(2, (6, 4, 4)))
+    for step in range(30):
+        adversary.discriminator_terms(images(1.0), images(step / 100), images(-step / 100))
+    fakes = shown[1::2]
+    assert all(fake == -condition for fake, condition in fakes)
+    assert any(fake != round(step / 100, 3) for step, (fake, _) in enumerate(fakes))
+
+
+def test_a_foreign_output_is_named() -> None:
+    with pytest.raises(TypeError, match="_TakesTwo must return a DiscriminatorOutput"):
+        Adversary(_TakesTwo(), Logistic()).discriminator_terms(REAL, FAKE)
+
+
+class _TakesTwo(nn.Conv2d):
+    def __init__(self) -> None:
+        super().__init__(3, 1, 1)
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        return super().forward(image)

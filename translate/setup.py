@@ -1,0 +1,165 @@
+"""Setup: everything a training is made of, put together from a config and held against what it needs."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from typing import Any
+
+import torch
+
+from translate.data import Dataset
+from translate.engine import Engine, seed_step
+from translate.errors import TranslateError, nearest
+from translate.loader import Loader
+from translate.method import Method
+from translate.parts import CatalogParts, build, build_method, open_dataset
+from translate.plugins import Catalog, discover
+from translate.run import Config
+from translate.translator import pick_device
+
+DEFAULT_EPOCHS = 200
+
+
+@dataclass(slots=True)
+class Setup:
+    """Everything a training is made of, put together from a config."""
+
+    config: Config
+    catalog: Catalog
+    dataset: Dataset
+    parts: CatalogParts
+    method: Method
+    engine: Engine
+    steps: int
+
+    @classmethod
+    def make(cls, config: Config, no_plugins: Sequence[str] = ()) -> Setup:
+        """Open the data, build the method and its optimizers; refuse what does not fit before any image is decoded."""
+        catalog = discover(extra=config.plugins, blocked=no_plugins)
+        catalog.offer("methods", config.method)
+        device = pick_device(config.device)
+        dataset = open_dataset(catalog, config.data, config.layout)
+        if dataset.problems:
+            more = f" (and {len(dataset.problems) - 1} more problems)" if len(dataset.problems) > 1 else ""
+            raise TranslateError(
+                f"{dataset.name} is not fit for training: {dataset.problems[0]}{more}; see `translate data`"
+            )
+        parts = CatalogParts(
+            catalog,
+            source=dataset.domains["source"],
+            target=dataset.domains.get("target", dataset.domains["source"]),
+            size=config.size,
+        )
+        seed_step(config.seed, 0)
+        method = build_method(catalog, config.method, config.options, parts)
+        _needed(method, dataset, config.method)
+        length = len(dataset.splits["train"]["source"])
+        steps = config.steps or math.ceil(
+            (config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate)
+        )
+        method.to(device).train()
+        engine = Engine(
+            method,
+            _optimizers(catalog, config, method),
+            steps=steps,
+            schedule=build(catalog, "schedules", config.schedule),
+            clip_norm=config.clip_norm,
+            ema=config.ema,
+            precision=config.precision,
+            seed=config.seed,
+            device=device,
+        )
+        return cls(config, catalog, dataset, parts, method, engine, steps)
+
+    def loader(self) -> Loader:
+        """The training split on its way to the device."""
+        config = self.config
+        last = 0.0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal last
+            if done == total or time.monotonic() - last > 0.1:
+                last = time.monotonic()
+                self.catalog.tell("images_decoded", done=done, total=total)
+
+        return Loader(
+            self.dataset.splits["train"],
+            self.dataset.domains,
+            paired=self.dataset.paired,
+            needs=self.method.needs,
+            batch=config.batch,
+            size=config.size,
+            load_size=config.load_size,
+            resize=config.resize,
+            flip=config.flip,
+            augment=[build(self.catalog, "augmentations", name) for name in config.augment],
+            albumentations=config.albumentations,
+            cache=config.cache,
+            workers=config.workers,
+            seed=config.seed,
+            device=self.engine.device,
+            on_progress=progress,
+        )
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the run's files say beside the config: versions, device, data and threads."""
+        return {
+            "versions": {name: metadata.version(name) for name in ("image-translate", "torch", "numpy")}
+            | {"python": platform.python_version()},
+            "plugin": str(self.catalog.offer("methods", self.config.method).plugin),
+            "device": str(self.engine.device),
+            "threads": torch.get_num_threads(),
+            "data": _fingerprint(self.dataset),
+        }
+
+
+def _optimizers(catalog: Catalog, config: Config, method: Method) -> dict[str, Any]:
+    """One optimizer a player: ``adam(lr=1e-4)`` is everybody's, ``discriminator=adam(lr=4e-4)`` one player's."""
+    chosen: dict[str, str] = {}
+    for text in config.optimizer:
+        player, equals, call = text.partition("=")
+        if equals and "(" not in player:
+            if player.strip() not in method.players:
+                raise TranslateError(
+                    f"--optimizer {text}: there is no player {player!r}; {nearest(player, method.players)}"
+                )
+            chosen[player.strip()] = call
+        else:
+            chosen.update({name: text for name in method.players if name not in chosen})
+    return {name: partial(_optimizer, catalog, chosen.get(name, "adam")) for name in method.players}
+
+
+def _optimizer(catalog: Catalog, text: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    optimizer: torch.optim.Optimizer = build(catalog, "optimizers", text, parameters=parameters)
+    return optimizer
+
+
+def _needed(method: Method, dataset: Dataset, name: str) -> None:
+    """Refuse data that a method cannot use."""
+    train = dataset.splits.get("train", {})
+    if not train.get("source"):
+        raise TranslateError(f"{dataset.name} has no training images")
+    if method.needs.paired and not dataset.paired:
+        raise TranslateError(
+            f"{name} needs pairs, and {dataset.name} is unpaired: its sources and targets do not belong together"
+        )
+    for domain in method.needs.labels:
+        if not any(example.label >= 0 for example in train.get(domain, ())):
+            raise TranslateError(f"{name} needs labels of the {domain}, and {dataset.name} has none")
+
+
+def _fingerprint(dataset: Dataset) -> str:
+    digest = hashlib.sha256()
+    for domain, examples in dataset.splits["train"].items():
+        digest.update(f"{domain} {dataset.domains[domain]} {dataset.paired}".encode())
+        for example in examples:
+            digest.update(f"{example.name}\0{example.label}\0".encode())
+    return digest.hexdigest()
