@@ -21,10 +21,10 @@ PLUGINS = sorted(
 
 FLOORS = [
     {"errors"},
-    {"options", "data"},
+    {"options", "data", "formats", "encoding"},
     {"images", "method", "pool", "adversary"},
     {"run"},
-    {"engine", "order", "decoding", "pipeline", "loader"},
+    {"engine", "order", "cache", "pipeline", "loader"},
     {"hookspecs"},
     {"plugins"},
     {"checkpoint"},
@@ -35,7 +35,7 @@ FLOORS = [
     {"testing", "cli"},
     {"__main__"},
 ]
-GROUND = {"errors", "options", "data", "images", "method", "pool", "adversary", "run", "testing"}
+GROUND = {"errors", "formats", "options", "data", "images", "method", "pool", "adversary", "run", "testing"}
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:

@@ -1,0 +1,72 @@
+"""Colour jitter: brightness, contrast, saturation and hue of each image change a little, as its seed says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from translate.errors import TranslateError
+from translate.options import Option
+
+
+def jitter(
+    *,
+    brightness: Annotated[float, Option("largest relative change of the brightness", ge=0, le=1)] = 0.1,
+    contrast: Annotated[float, Option("largest relative change of the contrast", ge=0, le=1)] = 0.1,
+    saturation: Annotated[float, Option("largest relative change of the saturation", ge=0, le=1)] = 0.1,
+    hue: Annotated[float, Option("largest shift of the hue, in turns of the colour circle", ge=0, le=0.5)] = 0.02,
+    p: Annotated[float, Option("part of the images that are changed", ge=0, le=1)] = 1.0,
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Make a colour jitter: it maps images (N, C, H, W) in [-1, 1] and seeds (N,) int64 to images alike.
+
+    On values in [0, 1], in this order: brightness multiplies, contrast spreads around the image's mean luma, saturation
+    spreads around each pixel's luma, by factors uniform in [1 - x, 1 + x]; hue turns by an angle uniform in
+    [-x, x] turns. Gray images get brightness and contrast only. The result is clamped; the memory format stays.
+    The same seed gives the same change, whatever the batch. Raises a TranslateError for other than 1 or 3 channels.
+
+    >>> change = jitter(brightness=0.5)
+    >>> image, seed = torch.zeros(1, 3, 4, 4), torch.tensor([7])
+    >>> torch.equal(change(image, seed), change(image, seed)), torch.equal(change(image, seed), image)
+    (True, False)
+    """
+
+    def change(images: Tensor, seeds: Tensor) -> Tensor:
+        from kornia import enhance
+
+        channels = images.shape[1]
+        if channels not in (1, 3):
+            raise TranslateError(f"jitter changes gray and RGB images, not images of {channels} channels; leave it out")
+        chance, *shifts = _uniform(seeds, 5).to(images.dtype).unbind()
+        found = (images + 1) / 2
+        if brightness:
+            found = enhance.adjust_brightness_accumulative(found, 1 + brightness * shifts[0])
+        if contrast:
+            found = enhance.adjust_contrast_with_mean_subtraction(found, 1 + contrast * shifts[1])
+        if saturation and channels == 3:
+            found = enhance.adjust_saturation_with_gray_subtraction(found, 1 + saturation * shifts[2])
+        if hue and channels == 3:
+            found = enhance.adjust_hue(found, 2 * math.pi * hue * shifts[3])
+        found = found.clamp(0, 1) * 2 - 1
+        if p < 1:
+            found = torch.where((chance < 2 * p - 1)[:, None, None, None], found, images)
+        # kornia answers in the plain layout, whatever came in.
+        last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
+        return found.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+    return change
+
+
+def _uniform(seeds: Tensor, count: int) -> Tensor:
+    """Numbers (count, N) float32 uniform in [-1, 1), by the finaliser of SplitMix64 on each seed's neighbours.
+
+    int64 wraps as the 64 bits of the original do; shifts are masked because torch's keep the sign.
+    """
+    state = seeds + torch.arange(1, count + 1, device=seeds.device)[:, None] * -0x61C8864680B583EB
+    state = (state ^ ((state >> 30) & (2**34 - 1))) * -0x40A7B892E31B1A47
+    state = (state ^ ((state >> 27) & (2**37 - 1))) * -0x6B2FB644ECCEEE15
+    state = state ^ ((state >> 31) & (2**33 - 1))
+    return (state >> 40).float() / 2**23  # 24 bits with their sign, which float32 holds exactly

@@ -1,0 +1,155 @@
+"""The cache: examples decoded on threads into planes of one size, and everything that does not decode told at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from translate import images
+from translate.data import Domain, Example
+from translate.errors import TranslateError
+from translate.run import Size
+
+Resize = Literal["stretch", "cover"]
+
+_dtypes = {"uint8": torch.uint8, "uint16": torch.int16, "float32": torch.float32}
+
+
+def dtype_of(domain: Domain) -> torch.dtype:
+    """The type that decoded images are kept in: their own, but 16 bits as int16, since torch cannot gather uint16."""
+    return torch.uint8 if domain.classes else _dtypes[domain.depth]
+
+
+def planes_of(domain: Domain) -> int:
+    """How many planes a decoded image has: class maps keep one of indices until they are normalised."""
+    return 1 if domain.classes else domain.channels
+
+
+def normalize(kept: Tensor, domain: Domain) -> Tensor:
+    """Turn decoded images (N, C, H, W), as they are kept, into float32 in [-1, 1]."""
+    return images.normalize(kept.view(torch.uint16) if kept.dtype == torch.int16 else kept, domain)
+
+
+def read(example: Example, domain: Domain) -> NDArray[Any]:
+    """Decode one example: (H, W, C) at its full size. Raises ImageError, also if the dataset's own function fails."""
+    if not callable(example.pixels):
+        return images.read_example(example, domain)
+    try:
+        return images.read_example(example, domain)
+    except TranslateError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise images.ImageError(f"{example.name} cannot be made by its dataset: {reason}") from error
+
+
+def planes(pixels: NDArray[Any], domain: Domain, size: Size, resize: Resize) -> Tensor:
+    """Resize (H, W, C) to ``size`` and lay it out as planes (C, h, w) of ``dtype_of(domain)``.
+
+    ``cover`` keeps the aspect ratio and takes the middle; class maps keep their indices.
+    """
+    if resize == "cover":
+        height, width = pixels.shape[:2]
+        scale = min(height / size[0], width / size[1])
+        inner = min(height, max(1, round(size[0] * scale))), min(width, max(1, round(size[1] * scale)))
+        top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
+        pixels = pixels[top : top + inner[0], left : left + inner[1]]
+    resized = images.resize(pixels, size, nearest=domain.classes > 0)
+    laid = np.array(resized.transpose(2, 0, 1), order="C")
+    return torch.from_numpy(laid.view(np.int16) if laid.dtype == np.uint16 else laid)
+
+
+def decode_all(
+    examples: Mapping[str, Sequence[Example]],
+    domains: Mapping[str, Domain],
+    *,
+    size: Size,
+    resize: Resize,
+    device: torch.device,
+    workers: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Tensor]:
+    """Decode all examples into one tensor (n, C, h, w) a domain on the device; ``on_progress`` is told (done, total).
+
+    ``workers``: threads, 0 for one a core. Raises a TranslateError that counts and names what does not decode, and one
+    if it does not fit into memory.
+    """
+    try:
+        kept = {
+            name: torch.empty(
+                (len(listed), planes_of(domains[name]), *size), dtype=dtype_of(domains[name]), device=device
+            )
+            for name, listed in examples.items()
+        }
+    except RuntimeError:
+        raise TranslateError(
+            f"the decoded images do not fit into the memory of {device}; use --cache auto, or a smaller --load-size"
+        ) from None
+
+    def decode(name: str, row: int) -> None:
+        pixels = read(examples[name][row], domains[name])
+        kept[name][row].copy_(planes(pixels, domains[name], size, resize))
+
+    jobs = [(name, row) for name, listed in examples.items() for row in range(len(listed))]
+    errors: dict[int, images.ImageError] = {}
+    with ThreadPoolExecutor(workers or cores(), thread_name_prefix="translate-decode") as pool:
+        begun = {pool.submit(decode, *job): number for number, job in enumerate(jobs)}
+        try:
+            for done, future in enumerate(as_completed(begun), start=1):
+                try:
+                    future.result()
+                except images.ImageError as error:
+                    errors[begun[future]] = error
+                if on_progress is not None:
+                    on_progress(done, len(jobs))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if errors:
+        raise undecodable([errors[number] for number in sorted(errors)], len(jobs))
+    return kept
+
+
+def undecodable(errors: Sequence[images.ImageError], total: int) -> TranslateError:
+    """One error for all that do not decode: three are named, the rest are counted."""
+    named = "; ".join(str(error).rstrip(".") for error in errors[:3])
+    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return TranslateError(
+        f"{len(errors)} of {total} images cannot be used: {named}{more}; remove them, or see `translate data`"
+    )
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free: of a GPU, or of this machine within what its container allows."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    lines = _lines("/proc/meminfo")
+    if "MemAvailable:" not in lines:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if hasattr(os, "sysconf") else 2**32
+    free = lines["MemAvailable:"] * 1024
+    limit = next(iter(_lines("/sys/fs/cgroup/memory.max")), "max")
+    if limit.isdigit():
+        free = min(free, max(0, int(limit) - _lines("/sys/fs/cgroup/memory.stat").get("anon", 0)))
+    return free
+
+
+def _lines(path: str) -> dict[str, int]:
+    """The first word of each line of a kernel file, with the number that follows it."""
+    try:
+        words = [line.split() for line in Path(path).read_text(encoding="ascii").splitlines()]
+    except OSError:
+        return {}
+    return {line[0]: int(line[1]) if len(line) > 1 and line[1].isdigit() else 0 for line in words if line}

@@ -1,0 +1,351 @@
+"""The loader: each image is decoded once; a batch is gathered, cropped, mirrored and normalised on the device.
+
+Every random draw is a hash of (seed, stream, epoch, example), so a batch is a pure function of the seed and its
+number: worker count, cache and wall clock never matter, and going on in the middle is arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import torch
+from torch import Tensor
+
+from translate.data import Domain, Example
+from translate.cache import (
+    Resize,
+    cores,
+    decode_all,
+    dtype_of,
+    free_memory,
+    normalize,
+    planes,
+    planes_of,
+    read,
+    undecodable,
+)
+from translate.errors import TranslateError
+from translate.images import ImageError
+from translate.method import Needs
+from translate.order import Draw, Order
+from translate.pipeline import Pipeline
+from translate.run import Size
+
+Cache = Literal["auto", "device", "host", "stream"]
+Augmentation = Callable[[Tensor, Tensor], Tensor]
+
+SHARE = 0.6
+"""The part of the free memory that a cache may take by itself."""
+
+_homes = {"source": "source", "target": "target", "mismatched": "source"}
+
+
+class Loader:
+    """Batches of a split, in an order and with crops and mirrorings that the seed alone decides.
+
+    The order is one permutation of the domain after the other, so that batches straddle the ends of epochs and no
+    example is dropped. Unpaired domains have orders and lengths of their own; ``paired`` ones are drawn together and
+    share the window and the mirroring. Images are resized to ``load_size`` (by default 286/256 of ``size``), stretched
+    or so that they cover it, and a window of ``size`` is taken at random. Of several ranks, rank r takes rows r,
+    r + ranks ... of the global batch of ``batch * ranks``. An albumentations pipeline replaces window and mirroring,
+    sees whole images, and its answer is resized to ``size``; it needs the stream cache.
+
+    ``cache``: "device" keeps all decoded images on the device, "host" in RAM, "stream" decodes for each batch; the
+    batches are the same. "auto" takes the first that fits into 60 % of the free memory. ``augment`` maps images
+    (N, C, H, W) in [-1, 1] and seeds (N,) int64 to images; it is applied to gray and RGB images, not to class maps.
+    ``workers``: decoding threads, 0 for one a core.
+
+    Raises a TranslateError for data that cannot be trained on, and for all files that do not decode, at once.
+    """
+
+    cache: str
+    """Which cache was taken: ``device``, ``host`` or ``stream``."""
+
+    length: int
+    """Examples in one epoch: of the source, or of the only domain."""
+
+    def __init__(
+        self,
+        examples: Mapping[str, Sequence[Example]],
+        domains: Mapping[str, Domain],
+        *,
+        paired: bool,
+        needs: Needs,
+        batch: int,
+        size: Size,
+        load_size: Size | None,
+        resize: Resize,
+        flip: bool,
+        augment: Sequence[Augmentation] = (),
+        albumentations: Path | None = None,
+        cache: Cache = "auto",
+        workers: int = 0,
+        seed: int = 0,
+        device: torch.device,
+        rank: int = 0,
+        ranks: int = 1,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._examples = {name: examples[name] for name in ("source", "target") if name in examples}
+        self._domains = {name: domains[name] for name in self._examples}
+        self._paired = paired and len(self._examples) == 2
+        self._mismatched = "mismatched" in needs.streams
+        self._load_size = load_size or (round(size[0] * 286 / 256), round(size[1] * 286 / 256))
+        self._check(needs, size)
+        self._batch, self._size, self._resize, self._flip = batch, size, resize, flip
+        self._augment, self._ranks = tuple(augment), ranks
+        self._device = device
+        self.length = len(next(iter(self._examples.values())))
+        workers = workers or cores()
+
+        self._pipeline: Pipeline | None = None
+        if albumentations is not None:
+            if cache not in ("auto", "stream"):
+                raise TranslateError(
+                    f"an albumentations pipeline decodes for each batch and cannot use the cache {cache!r}; "
+                    "leave out --cache or --albumentations"
+                )
+            self._pipeline = Pipeline(albumentations, self._domains, copies=workers)
+            cache = "stream"
+        self.cache = self._choose() if cache == "auto" else cache
+
+        # Chance is drawn where the decoded images are; without a cache on the device that is the CPU.
+        home = device if self.cache == "device" else torch.device("cpu")
+        self._order = Order(
+            {name: len(listed) for name, listed in self._examples.items()},
+            paired=self._paired,
+            mismatched=self._mismatched,
+            batch=batch,
+            seeds=len(augment),
+            seed=seed,
+            rank=rank,
+            ranks=ranks,
+            device=home,
+        )
+        self._across = torch.arange(size[1], device=device)
+        self._down = torch.arange(size[0], device=device)
+        self._positions = torch.arange(batch, device=device)
+        self._labels = {
+            name: torch.tensor([example.label for example in listed], device=device)
+            for name, listed in self._examples.items()
+            if name in needs.labels or any(example.label >= 0 for example in listed)
+        }
+
+        self._begun: dict[int, tuple[list[Draw], Callable[[], dict[str, Tensor]]]] = {}
+        self._images: dict[str, Tensor] = {}
+        if self.cache != "stream":
+            self._images = decode_all(
+                self._examples,
+                self._domains,
+                size=self._load_size,
+                resize=resize,
+                device=home,
+                workers=workers,
+                on_progress=on_progress,
+            )
+            if self._mismatched:
+                self._images["mismatched"] = self._images["source"]
+        threads = {"device": 0, "host": 1, "stream": workers}[self.cache]
+        self._ahead = max(2, -(-2 * workers // batch)) if self.cache == "stream" else 2
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="translate-loader") if threads else None
+
+    def _check(self, needs: Needs, size: Size) -> None:
+        if not self._examples:
+            raise TranslateError("the data has neither a source nor a target; give a folder with images of one of them")
+        for name, listed in self._examples.items():
+            if not listed:
+                raise TranslateError(f"the data has no {name} images to train on; add some, or choose another --layout")
+        counts = {name: len(listed) for name, listed in self._examples.items()}
+        if self._paired and counts["source"] != counts["target"]:
+            raise TranslateError(
+                f"the data is said to be paired but has {counts['source']} source and {counts['target']} target images"
+                "; give every image its partner"
+            )
+        if needs.paired and not self._paired:
+            raise TranslateError(
+                "the method needs pairs, but the data is not paired; choose a method for unpaired data"
+            )
+        if self._mismatched and counts.get("source", 0) < 2:
+            raise TranslateError(
+                "the method needs a source image beside the pair's own, but the data has fewer than two; add images"
+            )
+        if self._load_size[0] < size[0] or self._load_size[1] < size[1]:
+            load, train = ("x".join(map(str, sides)) for sides in (self._load_size, size))
+            raise TranslateError(
+                f"the load size {load} is smaller than the training size {train}; make it at least as large"
+            )
+
+    def _choose(self) -> str:
+        """The first cache that fits, with all ranks of this machine sharing its RAM."""
+        sides = self._load_size[0] * self._load_size[1]
+        needed = sum(
+            len(listed) * sides * planes_of(self._domains[name]) * dtype_of(self._domains[name]).itemsize
+            for name, listed in self._examples.items()
+        )
+        host = free_memory(torch.device("cpu")) // self._ranks
+        free = host if self._device.type == "cpu" else free_memory(self._device)
+        return "device" if needed <= SHARE * free else "host" if needed <= SHARE * host else "stream"
+
+    def batch(self, index: int) -> dict[str, Tensor]:
+        """The index-th batch of the training, from 0: a pure function of the seed and the index.
+
+        ``source`` and ``target`` (N, C, H, W) float32 in [-1, 1]; ``source_label`` and ``target_label`` (N,) int64, -1
+        for none, where any example has one or the method needs them; ``mismatched`` where the method needs it.
+        """
+        with torch.no_grad():
+            if self._pool is None:
+                draws, stored, rows = self._order.draws(index), self._images, None
+            else:
+                draws, ready = self._take(index)
+                stored = {name: self._move(pixels) for name, pixels in ready().items()}
+                draws = [Draw(draw.streams, self._move(draw.table)) for draw in draws]
+                rows = self._positions
+            found: dict[str, Tensor] = {}
+            for draw in draws:
+                examples, top, left, mirror, _, *seeds = draw.table.unbind()
+                lines, columns = self._window(top, left, mirror)
+                for stream in draw.streams:
+                    domain = self._domains[_homes[stream]]
+                    pixels = stored[stream]
+                    if self._pipeline is None:
+                        pixels = _crop(pixels, examples if rows is None else rows, lines, columns)
+                    found[stream] = self._finish(pixels, domain, seeds)
+                    if stream in self._labels:
+                        found[f"{stream}_label"] = self._labels[stream][examples]
+            return found
+
+    def close(self) -> None:
+        """End the threads; what they have begun is dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._begun.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _window(self, top: Tensor, left: Tensor, mirror: Tensor) -> tuple[Tensor, Tensor]:
+        """The lines (N, h) and columns (N, w) of the images that the batch takes."""
+        (height, width), (load_height, load_width) = self._size, self._load_size
+        lines = (top % (load_height - height + 1))[:, None] + self._down
+        across = self._across
+        if self._flip:
+            across = torch.where((mirror & 1).bool()[:, None], width - 1 - across, across)
+        return lines, (left % (load_width - width + 1))[:, None] + across
+
+    def _finish(self, pixels: Tensor, domain: Domain, seeds: Sequence[Tensor]) -> Tensor:
+        found = normalize(pixels, domain)
+        if not domain.classes and domain.channels in (1, 3):
+            for augment, each in zip(self._augment, seeds, strict=True):
+                found = augment(found, each)
+        return found
+
+    # --- batches begun before they are asked for --------------------------------------------------------------------
+
+    def _take(self, index: int) -> tuple[list[Draw], Callable[[], dict[str, Tensor]]]:
+        """Take what was begun for a batch, and begin the next ones; after a jump nothing begun before is of use."""
+        self._begun = {number: begun for number, begun in self._begun.items() if index <= number <= index + self._ahead}
+        for number in range(index, index + self._ahead + 1):
+            if number not in self._begun:
+                draws = self._order.draws(number)
+                self._begun[number] = (draws, self._gather(draws) if self.cache == "host" else self._stream(draws))
+        return self._begun.pop(index)
+
+    def _gather(self, draws: list[Draw]) -> Callable[[], dict[str, Tensor]]:
+        assert self._pool is not None
+
+        def gather() -> dict[str, Tensor]:
+            found: dict[str, Tensor] = {}
+            for draw in draws:
+                for stream in draw.streams:
+                    kept = self._images[stream]
+                    found[stream] = self._staged((self._batch, *kept.shape[1:]), kept.dtype)
+                    torch.index_select(kept, 0, draw.table[0], out=found[stream])
+            return found
+
+        return self._pool.submit(gather).result
+
+    def _stream(self, draws: list[Draw]) -> Callable[[], dict[str, Tensor]]:
+        assert self._pool is not None
+        begun: list[list[Future[list[Tensor]]]] = []
+        for draw in draws:
+            rows, seeds = draw.table[0].tolist(), draw.table[4].tolist()
+            begun.append(
+                [self._pool.submit(self._decode, draw.streams, *pair) for pair in zip(rows, seeds, strict=True)]
+            )
+
+        def collect() -> dict[str, Tensor]:
+            errors: list[ImageError] = []
+            for future in (future for futures in begun for future in futures):
+                match future.exception():
+                    case ImageError() as error:
+                        errors.append(error)
+                    case BaseException() as error:
+                        raise error
+            if errors:
+                raise undecodable(errors, sum(map(len, begun)))
+            found: dict[str, Tensor] = {}
+            for draw, futures in zip(draws, begun, strict=True):
+                for place, stream in enumerate(draw.streams):
+                    parts = [future.result()[place] for future in futures]
+                    found[stream] = self._staged((self._batch, *parts[0].shape), parts[0].dtype)
+                    torch.stack(parts, out=found[stream])
+            return found
+
+        return collect
+
+    def _decode(self, streams: tuple[str, ...], row: int, seed: int) -> list[Tensor]:
+        """The planes (C, H, W) of one example for each of its streams."""
+        homes = [_homes[stream] for stream in streams]
+        pixels = {home: read(self._examples[home][row], self._domains[home]) for home in homes}
+        size = self._load_size
+        if self._pipeline is not None:
+            pixels, size = self._pipeline(pixels, seed), self._size
+        return [planes(pixels[home], self._domains[home], size, self._resize) for home in homes]
+
+    def _staged(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        # Only from pinned memory does a copy to the GPU run beside the host; torch keeps it until the copy is done.
+        return torch.empty(shape, dtype=dtype, pin_memory=self._device.type == "cuda")
+
+    def _move(self, tensor: Tensor) -> Tensor:
+        if self._device.type == "cuda" and not tensor.is_pinned():
+            tensor = tensor.pin_memory()
+        return tensor.to(self._device, non_blocking=True)
+
+
+def fixed(
+    examples: Mapping[str, Sequence[Example]],
+    domains: Mapping[str, Domain],
+    *,
+    count: int,
+    size: Size,
+    resize: Resize,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """The first ``count`` examples of each domain (N, C, H, W) in [-1, 1], resized to ``size``, with nothing random.
+
+    For sample grids and validation. A domain with fewer examples gives all it has.
+    """
+    listed = {name: examples[name][:count] for name in ("source", "target") if name in examples}
+    kept = decode_all(listed, domains, size=size, resize=resize, device=device)
+    return {name: normalize(pixels, domains[name]) for name, pixels in kept.items()}
+
+
+def _crop(kept: Tensor, rows: Tensor, lines: Tensor, columns: Tensor) -> Tensor:
+    """Take rows (N,), lines (N, h) and columns (N, w) of images (n, C, H, W): (N, C, h, w).
+
+    Whole lines first, then columns within them: on a CPU this is eight times as fast as one index for each pixel.
+    """
+    _, channels, height, width = kept.shape
+    sheets = rows[:, None] * channels + torch.arange(channels, device=kept.device)
+    starts = sheets[:, :, None] * height + lines[:, None, :]
+    strips = kept.view(-1, width).index_select(0, starts.flatten()).view(*starts.shape, width)
+    return strips.gather(3, columns[:, None, None, :].expand(*starts.shape, columns.shape[1]))

@@ -1,0 +1,137 @@
+"""The order: which examples a batch holds, and what chance decides for each, as a hash of seed, epoch and example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_streams = {"source": 0, "target": 1, "mismatched": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What chance decided for the streams of a batch that move together.
+
+    ``table`` (5 + seeds, N) int64: the examples, then numbers in [0, 2^63) for a window's top, its left, mirroring,
+    a pipeline, and as many seeds as were asked for.
+    """
+
+    streams: tuple[str, ...]
+    table: Tensor
+
+
+class Order:
+    """The order of domains of given lengths: one permutation after the other, so that no example is dropped.
+
+    Batches straddle the ends of epochs. Unpaired domains are ordered independently; ``paired`` ones share everything.
+    ``mismatched`` adds a stream of sources, each another one than the batch's own. Of several ranks, rank r takes
+    rows r, r + ranks ... of the global batch of ``batch * ranks``. All tensors are made on ``device``.
+
+    >>> order = Order({"source": 3}, paired=False, mismatched=False, batch=2, seeds=0, seed=0, rank=0, ranks=1,
+    ...               device=torch.device("cpu"))
+    >>> sorted(row for index in range(3) for row in order.draws(index)[0].table[0].tolist())
+    [0, 0, 1, 1, 2, 2]
+    """
+
+    def __init__(
+        self,
+        lengths: Mapping[str, int],
+        *,
+        paired: bool,
+        mismatched: bool,
+        batch: int,
+        seeds: int,
+        seed: int,
+        rank: int,
+        ranks: int,
+        device: torch.device,
+    ) -> None:
+        self._lengths = dict(lengths)
+        self._paired, self._mismatched = paired, mismatched
+        self._batch, self._rank, self._ranks = batch, rank, ranks
+        self._seed, self._device = seed, device
+        self._keys = {stream: key(seed, number) for stream, number in _streams.items()}
+        self._offsets = torch.arange(4 + seeds, device=device)[:, None] * _NUMBER
+        self._permutations: dict[tuple[str, int], Tensor] = {}
+
+    def draws(self, index: int) -> list[Draw]:
+        """What the index-th batch holds, from 0: a pure function of the seed and the index."""
+        found: list[Draw] = []
+        for name, length in self._lengths.items():
+            if self._paired and name != "source":
+                continue
+            rows, epochs = self._rows(name, index)
+            numbers = self._numbers(name, epochs, rows)
+            found.append(Draw(tuple(self._lengths) if self._paired else (name,), torch.cat((rows[None], numbers))))
+            if self._mismatched and name == "source":
+                numbers = self._numbers("mismatched", epochs, rows)
+                others = (rows + 1 + numbers[3] % (length - 1)) % length
+                found.append(Draw(("mismatched",), torch.cat((others[None], numbers))))
+        return found
+
+    def _rows(self, name: str, index: int) -> tuple[Tensor, Tensor]:
+        """The examples (N,) of this rank's part of a batch, and the epoch (N,) that each belongs to."""
+        start = index * self._batch * self._ranks
+        stop = start + self._batch * self._ranks
+        length = self._lengths[name]
+        pieces: list[Tensor] = []
+        at = start
+        while at < stop:
+            epoch, offset = divmod(at, length)
+            pieces.append(self._permutation(name, epoch)[offset : offset + stop - at])
+            at += len(pieces[-1])
+        rows = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        epochs = torch.arange(start, stop, device=self._device) // length
+        return rows[self._rank :: self._ranks], epochs[self._rank :: self._ranks]
+
+    def _permutation(self, name: str, epoch: int) -> Tensor:
+        kept = self._permutations.get((name, epoch))
+        if kept is None:
+            generator = torch.Generator().manual_seed(key(self._seed, _streams[name], epoch))
+            kept = torch.randperm(self._lengths[name], generator=generator).to(self._device)
+            while len(self._permutations) >= 6:  # the last, the present and the next epoch of two domains
+                del self._permutations[next(iter(self._permutations))]
+            self._permutations[name, epoch] = kept
+        return kept
+
+    def _numbers(self, stream: str, epochs: Tensor, rows: Tensor) -> Tensor:
+        """Random numbers (4 + seeds, N) in [0, 2^63)."""
+        return mix(epochs * _EPOCH + rows * _EXAMPLE + self._keys[stream] + self._offsets)
+
+
+def _signed(number: int) -> int:
+    """The int64 with the low 64 bits of a whole number."""
+    return (number + 2**63) % 2**64 - 2**63
+
+
+_NUMBER = _signed(0x9E3779B97F4A7C15)
+_EPOCH = _signed(0xD1342543DE82EF95)
+_EXAMPLE = _signed(0xDA942042E4DD58B5)
+_FIRST = _signed(0xBF58476D1CE4E5B9)
+_SECOND = _signed(0x94D049BB133111EB)
+
+
+def mix(state: Tensor) -> Tensor:
+    """Hash int64 to [0, 2^63): the finaliser of SplitMix64 (Steele, Lea and Flood 2014) in wrapping arithmetic.
+
+    Shifts are masked because torch's keep the sign. Neighbouring states give unrelated numbers, so that a state may
+    be a sum of odd multiples of what it stands for.
+    """
+    state = (state ^ ((state >> 30) & (2**34 - 1))) * _FIRST
+    state = (state ^ ((state >> 27) & (2**37 - 1))) * _SECOND
+    return (state ^ ((state >> 31) & (2**33 - 1))) & (2**63 - 1)
+
+
+def key(*numbers: int) -> int:
+    """Hash whole numbers, in their order, to [0, 2^63).
+
+    >>> key(0, 1) == key(0, 1), key(0, 1) == key(1, 0)
+    (True, False)
+    """
+    state = torch.zeros((), dtype=torch.int64)
+    for number in numbers:
+        state = mix(state + _NUMBER + _signed(number))
+    return int(state)
