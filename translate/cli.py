@@ -11,124 +11,17 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, NoReturn, get_args, get_origin
+from typing import Any, NoReturn
 
 import click
-from click.core import ParameterSource
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import get_completion_class
 
 from translate import __version__
 from translate.errors import TranslateError, nearest
-from translate.options import Parameter, check, describe, options_of
-from translate.plugins import Catalog, discover
+from translate.flags import Session, given, option_of, session_of
+from translate.options import options_of
 from translate.run import Config, parse_size, read_config
-
-
-class Session:
-    """The plugins of one call of the command, found when they are first asked for."""
-
-    def __init__(self, extra: Sequence[str], blocked: Sequence[str]) -> None:
-        self.extra = tuple(extra)
-        self.blocked = tuple(blocked)
-
-    @cached_property
-    def catalog(self) -> Catalog:
-        """What is installed, less what is blocked."""
-        return discover(extra=self.extra, blocked=self.blocked)
-
-
-def _session(context: click.Context) -> Session:
-    root = context.find_root()
-    if not isinstance(root.obj, Session):
-        root.obj = Session(root.params.get("plugin") or (), root.params.get("no_plugin") or ())
-    return root.obj
-
-
-# --- options out of what factories declare -------------------------------------------------------------------------
-
-
-class Declared(click.ParamType[Any]):
-    """The type of an option that a factory or the config declares; checks as they do."""
-
-    def __init__(self, parameter: Parameter) -> None:
-        self.parameter = parameter
-        self.name = "value"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Check text against the declaration."""
-        single = self.parameter
-        if _repeats(single.kind):
-            single = Parameter(single.name, get_args(single.kind)[0], single.default, single.option)
-        if single.name in ("size", "load_size"):
-            return parse_size(value)
-        return check(value, single, "fit")
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Name the kind of value: the choices of a literal, otherwise its type."""
-        kind = self.parameter.kind
-        if get_origin(kind) is Literal:
-            return "[" + "|".join(str(choice) for choice in get_args(kind)) + "]"
-        kinds = [each for each in (get_args(kind) or (kind,)) if each is not type(None)]
-        if self.parameter.option.part:
-            return "NAME(...)"
-        names = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
-        return "SIZE" if "size" in self.parameter.name else names.get(kinds[0], "VALUE")
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Suggest the choices, or the names of the parts that the option may name."""
-        kind, part = self.parameter.kind, self.parameter.option.part
-        if get_origin(kind) is Literal:
-            return _suggest(get_args(kind), incomplete)
-        if part:
-            return _suggest(_session(ctx).catalog.offers(part), incomplete)
-        return [CompletionItem(incomplete, type="file")] if kind is Path else []
-
-
-def _suggest(names: Any, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(str(name)) for name in names if str(name).startswith(incomplete)]
-
-
-def _repeats(kind: Any) -> bool:
-    return get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis
-
-
-def _option(parameter: Parameter, catalog: Catalog) -> click.Option:
-    """The command line's form of a declared option."""
-    flag = "--" + parameter.name.replace("_", "-")
-    option = parameter.option
-    help_text = option.help or describe(parameter)
-    if option.bounds:
-        help_text += f" ({option.bounds})"
-    if option.part:
-        help_text += f": {', '.join(catalog.offers(option.part))}"
-    if parameter.kind is bool:
-        return click.Option([f"{flag}/--no-{flag[2:]}"], default=parameter.default, show_default=True, help=help_text)
-    default: Any = None if parameter.required or parameter.default in (None, (), "") else parameter.default
-    if parameter.name == "size":
-        default = "x".join(str(side) for side in dict.fromkeys(parameter.default))
-    return click.Option(
-        [flag],
-        type=Declared(parameter),
-        multiple=_repeats(parameter.kind),
-        default=default,
-        show_default=default is not None,
-        required=parameter.required,
-        help=help_text,
-    )
-
-
-def _given(context: click.Context) -> dict[str, Any]:
-    """What was typed, without the defaults: so that a config file keeps its say."""
-    return {
-        name: value
-        for name, value in context.params.items()
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    }
-
-
-# --- the commands --------------------------------------------------------------------------------------------------
 
 
 class Commands(click.Group):
@@ -143,7 +36,7 @@ class Commands(click.Group):
         return super().get_command(ctx, cmd_name) or self._theirs(ctx).get(cmd_name)
 
     def _theirs(self, context: click.Context) -> dict[str, click.Command]:
-        answers = _session(context).catalog.ask("commands")
+        answers = session_of(context).catalog.ask("commands")
         return {command.name or "": command for _, commands in answers for command in commands}
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
@@ -198,11 +91,11 @@ class Methods(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All methods by name; imports none."""
-        return list(_session(ctx).catalog.offers("methods"))
+        return list(session_of(ctx).catalog.offers("methods"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Make the command of a method; its module is imported only to read its options."""
-        offers = _session(ctx).catalog.offers("methods")
+        offers = session_of(ctx).catalog.offers("methods")
         if cmd_name not in offers:
             return None
         summary = offers[cmd_name].summary
@@ -217,13 +110,13 @@ class Methods(click.Group):
             ),
             click.Option(["--dry-run"], is_flag=True, help="try one step, say what a run would do, write nothing"),
         ]
-        catalog = _session(ctx).catalog
+        catalog = session_of(ctx).catalog
         if ctx.resilient_parsing:
             own = [click.Option(["--" + name.replace("_", "-")]) for name in offers[cmd_name].option_names]
         else:
             declared = options_of(catalog.offer("methods", cmd_name).load())
-            own = [_option(parameter, catalog) for parameter in declared.values()]
-        core = [_option(parameter, catalog) for parameter in Config.parameters().values()]
+            own = [option_of(parameter, catalog) for parameter in declared.values()]
+        core = [option_of(parameter, catalog) for parameter in Config.parameters().values()]
         return MethodCommand(
             cmd_name,
             own={option.name for option in own},
@@ -237,14 +130,14 @@ class Methods(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Suggest the nearest method."""
         if args and not ctx.resilient_parsing:
-            _session(ctx).catalog.offer("methods", args[0])
+            session_of(ctx).catalog.offer("methods", args[0])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the methods under their own title."""
         with formatter.section("Methods (translate fit METHOD --help shows all options)"):
             formatter.write_dl(
-                [(name, offer.summary) for name, offer in _session(ctx).catalog.offers("methods").items()]
+                [(name, offer.summary) for name, offer in session_of(ctx).catalog.offers("methods").items()]
             )
 
 
@@ -281,7 +174,7 @@ def fit(
                 "options before METHOD are for --resume and --config; give the method's after it", context
             )
         return
-    session = _session(context)
+    session = session_of(context)
     if resume is not None and config is None:
         from translate.training import resume as go_on
 
@@ -296,20 +189,24 @@ def fit(
 
 
 def _fit_method(context: click.Context, **_params: Any) -> None:
-    given = _given(context)
-    file = given.pop("config", None)
-    output = given.pop("output", None)
-    dry_run = given.pop("dry_run", False)
+    typed = given(context)
+    file = typed.pop("config", None)
+    output = typed.pop("output", None)
+    dry_run = typed.pop("dry_run", False)
     values = read_config(file) if file is not None else {}
     method = context.info_name or ""
     if values.get("method", method) != method:
         raise TranslateError(
             f"{file} is for the method {values['method']!r}, not {method!r}; use `translate fit --config {file}`"
         )
-    if "data" in given:
-        given["data"] = str(given["data"])
+    if "data" in typed:
+        typed["data"] = str(typed["data"])
     _fit(
-        {**values, **given, "method": method}, _session(context), output or values.get("output"), "fit", dry_run=dry_run
+        {**values, **typed, "method": method},
+        session_of(context),
+        output or values.get("output"),
+        "fit",
+        dry_run=dry_run,
     )
 
 
@@ -391,7 +288,7 @@ def convert(
     """
     from translate.conversion import convert as run_conversion
 
-    session = _session(context)
+    session = session_of(context)
     if options["at"] is not None:
         options["at"] = parse_size(options["at"], "--at")
     if options["max_pixels"] is None:
@@ -431,7 +328,7 @@ def data(
     from translate import inspection
     from translate.parts import open_dataset
 
-    dataset = open_dataset(_session(context).catalog, path, layout)
+    dataset = open_dataset(session_of(context).catalog, path, layout)
     if export is not None:
         inspection.export(dataset, export)
         click.echo(f"written: {export}")
@@ -452,7 +349,7 @@ def data(
 @click.pass_context
 def plugins(context: click.Context, as_json: bool) -> None:
     """List who is installed, in which version, and what each offers."""
-    catalog = _session(context).catalog
+    catalog = session_of(context).catalog
     if as_json:
         told = [
             {

@@ -76,7 +76,7 @@ class Pix2Pix(Method):
             yield Update(
                 "discriminator",
                 self.adversary.discriminator_terms(
-                    real=target, fake=fake.detach(), condition=source, mismatched=batch.get("mismatched")
+                    real=target, fake=fake.detach(), condition=source, mismatched=batch["mismatched"] if self.matching_aware else None
                 ),
             )
             advice = self.adversary.generator_terms(fake, target, condition=source)

@@ -1,0 +1,96 @@
+"""Bars on a terminal, drawn by rich on stderr; imported only where there is a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from translate_console import text
+
+if TYPE_CHECKING:
+    from translate.run import Run, Scalars
+
+
+class TrainingBar:
+    """A bar of steps with speed, memory and time left, and the terms on a line below."""
+
+    def __init__(self, run: Run) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("step"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[facts]}", table_column=Column(no_wrap=True)),
+            console=console,
+            expand=True,
+        )
+        self._task = self._progress.add_task("step", total=run.steps, completed=run.step, facts="")
+        self._terms = Text("", style="dim", overflow="ellipsis", no_wrap=True)
+        self._live = Live(Group(self._progress, self._terms), console=console, refresh_per_second=5)
+        self._live.start()
+
+    def move(self, run: Run) -> None:
+        """Show how many steps are done."""
+        self._progress.update(self._task, completed=run.step)
+
+    def log(self, run: Run, scalars: Scalars) -> None:
+        """Show the terms, the speed, the memory and the time left."""
+        facts = [
+            text.speed(scalars.images_per_second),
+            text.memory(scalars.memory),
+            f"eta {text.duration(scalars.seconds_left)}",
+        ]
+        self._progress.update(self._task, completed=run.step, facts="  ".join(facts))
+        self._terms.plain = text.terms(scalars.terms)
+
+    def save(self, run: Run, path: Path) -> None:
+        """Say nothing: the bar is no list of files."""
+
+    def close(self) -> None:
+        """Leave the last picture standing and give the terminal back."""
+        self._live.stop()
+
+
+class ConversionBar:
+    """A bar of images with the speed and the time left; failures scroll by above it."""
+
+    def __init__(self, total: int) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("converting"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            Pace(),
+            console=self._console,
+            expand=True,
+        )
+        self._task = self._progress.add_task("converting", total=total)
+        self._progress.start()
+
+    def count(self, failure: str | None) -> None:
+        """Move by one image, and print the line of one that failed."""
+        if failure is not None:
+            self._console.print(Text(failure), soft_wrap=True)
+        self._progress.advance(self._task)
+
+    def close(self) -> None:
+        """Leave the last picture standing and give the terminal back."""
+        self._progress.stop()
+
+
+class Pace(ProgressColumn):
+    """Images a second and the time left, both over the last half minute."""
+
+    def render(self, task: Task) -> Text:
+        """The two as text, empty before anything is known."""
+        pace = task.finished_speed or task.speed
+        if not pace:
+            return Text("")
+        left = 0.0 if task.remaining is None else task.remaining / pace
+        return Text(f"{text.speed(pace)}  eta {text.duration(left)}")

@@ -1,0 +1,97 @@
+"""Training on the console: a bar with the terms below it, or one plain line for each log interval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from translate_console import text
+
+if TYPE_CHECKING:
+    from translate.run import Run, Scalars
+
+
+class Display(Protocol):
+    """One way to show a run; ``close`` leaves the terminal as it was and may be called twice."""
+
+    def move(self, run: Run) -> None: ...
+
+    def log(self, run: Run, scalars: Scalars) -> None: ...
+
+    def save(self, run: Run, path: Path) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Lines:
+    """Plain lines on stderr, for files and pipes."""
+
+    def move(self, run: Run) -> None:
+        """Say nothing: a file is no place for progress."""
+
+    def log(self, run: Run, scalars: Scalars) -> None:
+        """Write the line of a log interval."""
+        parts = [
+            f"step {scalars.step}/{run.steps}",
+            text.terms(scalars.terms),
+            text.speed(scalars.images_per_second),
+            text.memory(scalars.memory),
+            f"eta {text.duration(scalars.seconds_left)}",
+        ]
+        text.say("  ".join(part for part in parts if part))
+
+    def save(self, run: Run, path: Path) -> None:
+        """Write where the checkpoint is."""
+        text.say(f"step {run.step}/{run.steps}  saved {path}")
+
+    def close(self) -> None:
+        """Nothing to take down."""
+
+
+# Observers are functions, so what is on the terminal is remembered here; there is one terminal.
+_display: Display | None = None
+
+
+def show_decoding(done: int, total: int) -> None:
+    """Count the decoded images on one line of a terminal, which is blank again after the last."""
+    if text.is_terminal():
+        line = f"decoding images {done}/{total}"
+        text.say(line if done < total else " " * len(line), end="\r")
+
+
+def start(run: Run) -> None:
+    """Show a run from now on."""
+    global _display
+    end()
+    if text.is_terminal():
+        from translate_console.bars import TrainingBar
+
+        _display = TrainingBar(run)
+    else:
+        _display = Lines()
+
+
+def move(run: Run) -> None:
+    """Show how many steps are done."""
+    if _display is not None:
+        _display.move(run)
+
+
+def log(run: Run, scalars: Scalars) -> None:
+    """Show what a log interval brought."""
+    if _display is not None:
+        _display.log(run, scalars)
+
+
+def save(run: Run, path: Path) -> None:
+    """Show that a checkpoint is on the disk."""
+    if _display is not None:
+        _display.save(run, path)
+
+
+def end() -> None:
+    """Show nothing any more."""
+    global _display
+    ended, _display = _display, None
+    if ended is not None:
+        ended.close()

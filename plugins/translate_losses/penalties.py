@@ -1,0 +1,62 @@
+"""Penalties on a discriminator's gradient; each is called as ``penalty(discriminate, real, fake)``.
+
+``discriminate`` maps images (N, C, H, W) to a ``DiscriminatorOutput`` and is differentiated twice. The gradient is that
+of an image's summed logits. Several scales or heads are discriminators of their own: their penalties are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from translate.method import DiscriminatorOutput
+from translate.options import Option
+from translate_losses.precision import single
+
+Discriminate = Callable[[Tensor], DiscriminatorOutput]
+
+
+class R1:
+    """The zero-centred penalty on real images (Mescheder et al. 2018, arXiv:1801.04406, equation 9).
+
+    ``weight / 2 * E ||grad D(x)||^2`` for real x; the weight is the paper's gamma.
+    """
+
+    def __init__(self, *, weight: Annotated[float, Option("weight of the penalty (gamma)", ge=0)] = 10.0) -> None:
+        self.weight = weight
+
+    def __call__(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
+        """The penalty, a scalar in float32 at least; ``fake`` is not looked at."""
+        terms = [gradient.square().sum(dim=1).mean() for gradient in gradients(discriminate, real)]
+        return self.weight / 2 * torch.stack(terms).sum()
+
+
+class GradientPenalty:
+    """The one-centred penalty between real and fake images (WGAN-GP, Gulrajani et al. 2017, arXiv:1704.00028).
+
+    ``weight * E (||grad D(x)|| - 1)^2`` for ``x = u real + (1 - u) fake`` with one u from [0, 1) for each image; the
+    weight is the paper's lambda.
+    """
+
+    def __init__(self, *, weight: Annotated[float, Option("weight of the penalty (lambda)", ge=0)] = 10.0) -> None:
+        self.weight = weight
+
+    def __call__(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
+        """The penalty, a scalar in float32 at least; draws come from torch's generator of the device."""
+        real, fake = single(real.detach()), single(fake.detach())
+        u = torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
+        between = gradients(discriminate, torch.lerp(fake, real, u))
+        terms = [(torch.linalg.vector_norm(gradient, dim=1) - 1).square().mean() for gradient in between]
+        return self.weight * torch.stack(terms).sum()
+
+
+def gradients(discriminate: Discriminate, images: Tensor) -> Iterator[Tensor]:
+    """For each scale and head the gradient (N, C * H * W) of its summed logits, differentiable once more."""
+    images = single(images.detach()).requires_grad_()
+    output = discriminate(images)
+    for logits in (*output.logits, *(output.match or ())):
+        (gradient,) = torch.autograd.grad(single(logits).sum(), images, create_graph=True)
+        yield gradient.flatten(1)

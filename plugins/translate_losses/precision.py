@@ -1,0 +1,15 @@
+"""Precision: losses are computed in float32 whatever comes in."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def single(x: Tensor) -> Tensor:
+    """Bring a tensor to float32; float64 stays.
+
+    >>> single(torch.ones(2, dtype=torch.bfloat16)).dtype
+    torch.float32
+    """
+    return x if x.dtype == torch.float64 else x.float()

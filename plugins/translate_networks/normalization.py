@@ -1,0 +1,102 @@
+"""Normalization of activations: over the batch, over each image, or none; none of them keeps running statistics."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Norm = Literal["batch", "instance", "none"]
+
+EPSILON = 1e-5
+
+
+def normalization(norm: Norm, channels: int) -> nn.Module:
+    """The normalization of that name for maps (N, channels, H, W).
+
+    >>> normalization("instance", 8)
+    InstanceNorm(8)
+    """
+    if norm == "batch":
+        return BatchNorm(channels)
+    if norm == "instance":
+        return InstanceNorm(channels)
+    return nn.Identity()
+
+
+def needs_bias(norm: Norm) -> bool:
+    """Whether a convolution before this normalization has a bias of its own.
+
+    It has none where the normalization brings one. Before instance normalization, which takes it away again, the
+    published CycleGAN networks keep it; so do these, and have the published number of parameters.
+    """
+    return norm != "batch"
+
+
+class BatchNorm(nn.Module):
+    """Batch normalization with a learned scale and shift (Ioffe & Szegedy 2015, arXiv:1502.03167), without memory.
+
+    ``y = weight * (x - mean) / sqrt(var + 1e-5) + bias`` for each channel. In training the statistics are the
+    batch's. In evaluation they are each image's own: pix2pix (arXiv:1611.07004, section 3.4) uses those of the test
+    batch, which has one image, and so an image's result never depends on its neighbours. A map of one value has no
+    spread and is scaled and shifted only.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize (N, C, H, W); the statistics are float32 at least, the answer has x's dtype."""
+        if self.training and x.shape[0] > 1:
+            return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=EPSILON)
+        return normalize_each(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The number of channels."""
+        return str(len(self.weight))
+
+
+class InstanceNorm(nn.Module):
+    """Instance normalization without a learned scale or shift (Ulyanov et al. 2016, arXiv:1607.08022).
+
+    ``y = (x - mean) / sqrt(var + 1e-5)`` for each channel of each image. A map of one value passes as it is.
+    """
+
+    ones: Tensor
+    zeros: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        # The kernel computes in the wider type of x and its scale: without these, bf16 would lose two bits.
+        self.register_buffer("ones", torch.ones(channels), persistent=False)
+        self.register_buffer("zeros", torch.zeros(channels), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize (N, C, H, W); the statistics are float32 at least, the answer has x's dtype."""
+        return normalize_each(x, self.ones, self.zeros)
+
+    def extra_repr(self) -> str:
+        """The number of channels."""
+        return str(len(self.ones))
+
+
+def normalize_each(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Normalize each channel of each image (N, C, H, W) by its own mean and variance.
+
+    ``F.instance_norm`` is not used: on the CPU its gradient is silently wrong at batch 1 in channels_last. Of the
+    right ways, batch normalization of one image at a time is the fastest in channels_last, and there
+    ``F.group_norm`` is inexact: it subtracts squares, and in bf16 it is wrong where the mean is large.
+    """
+    n, channels, height, width = x.shape
+    if height * width == 1:
+        return (x * weight[:, None, None] + bias[:, None, None]).to(x.dtype)
+    if n == 1:
+        return F.batch_norm(x, None, None, weight, bias, training=True, eps=EPSILON)
+    if x.device.type == "cpu" and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last):
+        images = [F.batch_norm(image, None, None, weight, bias, training=True, eps=EPSILON) for image in x.split(1)]
+        return torch.cat(images)
+    return F.group_norm(x.to(weight.dtype), channels, weight, bias, eps=EPSILON).to(x.dtype)

@@ -1,0 +1,123 @@
+"""The PatchGAN discriminator: judges every patch of an image, alone or beside a condition."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from translate.errors import TranslateError
+from translate.method import DiscriminatorOutput
+from translate.options import Option
+from translate_networks.initialization import initialize
+from translate_networks.normalization import Norm, needs_bias, normalization
+
+ReceptiveField = Literal[1, 16, 70, 286]
+
+STRIDED: dict[int, int] = {16: 1, 70: 3, 286: 5}
+"""Layers of stride 2 by receptive field in pixels: with 4x4 kernels, f -> 2 f + 2, before the last two of stride 1."""
+
+
+class Patch(nn.Module):
+    """A fully convolutional discriminator of patches (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.2).
+
+    70 px: C64-C128-C256-C512 and a convolution to 1 channel: 4x4 kernels, stride 2 but for the last two, leaky ReLU
+    0.2, no normalization of the first. 16 px: C64-C128; 286 px: C64-C128-C256-C512-C512-C512; 1 px: C64-C128 with 1x1
+    kernels. For RGB pairs 70 px has 2.77 million parameters, as published. ``spectral`` divides each convolution's
+    weights by their spectral norm (Miyato et al. 2018, arXiv:1802.05957).
+
+    Raises ``TranslateError`` where training images of ``size`` (height, width) are too small for the layers.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        condition: int = 0,
+        size: tuple[int, int] | None = None,
+        *,
+        receptive_field: Annotated[ReceptiveField, Option("side of the patches that are judged, in pixels")] = 70,
+        width: Annotated[int, Option("channels of the first map; deeper ones have up to 8 times as many", ge=1)] = 64,
+        norm: Annotated[Norm, Option("normalization")] = "batch",
+        spectral: Annotated[bool, Option("spectral normalization of the weights")] = False,
+    ) -> None:
+        super().__init__()
+        check_size(size, receptive_field, "patch", (1, *STRIDED))
+        self.condition = condition
+        if receptive_field == 1:
+            kernel, strides = 1, [1, 1]
+        else:
+            kernel, strides = 4, [2] * STRIDED[receptive_field] + [1]
+        self.layers = nn.ModuleList()
+        channels = inputs + condition
+        for number, stride in enumerate(strides):
+            made = width * min(2**number, 8)
+            self.layers.append(layer(channels, made, norm if number else "none", stride=stride, kernel=kernel))
+            channels = made
+        self.head = nn.Conv2d(channels, 1, kernel, 1, (kernel - 1) // 2)
+        initialize(self)
+        if spectral:
+            constrain(self)
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        """Judge (N, inputs, H, W), beside a condition (N, condition, H, W) where it was built for one.
+
+        ``logits`` holds one map (N, 1, h, w), ``features`` the activations of all layers but the last.
+        """
+        check_condition(condition, self.condition, "patch")
+        x = image if condition is None else torch.cat([image, condition.to(image.dtype)], dim=1)
+        features = []
+        for inner in self.layers:
+            x = inner(x)
+            features.append(x)
+        return DiscriminatorOutput(logits=(self.head(x),), features=tuple(features))
+
+
+def layer(inputs: int, outputs: int, norm: Norm, *, stride: int, kernel: int = 4) -> nn.Sequential:
+    """A layer of a discriminator: convolution, normalization, leaky ReLU 0.2."""
+    convolution = nn.Conv2d(inputs, outputs, kernel, stride, (kernel - 1) // 2, bias=needs_bias(norm))
+    return nn.Sequential(convolution, normalization(norm, outputs), nn.LeakyReLU(0.2))
+
+
+def constrain(network: nn.Module) -> None:
+    """Divide the weights of all convolutions by their spectral norm, one power iteration for each forward pass."""
+    for module in list(network.modules()):
+        if isinstance(module, nn.Conv2d):
+            spectral_norm(module)
+
+
+def check_size(size: tuple[int, int] | None, receptive_field: int, network: str, choices: tuple[int, ...]) -> None:
+    """Refuse images (height, width) of which the layers would leave nothing, and name the choices that fit."""
+    if size is None or min(size) >= smallest_side(receptive_field):
+        return
+    fitting = [str(choice) for choice in choices if min(size) >= smallest_side(choice)]
+    advice = f"receptive_field={' or '.join(fitting)}, or " if fitting else ""
+    raise TranslateError(
+        f"images of {size[0]}x{size[1]} are too small for {network} with receptive_field={receptive_field}, which "
+        f"needs sides of {smallest_side(receptive_field)} px; choose {advice}larger images"
+    )
+
+
+def smallest_side(receptive_field: int) -> int:
+    """The smallest side of an image, in pixels, that gives one logit: each layer of stride 1 takes a pixel away.
+
+    >>> [smallest_side(field) for field in (1, 16, 70, 286)]
+    [1, 6, 24, 96]
+    """
+    return 1 if receptive_field == 1 else 3 * 2 ** STRIDED[receptive_field]
+
+
+def check_condition(condition: Tensor | None, channels: int, network: str) -> None:
+    """Refuse a condition that the network was not built for, or the lack of one."""
+    if condition is None and channels:
+        raise TranslateError(f"this {network} judges images beside a condition of {channels} channels; hand it one")
+    if condition is not None and not channels:
+        raise TranslateError(
+            f"this {network} judges images alone; build it with a condition or leave the condition out"
+        )
+    if condition is not None and condition.shape[1] != channels:
+        raise TranslateError(
+            f"this {network} takes a condition of {channels} channels, not of {condition.shape[1]}; "
+            "build it for that number of channels"
+        )

@@ -1,0 +1,74 @@
+"""Grid: one row an example, one column a kind of image, the columns' names above."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from translate import images
+
+GAP = 2
+HEADER = 16
+MOST = 4096
+"""Longest side of a picture; cells shrink to keep within it, and rows that still do not fit are left out."""
+PAPER, INK = 255, 60
+
+
+def write_grid(path: Path, columns: Mapping[str, Tensor]) -> None:
+    """Write columns of images (N, 3, H, W) uint8 on the CPU as one picture; the folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images.write(path, images.Image(draw_grid(columns), None))
+
+
+def draw_grid(columns: Mapping[str, Tensor]) -> NDArray[np.uint8]:
+    """Lay columns of images (N, 3, H, W) uint8 out as one picture (H', W', 3); a shorter column ends in blank cells.
+
+    >>> import torch
+    >>> draw_grid({"source": torch.zeros(2, 3, 32, 48), "fake": torch.zeros(2, 3, 32, 48)}).shape
+    (84, 98, 3)
+    """
+    rows, height, width = (max(column.shape[axis] for column in columns.values()) for axis in (0, 2, 3))
+    scale = min(
+        1.0,
+        ((MOST + GAP) / len(columns) - GAP) / width,
+        ((MOST - HEADER) / rows - GAP) / height,
+    )
+    cell_height, cell_width = max(1, int(height * scale)), max(1, int(width * scale))
+    rows = min(rows, (MOST - HEADER) // (cell_height + GAP))
+    sheet = Image.new(
+        "RGB",
+        (len(columns) * (cell_width + GAP) - GAP, HEADER + rows * (cell_height + GAP)),
+        (PAPER, PAPER, PAPER),
+    )
+    for number, (name, column) in enumerate(columns.items()):
+        left = number * (cell_width + GAP)
+        sheet.paste(_title(name, cell_width), (left, 0))
+        for row, pixels in enumerate(column[:rows].permute(0, 2, 3, 1).numpy()):
+            sheet.paste(_cell(pixels, scale), (left, HEADER + GAP + row * (cell_height + GAP)))
+    drawn: NDArray[np.uint8] = np.asarray(sheet)
+    return drawn
+
+
+def _cell(pixels: NDArray[Any], scale: float) -> Image.Image:
+    cell = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8))
+    if scale == 1.0:
+        return cell
+    size = max(1, int(cell.width * scale)), max(1, int(cell.height * scale))
+    return cell.resize(size, Image.Resampling.BOX)
+
+
+def _title(name: str, width: int) -> Image.Image:
+    """A column's name, in the middle where it fits and cut off where it does not."""
+    title = Image.new("RGB", (width, HEADER), (PAPER, PAPER, PAPER))
+    draw = ImageDraw.Draw(title)
+    # Pillow's own font: it may know Latin letters only.
+    text, font = name.encode("ascii", "replace").decode(), ImageFont.load_default()
+    length = draw.textlength(text, font=font)
+    draw.text((max(0, (width - length) // 2), 3), text, fill=(INK, INK, INK), font=font)
+    return title

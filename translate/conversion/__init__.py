@@ -1,0 +1,113 @@
+"""Conversion: a translator and a folder in, a folder of translated images out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from translate import images
+from translate.conversion.batch import Translating, Work
+from translate.conversion.pipeline import convert_all
+from translate.conversion.plan import FormatName, plan, suffix_rule
+from translate.errors import TranslateError
+from translate.run import Size, parse_size
+
+__all__ = ["Conversion", "convert"]
+
+GPU_BATCH = 8
+MOST_WORKERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What has become of a conversion: how many images were converted, and which failed, each with its reason."""
+
+    converted: int
+    failed: tuple[tuple[Path, str], ...]
+    target: Path
+
+
+def convert(
+    translator: Translating | str | Path,
+    source: str | Path,
+    target: str | Path,
+    *,
+    direction: str | None = None,
+    at: Size | int | str | None = None,
+    samples: int | None = None,
+    seed: int = 0,
+    batch: int | None = None,
+    format: FormatName = "same",  # noqa: A002 - the command line's word
+    quality: int = 95,
+    max_pixels: int = images.MAX_PIXELS,
+    device: str = "auto",
+    precision: str = "float32",
+    workers: int = 0,
+    plugins: Sequence[str] = (),
+    no_plugins: Sequence[str] = (),
+) -> Conversion:
+    """Convert an image, or all images below a folder with the tree kept.
+
+    An image keeps its size, bit depth and transparency; gray and colour are adapted to the translator. ``at`` resizes
+    the input to that (height, width) first and writes at that size. ``format`` overrides the input's; one that cannot
+    hold an answer becomes png, tiff or npy. Class maps are written as indices. ``samples`` writes that many answers an
+    image, numbered from 1, each drawn from ``seed`` and the image's name. ``max_pixels`` refuses larger images by
+    their header. ``batch`` is 1 on the CPU and 8 on a GPU unless given, ``workers`` one a core. ``direction``,
+    ``device``, ``precision`` and the plugins matter only for a translator that is still to be loaded.
+
+    An image's answer depends on nothing but itself (in a batch larger than 1 up to rounding). A file that cannot be
+    converted is named in the result and the rest goes on; a request that cannot be met raises ``TranslateError``.
+    """
+    at = None if at is None else parse_size(at, "at")
+    for name, value, low in (
+        ("samples", samples, 1),
+        ("batch", batch, 1),
+        ("workers", workers, 0),
+        ("quality", quality, 1),
+    ):
+        if value is not None and value < low:
+            raise TranslateError(f"convert: {name} must be {low} or more, not {value}")
+    if quality > 100:
+        raise TranslateError(f"convert: quality must be 100 or less, not {quality}")
+    source, target = Path(source), Path(target)
+    if isinstance(translator, (str, Path)):
+        # Loading brings in everything that trains, which a translator in hand does not need.
+        from translate.translator import load
+
+        translator = load(
+            translator, direction=direction, device=device, precision=precision, plugins=plugins, no_plugins=no_plugins
+        )
+    elif direction not in (None, translator.direction):
+        raise TranslateError(
+            f"this translator was loaded for the direction {translator.direction!r}, not {direction!r}"
+        )
+    rule = suffix_rule(translator.source, translator.target, format)
+    tasks = plan(source, target, rule, format, samples)
+    try:
+        tasks[0].outputs[0].parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TranslateError(f"cannot make the folder {tasks[0].outputs[0].parent}: {error.strerror}") from None
+    if samples is not None:
+        batch = 1
+    elif batch is None:
+        batch = 1 if translator.device.type == "cpu" else GPU_BATCH
+    work = Work(translator, at, samples, seed, quality, max_pixels)
+    threads = workers or min(MOST_WORKERS, os.cpu_count() or 1)
+    converted = 0
+    failed: list[tuple[Path, str]] = []
+    tell = translator.catalog.tell
+    tell("conversion_started", total=len(tasks))
+    try:
+        with closing(convert_all(tasks, work, batch=batch, workers=threads)) as outcomes:
+            for task, reason in outcomes:
+                tell("image_converted", source=task.source, error=reason)
+                if reason is None:
+                    converted += 1
+                else:
+                    failed.append((task.source, reason))
+    finally:
+        tell("conversion_ended")
+    return Conversion(converted, tuple(failed), target)

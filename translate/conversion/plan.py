@@ -1,0 +1,214 @@
+"""Plan of a conversion: which file goes where, and in which format, decided by names alone."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from translate import images
+from translate.data import Depth, Domain
+from translate.errors import TranslateError, nearest
+
+FormatName = Literal["same", "png", "jpg", "webp", "tiff", "npy"]
+DEPTHS: tuple[Depth, ...] = ("uint8", "uint16", "float32")
+"""How files store a value, the shallowest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """What a file format can hold; ``channels`` is empty for any number, ``suffixes`` starts with the usual one."""
+
+    suffixes: tuple[str, ...]
+    depths: tuple[Depth, ...]
+    channels: tuple[int, ...]
+    alpha: bool = True
+    lossless: bool = True
+
+    def holds(self, channels: int, depth: Depth, *, lossless: bool) -> bool:
+        """Whether images like that come back from such a file as they were."""
+        fits = not self.channels or channels in self.channels
+        return fits and depth in self.depths and (self.lossless or not lossless)
+
+
+FORMATS = {
+    "png": Format((".png",), ("uint8", "uint16"), (1, 3)),
+    "jpg": Format((".jpg", ".jpeg"), ("uint8",), (1, 3), alpha=False, lossless=False),
+    "webp": Format((".webp",), ("uint8",), (1, 3), lossless=False),
+    "tiff": Format((".tiff", ".tif"), DEPTHS, (1, 3)),
+    "bmp": Format((".bmp",), ("uint8",), (1, 3), alpha=False),
+    "npy": Format((".npy",), DEPTHS, (), alpha=False),
+}
+"""What can be written, as ``translate.encoding`` does it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One image to convert: its file, its name below the source (with ``/``), and the files to write."""
+
+    source: Path
+    name: str
+    outputs: tuple[Path, ...]
+
+    @property
+    def format(self) -> Format:
+        """The format that it is written in."""
+        written = format_of(self.outputs[0].suffix)
+        assert written is not None, self.outputs
+        return written
+
+
+def format_of(suffix: str) -> Format | None:
+    """The format that a suffix (in any case) names, if it is one that can be written."""
+    return next((each for each in FORMATS.values() if suffix.lower() in each.suffixes), None)
+
+
+def deepest(own: Depth, source: Domain, target: Domain, written: Format) -> Depth:
+    """How an answer's values are stored: as the image's own, or the target's where that domain is stored otherwise.
+
+    The deeper of the two where both speak; never deeper than the format allows. Class maps are stored as indices.
+
+    >>> deepest("uint16", Domain(3), Domain(3), FORMATS["png"]), deepest("uint16", Domain(3), Domain(3), FORMATS["jpg"])
+    ('uint16', 'uint8')
+    """
+    if target.classes:
+        return "uint8"
+    wanted = own if source.depth == target.depth else max(own, target.depth, key=DEPTHS.index)
+    return max((depth for depth in written.depths if DEPTHS.index(depth) <= DEPTHS.index(wanted)), key=DEPTHS.index)
+
+
+def suffix_rule(source: Domain, target: Domain, chosen: FormatName) -> Callable[[str], str]:
+    """Which suffix an output has, given its input's; a chosen format that cannot hold the answers is refused.
+
+    A suffix stays where its format can hold the answers; otherwise it becomes the first of png, tiff and npy that can.
+
+    >>> keep = suffix_rule(Domain(3), Domain(3), "same")
+    >>> keep(".jpg"), keep(".gif"), suffix_rule(Domain(3), Domain(3, depth="float32"), "same")(".jpg")
+    ('.jpg', '.png', '.tiff')
+    """
+    channels = 1 if target.classes else target.channels
+    depth: Depth = "uint8" if target.classes or source.depth == target.depth else target.depth
+    lossless = target.classes > 0
+    if chosen != "same":
+        if chosen not in FORMATS:
+            raise TranslateError(f"there is no format {chosen!r}; {nearest(chosen, get_args(FormatName))}")
+        # A chosen format may cost depth (a float answer as png): that is the wish; it may not cost planes or classes.
+        if not FORMATS[chosen].holds(channels, "uint8", lossless=lossless):
+            fit = [name for name in ("png", "tiff", "npy") if FORMATS[name].holds(channels, depth, lossless=lossless)]
+            what = "class indices unharmed" if lossless else f"images of {channels} channels"
+            raise TranslateError(f"{chosen} cannot hold {what}; choose --format {' or '.join(fit)}")
+
+    def rule(suffix: str) -> str:
+        written = format_of(suffix) if chosen == "same" else FORMATS[chosen]
+        if written is None or (chosen == "same" and not written.holds(channels, depth, lossless=lossless)):
+            names = ("png", "tiff", "npy")
+            written = next(FORMATS[name] for name in names if FORMATS[name].holds(channels, depth, lossless=lossless))
+        return suffix if suffix.lower() in written.suffixes else written.suffixes[0]
+
+    return rule
+
+
+def name_outputs(names: Sequence[str], rule: Callable[[str], str], samples: int | None = None) -> list[tuple[str, ...]]:
+    """Name the outputs of each input, all below the same folder, tree kept: no two inputs share one.
+
+    An input whose name stays as it is has the first claim on it; where two would meet, the other keeps its old suffix
+    inside. Names that differ only in case count as one, since many file systems think so. ``samples`` numbers the
+    outputs of an input from 1.
+
+    >>> name_outputs(["a.jpg", "a.png", "b.jpg"], lambda suffix: ".png")
+    [('a.jpg.png',), ('a.png',), ('b.png',)]
+    """
+    taken = _folders(names)
+    split = [posixpath.splitext(name) for name in names]
+    suffixes = [rule(suffix) for _, suffix in split]
+    planned: list[tuple[str, ...]] = [()] * len(names)
+    for index in sorted(range(len(names)), key=lambda index: suffixes[index] != split[index][1]):
+        for stem in _stems(split[index][0], names[index]):
+            outputs = _numbered(stem, suffixes[index], samples)
+            keys = {output.casefold() for output in outputs}
+            if taken.isdisjoint(keys):
+                taken |= keys
+                planned[index] = outputs
+                break
+    return planned
+
+
+def _folders(names: Sequence[str]) -> set[str]:
+    """The folders that outputs need: no output may bear the name of one."""
+    found: set[str] = set()
+    for name in names:
+        folder = posixpath.dirname(name)
+        while folder and folder.casefold() not in found:
+            found.add(folder.casefold())
+            folder = posixpath.dirname(folder)
+    return found
+
+
+def _stems(stem: str, name: str) -> Iterator[str]:
+    yield stem
+    yield name
+    count = 1
+    while True:
+        count += 1
+        yield f"{name}-{count}"
+
+
+def _numbered(stem: str, suffix: str, samples: int | None) -> tuple[str, ...]:
+    if samples is None:
+        return (stem + suffix,)
+    return tuple(f"{stem}-{number}{suffix}" for number in range(1, samples + 1))
+
+
+def plan(source: Path, target: Path, rule: Callable[[str], str], chosen: FormatName, samples: int | None) -> list[Task]:
+    """List the tasks of a conversion, file to file or folder to folder, and refuse one that would harm its input."""
+    if not source.exists():
+        raise TranslateError(f"{source} does not exist; name an image or a folder of images to convert")
+    if source.is_dir():
+        return _plan_folder(source, target, rule, samples)
+    folder = target.is_dir() or not target.suffix
+    if folder:
+        outputs = name_outputs([source.name], rule, samples)[0]
+        paths = tuple(target / output for output in outputs)
+    else:
+        written = format_of(target.suffix)
+        if written is None:
+            suffixes = ", ".join(each.suffixes[0] for each in FORMATS.values())
+            raise TranslateError(f"{target}: images of that kind cannot be written; end the name in {suffixes}")
+        if rule(target.suffix) != target.suffix:
+            better = rule(target.suffix) if chosen == "same" else FORMATS[chosen].suffixes[0]
+            reason = "cannot hold this translator's answers" if chosen == "same" else f"is not the format {chosen}"
+            raise TranslateError(f"{target}: {target.suffix} {reason}; end the name in {better}")
+        stem = target.name.removesuffix(target.suffix)
+        paths = tuple(target.with_name(output) for output in _numbered(stem, target.suffix, samples))
+    for path in paths:
+        if path.exists() and path.samefile(source):
+            raise TranslateError(
+                f"{path} is the image to convert and would be overwritten; name another file or folder"
+            )
+    return [Task(source, source.name, paths)]
+
+
+def _plan_folder(source: Path, target: Path, rule: Callable[[str], str], samples: int | None) -> list[Task]:
+    if target.exists() and not target.is_dir():
+        raise TranslateError(f"{target} is a file, but {source} is a folder; name a folder for its answers")
+    origin, destination = source.resolve(), target.resolve()
+    if destination == origin or destination.is_relative_to(origin):
+        where = "the folder to convert" if destination == origin else f"inside {source}"
+        raise TranslateError(f"{target} is {where}, so outputs would mix with inputs; name a folder outside of it")
+    files = images.find(source)
+    if not files:
+        raise TranslateError(f"{source} holds no images; name a folder with files such as .png or .jpg")
+    names = [file.relative_to(source).as_posix() for file in files]
+    planned = name_outputs(names, rule, samples)
+    # A source inside the target is fine unless the tree repeats itself and an output falls onto an input.
+    if origin.is_relative_to(destination):
+        inner = origin.relative_to(destination).as_posix()
+        for output in (output for outputs in planned for output in outputs):
+            if output.startswith(f"{inner}/"):
+                raise TranslateError(f"{target / output} would be written among the inputs; name another folder")
+    return [
+        Task(file, name, tuple(target / output for output in outputs))
+        for file, name, outputs in zip(files, names, planned, strict=True)
+    ]

@@ -1,0 +1,115 @@
+"""Flags: what factories and the config declare, as options of the command line, and the plugins behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from click.core import ParameterSource
+from click.shell_completion import CompletionItem
+
+from translate.options import Parameter, check, describe
+from translate.plugins import Catalog, discover
+from translate.run import parse_size
+
+
+class Session:
+    """The plugins of one call of the command, found when they are first asked for."""
+
+    def __init__(self, extra: Sequence[str], blocked: Sequence[str]) -> None:
+        self.extra = tuple(extra)
+        self.blocked = tuple(blocked)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """What is installed, less what is blocked."""
+        return discover(extra=self.extra, blocked=self.blocked)
+
+
+def session_of(context: click.Context) -> Session:
+    root = context.find_root()
+    if not isinstance(root.obj, Session):
+        root.obj = Session(root.params.get("plugin") or (), root.params.get("no_plugin") or ())
+    return root.obj
+
+
+class Declared(click.ParamType[Any]):
+    """The type of an option that a factory or the config declares; checks as they do."""
+
+    def __init__(self, parameter: Parameter) -> None:
+        self.parameter = parameter
+        self.name = "value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check text against the declaration."""
+        single = self.parameter
+        if _repeats(single.kind):
+            single = Parameter(single.name, get_args(single.kind)[0], single.default, single.option)
+        if single.name in ("size", "load_size"):
+            return parse_size(value)
+        return check(value, single, "fit")
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Name the kind of value: the choices of a literal, otherwise its type."""
+        kind = self.parameter.kind
+        if get_origin(kind) is Literal:
+            return "[" + "|".join(str(choice) for choice in get_args(kind)) + "]"
+        kinds = [each for each in (get_args(kind) or (kind,)) if each is not type(None)]
+        if self.parameter.option.part:
+            return "NAME(...)"
+        names = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+        return "SIZE" if "size" in self.parameter.name else names.get(kinds[0], "VALUE")
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Suggest the choices, or the names of the parts that the option may name."""
+        kind, part = self.parameter.kind, self.parameter.option.part
+        if get_origin(kind) is Literal:
+            return _suggest(get_args(kind), incomplete)
+        if part:
+            return _suggest(session_of(ctx).catalog.offers(part), incomplete)
+        return [CompletionItem(incomplete, type="file")] if kind is Path else []
+
+
+def _suggest(names: Any, incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(str(name)) for name in names if str(name).startswith(incomplete)]
+
+
+def _repeats(kind: Any) -> bool:
+    return get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis
+
+
+def option_of(parameter: Parameter, catalog: Catalog) -> click.Option:
+    """The command line's form of a declared option."""
+    flag = "--" + parameter.name.replace("_", "-")
+    option = parameter.option
+    help_text = option.help or describe(parameter)
+    if option.bounds:
+        help_text += f" ({option.bounds})"
+    if option.part:
+        help_text += f": {', '.join(catalog.offers(option.part))}"
+    if parameter.kind is bool:
+        return click.Option([f"{flag}/--no-{flag[2:]}"], default=parameter.default, show_default=True, help=help_text)
+    default: Any = None if parameter.required or parameter.default in (None, (), "") else parameter.default
+    if parameter.name == "size":
+        default = "x".join(str(side) for side in dict.fromkeys(parameter.default))
+    return click.Option(
+        [flag],
+        type=Declared(parameter),
+        multiple=_repeats(parameter.kind),
+        default=default,
+        show_default=default is not None,
+        required=parameter.required,
+        help=help_text,
+    )
+
+
+def given(context: click.Context) -> dict[str, Any]:
+    """What was typed, without the defaults: so that a config file keeps its say."""
+    return {
+        name: value
+        for name, value in context.params.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
