@@ -46,6 +46,7 @@ class Adversary(nn.Module):
         ``mismatched`` is a condition that does not belong to ``real``: the pair is a third kind of fake, sharing the
         fakes' weight with the generated ones (Reed et al. 2016, arXiv:1605.05396, algorithm 1).
         """
+        newest = fake
         fake, with_fake = self._remembered(fake, condition)
         of_real = self._judge(real, condition)
         of_fake = self._judge(fake, with_fake)
@@ -72,7 +73,7 @@ class Adversary(nn.Module):
                 context = None if condition is None else condition.float()
                 judge = partial(self._judge, condition=context)
                 for name, regularizer in self.regularizers.items():
-                    terms[name] = regularizer(judge, real.float(), fake.float())
+                    terms[name] = regularizer(judge, real.float(), newest.float())
         return terms
 
     def generator_terms(self, fake: Tensor, real: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:

@@ -52,10 +52,13 @@ class Commands(click.Group):
     "-p",
     "--plugin",
     multiple=True,
+    is_eager=True,  # before --help, which shows what the plugin adds
     metavar="FILE_OR_MODULE",
     help="Load a plugin that is not installed; may be repeated.",
 )
-@click.option("--no-plugin", multiple=True, metavar="NAME", help="Block an installed plugin; may be repeated.")
+@click.option(
+    "--no-plugin", multiple=True, is_eager=True, metavar="NAME", help="Block an installed plugin; may be repeated."
+)
 def cli(plugin: tuple[str, ...], no_plugin: tuple[str, ...]) -> None:
     """Teach a machine to turn images of one kind into images of another, then turn whole folders.
 

@@ -12,7 +12,8 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from translate.formats import Image, ImageError
+from translate.formats import Image
+from translate.headers import ImageError
 
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy")
 """The suffixes that can be written."""

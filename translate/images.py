@@ -20,7 +20,8 @@ from torch import Tensor
 
 from translate.data import Depth, Domain, Example
 from translate.encoding import WRITABLE, encode
-from translate.formats import MAX_PIXELS, Header, Image, ImageError, indices, planes, probe, read, read_indices
+from translate.formats import Image, indices, planes, read, read_indices
+from translate.headers import MAX_PIXELS, Header, ImageError, probe
 
 __all__ = [
     "MAX_PIXELS",
@@ -34,7 +35,9 @@ __all__ = [
     "colours",
     "denormalize",
     "find",
+    "indices",
     "normalize",
+    "planes",
     "probe",
     "read",
     "read_example",

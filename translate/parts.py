@@ -16,7 +16,7 @@ from translate.method import Method, Parts
 from translate.options import Call, check_options, options_of, parse_call, parse_calls
 from translate.plugins import Catalog
 from translate.pool import ImagePool
-from translate.run import Config, Size
+from translate.run import Config, Size, fitting_sizes
 
 
 def build(catalog: Catalog, kind: str, part: str | Call, **given: Any) -> Any:
@@ -63,13 +63,9 @@ class CatalogParts:
         )
         multiple = int(getattr(network, "size_multiple", 1))
         if any(side % multiple for side in self.size):
-            nearest_sizes = sorted(
-                {tuple(max(1, side // multiple + up) * multiple for side in self.size) for up in (0, 1)}
-            )
-            fitting = " or ".join(f"{height}x{width}" for height, width in nearest_sizes)
             raise TranslateError(
                 f"{name} needs sides that divide by {multiple}, which {self.size[0]}x{self.size[1]} does not; "
-                f"train with --size {fitting}"
+                f"train with --size {fitting_sizes(self.size, multiple)}"
             )
         return network
 

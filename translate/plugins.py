@@ -247,6 +247,9 @@ def _register(manager: pluggy.PluginManager, module: ModuleType) -> None:
                 name for name in vars(trial.hook) if not name.startswith("_") and getattr(trial.hook, name).has_spec()
             ]
             raise TranslateError(f"there is no extension point {caller.name!r}; {nearest(caller.name, sorted(known))}")
+        if hasattr(module, "__path__") and importlib.util.find_spec(f"{module.__name__}.{caller.name}"):
+            # Importing the submodule would put it in the place of the hook of that name.
+            raise TranslateError(f"its submodule {caller.name} hides its hook {caller.name}; rename the submodule")
     manager.register(module)
 
 

@@ -145,6 +145,17 @@ def parse_size(value: Any, where: str = "size") -> Size:
     return height, width
 
 
+def fitting_sizes(size: Size, multiple: int) -> str:
+    """The nearest smaller and larger sizes whose sides divide by ``multiple``, ready to end a sentence.
+
+    >>> fitting_sizes((30, 32), 4)
+    '28x32 or 32x32'
+    """
+    smaller = tuple(max(side // multiple, 1) * multiple for side in size)
+    larger = tuple(-(-side // multiple) * multiple for side in size)
+    return " or ".join(f"{height}x{width}" for height, width in sorted({smaller, larger}))
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Read a YAML or JSON file of options by the names of ``fit``."""
     try:
@@ -202,10 +213,7 @@ class Run:
     @classmethod
     def create(cls, folder: Path, config: Config, *, steps: int, facts: Mapping[str, Any]) -> Run:
         """Make the folder of a new run; refuse one that holds a run already. ``facts`` go into ``config.json`` beside."""
-        if (folder / "config.json").exists():
-            raise TranslateError(
-                f"{folder} already holds a run; go on with `translate fit --resume {folder}` or choose another -o"
-            )
+        cls.refuse_taken(folder)
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -213,6 +221,14 @@ class Run:
         run = cls(folder, config, steps=steps)
         run.write_config(facts)
         return run
+
+    @staticmethod
+    def refuse_taken(folder: Path) -> None:
+        """Refuse a folder that holds a run already."""
+        if (folder / "config.json").exists():
+            raise TranslateError(
+                f"{folder} already holds a run; go on with `translate fit --resume {folder}` or choose another -o"
+            )
 
     @classmethod
     def open(cls, folder: Path) -> Run:

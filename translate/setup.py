@@ -92,7 +92,7 @@ class Setup:
         return Loader(
             self.dataset.splits["train"],
             self.dataset.domains,
-            paired=self.dataset.paired,
+            paired=self.dataset.paired and self.method.needs.paired,
             needs=self.method.needs,
             batch=config.batch,
             size=config.size,

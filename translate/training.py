@@ -19,7 +19,7 @@ from translate import checkpoint, images, translator
 from translate.checkpoint import CheckpointError
 from translate.data import Domain
 from translate.errors import NotFiniteError, TranslateError
-from translate.loader import fixed
+from translate.loader import Loader, fixed
 from translate.run import Config, Run, Scalars, free_folder
 from translate.setup import Setup
 
@@ -52,12 +52,14 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
     """Train what a config asks for; see ``fit``."""
     if Path(config.data).exists():
         config = replace(config, data=str(Path(config.data).resolve()))
+    folder = output or free_folder(Path("runs"), f"{config.method}-{_plain(config.data)}")
+    Run.refuse_taken(folder)
     setup = Setup.make(config, no_plugins)
     if config.init is not None:
         _start_from(setup, config.init)
-    folder = output or free_folder(Path("runs"), f"{config.method}-{_plain(config.data)}")
-    run = Run.create(folder, config, steps=setup.steps, facts=setup.facts)
-    return _train(setup, run)
+    # The folder is made last: what is wrong with the data or the options leaves none behind.
+    with setup.loader() as loader:
+        return _train(setup, Run.create(folder, config, steps=setup.steps, facts=setup.facts), loader)
 
 
 def resume(
@@ -91,9 +93,10 @@ def resume(
     opened.step = setup.engine.step_count
     if opened.step > opened.steps:
         raise TranslateError(f"{opened.folder} has done {opened.step} steps already; give more --steps than that")
-    opened.forget_after(opened.step)
-    opened.write_config(setup.facts)
-    return _train(setup, opened)
+    with setup.loader() as loader:
+        opened.forget_after(opened.step)
+        opened.write_config(setup.facts)
+        return _train(setup, opened, loader)
 
 
 def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
@@ -117,14 +120,14 @@ def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
     return lines
 
 
-def _train(setup: Setup, run: Run) -> Run:
+def _train(setup: Setup, run: Run, loader: Loader) -> Run:
     """Play the steps, and keep the log, the samples and the checkpoints."""
     config, engine, catalog = setup.config, setup.engine, setup.catalog
     steps = run.steps
     sample_every = config.sample_every or max(1, steps // 10)
     save_every = config.save_every or max(1, steps // 10)
     reason = "failed"
-    with setup.loader() as loader, _interrupts() as caught:
+    with _interrupts() as caught:
         shown = _shown(setup)
         catalog.tell("run_started", run=run)
         try:

@@ -159,8 +159,8 @@ def _house(random: np.random.Generator, fill: Any, x: float, foot: float, half: 
 # --- how it looks ---------------------------------------------------------------------------------------------------
 
 
-def _rgb(*values: int) -> NDArray[np.float32]:
-    return np.array(values, np.float32) / 255
+def _rgb(*values: int) -> Plane:
+    return np.array([value / 255 for value in values], np.float32)
 
 
 def _blend(first: Any, second: Any, share: Any) -> NDArray[np.float32]:
@@ -228,7 +228,9 @@ def _paint(scene: _Scene, random: np.random.Generator) -> NDArray[np.float32]:
     leaves = _blend(_rgb(15, 40, 32), _rgb(86, 132, 62), tree) * ambient
     wall = _blend(_rgb(158, 126, 112), _rgb(244, 226, 200), np.clip(0.62 + 0.45 * from_left * 0.5, 0, 1)) * ambient
     tiles = 0.5 + 0.5 * np.sin(y * 6.2832 * 46)
-    roof = _blend(_rgb(112, 44, 40), _rgb(196, 92, 66), 0.75 * _thing(map_ == ROOF, light_x, x, side, 0.05, rough) + 0.25 * tiles)
+    roof = _blend(
+        _rgb(112, 44, 40), _rgb(196, 92, 66), 0.75 * _thing(map_ == ROOF, light_x, x, side, 0.05, rough) + 0.25 * tiles
+    )
     roof = roof * ambient
     dark = 1.0 if night else 0.35 + 0.65 * dusk
     window = _blend(_rgb(92, 128, 158), _rgb(255, 208, 112), dark)
@@ -252,14 +254,17 @@ def _paint(scene: _Scene, random: np.random.Generator) -> NDArray[np.float32]:
     picture[where] = np.broadcast_to(disc, picture.shape)[where]
 
     if scene.shore < 1:
-        picture = _mirror(picture, scene, random, _blend(_rgb(20, 34, 70), _rgb(46, 112, 150), 0.0 if night else 1 - 0.5 * dusk))
+        picture = _mirror(
+            picture, scene, random, _blend(_rgb(20, 34, 70), _rgb(46, 112, 150), 0.0 if night else 1 - 0.5 * dusk)
+        )
     lamps = cv2.GaussianBlur((map_ == WINDOW).astype(np.float32), (0, 0), side / 34)[..., None]
     picture = picture + lamps * _rgb(255, 176, 80) * dark * 0.75
-    picture = picture + glow**2 * shine * (0.16 if night else 0.22)
-    return picture
+    return np.asarray(picture + glow**2 * shine * (0.16 if night else 0.22), np.float32)
 
 
-def _thing(mask: NDArray[np.bool_], light_x: float, x: Plane, side: int, reach: float, rough: Plane) -> NDArray[np.float32]:
+def _thing(
+    mask: NDArray[np.bool_], light_x: float, x: Plane, side: int, reach: float, rough: Plane
+) -> NDArray[np.float32]:
     """How much light each point of something round gets, from how far the mask goes on towards the light."""
     full = mask.astype(np.float32)
     shift = max(1, round(reach * side * 0.4))
@@ -272,13 +277,15 @@ def _thing(mask: NDArray[np.bool_], light_x: float, x: Plane, side: int, reach: 
 def _mirror(picture: NDArray[np.float32], scene: _Scene, random: np.random.Generator, deep: Any) -> NDArray[np.float32]:
     """Fill the water with what is above it, upside down, rippled, and darker towards the viewer."""
     side = len(picture)
-    shore = round(scene.shore * side)
+    shore = int(np.argmax((scene.map == WATER).any(axis=1)))
     rows = np.arange(shore, side)
     down = (rows - shore)[:, None].astype(np.float32)
     ripple = _grain(random, side, 6, 40)[: side - shore, :, 0] * (0.004 + 0.02 * down / side) * side
     columns = np.arange(side, dtype=np.float32)[None] + ripple
     source = np.broadcast_to(shore - 1 - down * 1.45, columns.shape) + ripple * 0.5
-    reflected = cv2.remap(picture, columns, np.ascontiguousarray(source, np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    reflected = cv2.remap(
+        picture, columns, np.ascontiguousarray(source, np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
     share = np.clip(0.3 + 1.3 * down / side, 0, 0.72)[..., None]
     water = _blend(reflected, deep, share)
     water = water + np.clip(_grain(random, side, 10, 60)[: side - shore] - 0.45, 0, 1) * 0.18

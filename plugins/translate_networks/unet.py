@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.errors import TranslateError
 from translate.options import Option
+from translate.run import fitting_sizes
 from translate_networks.initialization import initialize
 from translate_networks.noise import check_samples, repeat
 from translate_networks.normalization import Norm, needs_bias, normalization
@@ -42,6 +44,11 @@ class UNet(nn.Module):
         super().__init__()
         if depth is None:
             depth = 8 if size is None else halvings(size)
+            if size is not None and depth < 5 and min(size) >= 64:
+                raise TranslateError(
+                    f"unet: {size[0]}x{size[1]} can be halved only {depth} times, too few to see the whole image; "
+                    f"train with --size {fitting_sizes(size, 32)}, or name a depth: unet(depth={depth})"
+                )
         self.size_multiple = 2**depth
         self.dropout = dropout
         # The last block makes the image: noise belongs before it.

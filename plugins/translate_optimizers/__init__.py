@@ -10,10 +10,10 @@ from translate import hookimpl
 @hookimpl
 def optimizers() -> Mapping[str, str]:
     """Offer torch's optimizers with the defaults of this field."""
-    return {name: f"translate_optimizers.optimizers:{name}" for name in ("adam", "adamw", "sgd", "rmsprop")}
+    return {name: f"translate_optimizers.optimizer:{name}" for name in ("adam", "adamw", "sgd", "rmsprop")}
 
 
 @hookimpl
 def schedules() -> Mapping[str, str]:
     """Offer the learning-rate schedules."""
-    return {name: f"translate_optimizers.schedules:{name}" for name in ("none", "linear", "cosine", "step")}
+    return {name: f"translate_optimizers.schedule:{name}" for name in ("none", "linear", "cosine", "step")}

@@ -120,7 +120,7 @@ def test_two_headed_shares_its_trunk() -> None:
 
 @pytest.mark.parametrize(
     ("size", "depth"),
-    [((256, 256), 8), ((128, 128), 7), ((512, 1024), 8), ((64, 96), 5), ((360, 480), 3), ((28, 28), 2), ((9, 9), 2)],
+    [((256, 256), 8), ((128, 128), 7), ((512, 1024), 8), ((64, 96), 5), ((56, 48), 3), ((28, 28), 2), ((9, 9), 2)],
 )
 def test_depth_follows_the_image_size(size: tuple[int, int], depth: int) -> None:
     network = UNet(1, 1, size, width=1)
@@ -128,6 +128,12 @@ def test_depth_follows_the_image_size(size: tuple[int, int], depth: int) -> None
     assert len(network.encoder) == len(network.decoder) == depth
     if all(side % network.size_multiple == 0 for side in size) and max(size) <= 256:
         assert network.eval()(torch.zeros(1, 1, *size)).shape == (1, 1, *size)
+
+
+def test_a_size_that_hardly_halves_is_refused_with_the_nearest() -> None:
+    with pytest.raises(TranslateError, match=r"only 3 times.*--size 352x480 or 384x480, or name a depth: unet\(depth=3\)"):
+        UNet(1, 1, (360, 480), width=1)
+    assert UNet(1, 1, (360, 480), depth=3, width=1).size_multiple == 8
 
 
 def test_depth_is_8_without_a_size_and_can_be_chosen() -> None:

@@ -18,9 +18,9 @@ from translate.errors import TranslateError
 from translate.options import check_options, options_of
 from translate_optimizers import optimizers as offered_optimizers
 from translate_optimizers import schedules as offered_schedules
-from translate_optimizers.optimizers import adam, adamw, rmsprop, sgd
-from translate_optimizers.schedules import Schedule, cosine, linear, none
-from translate_optimizers.schedules import step as drops
+from translate_optimizers.optimizer import adam, adamw, rmsprop, sgd
+from translate_optimizers.schedule import Schedule, cosine, linear, none
+from translate_optimizers.schedule import step as drops
 
 STEP = st.integers(0, 2000)
 STEPS = st.integers(1, 1500)

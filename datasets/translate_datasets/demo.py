@@ -1,0 +1,39 @@
+"""The data set for a first try: landscapes made on the spot, flat maps as source and their paintings as target."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from translate.data import Dataset, Domain, Example
+from translate.options import Option
+from translate_datasets.scenery import flat, painting
+
+_held_out = 20
+_apart = 1_000_000  # scenes of a split are numbered from a multiple of this, so that no two splits share one
+
+
+def demo(
+    *,
+    size: Annotated[int, Option("height and width in pixels", ge=16, le=2048)] = 64,
+    count: Annotated[int, Option("training pairs; 20 more each for val and test", ge=1, le=1_000_000)] = 200,
+    seed: Annotated[int, Option("which scenes", ge=0)] = 0,
+) -> Dataset:
+    """List landscapes, RGB and paired; nothing is drawn before it is asked for.
+
+    >>> dataset = demo(size=16, count=3)
+    >>> dataset.splits["train"]["source"][0].pixels().shape
+    (16, 16, 3)
+    """
+    splits: dict[str, dict[str, list[Example]]] = {}
+    for place, (split, number) in enumerate((("train", count), ("val", _held_out), ("test", _held_out))):
+        scenes = range(place * _apart, place * _apart + number)
+        splits[split] = {
+            "source": [Example(partial(flat, size, seed, scene), f"{split}-{scene % _apart:05d}") for scene in scenes],
+            "target": [
+                Example(partial(painting, size, seed, scene), f"{split}-{scene % _apart:05d}") for scene in scenes
+            ],
+        }
+    layout = f"demo(size={size}, count={count}, seed={seed})"
+    rgb = Domain(channels=3)
+    return Dataset("demo", layout, True, {"source": rgb, "target": rgb}, splits)

@@ -1,0 +1,83 @@
+"""Recognition: which layout a folder or file has, the most specific first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from translate import images
+from translate.errors import TranslateError
+from translate.images import ImageError
+from translate.options import Call
+from translate_datasets.arrays import usual_names
+from translate_datasets.listing import SPLITS, Sides, files, sides, spread, subfolders, usual_sides
+from translate_datasets.side_by_side import split_folders
+
+
+def layouts(root: Path) -> list[str]:
+    """Say how a folder or file may be read, each way as a call; more than one only where that is not clear."""
+    try:
+        if root.is_file():
+            return ["arrays"] if root.suffix.lower() == ".npz" and usual_names(root) else []
+        if not root.is_dir():
+            return []
+        found = usual_sides(root, both=False)
+        if found is not None and (call := _call(found)) is not None:
+            return [call]
+        if _is_side_by_side(root):
+            return ["side_by_side"]
+        if _holds_arrays(root) and usual_names(root):
+            return ["arrays"]
+        return _unknown_names(root)
+    except TranslateError:
+        return []  # a folder that cannot be listed has no layout; whoever names one is told why
+
+
+def _call(found: Sides) -> str | None:
+    """The call that opens two folders, or none if one of them is empty.
+
+    They are taken for pairs if at least half of the smaller one's files have a partner in the other.
+    """
+    pair = found.folders.get("train") or next(iter(found.folders.values()))
+    ours, theirs = (files(folder) if folder.is_dir() else {} for folder in pair)
+    if not ours or not theirs:
+        return None
+    usual = (found.source, found.target) in (("source", "target"), ("A", "B"))
+    options = {} if usual else {"source": found.source, "target": found.target}
+    paired = 2 * len(ours.keys() & theirs.keys()) >= min(len(ours), len(theirs))
+    return str(Call("folders" if paired else "unpaired", options))
+
+
+def _is_side_by_side(root: Path) -> bool:
+    """Whether the images, in split folders or in the root itself, are twice as wide as high, all that are tried."""
+    folders = split_folders(root)
+    folder = folders.get("train") or next(iter(folders.values()))
+    if subfolders(folder):
+        return False
+    tried = []
+    for path in spread([path for path in images.find(folder) if path.suffix.lower() != ".npy"], 16):
+        try:
+            tried.append(images.probe(path))
+        except ImageError:
+            continue
+    return bool(tried) and all(header.width == 2 * header.height for header in tried)
+
+
+def _holds_arrays(root: Path) -> bool:
+    return any(root.glob("*.np[yz]")) or any(root.glob("*/*.np[yz]"))
+
+
+def _unknown_names(root: Path) -> list[str]:
+    """Two folders of images whose names say nothing: both directions."""
+    words = {word for words in SPLITS.values() for word in words}
+    names = subfolders(root)
+    inside = next((name for name in names if name in SPLITS["train"]), None)
+    if inside is not None:
+        names = subfolders(root / inside)
+    names = [name for name in names if name not in words]
+    if len(names) != 2:
+        return []
+    found = sides(root, *names, both=False)
+    if found is None:
+        return []
+    back = Sides(found.target, found.source, {split: (b, a) for split, (a, b) in found.folders.items()})
+    return [call for each in (found, back) if (call := _call(each)) is not None]

@@ -1,0 +1,69 @@
+"""Files that hold a pair: A on the left, B on the right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from translate import images
+from translate.data import Dataset, Domain, Example, Region
+from translate.errors import TranslateError
+from translate.images import ImageError
+from translate.options import Option
+from translate_datasets.domains import describe
+from translate_datasets.listing import SPLITS, count_named, files, hold_out, paths_of, spread
+
+
+def side_by_side(
+    root: Path,
+    *,
+    direction: Annotated[Literal["AtoB", "BtoA"], Option("AtoB: the left half is the source")] = "AtoB",
+    holdout: Annotated[float, Option("share that validates where there are no split folders", ge=0, lt=1)] = 0.1,
+) -> Dataset:
+    """List pairs in files A|B, in SPLIT folders or in one (as Isola et al. 2017, arXiv:1611.07004)."""
+    if not root.is_dir():
+        raise TranslateError(f"there is no folder {root}; check its name")
+    problems: list[str] = []
+    splits: dict[str, dict[str, list[Example]]] = {}
+    for split, folder in split_folders(root).items():
+        listed = files(folder, problems)
+        held = hold_out(list(listed), holdout) if not split else set()
+        splits[split or "train"] = _halves({stem: path for stem, path in listed.items() if stem not in held}, direction)
+        if held:
+            splits["val"] = _halves({stem: path for stem, path in listed.items() if stem in held}, direction)
+        if not listed:
+            problems.append(f"{folder} holds no images")
+    if not splits.get("train", {}).get("source"):
+        problems.append(f"{root} has no training pairs; put files A|B into it or into its folder train")
+    paths = paths_of(next(iter(splits.values()))["source"])
+    odd = [path.name for path in spread(paths, 16) if not _is_even(path)]
+    if odd:
+        problems.append(f"{count_named(odd, 'file')} in {root} cannot be cut into two halves of one width")
+    domain: Domain = describe({"source": paths}, problems, classes=0)["source"]
+    layout = f"side_by_side(direction={direction!r})"
+    return Dataset(root.resolve().name, layout, True, {"source": domain, "target": domain}, splits, tuple(problems))
+
+
+def split_folders(root: Path) -> dict[str, Path]:
+    """Name the folders of the splits; the split "" stands for the root itself."""
+    found = {
+        split: next(root / name for name in names if (root / name).is_dir())
+        for split, names in SPLITS.items()
+        if any((root / name).is_dir() for name in names)
+    }
+    return found or {"": root}
+
+
+def _halves(listed: dict[str, Path], direction: str) -> dict[str, list[Example]]:
+    order: tuple[Region, Region] = ("left", "right") if direction == "AtoB" else ("right", "left")
+    return {
+        side: [Example(path, stem, region=region) for stem, path in listed.items()]
+        for side, region in zip(("source", "target"), order, strict=True)
+    }
+
+
+def _is_even(path: Path) -> bool:
+    try:
+        return images.probe(path).width % 2 == 0
+    except ImageError:
+        return True  # it is named by whoever opens it

@@ -1,0 +1,53 @@
+"""Two folders of images that need not match."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from translate.data import Dataset, Example
+from translate.options import Call, Option
+from translate_datasets.domains import describe
+from translate_datasets.listing import choose_sides, files, hold_out, paths_of
+
+
+def unpaired(
+    root: Path,
+    *,
+    source: Annotated[str | None, Option("name of the source's folder (default: a usual one)")] = None,
+    target: Annotated[str | None, Option("name of the target's folder (default: a usual one)")] = None,
+    classes: Annotated[
+        int | None, Option("classes of index maps (default: counted; 0: none are)", ge=0, le=256)
+    ] = None,
+    palette: Annotated[Path | None, Option("image, .json or .txt with the classes' colours, to make them RGB")] = None,
+    holdout: Annotated[float, Option("share that validates where there are no split folders", ge=0, lt=1)] = 0.1,
+) -> Dataset:
+    """List two domains in trainA and trainB (testA ...), SPLIT/NAME, NAME/SPLIT or NAME."""
+    found = choose_sides(root, source, target, "unpaired", both=False)
+    problems: list[str] = []
+    splits: dict[str, dict[str, list[Example]]] = {}
+    for split, pair in found.folders.items():
+        listed = {
+            side: files(folder, problems) if folder.is_dir() else {}
+            for side, folder in zip(("source", "target"), pair, strict=True)
+        }
+        held = {side: set() if split else hold_out(list(stems), holdout) for side, stems in listed.items()}
+        if not all(held.values()):  # a split needs both sides
+            held = {side: set() for side in listed}
+        splits[split or "train"] = {
+            side: [Example(path, stem) for stem, path in stems.items() if stem not in held[side]]
+            for side, stems in listed.items()
+        }
+        if any(held.values()):
+            splits["val"] = {
+                side: [Example(path, stem) for stem, path in stems.items() if stem in held[side]]
+                for side, stems in listed.items()
+            }
+        if split in ("", "train"):
+            problems += [
+                f"{folder} holds no images" for folder, stems in zip(pair, listed.values(), strict=True) if not stems
+            ]
+    paths = {side: paths_of(examples) for side, examples in splits["train"].items()}
+    domains = describe(paths, problems, classes=classes, palette=palette, root=root)
+    layout = Call("unpaired", {"source": found.source, "target": found.target})
+    return Dataset(root.resolve().name, str(layout), False, domains, splits, tuple(problems))

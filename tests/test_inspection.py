@@ -1,0 +1,158 @@
+"""Inspection: counts are right, bad files are named, pictures and exports show what is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from translate import images, inspection
+from translate.data import Dataset, Domain, Example
+from translate.errors import TranslateError
+from translate.images import Image
+
+CAMVID = Path(__file__).parents[1] / "../shared/data/paired/camvid"
+
+
+def noise(
+    height: int, width: int, channels: int, seed: int = 0
+) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    random = np.random.default_rng(seed)
+    return random.integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    """Three pairs of files of two sizes, one of them broken, and one pair of arrays to validate."""
+    train: dict[str, list[Example]] = {"source": [], "target": []}
+    for index, (height, width) in enumerate([(8, 12), (8, 12), (10, 6)]):
+        for side, channels in (("source", 1), ("target", 3)):
+            path = tmp_path / f"{side}{index}.png"
+            images.write(path, Image(noise(height, width, channels, index)))
+            train[side].append(Example(path, str(index)))
+    (tmp_path / "target1.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
+    val = {"source": [Example(noise(5, 5, 1), "v")], "target": [Example(lambda: noise(5, 5, 3), "v")]}
+    domains = {"source": Domain(channels=1), "target": Domain(channels=3)}
+    return Dataset("mine", "by_hand", True, domains, {"train": train, "val": val}, ("1 file (x) has no partner",))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_inspect(dataset: Dataset, workers: int) -> None:
+    found = inspection.inspect(dataset, workers=workers)
+    source, target = found.sides["train"]["source"], found.sides["train"]["target"]
+    assert (source.count, source.sizes, source.channels) == (3, {(8, 12): 2, (10, 6): 1}, {1: 3})
+    assert (target.count, target.sizes, target.depths) == (3, {(8, 12): 1, (10, 6): 1}, {"uint8": 2})
+    assert found.sides["val"]["target"].sizes == {(5, 5): 1}
+    assert [Path(path).name for path in found.unreadable] == ["target1.png"]
+    assert found.decoded
+    assert not found.sound
+
+
+def test_lines_are_aligned_and_tell_everything(dataset: Dataset) -> None:
+    lines = inspection.inspect(dataset).lines()
+    text = "\n".join(lines)
+    assert lines[0] == "mine: paired, by_hand"
+    assert "8..10 x 6..12, most 8 x 12" in text
+    assert "1 file (x) has no partner" in text
+    assert "1 of these cannot be read:" in text
+    assert "target1.png" in text
+    rows = [line for line in lines if line.startswith(("split", "train", "val"))]
+    assert len(rows) == 5
+    assert (
+        len(
+            {
+                row.index(word)
+                for row, word in zip(rows, ("domain", "source", "target", "source", "target"), strict=True)
+            }
+        )
+        == 1
+    )
+
+
+def test_json_goes_round(dataset: Dataset) -> None:
+    values = json.loads(json.dumps(inspection.inspect(dataset).to_json()))
+    assert values["splits"]["train"]["source"]["sizes"] == {"8x12": 2, "10x6": 1}
+    assert values["paired"] is True
+    assert list(values["unreadable"]) == [str(dataset.splits["train"]["target"][1].pixels)]
+
+
+def test_halves_are_counted_as_halves(tmp_path: Path) -> None:
+    images.write(tmp_path / "a.png", Image(noise(6, 12, 3)))
+    sides = {
+        "source": [Example(tmp_path / "a.png", "a", region="left")],
+        "target": [Example(tmp_path / "a.png", "a", region="right")],
+    }
+    pairs = Dataset("p", "halves", True, dict.fromkeys(sides, Domain(channels=3)), {"train": sides})
+    assert inspection.inspect(pairs).sides["train"]["target"].sizes == {(6, 6): 1}
+
+
+def test_of_very_many_files_only_headers_are_read(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "_opened", 3)
+    monkeypatch.setattr(images, "read_example", None)  # calling it would raise
+    found = inspection.inspect(dataset)
+    assert not found.decoded
+    assert found.sides["train"]["source"].count == 3
+
+
+def test_class_indices_too_large_are_found(tmp_path: Path) -> None:
+    images.write(tmp_path / "a.png", Image(np.full((4, 4, 1), 7, np.uint8)))
+    sides = {"source": [Example(tmp_path / "a.png", "a")]}
+    maps = Dataset("m", "maps", False, {"source": Domain(channels=3, classes=3)}, {"train": sides})
+    (reason,) = inspection.inspect(maps).unreadable.values()
+    assert "class index 7" in reason
+    assert "classes=8" in reason
+
+
+def test_picture_shows_pairs_and_skips_the_broken(dataset: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    inspection.picture(dataset, path, count=4, side=32)
+    shown = images.read(path).pixels
+    # Two readable rows, 21 and 32 pixels high, two columns of 32, and gaps of 2.
+    assert shown.shape == (2 + 21 + 2 + 32 + 2, 2 + 32 + 2 + 32 + 2, 3)
+    assert (shown[:2] == 255).all()
+    row = shown[2:23, 2:34]
+    assert (row[..., 0] == row[..., 1]).all()  # the source is gray
+    with pytest.raises(TranslateError, match="no split 'test'; it has train, val"):
+        inspection.picture(dataset, path, split="test")
+
+
+def test_export_keeps_every_value(dataset: Dataset, tmp_path: Path) -> None:
+    whole = {side: [examples[0], examples[2]] for side, examples in dataset.splits["train"].items()}
+    sound = Dataset("s", "by_hand", True, dataset.domains, {"train": whole, "val": dataset.splits["val"]})
+    folder = tmp_path / "out"
+    assert inspection.export(sound, folder) == 6
+    written = sorted(path.relative_to(folder).as_posix() for path in images.find(folder))
+    assert written == [
+        "train/source/0.png", "train/source/2.png", "train/target/0.png", "train/target/2.png",
+        "val/source/v.png", "val/target/v.png",
+    ]  # fmt: skip
+    assert np.array_equal(images.read(folder / "val/target/v.png").pixels, noise(5, 5, 3))
+    with pytest.raises(TranslateError, match="there already"):
+        inspection.export(sound, folder)
+
+
+def test_export_of_floats_and_many_planes(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).random((4, 5, 7), dtype=np.float32)
+    domain = Domain(channels=7, depth="float32")
+    odd = Dataset("o", "by_hand", False, {"source": domain}, {"train": {"source": [Example(pixels, "a")]}})
+    inspection.export(odd, tmp_path)
+    assert np.array_equal(images.read(tmp_path / "train/source/a.npy").pixels, pixels)
+
+
+@pytest.mark.skipif(not CAMVID.is_dir(), reason="CamVid is not here")
+def test_camvid(tmp_path: Path) -> None:
+    label, photo = (sorted((CAMVID / "val" / side).glob("*.png"))[:4] for side in ("label", "photo"))
+    sides = {
+        "source": [Example(path, path.stem) for path in label],
+        "target": [Example(path, path.stem) for path in photo],
+    }
+    domains = {"source": Domain(channels=12, classes=12), "target": Domain(channels=3)}
+    camvid = Dataset("camvid", "by_hand", True, domains, {"val": sides})
+    found = inspection.inspect(camvid)
+    assert found.sound
+    assert found.sides["val"]["source"].sizes == {(360, 480): 4}
+    inspection.picture(camvid, tmp_path / "a.png", split="val", count=1, side=64)
+    colours = np.unique(images.read(tmp_path / "a.png").pixels[2:-2, 2:66].reshape(-1, 3), axis=0)
+    assert 3 < len(colours) <= 12

@@ -1,0 +1,283 @@
+"""Training, from a config to a run: exact resume, what is kept, what stops it, and how it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import translate
+from translate import checkpoint
+from translate.errors import NotFiniteError, TranslateError
+from translate.run import Config, Run
+from translate.setup import Setup
+from translate.training import plan
+
+SMALL: dict[str, Any] = {
+    "size": 32,
+    "batch": 2,
+    "generator": "unet(width=4)",
+    "discriminator": "patch(width=4, receptive_field=16)",
+    "log_every": 2,
+    "save_every": 3,
+    "keep": 9,
+}
+DEMO = "demo(size=32, count=7)"
+
+
+def fit(folder: Path, **options: Any) -> Run:
+    return translate.fit("pix2pix", DEMO, output=folder, **{**SMALL, "steps": 8, **options})
+
+
+def state(run: Run) -> dict[str, torch.Tensor]:
+    return checkpoint.load(run.checkpoints[-1])[0]
+
+
+def back_to(run: Run, step: int, folder: Path) -> Path:
+    """A copy of the run as it was when killed after ``step``: its later checkpoints never came to be."""
+    shutil.copytree(run.folder, folder)
+    for path in Run.open(folder).checkpoints:
+        if int(path.stem.rpartition("-")[2]) > step:
+            path.unlink()
+    return folder
+
+
+def equal(one: Run, two: Run) -> None:
+    first, second = state(one), state(two)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+    wanted = [{key: value for key, value in line.items() if key != "images_per_second"} for line in one.metrics]
+    got = [{key: value for key, value in line.items() if key != "images_per_second"} for line in two.metrics]
+    assert wanted == got
+
+
+FULL = {"ema": 0.9, "pool": 3, "schedule": "cosine", "clip_norm": 1.0, "matching_aware": True, "augment": ["jitter(p=0.5)"]}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An uninterrupted run with everything on that has a state."""
+    return fit(tmp_path_factory.mktemp("runs") / "whole", **FULL)
+
+
+@pytest.mark.parametrize("step", [0, 3, 6])
+def test_a_resumed_run_equals_the_uninterrupted_one_to_the_bit(whole: Run, step: int, tmp_path: Path) -> None:
+    resumed = translate.resume(back_to(whole, step, tmp_path / "half"))
+    assert resumed.step == 8
+    equal(whole, resumed)
+
+
+@pytest.mark.parametrize("options", [{"workers": 1, "cache": "stream"}, {"cache": "host"}, {"accumulate": 2}])
+def test_resume_is_exact_for_other_ways_of_feeding(options: dict[str, Any], tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", steps=5, **options)
+    equal(run, translate.resume(back_to(run, 3, tmp_path / "half")))
+
+
+def test_caches_and_workers_train_the_same(whole: Run, tmp_path: Path) -> None:
+    equal(whole, fit(tmp_path / "run", **FULL, cache="stream", workers=3))
+
+
+def test_another_seed_trains_another_network(whole: Run, tmp_path: Path) -> None:
+    other = fit(tmp_path / "run", **FULL, seed=1)
+    name = "method/generator.0.weight" if "method/generator.0.weight" in state(whole) else next(iter(state(whole)))
+    assert not torch.equal(state(whole)[name], state(other)[name])
+
+
+def test_a_run_folder_holds_what_it_should(whole: Run) -> None:
+    config = json.loads((whole.folder / "config.json").read_text())
+    assert config["versions"]["torch"] == torch.__version__
+    assert config["config"]["options"]["pool"] == 3
+    assert [path.name for path in whole.checkpoints] == [f"step-{step:08d}.safetensors" for step in (3, 6, 8)]
+    assert [line["step"] for line in whole.metrics] == [2, 4, 6, 8]
+    assert {"generator/l1", "generator/adversarial", "discriminator/adversarial"} < whole.metrics[0].keys()
+    assert whole.translator.exists()
+    assert sorted(path.name for path in whole.samples.iterdir())[0] == "step-00000000.png"
+    assert not list(whole.folder.rglob("*.part"))
+
+
+def test_only_so_many_checkpoints_are_kept(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", save_every=2, keep=2, steps=7)
+    assert [int(path.stem[5:]) for path in run.checkpoints] == [6, 7]
+
+
+def test_more_steps_recompute_the_schedule_and_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = fit(tmp_path / "run", steps=4, schedule="linear(constant=0)")
+    longer = translate.resume(run.folder, steps=8)
+    assert longer.step == longer.steps == 8
+    assert Run.open(run.folder).config.steps == 8
+    assert "was to take 4 steps and now takes 8: the learning-rate schedule is recomputed" in caplog.text
+    with pytest.raises(TranslateError, match="has done 8 steps already"):
+        translate.resume(run.folder, steps=5)
+
+
+def test_a_damaged_checkpoint_is_passed_over(whole: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = back_to(whole, 6, tmp_path / "half")
+    last = Run.open(folder).checkpoints[-1]
+    content = bytearray(last.read_bytes())
+    content[-7] ^= 4
+    last.write_bytes(content)
+    (folder / "checkpoints" / ".step-00000009.safetensors.part").write_bytes(b"torn")
+    equal(whole, translate.resume(folder))
+    assert "is damaged: its checksum does not match" in caplog.text
+    assert not list(folder.rglob("*.part"))
+    for path in Run.open(folder).checkpoints:
+        path.write_bytes(b"")
+    with pytest.raises(TranslateError, match="no checkpoint of .* can be read"):
+        translate.resume(folder)
+
+
+def test_changed_data_cannot_be_resumed(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", steps=3)
+    path = run.folder / "config.json"
+    path.write_text(path.read_text().replace("count=7", "count=8"))
+    with pytest.raises(TranslateError, match="the data of .* has changed since.*--init"):
+        translate.resume(run.folder)
+
+
+def test_init_takes_over_the_weights_and_nothing_else(whole: Run, tmp_path: Path) -> None:
+    begun = fit(tmp_path / "run", **FULL, init=whole.folder, steps=1)
+    moved, start = state(begun), state(whole)
+    assert checkpoint.load(begun.checkpoints[-1])[1]["engine"]["step"] == 1
+    name = next(name for name in start if name.startswith("method/generator") and start[name].dim() == 4)
+    assert 0 < (moved[name] - start[name]).abs().max() < 1e-2
+    with pytest.raises(TranslateError, match="made by another configuration"):
+        fit(tmp_path / "other", init=whole.folder, generator="unet(width=6)")
+    with pytest.raises(TranslateError, match="no checkpoint of a training"):
+        fit(tmp_path / "third", **FULL, init=whole.translator)
+    assert not (tmp_path / "third").exists()
+
+
+def test_the_translator_holds_the_averages(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", ema=0.9)
+    tensors, _ = checkpoint.load(run.translator)
+    saved = state(run)
+    for name, value in tensors.items():
+        key = name.partition("/")[2]
+        assert torch.equal(value, saved[f"ema/forward/{key}"])
+        if value.dim() == 4:
+            assert not torch.equal(value, saved[f"method/generator.{key}"])
+
+
+def test_values_that_are_not_finite_stop_the_run_and_keep_the_last_good_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(NotFiniteError, match=r"not .*finite.* the last good checkpoint is .*step-000000"):
+        fit(tmp_path / "run", steps=40, optimizer=["adam", "discriminator=sgd(lr=100)"], save_every=1, keep=3, adversarial="lsgan")
+    run = Run.open(tmp_path / "run")
+    for path in run.checkpoints:
+        checkpoint.load(path)
+    checkpoint.load(run.translator)
+
+
+def test_one_optimizer_a_player(tmp_path: Path) -> None:
+    config = Config.from_values(
+        {"method": "pix2pix", "data": DEMO, **SMALL, "steps": 1, "optimizer": ("adam(lr=0.1)", "discriminator=sgd(lr=0.5)")}
+    )
+    players = Setup.make(config).engine.players
+    assert players["generator"].rates == [0.1]
+    assert type(players["discriminator"].optimizer).__name__ == "SGD"
+    with pytest.raises(TranslateError, match="there is no player 'critic'"):
+        fit(tmp_path / "run", optimizer=["critic=adam"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"generator": "unett"}, "there is no generator 'unett'; did you mean unet"),
+        ({"generator": "unet(dept=3)"}, "unet has no option 'dept'; did you mean depth"),
+        ({"generator": "resnet", "size": "30x32"}, r"resnet needs sides that divide by 4, which 30x32 does not; train with --size 28x32 or 32x32"),
+        ({"adversarial": "hinge + r2"}, "there is no regularizer 'r2'; choose from gradient_penalty, r1"),
+        ({"adversarial": "l1"}, "there is no adversarial loss 'l1'"),
+        ({"schedule": "lineer"}, "did you mean linear"),
+        ({"optimizer": ["adamm"]}, "did you mean adam"),
+        ({"augment": ["jiter"]}, "did you mean jitter"),
+        ({"device": "cuda:99"}, "there is no device 'cuda:99' here"),
+        ({"stepz": 3}, "pix2pix has no option 'stepz'"),
+        ({"load_size": 16}, "load.size"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_leave_no_folder(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(TranslateError, match=message) as caught:
+        fit(tmp_path / "run", **options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = plan(Config.from_values({"method": "pix2pix", "data": DEMO, **SMALL, "epochs": 3.0}))
+    text = "\n".join(lines)
+    assert "train: 7 source, 7 target" in text
+    assert "11 steps of 2 at 32x32" in text
+    assert "generator/l1" in text
+    assert not list(tmp_path.iterdir())
+
+
+SCRIPT = """
+import sys, translate
+translate.fit("pix2pix", "demo(size=32, count=7)", output=sys.argv[1], steps=int(sys.argv[2]), size=32, batch=2, log_every=2, ema=0.9,
+    save_every=10_000, generator="unet(width=4)", discriminator="patch(width=4, receptive_field=16)", sample_every=10_000)
+"""
+
+
+def start(folder: Path, steps: int) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder), str(steps)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for _ in range(1200):
+        if (folder / "metrics.jsonl").exists():
+            return process
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError(process.communicate()[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_real_signal_saves_and_the_rest_is_exact(number: signal.Signals, tmp_path: Path) -> None:
+    process = start(tmp_path / "run", 5000)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "go on with `translate fit --resume" in told
+    run = Run.open(tmp_path / "run")
+    (path,) = run.checkpoints
+    stopped = int(path.stem[5:])
+    assert run.translator.exists()
+    resumed = translate.resume(run.folder, steps=stopped + 3)
+    assert resumed.step == stopped + 3
+    straight = back_to(run, stopped, tmp_path / "again")
+    assert torch.equal(*(next(iter(state(translate.resume(straight)).values())) for _ in range(2)))
+
+
+def test_kill_9_costs_only_the_steps_since_the_last_checkpoint(tmp_path: Path) -> None:
+    process = start(tmp_path / "run", 5000)
+    process.kill()
+    process.communicate()
+    run = Run.open(tmp_path / "run")
+    assert run.checkpoints == []
+    assert translate.resume(run.folder, steps=3).step == 3
+
+
+def test_training_in_a_thread_leaves_signals_alone(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    runs: list[Run] = []
+    thread = threading.Thread(target=lambda: runs.append(fit(tmp_path / "run", steps=2)))
+    thread.start()
+    thread.join()
+    assert runs[0].step == 2
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_bf16_trains(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", precision="bf16", steps=3, adversarial="hinge + r1(weight=1)")
+    assert all(value.dtype == torch.float32 for name, value in state(run).items() if name.startswith("method/") and value.is_floating_point())
+    assert os.path.getsize(run.translator) > 0

@@ -1,0 +1,146 @@
+"""The saved translator: one file, any image, always the same answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+
+import translate
+from translate import checkpoint
+from translate.errors import TranslateError
+from translate.run import Run
+from translate.translator import Translator
+
+SMALL: dict[str, Any] = {
+    "size": 32, "steps": 2, "batch": 2, "generator": "unet(width=4)", "discriminator": "patch(width=4, receptive_field=16)",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return translate.fit("pix2pix", "demo(size=32, count=4)", output=tmp_path_factory.mktemp("runs") / "run", **SMALL)
+
+
+@pytest.fixture(scope="module")
+def translator(run: Run) -> Translator:
+    return translate.load(run.folder)
+
+
+def test_the_file_alone_is_enough(run: Run, tmp_path: Path) -> None:
+    alone = tmp_path / "mine.safetensors"
+    alone.write_bytes(run.translator.read_bytes())
+    image = torch.rand(1, 3, 40, 50) * 2 - 1
+    assert torch.equal(translate.load(alone).translate(image), translate.load(run.folder).translate(image))
+    facts = checkpoint.load(alone)[1]
+    assert facts["method"] == "pix2pix"
+    assert facts["directions"] == ["forward"]
+    assert facts["size"] == [32, 32]
+    assert facts["size_multiple"] == {"forward": 32}
+    assert facts["plugin"] == {"name": "pix2pix", "distribution": "image-translate", "version": translate.__version__}
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 31), (1, 1), (1, 70), (7, 100), (128, 64)])
+def test_any_size_keeps_its_size(translator: Translator, size: tuple[int, int]) -> None:
+    assert translator.translate(torch.zeros(1, 3, *size)).shape == (1, 3, *size)
+
+
+def test_padding_reflects_and_leaves_the_image_alone(translator: Translator) -> None:
+    image = torch.rand(1, 3, 40, 40) * 2 - 1
+    padded = torch.nn.functional.pad(image, (0, 24, 0, 24), mode="reflect")
+    assert torch.equal(translator.translate(padded)[..., :40, :40], translator.translate(image))
+
+
+def test_tensors_arrays_and_pictures_give_the_same(translator: Translator) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 45, 3), dtype=np.uint8)
+    array = translator(pixels)
+    assert array.shape == pixels.shape
+    assert array.dtype == np.uint8
+    picture = translator(PIL.Image.fromarray(pixels))
+    assert np.array_equal(np.asarray(picture), array)
+    stack = translator(np.stack([pixels, pixels]))
+    assert stack.shape == (2, 37, 45, 3)
+    tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float() / 127.5 - 1
+    made = translator(tensor)
+    assert made.shape == (3, 37, 45)
+    assert np.abs(((made + 1) * 127.5).numpy().transpose(1, 2, 0) - array).max() <= 0.51
+    assert translator(tensor[None]).shape == (1, 3, 37, 45)
+
+
+def test_depths_and_colours_are_adapted(translator: Translator) -> None:
+    rng = np.random.default_rng(0)
+    deep = rng.integers(0, 65536, (32, 32, 3), dtype=np.uint16)
+    assert translator(deep).dtype == np.uint16
+    assert translator(rng.random((32, 32, 3), dtype=np.float32)).dtype == np.float32
+    assert translator(rng.integers(0, 256, (32, 32), dtype=np.uint8)).shape == (32, 32, 3)
+    assert translator(PIL.Image.new("RGBA", (20, 30))).size == (20, 30)
+    with pytest.raises(TranslateError, match="an array of int64 is no image"):
+        translator(np.zeros((4, 4, 3), dtype=np.int64))
+    with pytest.raises(TranslateError, match="takes a tensor, an array or a PIL image, not a str"):
+        translator("a.png")  # type: ignore[type-var]
+
+
+def test_answers_are_the_same_every_time_and_alone_or_together(translator: Translator) -> None:
+    images = torch.rand(4, 3, 32, 32) * 2 - 1
+    together = translator.translate(images)
+    torch.testing.assert_close(torch.cat([translator.translate(image[None]) for image in images]), together, atol=1e-5, rtol=0)
+    assert torch.equal(together, translator.translate(images))
+
+
+def test_samples_are_drawn_from_their_seed(translator: Translator) -> None:
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    samples = translator.translate(image, samples=3, seed=1)
+    assert samples.shape == (3, 3, 32, 32)
+    assert not torch.equal(samples[0], samples[1])
+    assert torch.equal(samples, translator.translate(image, samples=3, seed=1))
+    assert not torch.equal(samples, translator.translate(image, samples=3, seed=2))
+
+
+def test_a_translator_without_noise_says_so(tmp_path: Path) -> None:
+    run = translate.fit(
+        "pix2pix", "demo(size=32, count=4)", output=tmp_path / "run", **{**SMALL, "generator": "unet(width=4, dropout=0)"}
+    )
+    with pytest.raises(TranslateError, match="noise"):
+        translate.load(run.folder).translate(torch.zeros(1, 3, 32, 32), samples=2)
+
+
+def test_bf16(run: Run, translator: Translator) -> None:
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    answer = translate.load(run.folder, precision="bf16").translate(image)
+    assert answer.dtype == torch.float32
+    assert 0 < (answer - translator.translate(image)).abs().max() < 0.1
+
+
+def test_what_is_no_translator_is_named(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(TranslateError, match="holds no translator.safetensors"):
+        translate.load(tmp_path)
+    with pytest.raises(TranslateError, match="is a checkpoint of a training, not a translator"):
+        translate.load(run.checkpoints[-1])
+    with pytest.raises(TranslateError, match="there is no file"):
+        translate.load(tmp_path / "none.safetensors")
+    with pytest.raises(TranslateError, match="no direction 'backward'; choose from forward"):
+        translate.load(run.folder, direction="backward")
+    with pytest.raises(TranslateError, match="no device 'tpu:7'"):
+        translate.load(run.folder, device="tpu:7")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "sampler"}, "holds a sampler, which does not turn images into images"),
+        ({"kind": "classifier"}, "holds a classifier"),
+        ({"method": "gone", "plugin": {"name": "gone", "distribution": "translate-gone", "version": "3"}}, "not here; install translate-gone 3"),
+        ({"method": "mine", "plugin": {"name": "mine.py", "distribution": "unpackaged", "version": "sha256:0"}}, "mine.py: give it with -p"),
+        ({"options": {"generator": "unet(width=5)"}}, "does not fit the installed image-translate"),
+    ],
+)
+def test_a_translator_of_another_world_is_refused(change: dict[str, Any], message: str, run: Run, tmp_path: Path) -> None:
+    tensors, facts = checkpoint.load(run.translator)
+    checkpoint.save(tmp_path / "x.safetensors", tensors, {**facts, **change})
+    with pytest.raises(TranslateError, match=message) as caught:
+        translate.load(tmp_path / "x.safetensors")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,265 @@
+"""Inspection: what a data set holds, which of its files cannot be read, and what it looks like."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from translate import images
+from translate.data import Dataset, Domain, Example
+from translate.errors import TranslateError
+from translate.images import Image, ImageError
+
+_opened = 5000  # of more files only the headers are read
+_named = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One domain's images in one split: how many there are of each (height, width), depth and number of channels."""
+
+    count: int
+    sizes: Mapping[tuple[int, int], int]
+    depths: Mapping[str, int]
+    channels: Mapping[int, int]
+    classes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a data set holds, by split and domain.
+
+    ``unreadable``: files with the reason why they cannot be read. ``decoded``: whether every file was decoded; of more
+    than 5,000 files only the headers are read.
+    """
+
+    name: str
+    layout: str
+    paired: bool
+    sides: Mapping[str, Mapping[str, Side]]
+    unreadable: Mapping[str, str]
+    problems: tuple[str, ...]
+    decoded: bool
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing was found that makes the data unfit for training."""
+        return not self.unreadable and not self.problems
+
+    def lines(self) -> list[str]:
+        """Tell it as aligned lines of text."""
+        rows = [("split", "domain", "images", "size (height x width)", "values")]
+        for split, sides in self.sides.items():
+            for domain, side in sides.items():
+                rows.append((split, domain, str(side.count), _sizes(side.sizes), _values(side)))
+        widths = [max(len(row[place]) for row in rows) for place in range(5)]
+        told = [f"{self.name}: {'paired' if self.paired else 'unpaired'}, {self.layout}", ""]
+        for row in rows:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            cells[2] = row[2].rjust(widths[2])
+            told.append("  ".join(cells).rstrip())
+        told.append("")
+        if self.problems:
+            told += [*self.problems, ""]
+        if self.unreadable:
+            told.append(f"{len(self.unreadable)} of these cannot be read:")
+            told += [f"  {reason}" for reason in list(self.unreadable.values())[:_named]]
+            told += [f"  and {len(self.unreadable) - _named} more"] if len(self.unreadable) > _named else []
+        elif self.decoded:
+            told.append("All images can be read.")
+        else:
+            told.append(f"All headers can be read; the images of more than {_opened} files were not decoded.")
+        return told
+
+    def to_json(self) -> dict[str, Any]:
+        """Tell it as JSON values."""
+        return {
+            "name": self.name,
+            "layout": self.layout,
+            "paired": self.paired,
+            "splits": {
+                split: {
+                    domain: {
+                        "count": side.count,
+                        "sizes": {f"{height}x{width}": count for (height, width), count in side.sizes.items()},
+                        "depths": dict(side.depths),
+                        "channels": {str(channels): count for channels, count in side.channels.items()},
+                        "classes": side.classes,
+                    }
+                    for domain, side in sides.items()
+                }
+                for split, sides in self.sides.items()
+            },
+            "unreadable": dict(self.unreadable),
+            "problems": list(self.problems),
+            "decoded": self.decoded,
+        }
+
+
+def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
+    if not sizes:
+        return "-"
+    (height, width), _ = max(sizes.items(), key=lambda item: item[1])
+    if len(sizes) == 1:
+        return f"{height} x {width}"
+    spans = []
+    for lengths in zip(*sizes, strict=True):
+        least, most = min(lengths), max(lengths)
+        spans.append(f"{least}..{most}" if least < most else str(least))
+    return f"{' x '.join(spans)}, most {height} x {width}"
+
+
+def _values(side: Side) -> str:
+    if side.classes:
+        return f"{side.classes} classes"
+    kinds = {1: "gray", 3: "RGB"}
+    channels = " and ".join(kinds.get(channels, f"{channels} channels") for channels in sorted(side.channels))
+    return f"{channels} {' and '.join(sorted(side.depths))}".strip() or "-"
+
+
+def inspect(dataset: Dataset, *, workers: int = 0) -> Inspection:
+    """Open every image of a data set, in ``workers`` threads (0: one a core), and tell what was found.
+
+    Of more than 5,000 files only the headers are read. A file that several examples share is opened once.
+    """
+    work: dict[Any, tuple[Example, Domain]] = {}
+    for split in dataset.splits.values():
+        for side, examples in split.items():
+            for example in examples:
+                work.setdefault(_key(example), (example, dataset.domains[side]))
+    decoded = len(work) <= _opened
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        found = dict(zip(work, pool.map(lambda each: _examine(*each, decode=decoded), work.values()), strict=True))
+    sides: dict[str, dict[str, Side]] = {}
+    unreadable: dict[str, str] = {}
+    for name, split in dataset.splits.items():
+        sides[name] = {}
+        for side, examples in split.items():
+            sizes, depths, channels = Counter[tuple[int, int]](), Counter[str](), Counter[int]()
+            for example in examples:
+                seen = found[_key(example)]
+                if isinstance(seen, str):
+                    path = example.pixels
+                    unreadable[str(path) if isinstance(path, Path) else example.name] = seen
+                else:
+                    height, width, planes, depth = seen
+                    sizes[height, width if example.region == "whole" else width // 2] += 1
+                    depths[depth] += 1
+                    channels[planes] += 1
+            classes = dataset.domains[side].classes
+            sides[name][side] = Side(len(examples), dict(sizes.most_common()), dict(depths), dict(channels), classes)
+    return Inspection(dataset.name, dataset.layout, dataset.paired, sides, unreadable, dataset.problems, decoded)
+
+
+def _key(example: Example) -> Any:
+    # Both halves of a side-by-side file are one file; arrays and functions are known by identity.
+    return example.pixels if isinstance(example.pixels, Path) else id(example.pixels)
+
+
+def _examine(example: Example, domain: Domain, *, decode: bool) -> tuple[int, int, int, str] | str:
+    """Size, planes and depth of an example's file or array, or why it cannot be used."""
+    try:
+        if isinstance(example.pixels, Path):
+            if decode:
+                images.read_example(example, domain)
+            header = images.probe(example.pixels)
+            return header.height, header.width, header.channels, header.depth
+        made = example.pixels() if callable(example.pixels) else example.pixels
+        pixels = images.planes(np.asarray(made), example.name)
+        return (*pixels.shape[:2], pixels.shape[2], str(pixels.dtype))
+    except ImageError as error:
+        return str(error)
+
+
+def picture(dataset: Dataset, path: Path, *, count: int = 4, side: int = 128, split: str = "train") -> None:
+    """Write a PNG of the first ``count`` readable examples of a split, a row each: source, then target.
+
+    Each image is resized to ``side`` pixels on its longer side.
+    """
+    if not dataset.splits.get(split):
+        raise TranslateError(f"{dataset.name} has no split {split!r}; it has {', '.join(dataset.splits)}")
+    columns = [(dataset.domains[name], examples) for name, examples in dataset.splits[split].items() if examples]
+    gap = max(2, side // 32)
+    rows: list[NDArray[np.uint8]] = []
+    for index in range(max((len(examples) for _, examples in columns), default=0)):
+        if len(rows) == count:
+            break
+        try:
+            cells = [_cell(examples[index], domain, side) for domain, examples in columns if index < len(examples)]
+        except ImageError:
+            continue
+        height = max(len(cell) for cell in cells)
+        cells = [_centred(cell, height, side) for cell in cells] + [_blank(height, side)] * (len(columns) - len(cells))
+        rows.append(_join(cells, gap, axis=1))
+    if not rows:
+        raise TranslateError(f"none of the images in {split!r} of {dataset.name} can be read, so there is no picture")
+    images.write(path, Image(np.pad(_join(rows, gap, axis=0), ((gap, gap), (gap, gap), (0, 0)), constant_values=255)))
+
+
+def _blank(height: int, width: int) -> NDArray[np.uint8]:
+    return np.full((height, width, 3), 255, np.uint8)
+
+
+def _join(parts: Sequence[NDArray[np.uint8]], gap: int, *, axis: int) -> NDArray[np.uint8]:
+    height, width, _ = parts[0].shape
+    between = _blank(height, gap) if axis == 1 else _blank(gap, width)
+    spaced = [part for each in parts for part in (each, between)][:-1]
+    return np.concatenate(spaced, axis=axis)
+
+
+def _cell(example: Example, domain: Domain, side: int) -> NDArray[np.uint8]:
+    stored = images.read_example(example, domain)
+    scale = side / max(stored.shape[:2])
+    size = (max(1, round(stored.shape[0] * scale)), max(1, round(stored.shape[1] * scale)))
+    small = images.resize(stored, size, nearest=domain.classes > 0)
+    seen = images.normalize(torch.from_numpy(np.ascontiguousarray(small)).permute(2, 0, 1)[None], domain)
+    shown: NDArray[np.uint8] = images.to_rgb(seen, domain)[0].permute(1, 2, 0).numpy()
+    return shown
+
+
+def _centred(cell: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    around = _blank(height, width)
+    top, left = (height - cell.shape[0]) // 2, (width - cell.shape[1]) // 2
+    around[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+    return around
+
+
+def export(dataset: Dataset, folder: Path, *, workers: int = 0) -> int:
+    """Write a data set as SPLIT/source/NAME.png and SPLIT/target/NAME.png, and return the number of images.
+
+    Values stay as they are stored: class maps as indices, 16 bits as 16 bits; floats and unusual numbers of planes
+    become .npy files. Folders that are there already are refused.
+    """
+    for split in dataset.splits:
+        if (folder / split).exists():
+            raise TranslateError(f"{folder / split} is there already; export to another folder or remove it")
+    work: list[tuple[Example, Domain, Path]] = []
+    try:
+        for split, sides in dataset.splits.items():
+            for side, examples in sides.items():
+                domain = dataset.domains[side]
+                plain = domain.classes > 0 or (domain.channels in (1, 3) and domain.depth != "float32")
+                suffix = ".png" if plain else ".npy"
+                place = folder / split / side
+                work += [(example, domain, place / f"{example.name}{suffix}") for example in examples]
+        for parent in {path.parent for _, _, path in work}:
+            parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
+
+    def one(example: Example, domain: Domain, path: Path) -> None:
+        images.write(path, Image(images.read_example(example, domain)))
+
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        for done in [pool.submit(one, *each) for each in work]:
+            done.result()
+    return len(work)
