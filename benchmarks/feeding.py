@@ -26,8 +26,8 @@ from PIL import Image as Pillow
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from translate.data import Domain, Example
 from translate.cache import cores
+from translate.data import Domain, Example
 from translate.images import find
 from translate.loader import Cache, Loader
 from translate.method import Needs

@@ -16,10 +16,21 @@ import pytest
 from translate import images
 from translate.run import Config, Run
 
-SMALL = ["--size", "32", "--batch", "2", "--generator", "unet(width=4)", "--discriminator", "patch(width=4, receptive_field=16)"]
+SMALL = [
+    "--size",
+    "32",
+    "--batch",
+    "2",
+    "--generator",
+    "unet(width=4)",
+    "--discriminator",
+    "patch(width=4, receptive_field=16)",
+]
 
 
-def run(*arguments: str | Path, cwd: Path | None = None, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str | Path, cwd: Path | None = None, code: int = 0, **environment: str
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "translate", *map(str, arguments)],
         capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment}, check=False,
@@ -40,7 +51,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["plugins"], ["fit", "--help"], ["convert", "--help"], ["data", "--help"], ["--version"], ["completion", "bash"]],
+    [
+        ["--help"],
+        ["plugins"],
+        ["fit", "--help"],
+        ["convert", "--help"],
+        ["data", "--help"],
+        ["--version"],
+        ["completion", "bash"],
+    ],
     ids=" ".join,
 )
 def test_help_and_listings_import_no_torch(arguments: list[str]) -> None:
@@ -68,7 +87,11 @@ def test_help_and_listings_import_no_torch(arguments: list[str]) -> None:
 )
 def test_completion_suggests_without_torch(words: str, wanted: str) -> None:
     code = "import sys\nfrom translate.cli import cli\ntry:\n    cli(prog_name='translate')\nfinally:\n    assert 'torch' not in sys.modules"
-    environment = {"_TRANSLATE_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    environment = {
+        "_TRANSLATE_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **environment}, check=False
     )
@@ -172,10 +195,22 @@ def test_convert_a_folder_with_a_broken_image(place: Path, tmp_path: Path) -> No
     assert "broken.png" in done.stderr
     assert "converted 2 to" in done.stdout
     assert "1 could not be converted" in done.stdout
-    assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")) == ["b.jpg", "deep/a.png"]
+    assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")) == [
+        "b.jpg",
+        "deep/a.png",
+    ]
     assert images.read(tmp_path / "out" / "deep" / "a.png").pixels.shape == (40, 50, 3)
     (given / "broken.png").unlink()
-    run("convert", place / "run" / "translator.safetensors", given, tmp_path / "small", "--at", "32x64", "--format", "png")
+    run(
+        "convert",
+        place / "run" / "translator.safetensors",
+        given,
+        tmp_path / "small",
+        "--at",
+        "32x64",
+        "--format",
+        "png",
+    )
     assert images.read(tmp_path / "small" / "b.png").pixels.shape == (32, 64, 3)
     run("convert", place / "run", given / "b.jpg", tmp_path / "many" / "b.png", "--samples", "2")
     assert len(list((tmp_path / "many").iterdir())) == 2
@@ -216,7 +251,10 @@ def test_an_unpackaged_plugin(tmp_path: Path) -> None:
         (["fit", "pix2pix", "demo", "--steps", "-3"], "steps must be a whole number >= 1"),
         (["fit", "pix2pix", "demo", "--precision", "fp8"], "precision must be 'float32' or 'bf16', not 'fp8'"),
         (["fit", "pix2pix", "demo", "--size", "300"], "too few to see the whole image"),
-        (["fit", "pix2pix", "demo", "--generator", "unet(norm=btch)"], "unet: norm must be 'batch' or 'instance' or 'none', not 'btch'"),
+        (
+            ["fit", "pix2pix", "demo", "--generator", "unet(norm=btch)"],
+            "unet: norm must be 'batch' or 'instance' or 'none', not 'btch'",
+        ),
         (["fit", "--resume", "nowhere"], "nowhere is not a run"),
         (["convert", "nowhere", "a", "b"], "there is no file nowhere"),
         (["-p", "nowhere.py", "plugins"], "cannot load the plugin nowhere.py"),

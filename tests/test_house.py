@@ -21,7 +21,7 @@ PLUGINS = sorted(
 
 FLOORS = [
     {"errors"},
-    {"options", "data", "formats", "encoding"},
+    {"options", "data", "headers", "formats", "encoding"},
     {"images", "method", "pool", "adversary"},
     {"run"},
     {"engine", "order", "cache", "pipeline", "loader"},

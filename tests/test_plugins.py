@@ -225,12 +225,16 @@ def test_every_extension_point_is_documented() -> None:
     assert {"methods", "generators", "discriminators", "adversarial_losses", "losses", "datasets"} <= set(KINDS)
 
 
-def test_a_submodule_that_would_hide_a_hook_is_told_at_once(install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_submodule_that_would_hide_a_hook_is_told_at_once(
+    install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Importing ``package.losses`` sets the package's attribute ``losses``, where its hook was."""
     install("translate-hiding", "")
     (tmp_path / "translate_hiding.py").unlink()
     (tmp_path / "translate_hiding").mkdir()
-    (tmp_path / "translate_hiding" / "__init__.py").write_text("from translate import hookimpl\n@hookimpl\ndef losses(): return {}")
+    (tmp_path / "translate_hiding" / "__init__.py").write_text(
+        "from translate import hookimpl\n@hookimpl\ndef losses(): return {}"
+    )
     (tmp_path / "translate_hiding" / "losses.py").write_text("")
     discover()
     assert "its submodule losses hides its hook losses; rename the submodule" in caplog.text

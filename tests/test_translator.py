@@ -87,7 +87,9 @@ def test_depths_and_colours_are_adapted(translator: Translator) -> None:
 def test_answers_are_the_same_every_time_and_alone_or_together(translator: Translator) -> None:
     images = torch.rand(4, 3, 32, 32) * 2 - 1
     together = translator.translate(images)
-    torch.testing.assert_close(torch.cat([translator.translate(image[None]) for image in images]), together, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        torch.cat([translator.translate(image[None]) for image in images]), together, atol=1e-5, rtol=0
+    )
     assert torch.equal(together, translator.translate(images))
 
 
@@ -102,7 +104,10 @@ def test_samples_are_drawn_from_their_seed(translator: Translator) -> None:
 
 def test_a_translator_without_noise_says_so(tmp_path: Path) -> None:
     run = translate.fit(
-        "pix2pix", "demo(size=32, count=4)", output=tmp_path / "run", **{**SMALL, "generator": "unet(width=4, dropout=0)"}
+        "pix2pix",
+        "demo(size=32, count=4)",
+        output=tmp_path / "run",
+        **{**SMALL, "generator": "unet(width=4, dropout=0)"},
     )
     with pytest.raises(TranslateError, match="noise"):
         translate.load(run.folder).translate(torch.zeros(1, 3, 32, 32), samples=2)
@@ -133,12 +138,20 @@ def test_what_is_no_translator_is_named(run: Run, tmp_path: Path) -> None:
     [
         ({"kind": "sampler"}, "holds a sampler, which does not turn images into images"),
         ({"kind": "classifier"}, "holds a classifier"),
-        ({"method": "gone", "plugin": {"name": "gone", "distribution": "translate-gone", "version": "3"}}, "not here; install translate-gone 3"),
-        ({"method": "mine", "plugin": {"name": "mine.py", "distribution": "unpackaged", "version": "sha256:0"}}, "mine.py: give it with -p"),
+        (
+            {"method": "gone", "plugin": {"name": "gone", "distribution": "translate-gone", "version": "3"}},
+            "not here; install translate-gone 3",
+        ),
+        (
+            {"method": "mine", "plugin": {"name": "mine.py", "distribution": "unpackaged", "version": "sha256:0"}},
+            "mine.py: give it with -p",
+        ),
         ({"options": {"generator": "unet(width=5)"}}, "does not fit the installed image-translate"),
     ],
 )
-def test_a_translator_of_another_world_is_refused(change: dict[str, Any], message: str, run: Run, tmp_path: Path) -> None:
+def test_a_translator_of_another_world_is_refused(
+    change: dict[str, Any], message: str, run: Run, tmp_path: Path
+) -> None:
     tensors, facts = checkpoint.load(run.translator)
     checkpoint.save(tmp_path / "x.safetensors", tensors, {**facts, **change})
     with pytest.raises(TranslateError, match=message) as caught:

@@ -82,7 +82,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     if metadata.get("version") != FORMAT:
         raise CheckpointError(
-            f"{path} has format {metadata.get('version')}, this version of translate reads {FORMAT}; use the one that made it"
+            f"{path} has format {metadata.get('version')}, this version of translate reads {FORMAT}; "
+            "use the version that made it"
         )
     content = metadata.get("content", "")
     if _checksum(stored, content) != metadata.get("sha256"):

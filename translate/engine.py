@@ -252,7 +252,7 @@ class Engine:
                         found[f"optimizer/{player.name}/{index}/{key}"] = value
         for direction, averages in self._averages.items():
             found.update({f"ema/{direction}/{name}": value for name, value in averages.items()})
-        # The log's sums too, so that a resumed run writes the same lines. A sum that is not finite must be fetched first.
+        # The log's sums too, so that a resumed run writes the same lines.
         found.update({f"log/{name}": value for name, value in self._sums.items()})
         return found
 

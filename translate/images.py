@@ -243,6 +243,26 @@ def denormalize(images: Tensor, depth: Depth, low: float = 0.0, high: float = 1.
     return share.mul_(largest / 2).round_().clamp_(0, largest).to(torch.uint8 if depth == "uint8" else torch.uint16)
 
 
+def to_stored(images: Tensor, domain: Domain, depth: Depth) -> Tensor:
+    """Bring a network's answers (N, C, H, W) in [-1, 1] to what a file of their domain stores, on their device.
+
+    Class maps become indices (N, 1, H, W): the largest plane, or the palette's nearest colour. Other images are
+    ``denormalize``d to ``depth``.
+    """
+    if domain.one_hot:
+        return images.argmax(1, keepdim=True).to(torch.uint8)
+    if not domain.palette:
+        return denormalize(images, depth, domain.low, domain.high)
+    palette = torch.tensor(domain.palette, dtype=images.dtype, device=images.device) / 127.5 - 1
+    best = torch.full_like(images[:, :1], torch.inf)
+    index = torch.zeros_like(best, dtype=torch.uint8)
+    for number, colour in enumerate(palette):
+        distance = (images - colour[:, None, None]).square().sum(1, keepdim=True)
+        index = torch.where(distance < best, number, index)
+        best = torch.minimum(distance, best)
+    return index.to(torch.uint8)
+
+
 def to_rgb(images: Tensor, domain: Domain) -> Tensor:
     """Bring images (N, C, H, W) in [-1, 1] to something to look at: (N, 3, H, W) uint8 on the CPU.
 

@@ -15,7 +15,6 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from translate.data import Domain, Example
 from translate.cache import (
     Resize,
     cores,
@@ -28,6 +27,7 @@ from translate.cache import (
     read,
     undecodable,
 )
+from translate.data import Domain, Example
 from translate.errors import TranslateError
 from translate.images import ImageError
 from translate.method import Needs

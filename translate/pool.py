@@ -9,9 +9,10 @@ from torch import Tensor, nn
 class ImagePool(nn.Module):
     """A fixed buffer of earlier images, drawn without replacement on the device.
 
-    A history of generated images (Shrivastava et al. 2017, arXiv:1612.07828). While it fills, images pass and are remembered; once it is full, each image of a batch is exchanged, with
-    probability 1/2, for an earlier one (CycleGAN's use, 50 images). Its contents are part of a checkpoint.
-    ``shape`` is (C, H, W). Draws come from torch's generator of the device.
+    A history of generated images (Shrivastava et al. 2017, arXiv:1612.07828), as CycleGAN uses it with 50. While it
+    fills, images pass and are remembered; once it is full, each image of a batch is exchanged, with probability 1/2,
+    for an earlier one. Its contents are part of a checkpoint. ``shape`` is (C, H, W). Draws come from torch's
+    generator of the device.
     """
 
     images: Tensor

@@ -97,7 +97,10 @@ class Config:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], where: str = "fit") -> Config:
-        """Make a config of names and values, the core's own and the method's mixed; the method's are not checked here."""
+        """Make a config of names and values, the core's own and the method's mixed.
+
+        The method's are not checked here, since its factory must be imported for that.
+        """
         known = {entry.name for entry in dataclasses.fields(cls)}
         parameters = cls.parameters()
         core = {name: value for name, value in values.items() if name in known}
@@ -212,7 +215,7 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, config: Config, *, steps: int, facts: Mapping[str, Any]) -> Run:
-        """Make the folder of a new run; refuse one that holds a run already. ``facts`` go into ``config.json`` beside."""
+        """Make the folder of a new run; refuse one that holds a run already. ``facts`` go into ``config.json``."""
         cls.refuse_taken(folder)
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)

@@ -98,9 +98,15 @@ def check_generator(part: str, *, plugins: Sequence[str] = ()) -> None:
     _same_gradients(part, network, given)
     _saves(part, network, _parts(catalog, size, inputs, outputs).generator(part).eval(), given)
     turned = translator.Translator(
-        network, catalog=catalog, direction="forward", directions=["forward"], source=Domain(inputs), target=Domain(outputs),
-        size=size, device=torch.device("cpu"),
-    )  # fmt: skip
+        network,
+        catalog=catalog,
+        direction="forward",
+        directions=["forward"],
+        source=Domain(inputs),
+        target=Domain(outputs),
+        size=size,
+        device=torch.device("cpu"),
+    )
     for odd in ((37, 41), (7, 64), (33, 1)):
         answer = turned.translate(torch.zeros(1, inputs, *odd))
         assert answer.shape == (1, outputs, *odd), f"{part}: {odd} became {tuple(answer.shape[-2:])}"

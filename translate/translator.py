@@ -115,9 +115,7 @@ class Translator:
         stored = torch.from_numpy(np.ascontiguousarray(rows.transpose(0, 3, 1, 2)))
         domain = self.source if self.source.classes else _of_depth(self.source, depth)
         answer = self.translate(images.normalize(stored, domain), samples=samples, seed=seed)
-        result = images.denormalize(
-            answer, "uint8" if self.source.classes else depth, self.target.low, self.target.high
-        )
+        result = images.to_stored(answer, self.target, "uint8" if self.source.classes else depth)
         pixels: NDArray[Any] = result.permute(0, 2, 3, 1).cpu().numpy()
         return pixels if array.ndim == 4 or samples is not None else pixels[0]
 
@@ -210,7 +208,8 @@ def load(
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise TranslateError(
-            f"{file} does not fit the installed {plugin['distribution']}, it was made by version {plugin['version']}: {reason}"
+            f"{file} does not fit the installed {plugin['distribution']}, "
+            f"it was made by version {plugin['version']}: {reason}"
         ) from None
     if chosen == "backward":
         source, target = target, source

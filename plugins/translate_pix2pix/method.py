@@ -73,10 +73,11 @@ class Pix2Pix(Method):
         fake = self.generator(source)
         terms = {}
         if self.adversary is not None:
+            mismatched = batch["mismatched"] if self.matching_aware else None
             yield Update(
                 "discriminator",
                 self.adversary.discriminator_terms(
-                    real=target, fake=fake.detach(), condition=source, mismatched=batch["mismatched"] if self.matching_aware else None
+                    real=target, fake=fake.detach(), condition=source, mismatched=mismatched
                 ),
             )
             advice = self.adversary.generator_terms(fake, target, condition=source)

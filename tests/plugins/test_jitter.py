@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
-from translate_datasets.jitter import jitter
 
 from translate.errors import TranslateError
 from translate.options import options_of
+from translate_datasets.jitter import jitter
 
 SEEDS = torch.arange(1, 65) * 7_919
 

@@ -131,7 +131,9 @@ def test_depth_follows_the_image_size(size: tuple[int, int], depth: int) -> None
 
 
 def test_a_size_that_hardly_halves_is_refused_with_the_nearest() -> None:
-    with pytest.raises(TranslateError, match=r"only 3 times.*--size 352x480 or 384x480, or name a depth: unet\(depth=3\)"):
+    with pytest.raises(
+        TranslateError, match=r"only 3 times.*--size 352x480 or 384x480, or name a depth: unet\(depth=3\)"
+    ):
         UNet(1, 1, (360, 480), width=1)
     assert UNet(1, 1, (360, 480), depth=3, width=1).size_multiple == 8
 

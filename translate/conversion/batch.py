@@ -153,25 +153,8 @@ def image_seed(seed: int, name: str) -> int:
 def _answer(decoded: Decoded, row: Tensor, target: Domain) -> Answer:
     height, width = decoded.size
     row = row[..., :height, :width]
-    if target.one_hot:
-        stored = row.argmax(1, keepdim=True).to(torch.uint8)
-    elif target.classes:
-        stored = _nearest_colour(row, target)
-    else:
-        stored = images.denormalize(row, decoded.depth, target.low, target.high)
+    stored = images.to_stored(row, target, decoded.depth)
     return Answer(decoded.task, stored, torch.isfinite(row).all(), decoded.alpha)
-
-
-def _nearest_colour(row: Tensor, target: Domain) -> Tensor:
-    """The index of the palette's colour that is nearest to each pixel of (S, 3, H, W): (S, 1, H, W)."""
-    palette = torch.tensor(target.palette, dtype=row.dtype, device=row.device) / 127.5 - 1
-    best = torch.full_like(row[:, :1], torch.inf)
-    index = torch.zeros_like(best, dtype=torch.uint8)
-    for number, colour in enumerate(palette):
-        distance = (row - colour[:, None, None]).square().sum(1, keepdim=True)
-        index = torch.where(distance < best, number, index)
-        best = torch.minimum(distance, best)
-    return index.to(torch.uint8)
 
 
 def _pad(pixels: NDArray[Any], multiple: int) -> NDArray[Any]:

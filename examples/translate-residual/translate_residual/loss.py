@@ -10,7 +10,10 @@ from translate.options import Option
 
 
 class Charbonnier:
-    """A smooth L1 distance: the mean of ``sqrt((image - target)^2 + epsilon^2)`` (Lai et al. 2017, arXiv:1704.03915)."""
+    """A smooth L1 distance (Lai et al. 2017, arXiv:1704.03915).
+
+    The mean of ``sqrt((image - target)^2 + epsilon^2)``.
+    """
 
     def __init__(self, *, epsilon: Annotated[float, Option("where the loss turns from square to linear", gt=0)] = 1e-3):
         self.epsilon = epsilon
