@@ -18,7 +18,7 @@ $(VENV)/.installed-test: $(VENV)/.installed
 demo: $(VENV)/.installed
 	rm -rf demo
 	$(BIN)/translate data "demo(size=64)" --export demo/pairs
-	$(BIN)/translate fit pix2pix demo/pairs -o demo/run --size 64 --load-size 64 --batch 4 --steps 700 --generator "unet(width=32)" --discriminator "patch(receptive_field=16)"
+	$(BIN)/translate fit --config examples/demo.yaml -o demo/run
 	$(BIN)/translate convert demo/run demo/pairs/test/source demo/converted
 	@echo
 	@echo "Look at demo/run/samples (source | fake | target) and at demo/converted."

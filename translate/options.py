@@ -226,7 +226,8 @@ def _convert(value: Any, kind: Any) -> Any:
         return value
     if origin is Literal:
         for argument in arguments:
-            if value == argument or str(value) == str(argument):
+            # A bare `none` is read as None before anybody knows that it is one of the choices.
+            if value == argument or str(value) == str(argument) or (value is None and argument == "none"):
                 return argument
         raise ValueError(value)
     if origin in (Union, types.UnionType):

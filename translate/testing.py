@@ -132,8 +132,8 @@ def check_adversarial_loss(part: str, *, plugins: Sequence[str] = ()) -> None:
     """Scalars in float32 for logits of any shape, gradients on both sides, and both sides pull where they should."""
     loss = build(discover(extra=plugins), "adversarial_losses", part)
     for shape in ((4,), (4, 1), (2, 1, 5, 7)):
-        real = torch.zeros(shape, dtype=torch.bfloat16, requires_grad=True)
-        fake = torch.zeros(shape, dtype=torch.bfloat16, requires_grad=True)
+        real = torch.full(shape, 0.25, dtype=torch.bfloat16, requires_grad=True)
+        fake = torch.full(shape, 0.25, dtype=torch.bfloat16, requires_grad=True)
         judged = loss.discriminator(real, fake)
         assert judged.shape == (), f"{part}: the discriminator's side is no scalar"
         assert judged.dtype == torch.float32, f"{part}: losses are computed in float32"
@@ -166,7 +166,7 @@ def check_regularizer(part: str, *, plugins: Sequence[str] = ()) -> None:
         lambda images: DiscriminatorOutput((network(images),)), torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
     )
     assert value.shape == (), f"{part}: it must answer a scalar"
-    assert float(value) >= 0, f"{part}: a penalty is not negative"
+    assert value.item() >= 0, f"{part}: a penalty is not negative"
     slopes = torch.autograd.grad(value, [first.weight, last.weight])
     assert all(bool(slope.any()) for slope in slopes), f"{part}: no gradient reaches the weights"
 
