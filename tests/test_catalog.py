@@ -29,7 +29,9 @@ CHECKS = {
     "methods": testing.check_method,
 }
 CATALOG = discover()
-OFFERS = [(kind, name) for kind in KINDS for name, offer in CATALOG.offers(kind).items() if offer.plugin.distribution == OURS]
+OFFERS = [
+    (kind, name) for kind in KINDS for name, offer in CATALOG.offers(kind).items() if offer.plugin.distribution == OURS
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), OFFERS, ids=lambda value: str(value))
@@ -75,7 +77,11 @@ def test_every_loss_plays_with_every_penalty(loss: str, penalty: str, precision:
     from translate.parts import CatalogParts, build, build_method
 
     parts = CatalogParts(CATALOG, source=Domain(3), target=Domain(3), size=(32, 32))
-    options = {"generator": "unet(width=4)", "discriminator": "two_headed(width=4, receptive_field=16)", "adversarial": loss + penalty}
+    options = {
+        "generator": "unet(width=4)",
+        "discriminator": "two_headed(width=4, receptive_field=16)",
+        "adversarial": loss + penalty,
+    }
     method = build_method(CATALOG, "pix2pix", {**options, "matching_aware": True}, parts)
     adam = {name: lambda weights: build(CATALOG, "optimizers", "adam", parameters=weights) for name in method.players}
     engine = Engine(method, adam, steps=2, precision=precision)

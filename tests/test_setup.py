@@ -1,0 +1,214 @@
+"""Setup: what a training is made of, what it refuses, and that any kind of data trains and converts end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import translate
+from translate import images
+from translate.errors import TranslateError
+from translate.run import Config, Run
+from translate.setup import Setup
+
+SMALL: dict[str, Any] = {
+    "size": 32, "batch": 2, "steps": 2, "generator": "unet(width=4)", "discriminator": "patch(width=4, receptive_field=16)",
+}  # fmt: skip
+
+METHODS = '''
+from torch import nn
+from translate import hookimpl
+from translate.method import Method, Needs, Update
+
+class Toy(Method):
+    """A toy."""
+    wants = Needs()
+    def __init__(self, parts):
+        super().__init__()
+        self.network = nn.Conv2d(3, 3, 1)
+        self.seen = []
+    @property
+    def needs(self): return self.wants
+    @property
+    def players(self): return {"network": self.network}
+    @property
+    def translators(self): return {"forward": self.network}
+    def updates(self, batch, step):
+        self.seen.append({name: tuple(value.shape) for name, value in batch.items()})
+        yield Update("network", {"l": self.network(batch["source"]).square().mean()})
+
+class Paired(Toy):
+    """Needs pairs."""
+    wants = Needs(paired=True)
+
+class Labelled(Toy):
+    """Needs labels."""
+    wants = Needs(labels=frozenset({"target"}))
+
+class Mismatched(Toy):
+    """Needs mismatched sources."""
+    wants = Needs(paired=True, streams=("mismatched",))
+
+class Sampler(Toy):
+    """Makes images from nothing."""
+    kind = "sampler"
+
+@hookimpl
+def methods():
+    return {"toy": Toy, "paired": Paired, "labelled": Labelled, "mismatched": Mismatched, "sampler": Sampler}
+'''
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> str:
+    path = tmp_path / "toy_methods.py"
+    path.write_text(METHODS)
+    return str(path)
+
+
+def folder_of(
+    root: Path, names: list[str], *, suffix: str = "png", size: tuple[int, int] = (40, 48), seed: int = 0
+) -> Path:
+    rng = np.random.default_rng(seed)
+    root.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+        images.write(root / f"{name}.{suffix}", images.Image(pixels, None))
+    return root
+
+
+def setup(method: str, data: Path | str, **options: Any) -> Setup:
+    return Setup.make(Config.from_values({"method": method, "data": str(data), "size": 32, "steps": 2, **options}))
+
+
+def test_needs_are_held_against_the_data(plugin: str, tmp_path: Path) -> None:
+    folder_of(tmp_path / "data" / "trainA", ["a", "b"])
+    folder_of(tmp_path / "data" / "trainB", ["x", "y", "z"])
+    unpaired = setup("toy", tmp_path / "data", plugins=[plugin], layout="unpaired")
+    with unpaired.loader() as loader:
+        assert loader.batch(0)["target"].shape == (1, 3, 32, 32)
+    with pytest.raises(TranslateError, match="paired needs pairs, and .* is unpaired"):
+        setup("paired", tmp_path / "data", plugins=[plugin], layout="unpaired")
+    with pytest.raises(TranslateError, match="labelled needs labels of the target"):
+        setup("labelled", "demo(size=32, count=3)", plugins=[plugin])
+
+
+def test_streams_that_a_method_asks_for_are_in_its_batch(plugin: str, tmp_path: Path) -> None:
+    made = setup("mismatched", "demo(size=32, count=3)", plugins=[plugin], batch=2)
+    with made.loader() as loader:
+        batch = loader.batch(0)
+    assert batch.keys() == {"source", "target", "mismatched"}
+    assert batch["mismatched"].shape == (2, 3, 32, 32)
+
+
+def test_a_sampler_trains_and_convert_refuses_it(plugin: str, tmp_path: Path) -> None:
+    run = translate.fit(
+        "sampler", "demo(size=32, count=3)", output=tmp_path / "run", size=32, steps=1, plugins=[plugin]
+    )
+    with pytest.raises(TranslateError, match="holds a sampler, which does not turn images into images"):
+        translate.convert(run.folder, tmp_path, tmp_path / "out", plugins=[plugin])
+
+
+def test_half_matched_and_empty_data_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    folder_of(tmp_path / "half" / "source", ["a", "b", "c"])
+    folder_of(tmp_path / "half" / "target", ["a", "b", "d"])
+    with pytest.raises(TranslateError, match="not fit for training: .*c.*; see `translate data`") as caught:
+        setup("pix2pix", tmp_path / "half", layout="folders(source=source, target=target)")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "empty" / "source").mkdir(parents=True)
+    (tmp_path / "empty" / "target").mkdir()
+    with pytest.raises(TranslateError):
+        setup("pix2pix", tmp_path / "empty", layout="folders(source=source, target=target)")
+
+
+def test_unreadable_images_are_named_before_a_folder_is_made(tmp_path: Path) -> None:
+    for side in ("source", "target"):
+        folder_of(tmp_path / "data" / side, ["a", "b", "c"])
+    (tmp_path / "data" / "target" / "b.png").write_bytes((tmp_path / "data" / "target" / "b.png").read_bytes()[:200])
+    with pytest.raises(TranslateError, match=r"1 of 6 images cannot be used: .*b\.png"):
+        translate.fit("pix2pix", tmp_path / "data", output=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_steps_come_from_epochs() -> None:
+    assert setup("pix2pix", "demo(size=32, count=7)", steps=None, epochs=3, batch=2).steps == 11
+    assert setup("pix2pix", "demo(size=32, count=7)", steps=None).steps == 1400
+    assert setup("pix2pix", "demo(size=32, count=7)", steps=None, epochs=1, batch=2, accumulate=2).steps == 2
+
+
+def trained(data: Path, folder: Path, **options: Any) -> Run:
+    return translate.fit("pix2pix", data, output=folder, **{**SMALL, **options})
+
+
+def test_side_by_side_jpegs(tmp_path: Path) -> None:
+    folder_of(tmp_path / "data" / "train", list("abcd"), suffix="jpg", size=(32, 64))
+    run = trained(tmp_path / "data", tmp_path / "run")
+    assert translate.load(run.folder).source.channels == 3
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_many_channels_and_depths(dtype: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    high = 65535 if dtype == "uint16" else 1.0
+    arrays = {
+        "source": (rng.random((5, 36, 36, 5)) * high).astype(dtype),
+        "target": (rng.random((5, 36, 36, 2)) * high).astype(dtype),
+    }
+    np.savez(tmp_path / "data.npz", **arrays)
+    run = trained(tmp_path / "data.npz", tmp_path / "run")
+    translator = translate.load(run.folder)
+    assert (translator.source.channels, translator.target.channels) == (5, 2)
+    answer = translator(arrays["source"][0])
+    assert answer.shape == (36, 36, 2)
+    assert answer.dtype == np.dtype(dtype)
+    np.save(tmp_path / "one.npy", arrays["source"][1])
+    done = translate.convert(run.folder, tmp_path / "one.npy", tmp_path / "out.npy")
+    assert done.converted == 1, done.failed
+    written = np.load(tmp_path / "out.npy")
+    assert written.shape == (36, 36, 2)
+    assert written.dtype == np.dtype(dtype)
+
+
+@pytest.mark.parametrize("way", ["one-hot", "palette"])
+def test_class_maps_as_a_source(way: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    folder_of(tmp_path / "data" / "photo", list("abcd"), size=(40, 40))
+    (tmp_path / "data" / "label").mkdir()
+    for name in "abcd":
+        indices = np.kron(rng.integers(0, 6, (5, 5)), np.ones((8, 8))).astype(np.uint8)
+        indices[0, 0] = 5
+        images.write(tmp_path / "data" / "label" / f"{name}.png", images.Image(indices[..., None], None))
+    palette = tmp_path / "palette.png"
+    images.write(palette, images.Image(rng.integers(0, 256, (1, 6, 3), dtype=np.uint8), None))
+    extra = f", palette={str(palette)!r}" if way == "palette" else ""
+    run = trained(tmp_path / "data", tmp_path / "run", layout=f"folders(source=label, target=photo{extra})")
+    translator = translate.load(run.folder)
+    assert translator.source.classes == 6
+    assert translator.source.channels == (3 if way == "palette" else 6)
+    done = translate.convert(run.folder, tmp_path / "data" / "label", tmp_path / "out")
+    assert done.converted == 4, done.failed
+    assert images.read(tmp_path / "out" / "a.png").pixels.shape == (40, 40, 3)
+
+
+def test_an_albumentations_pipeline_trains_and_resumes_exactly(tmp_path: Path) -> None:
+    pipeline = tmp_path / "pipeline.yaml"
+    pipeline.write_text(
+        "- HorizontalFlip: {p: 0.5}\n- RandomCrop: {height: 32, width: 32}\n- RandomBrightnessContrast: {p: 0.5}\n"
+    )
+    one = trained(Path("demo(size=40, count=5)"), tmp_path / "one", albumentations=pipeline, workers=1)
+    two = trained(Path("demo(size=40, count=5)"), tmp_path / "two", albumentations=pipeline, workers=3)
+    for first, second in zip(one.metrics, two.metrics, strict=True):
+        assert {**first, "images_per_second": 0} == {**second, "images_per_second": 0}
+
+
+def test_real_street_scenes(tmp_path: Path) -> None:
+    camvid = Path(__file__).parents[1] / "../shared/data/paired/camvid"
+    if not camvid.exists():
+        pytest.skip("the CamVid photos are not here")
+    run = trained(camvid, tmp_path / "run", load_size=36)
+    done = translate.convert(run.folder, camvid / "test" / "label", tmp_path / "out", at=32)
+    assert done.converted == 30
+    assert not done.failed
