@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.adversary import Adversary
-from translate.method import DiscriminatorOutput
+from translate.discriminator import DiscriminatorOutput
 from translate.pool import ImagePool
 
 

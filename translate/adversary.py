@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from translate.method import AdversarialLoss, DiscriminatorOutput
+from translate.discriminator import AdversarialLoss, DiscriminatorOutput
 from translate.pool import ImagePool
 
 Regularizer = Callable[[Callable[[Tensor], DiscriminatorOutput], Tensor, Tensor], Tensor]

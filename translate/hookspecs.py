@@ -48,14 +48,14 @@ def discriminators() -> Offers:
     """Networks that judge images, called as ``factory(inputs, condition, size, **options)``; name what you need.
 
     ``inputs`` and ``condition`` are channel counts (``condition`` is 0 without one). The network is called as
-    ``network(image, condition)`` and answers a ``translate.method.DiscriminatorOutput``.
+    ``network(image, condition)`` and answers a ``translate.discriminator.DiscriminatorOutput``.
     """
     raise AssertionError
 
 
 @hookspec
 def adversarial_losses() -> Offers:
-    """Two-sided losses of the game, as ``translate.method.AdversarialLoss`` says, called as ``factory(**options)``."""
+    """Two-sided losses (``translate.discriminator.AdversarialLoss``), called as ``factory(**options)``."""
     raise AssertionError
 
 

@@ -7,17 +7,15 @@ into that player's weights only and steps that player's optimizer before the met
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from translate.adversary import Adversary
 from translate.data import Domain
-
-if TYPE_CHECKING:
-    from translate.adversary import Adversary
-    from translate.pool import ImagePool
+from translate.pool import ImagePool
 
 Batch = Mapping[str, Tensor]
 """Tensors on the device: ``source`` and ``target`` (N, C, H, W) in [-1, 1], ``source_label`` and ``target_label`` (N,)
@@ -51,38 +49,6 @@ class Update:
 
     player: str
     terms: Mapping[str, Tensor]
-
-
-@dataclass(frozen=True, slots=True)
-class DiscriminatorOutput:
-    """What any discriminator answers.
-
-    ``logits``: realness, one tensor a scale, any shape that starts with N. ``match``: whether image and condition
-    belong together, for discriminators that judge it apart. ``classes``: (N, K) class logits. ``features``: inner
-    activations, first layer first, for feature matching.
-    """
-
-    logits: tuple[Tensor, ...]
-    match: tuple[Tensor, ...] | None = None
-    classes: Tensor | None = None
-    features: tuple[Tensor, ...] = field(default=())
-
-
-class Discriminator(Protocol):
-    """A network that judges images (N, C, H, W), alone or together with a condition of the same height and width."""
-
-    def __call__(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput: ...
-
-
-class AdversarialLoss(Protocol):
-    """An adversarial loss: both players minimise their side. Logits have any shape; the answer is a scalar.
-
-    The generator's side gets ``real`` only if the loss has a true attribute ``relativistic``.
-    """
-
-    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor: ...
-
-    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor: ...
 
 
 class Method(nn.Module):

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from translate import checkpoint, conversion, translator
 from translate.adversary import Adversary
 from translate.data import Domain
+from translate.discriminator import DiscriminatorOutput
 from translate.engine import Engine, seed_step
 from translate.errors import TranslateError
-from translate.method import DiscriminatorOutput, Method
+from translate.method import Method
 from translate.options import check_options, options_of, parse_call
 from translate.parts import CatalogParts, build, build_method
 from translate.plugins import Catalog, discover

@@ -50,8 +50,8 @@ def fit(
 
 def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[str] = ()) -> Run:
     """Train what a config asks for; see ``fit``."""
-    if Path(config.data).exists():
-        config = replace(config, data=str(Path(config.data).resolve()))
+    # Whole paths, so that the run can be resumed from any folder.
+    config = replace(config, data=_whole(config.data), plugins=tuple(_whole(plugin) for plugin in config.plugins))
     folder = output or free_folder(Path("runs"), f"{config.method}-{_plain(config.data)}")
     Run.refuse_taken(folder)
     setup = Setup.make(config, no_plugins)
@@ -322,6 +322,10 @@ def _same_world(run: Run, facts: Mapping[str, Any], setup: Setup) -> None:
     for name in ("versions", "threads", "device", "plugin"):
         if facts[name] != setup.facts[name]:
             log.warning("%s was made with other %s; going on, but not to the last bit", run.folder, name)
+
+
+def _whole(path: str) -> str:
+    return str(Path(path).resolve()) if Path(path).exists() else path
 
 
 def _plain(data: str) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from translate.method import DiscriminatorOutput
+from translate.discriminator import DiscriminatorOutput
 from translate.options import Option
 from translate_losses.precision import single
 

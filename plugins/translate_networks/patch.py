@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from translate.discriminator import DiscriminatorOutput
 from translate.errors import TranslateError
-from translate.method import DiscriminatorOutput
 from translate.options import Option
 from translate_networks.initialization import initialize
 from translate_networks.normalization import Norm, needs_bias, normalization

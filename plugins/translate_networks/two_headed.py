@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
+from translate.discriminator import DiscriminatorOutput
 from translate.errors import TranslateError
-from translate.method import DiscriminatorOutput
 from translate.options import Option
 from translate_networks.initialization import initialize
 from translate_networks.normalization import Norm

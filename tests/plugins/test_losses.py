@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from translate.discriminator import AdversarialLoss, DiscriminatorOutput
 from translate.errors import TranslateError
-from translate.method import AdversarialLoss, DiscriminatorOutput
 from translate.options import options_of
 from translate_losses import adversarial_losses, losses, regularizers
 from translate_losses.adversarial import Hinge, LeastSquares, Minimax, NonSaturating

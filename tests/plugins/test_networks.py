@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from translate.discriminator import DiscriminatorOutput
 from translate.errors import TranslateError
-from translate.method import DiscriminatorOutput
 from translate.options import options_of
 from translate_networks import discriminators, generators
 from translate_networks.normalization import BatchNorm, InstanceNorm, normalize_each
