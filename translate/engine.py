@@ -32,7 +32,10 @@ def seed_step(seed: int, step: int, rank: int = 0) -> None:
         mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
         mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
         mixed ^= mixed >> 31
-    torch.manual_seed(mixed)
+    # As torch.manual_seed does, which however formats the whole stack for each device that is not in use yet.
+    torch.default_generator.manual_seed(mixed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(mixed)
 
 
 class Player:
@@ -47,6 +50,8 @@ class Player:
         self.shared = shared
         self.optimizer: Optimizer
         self.rates: list[float]
+        self.moved = False
+        """Whether its gradients are those of a move that is done."""
 
     def moving(self, together: frozenset[str]) -> list[nn.Parameter]:
         """The weights that move when the players named in ``together`` do."""
@@ -97,6 +102,8 @@ class Engine:
         for player in self.players.values():
             for group, rate in zip(player.optimizer.param_groups, player.rates, strict=True):
                 group["lr"] = rate * factor
+        for player in self.players.values():
+            self._forget(player)
         self.method.progress.fill_(self.step_count / max(self.steps, 1))
         for number, batch in enumerate(batches, start=1):
             self._play(batch, 1 / len(batches), last=number == len(batches))
@@ -115,6 +122,8 @@ class Engine:
             if self._checked_until > 0:
                 self._check(moves)
             together = frozenset(move.player for move in moves)
+            for move in moves:
+                self._forget(self.players[move.player])
             for number, move in enumerate(moves, start=1):
                 weights = self.players[move.player].moving(together)
                 loss = self._loss(move, scale)
@@ -159,7 +168,14 @@ class Engine:
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(player.moving(together), self.clip_norm)
         player.optimizer.step()
-        player.optimizer.zero_grad(set_to_none=True)
+        player.moved = True
+
+    @staticmethod
+    def _forget(player: Player) -> None:
+        """Drop the gradients of a move that is done, only now: the next backward takes over their very memory."""
+        if player.moved:
+            player.optimizer.zero_grad(set_to_none=True)
+            player.moved = False
 
     @torch.no_grad()
     def _average(self) -> None:

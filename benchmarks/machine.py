@@ -1,0 +1,38 @@
+"""The machine that a benchmark ran on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def machine(device: torch.device | None = None) -> dict[str, Any]:
+    """Processor, usable cores, device, torch, its threads and Python, as JSON values."""
+    gpu = device is not None and device.type == "cuda"
+    return {
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "device": torch.cuda.get_device_name(device) if gpu else "cpu",
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+    }
+
+
+def cpu_model() -> str:
+    """The processor's name, as the kernel tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def described(found: dict[str, Any]) -> str:
+    """One line of it."""
+    return "{cpu}, {cores} cores, {device}, torch {torch}, {threads} threads, Python {python}".format(**found)
