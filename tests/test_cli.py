@@ -118,6 +118,10 @@ def test_plugins_are_listed() -> None:
     assert told["losses"]["offers"]["adversarial_losses"] == ["hinge", "lsgan", "minimax", "nonsaturating"]
     assert "pix2pix" not in run("--no-plugin", "pix2pix", "plugins").stdout
     assert "pix2pix" not in run("plugins", TRANSLATE_NO_PLUGIN="pix2pix").stdout
+    text = run("plugins", "unet").stdout
+    assert "unet, one of the generators of networks (image-translate" in text
+    assert "dropout: a number >= 0 and < 1 [default: 0.5]" in text
+    assert "did you mean unet" in run("plugins", "unett", code=2).stderr
 
 
 def test_fit_leaves_a_run_and_plain_lines(place: Path) -> None:

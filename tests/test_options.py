@@ -110,6 +110,8 @@ def test_values_and_text_are_brought_to_their_type() -> None:
         "needed": "x", "depth": 7, "rate": 1e-3, "norm": "none", "betas": (0.1, 0.2), "many": ("a",), "flag": True, "path": Path("a/b"),
     }  # fmt: skip
     assert checked(rate="none")["rate"] is None
+    assert checked(many="adam(betas=(0.5, 0.9))")["many"] == ("adam(betas=(0.5, 0.9))",)
+    assert checked(norm=None)["norm"] == "none"
     assert checked(depth=3.0)["depth"] == 3
 
 

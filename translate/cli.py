@@ -348,12 +348,17 @@ def data(
 
 
 @cli.command()
+@click.argument("part", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def plugins(context: click.Context, as_json: bool) -> None:
-    """List who is installed, in which version, and what each offers."""
+def plugins(context: click.Context, part: str | None, as_json: bool) -> None:
+    """List who is installed, in which version, and what each offers; or the options of one PART, such as unet."""
     catalog = session_of(context).catalog
-    if as_json:
+    if part is not None:
+        from translate.parts import told as told_of
+
+        click.echo("\n".join(told_of(catalog, part)))
+    elif as_json:
         told = [
             {
                 "name": each.name,
@@ -364,11 +369,11 @@ def plugins(context: click.Context, as_json: bool) -> None:
             for each in catalog.plugins
         ]
         click.echo(json.dumps(told, indent=2))
-        return
-    for each in catalog.plugins:
-        click.echo(f"{each.name}  ({each.distribution} {each.version})")
-        for kind, names in catalog.offered_by(each).items():
-            click.echo(f"    {kind.replace('_', ' '):<20} {', '.join(names)}")
+    else:
+        for each in catalog.plugins:
+            click.echo(f"{each.name}  ({each.distribution} {each.version})")
+            for kind, names in catalog.offered_by(each).items():
+                click.echo(f"    {kind.replace('_', ' '):<20} {', '.join(names)}")
 
 
 @cli.command()

@@ -277,7 +277,10 @@ def _int(value: Any) -> int:
 
 
 def _tuple(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    if isinstance(value, str):
+    if isinstance(value, str) and arguments == (str, Ellipsis):
+        # One text of several that may be given; its commas are its own.
+        value = [value]
+    elif isinstance(value, str):
         value = [part.strip() for part in value.strip("()[] ").split(",") if part.strip()]
     elif not isinstance(value, (list, tuple)):
         value = [value]

@@ -13,8 +13,8 @@ from translate.adversary import Adversary
 from translate.data import Dataset, Domain
 from translate.errors import TranslateError, nearest
 from translate.method import Method, Parts
-from translate.options import Call, check_options, options_of, parse_call, parse_calls
-from translate.plugins import Catalog
+from translate.options import Call, check_options, describe, options_of, parse_call, parse_calls
+from translate.plugins import KINDS, Catalog
 from translate.pool import ImagePool
 from translate.run import Config, Size, fitting_sizes
 
@@ -132,6 +132,23 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
     return method
 
 
+def told(catalog: Catalog, name: str) -> list[str]:
+    """What all parts of a name are and take, in lines for a terminal."""
+    found = [offers[name] for kind in KINDS if name in (offers := catalog.offers(kind))]
+    if not found:
+        known = sorted({each for kind in KINDS for each in catalog.offers(kind)})
+        raise TranslateError(f"nothing is offered by the name {name!r}; {nearest(name, known)}")
+    lines: list[str] = []
+    for offer in found:
+        lines.append(f"{name}, one of the {offer.kind.replace('_', ' ')} of {offer.plugin}")
+        lines.append(f"    {offer.summary}")
+        for parameter in options_of(offer.load()).values():
+            default = "" if parameter.required else f" [default: {parameter.default}]"
+            lines.append(f"    {parameter.name}: {describe(parameter)}{default}")
+            lines.append(f"        {parameter.option.help}")
+    return lines
+
+
 def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Dataset:
     """List the data at a path, or a dataset by its name (``demo(size=64)``).
 
@@ -156,7 +173,8 @@ def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Data
     if not seen:
         known = ", ".join(catalog.offers("datasets"))
         raise TranslateError(
-            f"no layout of images is recognized in {root}; name one with --layout ({known}), see the README"
+            f"no layout of images is recognized in {root}; name one with --layout ({known}), "
+            "whose options `translate plugins NAME` shows"
         )
     choices = " or ".join(f'--layout "{call}"' for call in seen)
     raise TranslateError(f"{root} can be read in more than one way; choose {choices}")

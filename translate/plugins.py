@@ -45,7 +45,7 @@ class Plugin:
     unpackaged: bool = False
 
     def __str__(self) -> str:
-        return self.name if self.unpackaged else f"{self.name} ({self.distribution} {self.version})"
+        return f"{self.name} ({self.distribution} {self.version})"
 
 
 @dataclass(frozen=True, slots=True)

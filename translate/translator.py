@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from translate.method import Method, Parts
 from translate.parts import CatalogParts, build_method
 from translate.plugins import Catalog, discover
 from translate.run import Size
+
+log = logging.getLogger("translate")
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -194,6 +197,11 @@ def load(
             else f"install {plugin['distribution']} {plugin['version']}"
         )
         raise TranslateError(f"{file} was made by the method {name!r}, which is not here; {where}")
+    here = catalog.offer("methods", name).plugin
+    if plugin["distribution"] == "unpackaged" and here.version != plugin["version"]:
+        log.warning(
+            "warning: %s was made by another state of %s (%s, here %s)", file, name, plugin["version"], here.version
+        )
     chosen = direction or facts["directions"][0]
     if chosen not in facts["directions"]:
         raise TranslateError(f"{file} has no direction {chosen!r}; {nearest(chosen, facts['directions'])}")
