@@ -233,6 +233,9 @@ def _shown(setup: Setup) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor]) -> None:
+    if setup.method.kind != "translator":
+        # Samplers and classifiers make no image out of an image.
+        return
     columns: dict[str, Tensor] = {}
     domains = {name: setup.dataset.domains[name] for name in shown}
 
