@@ -413,7 +413,9 @@ def test_first_method_trains(followed: SimpleNamespace) -> None:
     assert [line["step"] for line in run.metrics] == [3, 6]
     assert {"discriminator/adversarial", "generator/adversarial", "generator/coarse"} < run.metrics[-1].keys()
     assert list(run.samples.glob("*.png"))
-    assert json.loads((run.folder / "config.json").read_text(encoding="utf-8"))["plugin"] == "my_method"
+    assert json.loads((run.folder / "config.json").read_text(encoding="utf-8"))["plugin"].startswith(
+        "my_method (unpackaged sha256:"
+    )
 
 
 def test_first_method_converts(followed: SimpleNamespace) -> None:

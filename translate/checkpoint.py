@@ -98,8 +98,10 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def sweep(folder: Path) -> None:
     """Remove what a run that was killed while writing left behind."""
-    for leftover in folder.glob(".*.safetensors.part"):
-        leftover.unlink(missing_ok=True)
+    # safetensors writes to a name of its own first, and renames that to ours.
+    for pattern in (".*.safetensors.part", ".tmp??????"):
+        for leftover in folder.glob(pattern):
+            leftover.unlink(missing_ok=True)
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -151,11 +151,15 @@ def test_a_run_that_is_started_again_takes_the_old_bar_down() -> None:
     written = on_terminal(
         PRELUDE
         + """
-import threading
+import threading, time
 console.run_started(run)
 console.run_started(run)
 console.run_ended()
 console.run_ended()
+for _ in range(200):
+    if threading.active_count() == 1:
+        break
+    time.sleep(0.05)  # a refreshing thread that was told to stop ends after its nap
 assert threading.active_count() == 1
 """
     )
