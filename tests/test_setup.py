@@ -133,6 +133,25 @@ def test_unreadable_images_are_named_before_a_folder_is_made(tmp_path: Path) -> 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_broken_validation_image_leaves_no_folder(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for side in ("source", "target"):
+            folder_of(tmp_path / "data" / split / side, ["a", "b"])
+    (tmp_path / "data" / "val" / "source" / "a.png").write_bytes(b"broken")
+    with pytest.raises(TranslateError, match=r"a\.png"):
+        translate.fit("pix2pix", tmp_path / "data", output=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_remembers_whole_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("pipeline.yaml").write_text("- HorizontalFlip: {p: 0.5}\n")
+    run = trained(Path("demo(size=32, count=4)"), tmp_path / "run", albumentations="pipeline.yaml")
+    assert Run.open(run.folder).config.albumentations == tmp_path / "pipeline.yaml"
+    monkeypatch.chdir("/")
+    assert translate.resume(run.folder, steps=3).step == 3
+
+
 def test_steps_come_from_epochs() -> None:
     assert setup("pix2pix", "demo(size=32, count=7)", steps=None, epochs=3, batch=2).steps == 11
     assert setup("pix2pix", "demo(size=32, count=7)", steps=None).steps == 1400

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 Depth = Literal["uint8", "uint16", "float32"]
 Region = Literal["whole", "left", "right"]
-Split = Literal["train", "val", "test"]
 Pixels = Path | NDArray[Any] | Callable[[], NDArray[Any]]
 
 

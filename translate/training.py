@@ -51,7 +51,13 @@ def fit(
 def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[str] = ()) -> Run:
     """Train what a config asks for; see ``fit``."""
     # Whole paths, so that the run can be resumed from any folder.
-    config = replace(config, data=_whole(config.data), plugins=tuple(_whole(plugin) for plugin in config.plugins))
+    config = replace(
+        config,
+        data=_whole(config.data),
+        plugins=tuple(_whole(plugin) for plugin in config.plugins),
+        albumentations=config.albumentations and config.albumentations.resolve(),
+        init=config.init and config.init.resolve(),
+    )
     folder = output or free_folder(Path("runs"), f"{config.method}-{_plain(config.data)}")
     Run.refuse_taken(folder)
     setup = Setup.make(config, no_plugins)
@@ -59,7 +65,8 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         _start_from(setup, config.init)
     # The folder is made last: what is wrong with the data or the options leaves none behind.
     with setup.loader() as loader:
-        return _train(setup, Run.create(folder, config, steps=setup.steps, facts=setup.facts), loader)
+        shown = _shown(setup)
+        return _train(setup, Run.create(folder, config, steps=setup.steps, facts=setup.facts), loader, shown)
 
 
 def resume(
@@ -74,7 +81,7 @@ def resume(
     checkpoint.sweep(opened.folder / "checkpoints")
     found = _last_good(opened)
     if plugins:
-        opened.config = replace(opened.config, plugins=tuple(plugins))
+        opened.config = replace(opened.config, plugins=tuple(_whole(plugin) for plugin in plugins))
     if steps is not None and steps != opened.steps:
         log.warning(
             "%s was to take %d steps and now takes %d: the learning-rate schedule is recomputed for the rest",
@@ -94,9 +101,10 @@ def resume(
     if opened.step > opened.steps:
         raise TranslateError(f"{opened.folder} has done {opened.step} steps already; give more --steps than that")
     with setup.loader() as loader:
+        shown = _shown(setup)
         opened.forget_after(opened.step)
         opened.write_config(setup.facts)
-        return _train(setup, opened, loader)
+        return _train(setup, opened, loader, shown)
 
 
 def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
@@ -120,7 +128,7 @@ def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
     return lines
 
 
-def _train(setup: Setup, run: Run, loader: Loader) -> Run:
+def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) -> Run:
     """Play the steps, and keep the log, the samples and the checkpoints."""
     config, engine, catalog = setup.config, setup.engine, setup.catalog
     steps = run.steps
@@ -128,7 +136,6 @@ def _train(setup: Setup, run: Run, loader: Loader) -> Run:
     save_every = config.save_every or max(1, steps // 10)
     reason = "failed"
     with _interrupts() as caught:
-        shown = _shown(setup)
         catalog.tell("run_started", run=run)
         try:
             if run.step == 0:
@@ -317,13 +324,14 @@ def _start_from(setup: Setup, init: Path) -> None:
 
 def _same_world(run: Run, facts: Mapping[str, Any], setup: Setup) -> None:
     """Refuse to resume on other data; tell of other versions or threads, with which the result may differ."""
-    if facts["data"] != setup.facts["data"]:
+    here = setup.facts
+    if facts["data"] != here["data"]:
         raise TranslateError(
             f"the data of {run.folder} has changed since, so it cannot be resumed; "
             f"start a new run from its weights with --init {run.folder}"
         )
     for name in ("versions", "threads", "device", "plugin"):
-        if facts[name] != setup.facts[name]:
+        if facts[name] != here[name]:
             log.warning("%s was made with other %s; going on, but not to the last bit", run.folder, name)
 
 
