@@ -157,7 +157,7 @@ def test_a_config_file_and_the_command_line_over_it(place: Path, tmp_path: Path)
     one, two = Run.open(tmp_path / "one"), Run.open(tmp_path / "two")
     assert (one.steps, one.config.options["l1"], one.config.log_every) == (3, 7, 1)
     assert (two.steps, two.config.options["l1"], two.config.log_every) == (2, 9.0, 1)
-    config.write_text("method: pix2pix\ndata: demo\nstps: 3\n")
+    config.write_text("method: pix2pix\ndata: demo(size=32)\nstps: 3\n")
     assert "has no option 'stps'" in run("fit", "--config", config, code=2).stderr
 
 
