@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from translate.adversary import Adversary
 from translate.discriminator import DiscriminatorOutput
+from translate.errors import TranslateError
 from translate.pool import ImagePool
 
 
@@ -151,3 +152,75 @@ class _TakesTwo(nn.Conv2d):
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:  # type: ignore[override]
         return super().forward(image)
+
+
+class Classes(nn.Module):
+    """Two class logits: the image's mean and its negative; realness is their log-sum-exp."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        mean = self.weight * image.mean((1, 2, 3))
+        classes = torch.stack([mean, -mean], dim=1)
+        return DiscriminatorOutput((classes.logsumexp(1),), classes=classes, features=(image,))
+
+
+def test_classes_are_learned_where_there_are_labels() -> None:
+    adversary = Adversary(Classes(), Logistic(), classes=2)
+    seen = images(0.5, -0.3, 0.1)
+    terms = adversary.discriminator_terms(REAL, FAKE, labelled=(seen, torch.tensor([0, -1, 1])))
+    # The second has no label; softmax of (x, -x) is the sigmoid of 2 x.
+    assert terms["classes"].item() == pytest.approx((soft(-1.0) + soft(0.2)) / 2, rel=1e-5)
+    assert adversary.generator_terms(FAKE, REAL, labels=torch.tensor([1]))["classes"].item() == pytest.approx(
+        soft(-0.6), rel=1e-5
+    )
+    nobody = adversary.discriminator_terms(REAL, FAKE, labelled=(seen, torch.tensor([-1, -1, -1])))
+    assert nobody["classes"].item() == 0
+    with pytest.raises(TranslateError, match="Judge tells no classes apart; choose one that does"):
+        Adversary(Judge(), Logistic()).generator_terms(FAKE, REAL, labels=torch.tensor([0]))
+
+
+def test_real_images_with_labels_are_judged_once() -> None:
+    calls = []
+    network = Classes()
+    network.register_forward_hook(lambda *_: calls.append(1))
+    Adversary(network, Logistic(), classes=2).discriminator_terms(REAL, FAKE, labelled=(REAL, torch.tensor([0])))
+    assert len(calls) == 2
+
+
+class Restraint:
+    """Every kind of restraint that is no penalty, and a record of what it saw."""
+
+    updates = 3
+
+    def __init__(self) -> None:
+        self.seen: list[Tensor] = []
+
+    def augment(self, image: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        self.seen.append(image)
+        return image + 1, condition
+
+    def prepare(self, discriminator: nn.Module) -> None:
+        discriminator.prepared = True  # type: ignore[assignment]
+
+    def project(self, discriminator: nn.Module) -> None:
+        with torch.no_grad():
+            for weight in discriminator.parameters():
+                weight.clamp_(-0.5, 0.5)
+
+
+def test_restraints_reach_their_places() -> None:
+    restraint = Restraint()
+    adversary = Adversary(Judge(), Logistic(), regularizers={"restraint": restraint})
+    assert adversary.discriminator.prepared is True  # type: ignore[comparison-overlap]
+    assert adversary.period == 3
+    assert [adversary.generator_moves(step) for step in range(6)] == [False, False, True] * 2
+    terms = adversary.discriminator_terms(REAL, FAKE)
+    # Logits are 0.7 times the mean of the image, which the augmentation has raised by 1.
+    assert terms["adversarial"].item() == pytest.approx(soft(-0.7 * 1.5) + soft(0.7 * 0.7), rel=1e-5)
+    adversary.generator_terms(FAKE, REAL)
+    assert [seen is image for seen, image in zip(restraint.seen, (REAL, FAKE, FAKE), strict=True)] == [True] * 3
+    adversary.project()
+    assert adversary.discriminator.weight.item() == 0.5  # type: ignore[operator,union-attr]

@@ -115,9 +115,9 @@ def test_plugins_are_listed() -> None:
     text = run("plugins").stdout
     assert "pix2pix  (image-translate" in text
     told = {each["name"]: each for each in json.loads(run("plugins", "--json").stdout)}
-    assert told["losses"]["offers"]["adversarial_losses"] == ["hinge", "lsgan", "minimax", "nonsaturating"]
-    assert "pix2pix" not in run("--no-plugin", "pix2pix", "plugins").stdout
-    assert "pix2pix" not in run("plugins", TRANSLATE_NO_PLUGIN="pix2pix").stdout
+    assert told["losses"]["offers"]["adversarial_losses"][:2] == ["fgan", "hinge"]
+    assert "pix2pix  (" not in run("--no-plugin", "pix2pix", "plugins").stdout
+    assert "pix2pix  (" not in run("plugins", TRANSLATE_NO_PLUGIN="pix2pix").stdout
     text = run("plugins", "unet").stdout
     assert "unet, one of the generators of networks (image-translate" in text
     assert "dropout: a number >= 0 and < 1 [default: 0.5]" in text
@@ -248,7 +248,7 @@ def test_an_unpackaged_plugin(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["fitt"], "there is no command 'fitt'; did you mean fit?"),
-        (["fit", "pix2pi", "x"], "there is no method 'pix2pi'; did you mean pix2pix?"),
+        (["fit", "cycle", "x"], "there is no method 'cycle'; did you mean cyclegan?"),
         (["fit", "pix2pix", "nowhere"], "there is no folder 'nowhere'"),
         (["fit", "pix2pix"], "data is missing"),
         (["fit", "pix2pix", "demo", "--stepz", "3"], "No such option '--stepz'"),

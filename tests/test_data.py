@@ -15,6 +15,7 @@ from translate.data import Dataset, Domain, Example
 def test_a_domain_is_rgb_bytes_unless_told_otherwise() -> None:
     domain = Domain(channels=3)
     assert (domain.depth, domain.low, domain.high, domain.classes, domain.palette) == ("uint8", 0.0, 1.0, 0, ())
+    assert domain.labels == ()
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,12 @@ import pytest
 import yaml
 
 from translate import hookspecs, images
-from translate.cli import MethodCommand, cli
+from translate.cli import cli
+from translate.cli.flags import Session
+from translate.cli.training import MethodCommand
 from translate.errors import TranslateError
-from translate.flags import Session
 from translate.options import Parameter, check_options, options_of, parse_calls
-from translate.plugins import Catalog, discover
+from translate.plugins import OURS, Catalog, discover
 from translate.run import Config, Run
 
 ROOT = Path(__file__).parents[1]
@@ -87,7 +88,7 @@ def test_links_do_not_leave_the_repository() -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if name_of(page) not in LONG], ids=name_of)
 def test_lines_are_short(page: Path) -> None:
     for number, line in enumerate(text_of(page).splitlines(), start=1):
-        assert len(line) <= 120, f"{name_of(page)}:{number} has {len(line)} characters"
+        assert len(line) <= 120 or line.startswith("|"), f"{name_of(page)}:{number} has {len(line)} characters"
 
 
 @each_page
@@ -163,6 +164,8 @@ def check_parts(context: click.Context, catalog: Catalog) -> None:
 
 
 def check_part(kind: str, text: str, catalog: Catalog) -> None:
+    if kind == "feature_extractors" and re.fullmatch(r"[\w.-]+(/[\w.-]+)+", text):
+        return  # the folder of a run
     if kind == "optimizers":
         text = re.sub(r"^\w+=(?=\w+\()", "", text)
     first, *others = parse_calls(text)
@@ -247,11 +250,9 @@ def test_pix2pix_tells_every_option_of_its_own() -> None:
         ("training.md", "schedules"),
         ("data.md", "datasets"),
         ("data.md", "augmentations"),
-        ("methods/pix2pix.md", "generators"),
-        ("methods/pix2pix.md", "discriminators"),
-        ("methods/pix2pix.md", "adversarial_losses"),
-        ("methods/pix2pix.md", "regularizers"),
-        ("methods/pix2pix.md", "losses"),
+        ("objectives.md", "adversarial_losses"),
+        ("objectives.md", "regularizers"),
+        ("objectives.md", "losses"),
     ],
 )
 def test_pages_tell_every_part_with_its_options(page: str, kind: str) -> None:
@@ -310,6 +311,16 @@ def test_the_house_is_told_whole() -> None:
     assert set(project["entry-points"]["translate"].values()) <= table.keys()
     plain = {line.strip("| ").partition(" |")[0] for line in text_of("architecture.md").splitlines()}
     assert {re.split(r"[<>=]", each)[0] for each in project["dependencies"]} <= plain
+
+
+def test_the_readmes_tables_are_those_of_the_catalog() -> None:
+    done = subprocess.run([sys.executable, DOCS / "tables.py", "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"run python docs/tables.py {done.stderr}"
+
+
+def test_every_method_has_its_page() -> None:
+    ours = {name for name, offer in CATALOG.offers("methods").items() if offer.plugin.distribution == OURS}
+    assert {page.stem for page in (DOCS / "methods").glob("*.md")} == ours
 
 
 def test_exit_codes_are_told() -> None:
@@ -400,7 +411,7 @@ def test_first_method_shows_its_options(followed: SimpleNamespace) -> None:
     shown = " ".join(_output(followed, "coarse --help").split())
     assert "Options of coarse:" in shown
     assert "by how much images are shrunk before they are compared (>= 1) [default: 4]" in shown
-    assert "network from source to target: resnet, unet" in shown
+    assert "network from source to target: global_local, resnet, shallow" in shown
 
 
 def test_first_method_tries_a_step_and_writes_nothing(followed: SimpleNamespace) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.adversary import Adversary
 from translate.engine import Engine, MethodError, seed_step
 from translate.errors import NotFiniteError, TranslateError
 from translate.method import Batch, Method, Update
@@ -482,3 +483,44 @@ def test_a_player_without_weights_is_refused() -> None:
     game.discriminator.requires_grad_(False)
     with pytest.raises(MethodError, match="'discriminator' has no weights"):
         engine(game)
+
+
+def test_weights_are_projected_after_each_step_of_their_player_alone() -> None:
+    class Clamp:
+        def project(self, discriminator: nn.Module) -> None:
+            calls.append(discriminator)
+            with torch.no_grad():
+                for weight in discriminator.parameters():
+                    weight.clamp_(-0.01, 0.01)
+
+    calls: list[nn.Module] = []
+    method = make()
+    method.adversary = Adversary(method.discriminator, loss=None, regularizers={"clamp": Clamp()})  # type: ignore[arg-type]
+    playing = engine(method)
+    playing.step([batch(0)])
+    assert calls == [method.discriminator]
+    assert weights(method.discriminator).abs().max() <= 0.01
+    assert weights(method.generator).abs().max() > 0.01
+
+
+def test_stages_follow_one_another_by_their_shares_and_each_is_checked() -> None:
+    class Staged(Game):
+        stages = (0.25, 0.75)
+
+    seen: list[int] = []
+
+    def moves(self: Game, batch: Batch, step: int) -> Iterator[Update]:
+        seen.append(self.stage)
+        fake = self.generator(batch["source"])
+        detached = step == 3 and self.stage == 2
+        yield Update("generator", {"l1": (fake.detach() if detached else fake).abs().mean()})
+
+    playing = engine(Staged(moves), steps=8)
+    for number in range(8):
+        playing.step([batch(number)])
+    assert seen == [0, 0, 1, 1, 1, 1, 2, 2]
+    late = engine(Staged(moves), steps=4)
+    for number in range(3):
+        late.step([batch(number)])
+    with pytest.raises(MethodError, match="generator/l1 has no gradient path"):
+        late.step([batch(3)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -177,7 +178,7 @@ def test_the_installed_packages_are_used_and_not_the_checkout(stranger: Environm
 
 def test_it_is_seen_without_being_imported(stranger: Environment) -> None:
     done = stranger.translate("fit", "--help")
-    assert "residual  Learn what to add to the source" in done.stdout
+    assert re.search(r"residual +Learn what to add to the source", done.stdout)
     listed = json.loads(stranger.translate("plugins", "--json").stdout)
     assert {
         "name": "residual",

@@ -78,6 +78,52 @@ def test_json_goes_round(dataset: Dataset) -> None:
     assert list(values["unreadable"]) == [str(dataset.splits["train"]["target"][1].pixels)]
 
 
+def test_classes_are_counted(tmp_path: Path) -> None:
+    labels = {"source": (2, 0, -1, 2, 0, 2), "target": (-1, -1, -1, -1, -1, 5)}
+    sides = {
+        side: [Example(noise(4, 4, 1, row), f"{side}{row}", label=label) for row, label in enumerate(given)]
+        for side, given in labels.items()
+    }
+    domains = {"source": Domain(channels=1, labels=("cat", "dog", "fox")), "target": Domain(channels=1)}
+    animals = Dataset("a", "by_hand", False, domains, {"train": sides})
+    found = inspection.inspect(animals)
+    source, target = found.sides["train"]["source"], found.sides["train"]["target"]
+    assert (source.labels, source.unlabelled) == ({"cat": 2, "fox": 3}, 1)
+    assert (target.labels, target.unlabelled) == ({"5": 1}, 5)
+    lines = found.lines()
+    assert "train source: 2 classes: cat (2), fox (3); 1 without a label" in lines
+    assert "train target: 1 class: 5 (1); 5 without a label" in lines
+    told = json.loads(json.dumps(found.to_json()))["splits"]["train"]["source"]
+    assert (told["labels"], told["unlabelled"]) == ({"cat": 2, "fox": 3}, 1)
+    assert inspection.export(animals, tmp_path) == 12
+    assert (tmp_path / "labels.csv").read_text().splitlines() == [
+        "file,label",
+        "train/source/source0.png,fox",
+        "train/source/source1.png,cat",
+        "train/source/source3.png,fox",
+        "train/source/source4.png,cat",
+        "train/source/source5.png,fox",
+        "train/target/target5.png,5",
+    ]
+
+
+def test_of_many_classes_the_largest_are_told() -> None:
+    listed = [Example(noise(2, 2, 1), str(row), label=row % 25 if row < 25 else 7) for row in range(30)]
+    names = tuple(f"c{number}" for number in range(25))
+    many = Dataset("m", "by_hand", False, {"source": Domain(1, labels=names)}, {"train": {"source": listed}})
+    found = inspection.inspect(many)
+    assert found.lines()[0] == "m: one domain, by_hand"
+    (line,) = [line for line in found.lines() if line.startswith("train source: ")]
+    assert line.startswith("train source: 25 classes: c7 (6), c0 (1), ")
+    assert line.endswith(" and 5 more")
+
+
+def test_data_without_labels_says_nothing_of_them(dataset: Dataset) -> None:
+    found = inspection.inspect(dataset)
+    assert not any(line.startswith("train source:") for line in found.lines())
+    assert found.to_json()["splits"]["train"]["source"]["labels"] == {}
+
+
 def test_halves_are_counted_as_halves(tmp_path: Path) -> None:
     images.write(tmp_path / "a.png", Image(noise(6, 12, 3)))
     sides = {

@@ -14,6 +14,7 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
+import translate.cache
 import translate.loader
 from translate.data import Domain, Example
 from translate.errors import TranslateError
@@ -158,7 +159,7 @@ def test_auto_on_the_cpu(free: int, expected: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_free_memory_of_this_machine_is_plausible() -> None:
-    assert 2**20 < translate.loader.free_memory(CPU) < 2**50
+    assert 2**20 < translate.cache.free_memory(CPU) < 2**50
 
 
 # --- the order ------------------------------------------------------------------------------------------------------
@@ -259,6 +260,65 @@ def test_labels_follow_their_images() -> None:
     assert asked["source_label"].tolist() == [-1, -1]
 
 
+def some_labels(count: int, labelled: dict[int, int], plus: int = 0) -> list[Example]:
+    listed = coordinates(count, plus=plus)
+    return [Example(each.pixels, each.name, label=labelled.get(row, -1)) for row, each in enumerate(listed)]
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_labelled_images_come_at_a_rate_of_their_own(paired: bool) -> None:
+    wanted = {1: 0, 4: 2, 5: 1}
+    listed = {"source": coordinates(6), "target": some_labels(6, wanted, plus=100)}
+    needs = Needs(streams=("labelled", "mismatched"))
+    loaders = [make(listed, paired=paired, needs=needs, batch=2, cache=cache) for cache in CACHES]
+    plain = make(listed, paired=paired, needs=Needs(streams=("mismatched",)), batch=2)
+    seen: list[int] = []
+    for index in range(6):
+        batch, *others = (loader.batch(index) for loader in loaders)
+        assert all(same(batch, other) for other in others)
+        own = [row - 100 for row in rows(batch["labelled"])]
+        assert batch["labelled_label"].tolist() == [wanted[row] for row in own]
+        assert batch["labelled_label"].dtype == torch.int64
+        seen += own
+        assert same({name: batch[name] for name in plain.batch(index)}, plain.batch(index))
+    assert Counter(seen) == dict.fromkeys(wanted, 4)
+    for loader in loaders:
+        loader.close()
+
+
+def test_labelled_images_have_windows_of_their_own() -> None:
+    listed = {"source": some_labels(4, dict.fromkeys(range(4), 0))}
+    loader = make(listed, needs=Needs(streams=("labelled",)), batch=4)
+    corners: dict[str, list[Tensor]] = {"source": [], "labelled": []}
+    for index in range(20):
+        batch = loader.batch(index)
+        for name, found in corners.items():
+            stored = as_stored(batch[name])
+            found.append(stored[stored[:, 2, 0, 0].argsort(), :2, 0, 0])
+    one, two = (torch.cat(found) for found in corners.values())
+    assert (one == two).all(1).float().mean() < 0.25
+
+
+def test_one_domain_is_enough() -> None:
+    listed = {"source": some_labels(5, {2: 3})}
+    with make(listed, paired=True, needs=Needs(streams=("labelled",)), cache="host", batch=3) as loader:
+        batch = loader.batch(2)
+    assert set(batch) == {"source", "source_label", "labelled", "labelled_label"}
+    assert rows(batch["labelled"]) == [2, 2, 2]
+    assert batch["labelled_label"].tolist() == [3, 3, 3]
+
+
+@pytest.mark.parametrize("cache", CACHES)
+def test_ranks_share_the_labelled_images(cache: str) -> None:
+    listed = {"source": some_labels(7, {0: 1, 3: 0, 6: 1})}
+    needs = Needs(streams=("labelled",))
+    whole = make(listed, needs=needs, batch=4).batch(5)
+    for rank in range(2):
+        with make(listed, needs=needs, rank=rank, ranks=2, cache=cache) as part:
+            share = part.batch(5)
+        assert all(torch.equal(share[name], whole[name][rank::2]) for name in whole)
+
+
 def test_augmentations_get_the_same_seeds_for_a_pair_and_leave_class_maps_alone() -> None:
     told: list[Tensor] = []
 
@@ -298,6 +358,11 @@ def test_augmentations_get_the_same_seeds_for_a_pair_and_leave_class_maps_alone(
         ({"source": coordinates(3), "target": coordinates(2)}, {"paired": True}, "3 source and 2 target"),
         ({"source": coordinates(3), "target": coordinates(3)}, {"needs": Needs(paired=True)}, "needs pairs"),
         ({"source": coordinates(1)}, {"needs": Needs(streams=("mismatched",))}, "fewer than two"),
+        (
+            {"source": some_labels(2, {0: 1}), "target": coordinates(2)},
+            {"needs": Needs(streams=("labelled",))},
+            "needs labelled images, but none of the target's",
+        ),
         ({"source": coordinates(1)}, {"load_size": (12, 7)}, "load size 12x7 is smaller than the training size 8x8"),
     ],
 )

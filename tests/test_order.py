@@ -63,6 +63,59 @@ def test_seeds_and_epochs_change_everything() -> None:
         assert not (by_example[0] == by_example[1]).any()
 
 
+def labelled(rows: list[int], batch: int = 2, rank: int = 0, ranks: int = 1, seed: int = 0) -> Order:
+    return Order(
+        {"source": 9, "target": 7}, paired=False, mismatched=True, batch=batch, seeds=1, seed=seed, rank=rank,
+        ranks=ranks, device=torch.device("cpu"), labelled=rows,
+    )  # fmt: skip
+
+
+def test_labelled_examples_have_epochs_of_their_own() -> None:
+    order = labelled([6, 1, 4])
+    drawn = [order.draws(index)[-1] for index in range(6)]
+    assert all(draw.streams == ("labelled",) for draw in drawn)
+    seen = torch.cat([draw.table[0] for draw in drawn]).tolist()
+    assert all(sorted(seen[start : start + 3]) == [1, 4, 6] for start in range(0, 12, 3))
+    assert len({tuple(seen[start : start + 3]) for start in range(0, 12, 3)}) > 1
+    assert seen != torch.cat([labelled([6, 1, 4], seed=1).draws(index)[-1].table[0] for index in range(6)]).tolist()
+    assert torch.equal(labelled([6, 1, 4]).draws(5)[-1].table, drawn[5].table)
+
+
+def test_labelled_examples_change_no_other_stream() -> None:
+    for index in (0, 4, 30):
+        without, beside = labelled([]).draws(index), labelled([6, 1, 4]).draws(index)
+        assert len(beside) == len(without) + 1
+        for one, two in zip(without, beside, strict=False):
+            assert one.streams == two.streams
+            assert torch.equal(one.table, two.table)
+
+
+def test_an_example_is_drawn_with_other_numbers_as_a_labelled_one() -> None:
+    order = labelled(list(range(7)), batch=7)
+    target, own = next(d for d in order.draws(0) if "target" in d.streams).table, order.draws(0)[-1].table
+    by_example = [table[:, table[0].argsort()] for table in (target, own)]
+    assert torch.equal(by_example[0][0], by_example[1][0])
+    assert not (by_example[0][1:] == by_example[1][1:]).any()
+
+
+def test_ranks_share_the_labelled_examples() -> None:
+    whole = labelled([6, 1, 4, 0], batch=6).draws(2)[-1].table
+    for rank in range(3):
+        part = labelled([6, 1, 4, 0], rank=rank, ranks=3).draws(2)[-1].table
+        assert torch.equal(part, whole[:, rank::3])
+
+
+def test_the_order_stays_what_it_was() -> None:
+    # Whoever goes on with a run counts on it, so these numbers may not change.
+    table = torch.stack([draw.table[:2, 0] for draw in labelled([2, 5]).draws(3)])
+    assert table.tolist() == [
+        [7, 2004970214988655426],
+        [1, 6242732287717116942],
+        [4, 8877139606070403836],
+        [5, 8091543377671495685],
+    ]
+
+
 def test_keys_differ() -> None:
     keys = {key(seed, stream, epoch) for seed in (0, 1, 2**80, 2**80 + 1) for stream in range(3) for epoch in range(50)}
     assert len(keys) == 300  # the low 64 bits count: 2**80 is 0, 2**80 + 1 is 1

@@ -52,13 +52,9 @@ class Mismatched(Toy):
     """Needs mismatched sources."""
     wants = Needs(paired=True, streams=("mismatched",))
 
-class Sampler(Toy):
-    """Makes images from nothing."""
-    kind = "sampler"
-
 @hookimpl
 def methods():
-    return {"toy": Toy, "paired": Paired, "labelled": Labelled, "mismatched": Mismatched, "sampler": Sampler}
+    return {"toy": Toy, "paired": Paired, "labelled": Labelled, "mismatched": Mismatched}
 '''
 
 
@@ -93,23 +89,15 @@ def test_needs_are_held_against_the_data(plugin: str, tmp_path: Path) -> None:
     with pytest.raises(TranslateError, match="paired needs pairs, and .* is unpaired"):
         setup("paired", tmp_path / "data", plugins=[plugin], layout="unpaired")
     with pytest.raises(TranslateError, match="labelled needs labels of the target"):
-        setup("labelled", "demo(size=32, count=3)", plugins=[plugin])
+        setup("labelled", tmp_path / "data", plugins=[plugin], layout="unpaired")
 
 
 def test_streams_that_a_method_asks_for_are_in_its_batch(plugin: str, tmp_path: Path) -> None:
     made = setup("mismatched", "demo(size=32, count=3)", plugins=[plugin], batch=2)
     with made.loader() as loader:
         batch = loader.batch(0)
-    assert batch.keys() == {"source", "target", "mismatched"}
+    assert batch.keys() == {"source", "source_label", "target", "target_label", "mismatched"}
     assert batch["mismatched"].shape == (2, 3, 32, 32)
-
-
-def test_a_sampler_trains_and_convert_refuses_it(plugin: str, tmp_path: Path) -> None:
-    run = translate.fit(
-        "sampler", "demo(size=32, count=3)", output=tmp_path / "run", size=32, steps=1, plugins=[plugin]
-    )
-    with pytest.raises(TranslateError, match="holds a sampler, which does not turn images into images"):
-        translate.convert(run.folder, tmp_path, tmp_path / "out", plugins=[plugin])
 
 
 def test_half_matched_and_empty_data_is_refused_in_one_sentence(tmp_path: Path) -> None:

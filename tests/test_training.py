@@ -217,7 +217,7 @@ def test_one_optimizer_a_player(tmp_path: Path) -> None:
             {"generator": "resnet", "size": "30x32"},
             r"resnet needs sides that divide by 4, which 30x32 does not; train with --size 28x32 or 32x32",
         ),
-        ({"adversarial": "hinge + r2"}, "there is no regularizer 'r2'; choose from gradient_penalty, r1"),
+        ({"adversarial": "hinge + r2"}, "there is no regularizer 'r2'; choose from clip, critic"),
         ({"adversarial": "l1"}, "there is no adversarial loss 'l1'"),
         ({"schedule": "lineer"}, "did you mean linear"),
         ({"optimizer": ["adamm"]}, "did you mean adam"),

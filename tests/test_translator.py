@@ -136,8 +136,8 @@ def test_what_is_no_translator_is_named(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "sampler"}, "holds a sampler, which does not turn images into images"),
-        ({"kind": "classifier"}, "holds a classifier"),
+        ({"directions": ["sample", "classify"]}, "does not turn images into images; use `translate sample"),
+        ({"directions": ["classify"]}, "does not turn images into images; use `translate classify"),
         (
             {"method": "gone", "plugin": {"name": "gone", "distribution": "translate-gone", "version": "3"}},
             "not here; install translate-gone 3",

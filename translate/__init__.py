@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from translate.classification import classify
     from translate.conversion import convert
+    from translate.evaluation import evaluate
+    from translate.sampling import sample
     from translate.training import fit, resume
     from translate.translator import load
 
@@ -19,12 +22,15 @@ __version__ = "0.1.0"
 hookimpl = pluggy.HookimplMarker("translate")
 """Marks a function of a plugin as the implementation of the extension point of the same name."""
 
-__all__ = ["__version__", "convert", "fit", "hookimpl", "load", "resume"]
+__all__ = ["__version__", "classify", "convert", "evaluate", "fit", "hookimpl", "load", "resume", "sample"]
 
 _homes = {
     "fit": "translate.training",
     "resume": "translate.training",
     "convert": "translate.conversion",
+    "evaluate": "translate.evaluation",
+    "sample": "translate.sampling",
+    "classify": "translate.classification",
     "load": "translate.translator",
 }
 

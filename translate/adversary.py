@@ -1,25 +1,33 @@
-"""An adversary: a discriminator together with its loss, penalties and history, as every method uses it."""
+"""An adversary: a discriminator together with its loss, what restrains it, and its history, as every method uses it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from translate.discriminator import AdversarialLoss, DiscriminatorOutput
+from translate.discriminator import AdversarialLoss, DiscriminatorOutput, no_classes
 from translate.pool import ImagePool
 
-Regularizer = Callable[[Callable[[Tensor], DiscriminatorOutput], Tensor, Tensor], Tensor]
+Penalty = Callable[[Callable[[Tensor], DiscriminatorOutput], Tensor, Tensor], Tensor]
+Labelled = tuple[Tensor, Tensor]
 
 
 class Adversary(nn.Module):
     """The other side of the game: says what the discriminator and what the generator minimise.
 
     Losses are summed over the discriminator's scales. A discriminator with a second head for the match of image and
-    condition has a term of its own for it. ``weight`` scales the discriminator's adversarial terms (pix2pix and
-    CycleGAN halve them, to slow the discriminator down).
+    condition has a term of its own for it; one that tells ``classes`` apart has one for them where labels are given.
+    ``weight`` scales the discriminator's adversarial terms (pix2pix and CycleGAN halve them, to slow it down).
+
+    A regularizer is a penalty, called as ``(discriminate, real, fake)``, or has some of these: ``augment(image,
+    condition)``, applied to all that the discriminator judges, real and fake, for both players; ``prepare(
+    discriminator)``, called once; ``project(discriminator)``, called after each step of its optimizer; ``updates``, the
+    discriminator's updates for each of the generator's, of which the largest counts.
     """
 
     def __init__(
@@ -27,9 +35,10 @@ class Adversary(nn.Module):
         discriminator: nn.Module,
         loss: AdversarialLoss,
         *,
-        regularizers: Mapping[str, Regularizer] | None = None,
+        regularizers: Mapping[str, Any] | None = None,
         weight: float = 1.0,
         pool: ImagePool | None = None,
+        classes: int = 0,
     ) -> None:
         super().__init__()
         self.discriminator = discriminator
@@ -37,20 +46,45 @@ class Adversary(nn.Module):
         self.regularizers = dict(regularizers or {})
         self.weight = weight
         self.pool = pool
+        self.classes = classes
+        parts = self.regularizers.values()
+        self._penalties: dict[str, Penalty] = {name: part for name, part in self.regularizers.items() if callable(part)}
+        self._augmentations = [part.augment for part in parts if hasattr(part, "augment")]
+        self._projections = [part.project for part in parts if hasattr(part, "project")]
+        self.period = max([1, *(int(part.updates) for part in parts if hasattr(part, "updates"))])
+        """After how many steps the generator moves once."""
+        for part in parts:
+            if hasattr(part, "prepare"):
+                part.prepare(discriminator)
+
+    def generator_moves(self, step: int) -> bool:
+        """Whether the generator is updated in this step: in the last of each period."""
+        return (step + 1) % self.period == 0
+
+    def project(self) -> None:
+        """Bring the discriminator's weights back to where they may be; the engine asks for it after each update."""
+        for project in self._projections:
+            project(self.discriminator)
 
     def discriminator_terms(
-        self, real: Tensor, fake: Tensor, condition: Tensor | None = None, mismatched: Tensor | None = None
+        self,
+        real: Tensor,
+        fake: Tensor,
+        condition: Tensor | None = None,
+        mismatched: Tensor | None = None,
+        labelled: Labelled | None = None,
     ) -> dict[str, Tensor]:
         """What the discriminator minimises. Images (N, C, H, W), ``fake`` detached.
 
         ``mismatched`` is a condition that does not belong to ``real``: the pair is a third kind of fake, sharing the
-        fakes' weight with the generated ones (Reed et al. 2016, arXiv:1605.05396, algorithm 1).
+        fakes' weight with the generated ones (Reed et al. 2016, arXiv:1605.05396, algorithm 1). ``labelled`` are images
+        and their classes (M,) int64, -1 for none: the cross entropy of the discriminator's classes is a further term.
         """
         newest = fake
         fake, with_fake = self._remembered(fake, condition)
-        of_real = self._judge(real, condition)
-        of_fake = self._judge(fake, with_fake)
-        of_mismatched = None if mismatched is None else self._judge(real, mismatched)
+        of_real = self.judge(real, condition)
+        of_fake = self.judge(fake, with_fake)
+        of_mismatched = None if mismatched is None else self.judge(real, mismatched)
 
         def term(real: tuple[Tensor, ...], fakes: list[tuple[Tensor, ...]]) -> Tensor:
             pairs = [(r, f) for fake in fakes for r, f in zip(real, fake, strict=True)]
@@ -67,36 +101,58 @@ class Adversary(nn.Module):
         else:
             others = [of_fake.logits] + ([of_mismatched.logits] if of_mismatched is not None else [])
             terms = {"adversarial": term(of_real.logits, others)}
-        if self.regularizers:
+        if labelled is not None:
+            images, labels = labelled
+            terms["classes"] = self._told(of_real if images is real else self.judge(images), labels)
+        if self._penalties:
             # Penalties differentiate twice; bf16 would put their gradient off by percents.
             with torch.autocast(real.device.type, enabled=False):
                 context = None if condition is None else condition.float()
-                judge = partial(self._judge, condition=context)
-                for name, regularizer in self.regularizers.items():
-                    terms[name] = regularizer(judge, real.float(), newest.float())
+                judge = partial(self.judge, condition=context)
+                for name, penalty in self._penalties.items():
+                    terms[name] = penalty(judge, real.float(), newest.float())
         return terms
 
-    def generator_terms(self, fake: Tensor, real: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
-        """What the generator minimises against this discriminator; ``real`` matters to relativistic losses only."""
-        of_fake = self._judge(fake, condition)
-        of_real = self._judge(real, condition) if getattr(self.loss, "relativistic", False) else None
+    def generator_terms(
+        self, fake: Tensor, real: Tensor, condition: Tensor | None = None, labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """What the generator minimises against this discriminator; ``real`` matters to relativistic losses only.
+
+        With ``labels`` (N,), -1 for none, the fakes should be seen as of these classes, too.
+        """
+        of_fake = self.judge(fake, condition)
+        of_real = self.judge(real, condition) if getattr(self.loss, "relativistic", False) else None
 
         def term(fake: tuple[Tensor, ...], real: tuple[Tensor, ...] | None) -> Tensor:
             losses = [self.loss.generator(f, None if real is None else real[i]) for i, f in enumerate(fake)]
             return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
 
         if of_fake.match is not None:
-            return {
+            terms = {
                 "realness": term(of_fake.logits, of_real.logits if of_real else None),
                 "match": term(of_fake.match, of_real.match if of_real else None),
             }
-        return {"adversarial": term(of_fake.logits, of_real.logits if of_real else None)}
+        else:
+            terms = {"adversarial": term(of_fake.logits, of_real.logits if of_real else None)}
+        if labels is not None:
+            terms["classes"] = self._told(of_fake, labels)
+        return terms
 
-    def _judge(self, image: Tensor, condition: Tensor | None) -> DiscriminatorOutput:
+    def judge(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        """What the discriminator says to images (N, C, H, W) and their condition, augmented where it is to be."""
+        for augment in self._augmentations:
+            image, condition = augment(image, condition)
         output = self.discriminator(image, condition)
         if not isinstance(output, DiscriminatorOutput):
             raise TypeError(f"{type(self.discriminator).__name__} must return a DiscriminatorOutput")
         return output
+
+    def _told(self, output: DiscriminatorOutput, labels: Tensor) -> Tensor:
+        """The mean cross entropy of the classes over those that have a label; 0 where none has."""
+        if output.classes is None:
+            raise no_classes(self.discriminator)
+        total = F.cross_entropy(output.classes.float(), labels, ignore_index=-1, reduction="sum")
+        return total / (labels >= 0).sum().clamp(min=1)
 
     def _remembered(self, fake: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Exchange some fakes for earlier ones; a condition stays with its fake."""

@@ -38,7 +38,8 @@ class Domain:
     ``channels``: planes of the tensor that a network sees. ``depth``: how the files store a value. ``low`` and
     ``high``: the values of float files that become -1 and 1 (integers use their full range). ``classes``: more than 0
     for maps of class indices, which become one-hot planes in {-1, 1} (``channels == classes``), or, with a ``palette``
-    of that many colours, RGB images.
+    of that many colours, RGB images. ``labels``: the names of the classes that whole images may belong to; an example's
+    label is an index into them.
 
     >>> Domain(channels=12, classes=12).one_hot
     True
@@ -50,6 +51,7 @@ class Domain:
     high: float = 1.0
     classes: int = 0
     palette: tuple[tuple[int, int, int], ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def one_hot(self) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from translate.errors import TranslateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +34,36 @@ class AdversarialLoss(Protocol):
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor: ...
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor: ...
+
+
+class ClassHead(nn.Module):
+    """A discriminator's answer about classes, kept as a classifier: images (N, C, H, W) to logits (N, K).
+
+    ``domain`` says whose images it has learned from. Raises ``TranslateError`` where the discriminator was built
+    without classes.
+    """
+
+    def __init__(self, discriminator: nn.Module, domain: Literal["source", "target"] = "target") -> None:
+        super().__init__()
+        self.discriminator = discriminator
+        self.domain = domain
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Class logits (N, K) of images in [-1, 1]."""
+        classes: Tensor | None = self.discriminator(image).classes
+        if classes is None:
+            raise no_classes(self.discriminator)
+        return classes
+
+    def features(self, image: Tensor) -> Tensor:
+        """What the last inner layer sees (N, D), averaged over positions."""
+        last: Tensor = self.discriminator(image).features[-1]
+        return last.flatten(2).mean(2) if last.dim() > 2 else last
+
+
+def no_classes(discriminator: nn.Module) -> TranslateError:
+    """The refusal of a discriminator that tells no classes apart where some were asked for."""
+    return TranslateError(
+        f"the discriminator {type(discriminator).__name__} tells no classes apart; "
+        "choose one that does, such as semi_supervised"
+    )

@@ -12,13 +12,10 @@ from torch.optim import Optimizer
 
 from translate.errors import NotFiniteError, TranslateError, nearest
 from translate.method import Batch, Method, Update
+from translate.players import MethodError, Player, players_of
 
 Schedule = Callable[[int, int], float]
 """Maps (step, steps) to the factor on the learning rate at that step."""
-
-
-class MethodError(TranslateError):
-    """A method broke a rule of the game; one sentence that names the player or term."""
 
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
@@ -36,26 +33,6 @@ def seed_step(seed: int, step: int, rank: int = 0) -> None:
     torch.default_generator.manual_seed(mixed)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(mixed)
-
-
-class Player:
-    """Who is updated: the weights that are its own, those it shares with other players, and its optimizer.
-
-    A shared weight moves only when all players that hold it move together; the first of them steps it.
-    """
-
-    def __init__(self, name: str, own: list[nn.Parameter], shared: dict[nn.Parameter, frozenset[str]]) -> None:
-        self.name = name
-        self.own = own
-        self.shared = shared
-        self.optimizer: Optimizer
-        self.rates: list[float]
-        self.moved = False
-        """Whether its gradients are those of a move that is done."""
-
-    def moving(self, together: frozenset[str]) -> list[nn.Parameter]:
-        """The weights that move when the players named in ``together`` do."""
-        return self.own + [weight for weight, owners in self.shared.items() if owners <= together]
 
 
 class Engine:
@@ -86,7 +63,7 @@ class Engine:
         self.precision = precision
         self.seed, self.rank = seed, rank
         self.device = device or torch.device("cpu")
-        self.players = _players(method, optimizers)
+        self.players = players_of(method, optimizers)
         self.ema = ema
         self._averages = _copies(method) if ema else {}
         self._sums: dict[str, Tensor] = {}
@@ -104,7 +81,13 @@ class Engine:
                 group["lr"] = rate * factor
         for player in self.players.values():
             self._forget(player)
-        self.method.progress.fill_(self.step_count / max(self.steps, 1))
+        done = self.step_count / max(self.steps, 1)
+        self.method.progress.fill_(done)
+        stage = sum(done >= start for start in self.method.stages)
+        if stage != self.method.stage:
+            # Another game begins, whose first period is held against the rules, too.
+            self.method.stage = stage
+            self._checked_until = self.method.period
         for number, batch in enumerate(batches, start=1):
             self._play(batch, 1 / len(batches), last=number == len(batches))
         self.step_count += 1
@@ -168,6 +151,8 @@ class Engine:
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(player.moving(together), self.clip_norm)
         player.optimizer.step()
+        for project in player.projections:
+            project()
         player.moved = True
 
     @staticmethod
@@ -327,34 +312,6 @@ class Engine:
                 )
             state.setdefault(int(index), {})[key] = value
         return {"state": state, "param_groups": player.optimizer.state_dict()["param_groups"]}
-
-
-def _players(method: Method, optimizers: Mapping[str, Callable[[list[nn.Parameter]], Optimizer]]) -> dict[str, Player]:
-    named = {
-        name: [weight for weight in module.parameters() if weight.requires_grad]
-        for name, module in method.players.items()
-    }
-    owners: dict[nn.Parameter, frozenset[str]] = {}
-    for name, weights in named.items():
-        for weight in weights:
-            owners[weight] = owners.get(weight, frozenset()) | {name}
-    players: dict[str, Player] = {}
-    taken: set[nn.Parameter] = set()
-    for name, weights in named.items():
-        if not weights:
-            raise MethodError(f"the player {name!r} has no weights to train")
-        own = [weight for weight in weights if len(owners[weight]) == 1]
-        shared = {weight: owners[weight] for weight in weights if len(owners[weight]) > 1}
-        player = Player(name, own, shared)
-        # A shared weight lies in one optimizer; where its player moves alone it has no gradient and is passed over.
-        stepped = [weight for weight in weights if weight not in taken]
-        taken.update(stepped)
-        if not stepped:
-            raise MethodError(f"all weights of the player {name!r} belong to players before it; make them one player")
-        player.optimizer = optimizers[name](stepped)
-        player.rates = [float(group["lr"]) for group in player.optimizer.param_groups]
-        players[name] = player
-    return players
 
 
 def _reaches(term: Tensor, weights: set[nn.Parameter]) -> bool:

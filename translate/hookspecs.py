@@ -48,7 +48,40 @@ def discriminators() -> Offers:
     """Networks that judge images, called as ``factory(inputs, condition, size, **options)``; name what you need.
 
     ``inputs`` and ``condition`` are channel counts (``condition`` is 0 without one). The network is called as
-    ``network(image, condition)`` and answers a ``translate.discriminator.DiscriminatorOutput``.
+    ``network(image, condition)`` and answers a ``translate.discriminator.DiscriminatorOutput``. ``classes`` is handed
+    in as well: how many classes its answer's ``classes`` tell apart, 0 for none.
+    """
+    raise AssertionError
+
+
+@hookspec
+def encoders() -> Offers:
+    """Networks from an image to a latent, called as ``factory(inputs, size, statistics, **options)``.
+
+    The network maps (N, inputs, H, W) to (N, statistics * C, h, w), or to (N, statistics * C) where the latent has no
+    place. ``statistics`` is 1 for a code, 2 for mean and log-variance side by side. Its attribute ``latent`` is the
+    shape of one statistic at the training size, (C, h, w) or (C,). The layers nearest the latent may lie in an
+    attribute ``shared``, so that a method can tie two encoders by assigning it.
+    """
+    raise AssertionError
+
+
+@hookspec
+def decoders() -> Offers:
+    """Networks from a latent to an image in [-1, 1], called as ``factory(latent, outputs, size, **options)``.
+
+    ``latent`` is an encoder's shape, or (C,) for noise. The layers nearest the latent may lie in ``shared``.
+    """
+    raise AssertionError
+
+
+@hookspec
+def feature_extractors() -> Offers:
+    """Fixed networks that see what an image shows, called as ``factory(inputs, size, **options)``.
+
+    The network maps (N, inputs, H, W) in [-1, 1] to features (N, D) or (N, D, h, w); its attribute ``channels`` is D,
+    ``latent`` the shape of the answer at the training size. Weights that lie in a file are an option ``weights`` (a
+    path), read by a method ``read(weights)`` after construction.
     """
     raise AssertionError
 
@@ -67,10 +100,11 @@ def losses() -> Offers:
 
 @hookspec
 def regularizers() -> Offers:
-    """Penalties on a discriminator, called as ``factory(**options)``.
+    """What restrains a discriminator, called as ``factory(**options)``; see ``translate.adversary.Adversary``.
 
-    The result maps ``(discriminate, real, fake)`` to a scalar in float32, where ``discriminate`` maps images to a
-    ``DiscriminatorOutput`` and may be differentiated twice.
+    The result is a penalty, which maps ``(discriminate, real, fake)`` to a scalar in float32, where ``discriminate``
+    maps images to a ``DiscriminatorOutput`` and may be differentiated twice; or it has some of ``augment(image,
+    condition)``, ``prepare(discriminator)``, ``project(discriminator)`` and ``updates``.
     """
     raise AssertionError
 
@@ -112,6 +146,12 @@ def augmentations() -> Offers:
     The result maps a tensor (N, C, H, W) in [-1, 1] and one int64 seed per image (N,) to a tensor of the same shape;
     the same seed must give the same change. It is applied to colour images, the same seeds to both of a pair.
     """
+    raise AssertionError
+
+
+@hookspec
+def metrics() -> Offers:
+    """What an evaluation measures, called as ``factory(parts, **options)``; see ``translate.evaluation``."""
     raise AssertionError
 
 

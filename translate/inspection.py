@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,18 @@ _named = 20
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One domain's images in one split: how many there are of each (height, width), depth and number of channels."""
+    """One domain's images in one split: how many there are of each (height, width), depth and number of channels.
+
+    ``labels``: how many images there are of each class that images as a whole belong to; ``unlabelled``: and of none.
+    """
 
     count: int
     sizes: Mapping[tuple[int, int], int]
     depths: Mapping[str, int]
     channels: Mapping[int, int]
     classes: int
+    labels: Mapping[str, int] = field(default_factory=dict)
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +68,21 @@ class Inspection:
             for domain, side in sides.items():
                 rows.append((split, domain, str(side.count), _sizes(side.sizes), _values(side)))
         widths = [max(len(row[place]) for row in rows) for place in range(5)]
-        told = [f"{self.name}: {'paired' if self.paired else 'unpaired'}, {self.layout}", ""]
+        kind = "paired" if self.paired else "unpaired" if any(len(s) > 1 for s in self.sides.values()) else "one domain"
+        told = [f"{self.name}: {kind}, {self.layout}", ""]
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             cells[2] = row[2].rjust(widths[2])
             told.append("  ".join(cells).rstrip())
         told.append("")
+        labelled = [
+            f"{split} {domain}: {_labels(side)}"
+            for split, sides in self.sides.items()
+            for domain, side in sides.items()
+            if side.labels
+        ]
+        if labelled:
+            told += [*labelled, ""]
         if self.problems:
             told += [*self.problems, ""]
         if self.unreadable:
@@ -94,6 +109,8 @@ class Inspection:
                         "depths": dict(side.depths),
                         "channels": {str(channels): count for channels, count in side.channels.items()},
                         "classes": side.classes,
+                        "labels": dict(side.labels),
+                        "unlabelled": side.unlabelled,
                     }
                     for domain, side in sides.items()
                 }
@@ -126,6 +143,17 @@ def _values(side: Side) -> str:
     return f"{channels} {' and '.join(sorted(side.depths))}".strip() or "-"
 
 
+def _labels(side: Side) -> str:
+    """The classes with their numbers of images; the largest, if there are many."""
+    shown = list(side.labels.items())
+    if len(shown) > _named:
+        shown = sorted(shown, key=lambda item: -item[1])[:_named]
+    counts = ", ".join(f"{name} ({count})" for name, count in shown)
+    more = f" and {len(side.labels) - _named} more" if len(side.labels) > _named else ""
+    none = f"; {side.unlabelled} without a label" if side.unlabelled else ""
+    return f"{len(side.labels)} class{'' if len(side.labels) == 1 else 'es'}: {counts}{more}{none}"
+
+
 def inspect(dataset: Dataset, *, workers: int = 0) -> Inspection:
     """Open every image of a data set, in ``workers`` threads (0: one a core), and tell what was found.
 
@@ -155,9 +183,22 @@ def inspect(dataset: Dataset, *, workers: int = 0) -> Inspection:
                     sizes[height, width if example.region == "whole" else width // 2] += 1
                     depths[depth] += 1
                     channels[planes] += 1
-            classes = dataset.domains[side].classes
-            sides[name][side] = Side(len(examples), dict(sizes.most_common()), dict(depths), dict(channels), classes)
+            domain = dataset.domains[side]
+            numbers = Counter(example.label for example in examples)
+            sides[name][side] = Side(
+                len(examples),
+                dict(sizes.most_common()),
+                dict(depths),
+                dict(channels),
+                domain.classes,
+                {_class(domain, number): numbers[number] for number in sorted(numbers) if number >= 0},
+                sum(count for number, count in numbers.items() if number < 0),
+            )
     return Inspection(dataset.name, dataset.layout, dataset.paired, sides, unreadable, dataset.problems, decoded)
+
+
+def _class(domain: Domain, number: int) -> str:
+    return domain.labels[number] if number < len(domain.labels) else str(number)
 
 
 def _key(example: Example) -> Any:
@@ -237,12 +278,13 @@ def export(dataset: Dataset, folder: Path, *, workers: int = 0) -> int:
     """Write a data set as SPLIT/source/NAME.png and SPLIT/target/NAME.png, and return the number of images.
 
     Values stay as they are stored: class maps as indices, 16 bits as 16 bits; floats and unusual numbers of planes
-    become .npy files. Folders that are there already are refused.
+    become .npy files. Labels become labels.csv. Folders that are there already are refused.
     """
     for split in dataset.splits:
         if (folder / split).exists():
             raise TranslateError(f"{folder / split} is there already; export to another folder or remove it")
     work: list[tuple[Example, Domain, Path]] = []
+    labels: list[tuple[str, str]] = []
     try:
         for split, sides in dataset.splits.items():
             for side, examples in sides.items():
@@ -251,8 +293,16 @@ def export(dataset: Dataset, folder: Path, *, workers: int = 0) -> int:
                 suffix = ".png" if plain else ".npy"
                 place = folder / split / side
                 work += [(example, domain, place / f"{example.name}{suffix}") for example in examples]
+                labels += [
+                    (f"{split}/{side}/{example.name}{suffix}", _class(domain, example.label))
+                    for example in examples
+                    if example.label >= 0
+                ]
         for parent in {path.parent for _, _, path in work}:
             parent.mkdir(parents=True, exist_ok=True)
+        if labels:
+            with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
+                csv.writer(stream).writerows([("file", "label"), *labels])
     except OSError as error:
         raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
 

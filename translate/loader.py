@@ -41,8 +41,6 @@ Augmentation = Callable[[Tensor, Tensor], Tensor]
 SHARE = 0.6
 """The part of the free memory that a cache may take by itself."""
 
-_homes = {"source": "source", "target": "target", "mismatched": "source"}
-
 
 class Loader:
     """Batches of a split, in an order and with crops and mirrorings that the seed alone decides.
@@ -94,8 +92,18 @@ class Loader:
         self._domains = {name: domains[name] for name in self._examples}
         self._paired = paired and len(self._examples) == 2
         self._mismatched = "mismatched" in needs.streams
+        only = "target" if "target" in self._examples else "source"
+        self._homes = {"source": "source", "target": "target", "mismatched": "source", "labelled": only}
         self._load_size = load_size or (round(size[0] * 286 / 256), round(size[1] * 286 / 256))
         self._check(needs, size)
+        labelled: list[int] = []
+        if "labelled" in needs.streams:
+            labelled = [row for row, example in enumerate(self._examples[only]) if example.label >= 0]
+            if not labelled:
+                raise TranslateError(
+                    f"the method needs labelled images, but none of the {only}'s training images has a label; "
+                    "give some labels"
+                )
         self._batch, self._size, self._resize, self._flip = batch, size, resize, flip
         self._augment, self._ranks = tuple(augment), ranks
         self._device = device
@@ -125,6 +133,7 @@ class Loader:
             rank=rank,
             ranks=ranks,
             device=home,
+            labelled=labelled,
         )
         self._across = torch.arange(size[1], device=device)
         self._down = torch.arange(size[0], device=device)
@@ -134,6 +143,8 @@ class Loader:
             for name, listed in self._examples.items()
             if name in needs.labels or any(example.label >= 0 for example in listed)
         }
+        if labelled:
+            self._labels["labelled"] = self._labels[only]
 
         self._begun: dict[int, tuple[list[Draw], Callable[[], dict[str, Tensor]]]] = {}
         self._images: dict[str, Tensor] = {}
@@ -149,6 +160,8 @@ class Loader:
             )
             if self._mismatched:
                 self._images["mismatched"] = self._images["source"]
+            if labelled:
+                self._images["labelled"] = self._images[only]
         threads = {"device": 0, "host": 1, "stream": workers}[self.cache]
         self._ahead = max(2, -(-2 * workers // batch)) if self.cache == "stream" else 2
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="translate-loader") if threads else None
@@ -194,7 +207,8 @@ class Loader:
         """The index-th batch of the training, from 0: a pure function of the seed and the index.
 
         ``source`` and ``target`` (N, C, H, W) float32 in [-1, 1]; ``source_label`` and ``target_label`` (N,) int64, -1
-        for none, where any example has one or the method needs them; ``mismatched`` where the method needs it.
+        for none, where any example has one or the method needs them; ``mismatched``, or ``labelled`` with
+        ``labelled_label``, where the method needs it.
         """
         with torch.no_grad():
             if self._pool is None:
@@ -209,7 +223,7 @@ class Loader:
                 examples, top, left, mirror, _, *seeds = draw.table.unbind()
                 lines, columns = self._window(top, left, mirror)
                 for stream in draw.streams:
-                    domain = self._domains[_homes[stream]]
+                    domain = self._domains[self._homes[stream]]
                     pixels = stored[stream]
                     if self._pipeline is None:
                         pixels = _crop(pixels, examples if rows is None else rows, lines, columns)
@@ -304,7 +318,7 @@ class Loader:
 
     def _decode(self, streams: tuple[str, ...], row: int, seed: int) -> list[Tensor]:
         """The planes (C, H, W) of one example for each of its streams."""
-        homes = [_homes[stream] for stream in streams]
+        homes = [self._homes[stream] for stream in streams]
         pixels = {home: read(self._examples[home][row], self._domains[home]) for home in homes}
         size = self._load_size
         if self._pipeline is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-_streams = {"source": 0, "target": 1, "mismatched": 2}
+_streams = {"source": 0, "target": 1, "mismatched": 2, "labelled": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,9 @@ class Order:
     """The order of domains of given lengths: one permutation after the other, so that no example is dropped.
 
     Batches straddle the ends of epochs. Unpaired domains are ordered independently; ``paired`` ones share everything.
-    ``mismatched`` adds a stream of sources, each another one than the batch's own. Of several ranks, rank r takes
-    rows r, r + ranks ... of the global batch of ``batch * ranks``. All tensors are made on ``device``.
+    ``mismatched`` adds a stream of sources, each another one than the batch's own; ``labelled``, which lists examples,
+    adds a stream of those alone, with epochs of its own. Of several ranks, rank r takes rows r, r + ranks ... of the
+    global batch of ``batch * ranks``. All tensors are made on ``device``.
 
     >>> order = Order({"source": 3}, paired=False, mismatched=False, batch=2, seeds=0, seed=0, rank=0, ranks=1,
     ...               device=torch.device("cpu"))
@@ -48,8 +49,11 @@ class Order:
         rank: int,
         ranks: int,
         device: torch.device,
+        labelled: Sequence[int] = (),
     ) -> None:
         self._lengths = dict(lengths)
+        self._labelled = torch.tensor(labelled, dtype=torch.int64, device=device)
+        self._sizes = {**self._lengths, "labelled": len(labelled)}
         self._paired, self._mismatched = paired, mismatched
         self._batch, self._rank, self._ranks = batch, rank, ranks
         self._seed, self._device = seed, device
@@ -70,13 +74,17 @@ class Order:
                 numbers = self._numbers("mismatched", epochs, rows)
                 others = (rows + 1 + numbers[3] % (length - 1)) % length
                 found.append(Draw(("mismatched",), torch.cat((others[None], numbers))))
+        if len(self._labelled):
+            places, epochs = self._rows("labelled", index)
+            rows = self._labelled[places]
+            found.append(Draw(("labelled",), torch.cat((rows[None], self._numbers("labelled", epochs, rows)))))
         return found
 
     def _rows(self, name: str, index: int) -> tuple[Tensor, Tensor]:
         """The examples (N,) of this rank's part of a batch, and the epoch (N,) that each belongs to."""
         start = index * self._batch * self._ranks
         stop = start + self._batch * self._ranks
-        length = self._lengths[name]
+        length = self._sizes[name]
         pieces: list[Tensor] = []
         at = start
         while at < stop:
@@ -91,8 +99,8 @@ class Order:
         kept = self._permutations.get((name, epoch))
         if kept is None:
             generator = torch.Generator().manual_seed(key(self._seed, _streams[name], epoch))
-            kept = torch.randperm(self._lengths[name], generator=generator).to(self._device)
-            while len(self._permutations) >= 6:  # the last, the present and the next epoch of two domains
+            kept = torch.randperm(self._sizes[name], generator=generator).to(self._device)
+            while len(self._permutations) >= 9:  # the last, the present and the next epoch of three streams
                 del self._permutations[next(iter(self._permutations))]
             self._permutations[name, epoch] = kept
         return kept

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
+from translate import checkpoint
 from translate.adversary import Adversary
 from translate.data import Dataset, Domain
 from translate.errors import TranslateError, nearest
-from translate.method import Method, Parts
+from translate.fixed import Features, Fixed
+from translate.method import Method, Parts, Role, role_of
 from translate.options import Call, check_options, describe, options_of, parse_call, parse_calls
 from translate.plugins import KINDS, Catalog
 from translate.pool import ImagePool
 from translate.run import Config, Size, fitting_sizes
+
+log = logging.getLogger("translate")
 
 
 def build(catalog: Catalog, kind: str, part: str | Call, **given: Any) -> Any:
@@ -45,13 +51,27 @@ def _wanted(factory: Callable[..., Any], given: Mapping[str, Any], name: str) ->
 
 
 class CatalogParts:
-    """The ``translate.method.Parts`` that a method is handed: builds from what the catalog's plugins offer."""
+    """The ``translate.method.Parts`` that a method is handed: builds from what the catalog's plugins offer.
 
-    def __init__(self, catalog: Catalog, *, source: Domain, target: Domain, size: Size) -> None:
+    ``resources`` are what was read from files to build fixed networks, by the text that named them. Given to a method
+    that is built again, they take the files' place: its tensors are on their way anyhow.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        source: Domain,
+        target: Domain,
+        size: Size,
+        resources: Mapping[str, Any] | None = None,
+    ) -> None:
         self._catalog = catalog
         self.source = source
         self.target = target
         self.size = size
+        self.resources: dict[str, Any] = dict(resources or {})
+        self._again = resources is not None
 
     def generator(self, name: str, *, inputs: int | None = None, outputs: int | None = None) -> nn.Module:
         """A generator, from the source's channels to the target's unless told otherwise."""
@@ -69,11 +89,49 @@ class CatalogParts:
             )
         return network
 
-    def discriminator(self, name: str, *, inputs: int | None = None, condition: int = 0) -> nn.Module:
+    def encoder(self, name: str, *, inputs: int | None = None, statistics: int = 1) -> nn.Module:
+        """An encoder of the source's images unless told otherwise."""
+        channels = self.source.channels if inputs is None else inputs
+        return self._network("encoders", name, inputs=channels, statistics=statistics)
+
+    def decoder(self, name: str, *, latent: tuple[int, ...], outputs: int | None = None) -> nn.Module:
+        """A decoder to the target's images unless told otherwise."""
+        channels = self.target.channels if outputs is None else outputs
+        return self._network("decoders", name, latent=latent, outputs=channels)
+
+    def feature_extractor(self, name: str, *, inputs: int | None = None) -> nn.Module:
+        """A fixed network that sees what images show: a part, or a run that has trained a classifier."""
+        channels = self.source.channels if inputs is None else inputs
+        if self._again and name in self.resources:
+            facts = self.resources[name]
+            return Fixed(Features(rebuild(self._catalog, facts).translators["classify"]), self.size, channels)
+        if Path(name).exists():
+            kept = Kept.open(name, self._catalog)
+            self.resources[name] = kept.facts
+            domain = kept.domain("classify")
+            if domain.channels != channels:
+                raise TranslateError(
+                    f"{name} has learned from images of {domain.channels} channels, and here are {channels}; "
+                    "train a classifier on images like these"
+                )
+            return Fixed(Features(kept.module("classify")), self.size, channels)
+        network = self._network("feature_extractors", name, inputs=channels)
+        weights = parse_call(name).options.get("weights")
+        if weights is not None and not self._again and hasattr(network, "read"):
+            network.read(Path(str(weights)))  # type: ignore[operator]
+        return Fixed(network, self.size, channels)
+
+    def classifier(self, path: Path) -> nn.Module:
+        """The classifier that a run has trained, fixed; ``labels`` are the names of its classes."""
+        kept = Kept.open(path, self._catalog)
+        module = kept.module("classify").eval().requires_grad_(False)
+        module.labels = kept.domain("classify").labels  # type: ignore[assignment]
+        return module
+
+    def discriminator(self, name: str, *, inputs: int | None = None, condition: int = 0, classes: int = 0) -> nn.Module:
         """A discriminator of the target's images, with ``condition`` channels beside them."""
-        return self._network(
-            "discriminators", name, inputs=self.target.channels if inputs is None else inputs, condition=condition
-        )
+        channels = self.target.channels if inputs is None else inputs
+        return self._network("discriminators", name, inputs=channels, condition=condition, classes=classes)
 
     def adversary(
         self,
@@ -84,8 +142,9 @@ class CatalogParts:
         inputs: int | None = None,
         weight: float = 1.0,
         pool: int = 0,
+        classes: int = 0,
     ) -> Adversary:
-        """A discriminator with its loss and penalties, all by name."""
+        """A discriminator with its loss and what restrains it, all by name."""
         domains = {"source": self.source.channels, "target": self.target.channels}
         context = domains[condition] if isinstance(condition, str) else condition
         images = self.target.channels if inputs is None else inputs
@@ -93,11 +152,12 @@ class CatalogParts:
         if len({call.name for call in others}) < len(others):
             raise TranslateError(f"{loss!r} names a regularizer twice; once is enough")
         return Adversary(
-            self.discriminator(discriminator, inputs=images, condition=context),
+            self.discriminator(discriminator, inputs=images, condition=context, classes=classes),
             build(self._catalog, "adversarial_losses", first),
             regularizers={call.name: build(self._catalog, "regularizers", call) for call in others},
             weight=weight,
             pool=self.pool(pool, images + context) if pool else None,
+            classes=classes,
         )
 
     def loss(self, name: str) -> Callable[[Tensor, Tensor], Tensor]:
@@ -130,6 +190,114 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
     if not isinstance(method, Method):
         raise TranslateError(f"method {name!r} of the plugin {offer.plugin} is no translate.method.Method")
     return method
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a training has left behind, opened: the tensors of its translators and how to build them again."""
+
+    path: Path
+    catalog: Catalog
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+    method: Method
+
+    @classmethod
+    def open(cls, path: str | Path, catalog: Catalog) -> Kept:
+        """Open a run's folder or its ``translator.safetensors``."""
+        file = Path(path)
+        if file.is_dir():
+            if not (file / "translator.safetensors").exists():
+                raise TranslateError(
+                    f"{file} holds no translator.safetensors; is it the folder of a finished or interrupted run?"
+                )
+            file = file / "translator.safetensors"
+        tensors, facts = checkpoint.load(file)
+        if "method" not in facts or "directions" not in facts:
+            raise TranslateError(f"{file} is a checkpoint of a training, not a translator; give the run's folder")
+        name, plugin = facts["method"], facts["plugin"]
+        if name not in catalog.offers("methods"):
+            where = (
+                f"it was a file or module {plugin['name']}: give it with -p"
+                if plugin["distribution"] == "unpackaged"
+                else f"install {plugin['distribution']} {plugin['version']}"
+            )
+            raise TranslateError(f"{file} was made by the method {name!r}, which is not here; {where}")
+        here = catalog.offer("methods", name).plugin
+        if plugin["distribution"] == "unpackaged" and here.version != plugin["version"]:
+            log.warning(
+                "warning: %s was made by another state of %s (%s, here %s)", file, name, plugin["version"], here.version
+            )
+        return cls(file, catalog, tensors, facts, rebuild(catalog, facts))
+
+    def directions(self, role: Role) -> list[str]:
+        """The names of what it keeps that has this role."""
+        return [direction for direction in self.facts["directions"] if role_of(direction) == role]
+
+    def module(self, direction: str) -> nn.Module:
+        """What is kept under a direction, with its weights."""
+        if direction not in self.facts["directions"]:
+            raise TranslateError(
+                f"{self.path} has no direction {direction!r}; {nearest(direction, self.facts['directions'])}"
+            )
+        module = self.method.translators[direction]
+        own = {
+            key.partition("/")[2]: value for key, value in self.tensors.items() if key.partition("/")[0] == direction
+        }
+        try:
+            module.load_state_dict(own)
+        except RuntimeError as error:
+            plugin, reason = self.facts["plugin"], " ".join(str(error).split())[:200]
+            raise TranslateError(
+                f"{self.path} does not fit the installed {plugin['distribution']}, "
+                f"it was made by version {plugin['version']}: {reason}"
+            ) from None
+        return module
+
+    def domain(self, direction: str) -> Domain:
+        """The images that a direction takes, or, for a sampler, makes."""
+        if role_of(direction) == "translator":
+            return domain_of(self.facts["target" if direction == "backward" else "source"])
+        return domain_of(self.facts[str(getattr(self.method.translators[direction], "domain", "target"))])
+
+    @property
+    def size(self) -> Size:
+        """Height and width of the training's images."""
+        height, width = self.facts["size"]
+        return height, width
+
+
+def facts_of(method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any) -> dict[str, Any]:
+    """What ``rebuild`` needs to build a method again, as JSON values."""
+    return {
+        "method": name,
+        "options": dict(options),
+        "plugin": {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version},
+        "directions": list(method.translators),
+        "size": list(parts.size),
+        "source": asdict(parts.source),
+        "target": asdict(parts.target),
+        "resources": dict(getattr(parts, "resources", {})),
+    }
+
+
+def rebuild(catalog: Catalog, facts: Mapping[str, Any]) -> Method:
+    """Build a method as it was, without any file that it was first built from; its weights are yet to be loaded."""
+    height, width = facts["size"]
+    parts = CatalogParts(
+        catalog,
+        source=domain_of(facts["source"]),
+        target=domain_of(facts["target"]),
+        size=(height, width),
+        resources=facts["resources"],
+    )
+    return build_method(catalog, facts["method"], facts["options"], parts)
+
+
+def domain_of(facts: Mapping[str, Any]) -> Domain:
+    """A domain from its fields as JSON values."""
+    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in facts["palette"])
+    return Domain(**{**facts, "palette": palette, "labels": tuple(facts.get("labels", ()))})
 
 
 def told(catalog: Catalog, name: str) -> list[str]:

@@ -6,7 +6,7 @@ import hashlib
 import math
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -40,8 +40,11 @@ class Setup:
     steps: int
 
     @classmethod
-    def make(cls, config: Config, no_plugins: Sequence[str] = ()) -> Setup:
-        """Open the data, build the method and its optimizers; refuse what does not fit before any image is decoded."""
+    def make(cls, config: Config, no_plugins: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> Setup:
+        """Open the data, build the method and its optimizers; refuse what does not fit before any image is decoded.
+
+        ``resources`` are those of a run that goes on: what its fixed networks were, whose files may be gone.
+        """
         catalog = discover(extra=config.plugins, blocked=no_plugins)
         catalog.offer("methods", config.method)
         device = pick_device(config.device)
@@ -56,6 +59,7 @@ class Setup:
             source=dataset.domains["source"],
             target=dataset.domains.get("target", dataset.domains["source"]),
             size=config.size,
+            resources=resources,
         )
         seed_step(config.seed, 0)
         method = build_method(catalog, config.method, config.options, parts)
@@ -118,6 +122,7 @@ class Setup:
             "device": str(self.engine.device),
             "threads": torch.get_num_threads(),
             "data": _fingerprint(self.dataset),
+            "resources": self.parts.resources,
         }
 
 

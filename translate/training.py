@@ -20,11 +20,16 @@ from translate.checkpoint import CheckpointError
 from translate.data import Domain
 from translate.errors import NotFiniteError, TranslateError
 from translate.loader import Loader, fixed
+from translate.method import role_of
 from translate.run import Config, Run, Scalars, free_folder
+from translate.saved import noise_of
 from translate.setup import Setup
 
 SHOWN = 4
 """Rows of a sample grid."""
+
+DRAWN = 8
+"""Its columns of images that a sampler draws."""
 
 log = logging.getLogger("translate")
 
@@ -88,7 +93,7 @@ def resume(
             opened.folder, opened.steps, steps,
         )  # fmt: skip
         opened.config = replace(opened.config, steps=steps, epochs=None)
-    setup = Setup.make(opened.config, no_plugins)
+    setup = Setup.make(opened.config, no_plugins, resources=None if found is None else found[1]["resources"])
     if found is None:
         if opened.config.init is not None:
             _start_from(setup, opened.config.init)
@@ -240,9 +245,6 @@ def _shown(setup: Setup) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor]) -> None:
-    if setup.method.kind != "translator":
-        # Samplers and classifiers make no image out of an image.
-        return
     columns: dict[str, Tensor] = {}
     domains = {name: setup.dataset.domains[name] for name in shown}
 
@@ -251,6 +253,16 @@ def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor]) -> None:
 
     with setup.engine.averaged():
         for direction, network in setup.method.translators.items():
+            if role_of(direction) == "sampler":
+                network.eval()
+                for number in range(DRAWN):
+                    noise = noise_of(network, range(number * SHOWN, (number + 1) * SHOWN), seed=0)
+                    column(
+                        f"{direction} {number + 1}", network(noise.to(setup.engine.device)).float(), setup.parts.target
+                    )
+                network.train()
+            if role_of(direction) != "translator":
+                continue
             given, wanted = ("target", "source") if direction == "backward" else ("source", "target")
             if given not in shown:
                 continue
@@ -268,7 +280,8 @@ def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor]) -> None:
             )
             if wanted in shown:
                 column(wanted, shown[wanted], domains[wanted])
-    setup.catalog.tell("samples_drawn", run=run, images=columns)
+    if columns:
+        setup.catalog.tell("samples_drawn", run=run, images=columns)
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -19,11 +18,9 @@ from translate.data import Depth, Domain
 from translate.engine import seed_step
 from translate.errors import TranslateError, nearest
 from translate.method import Method, Parts
-from translate.parts import CatalogParts, build_method
+from translate.parts import Kept, domain_of, facts_of
 from translate.plugins import Catalog, discover
 from translate.run import Size
-
-log = logging.getLogger("translate")
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -35,7 +32,8 @@ class Translator:
     """Turns images of one domain into images of another.
 
     ``source`` and ``target`` are the domains of the chosen ``direction``; ``size`` is the training size. Images of
-    any size are welcome: they are padded to a multiple of ``size_multiple`` and cropped back.
+    any size are welcome: they are padded to a multiple of ``size_multiple`` and cropped back, or, for a network that
+    knows only its ``fixed_size``, resized to it and back.
     """
 
     def __init__(
@@ -59,6 +57,7 @@ class Translator:
         self.target = target
         self.size = size
         self.size_multiple = int(getattr(network, "size_multiple", 1))
+        self.fixed_size: Size | None = getattr(network, "fixed_size", None)
         self.device = device
         self.precision = precision
 
@@ -70,7 +69,8 @@ class Translator:
         (N * samples, C', H, W). Without, the answer is always the same.
         """
         height, width = batch.shape[-2:]
-        padded = _pad(batch.to(self.device, torch.float32), self.size_multiple)
+        given = batch.to(self.device, torch.float32)
+        padded = _pad(given, self.size_multiple) if self.fixed_size is None else _resize(given, self.fixed_size)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             if samples is None:
                 answer: Tensor = self.network(padded)
@@ -84,6 +84,8 @@ class Translator:
                     raise TranslateError(
                         "this translator draws no noise, so it has one answer; leave out --samples"
                     ) from None
+        if self.fixed_size is not None:
+            return _resize(answer.float(), (height, width))
         return answer[..., :height, :width].float()
 
     def __call__(self, picture: Picture, *, samples: int | None = None, seed: int = 0) -> Picture:
@@ -127,6 +129,13 @@ def _of_depth(domain: Domain, depth: Depth) -> Domain:
     return replace(domain, depth=depth)
 
 
+def _resize(batch: Tensor, size: Size) -> Tensor:
+    """Resize (N, C, H, W); the mean over the area where it shrinks."""
+    if batch.shape[-2:] == torch.Size(size):
+        return batch
+    return F.interpolate(batch, size, mode="bilinear", antialias=True)
+
+
 def _pad(batch: Tensor, multiple: int) -> Tensor:
     """Pad (N, C, H, W) at the lower and right edge by reflection, as often as a small image needs it."""
     while True:
@@ -141,23 +150,16 @@ def _pad(batch: Tensor, multiple: int) -> Tensor:
 
 
 def save(path: Path, method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any) -> None:
-    """Write ``translator.safetensors``: the tensors of the method's translators, and how to build them again."""
+    """Write ``translator.safetensors``: the tensors of all that the method keeps, and how to build it again."""
     tensors = {
         f"{direction}/{key}": value
         for direction, module in method.translators.items()
         for key, value in module.state_dict().items()
     }
     facts = {
-        "method": name,
-        "kind": method.kind,
-        "options": dict(options),
-        "plugin": {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version},
-        "directions": list(method.translators),
-        "size": list(parts.size),
+        **facts_of(method, name=name, options=options, parts=parts, plugin=plugin),
         "size_multiple": {key: int(getattr(module, "size_multiple", 1)) for key, module in method.translators.items()},
         "range": [-1, 1],
-        "source": asdict(parts.source),
-        "target": asdict(parts.target),
     }
     checkpoint.save(path, tensors, facts)
 
@@ -176,59 +178,26 @@ def load(
     ``direction`` is needed only where a method trains several. ``plugins`` are files or modules of plugins that are
     not installed, ``no_plugins`` names some to block.
     """
-    file = Path(path)
-    if file.is_dir():
-        if not (file / "translator.safetensors").exists():
-            raise TranslateError(
-                f"{file} holds no translator.safetensors; is it the folder of a finished or interrupted run?"
-            )
-        file = file / "translator.safetensors"
-    tensors, facts = checkpoint.load(file)
-    if "method" not in facts or "directions" not in facts:
-        raise TranslateError(f"{file} is a checkpoint of a training, not a translator; give the run's folder")
-    if facts["kind"] != "translator":
-        raise TranslateError(f"{file} holds a {facts['kind']}, which does not turn images into images")
     catalog = discover(extra=plugins, blocked=no_plugins)
-    name, plugin = facts["method"], facts["plugin"]
-    if name not in catalog.offers("methods"):
-        where = (
-            f"it was a file or module {plugin['name']}: give it with -p"
-            if plugin["distribution"] == "unpackaged"
-            else f"install {plugin['distribution']} {plugin['version']}"
-        )
-        raise TranslateError(f"{file} was made by the method {name!r}, which is not here; {where}")
-    here = catalog.offer("methods", name).plugin
-    if plugin["distribution"] == "unpackaged" and here.version != plugin["version"]:
-        log.warning(
-            "warning: %s was made by another state of %s (%s, here %s)", file, name, plugin["version"], here.version
-        )
-    chosen = direction or facts["directions"][0]
-    if chosen not in facts["directions"]:
-        raise TranslateError(f"{file} has no direction {chosen!r}; {nearest(chosen, facts['directions'])}")
-    source, target = _domain(facts["source"]), _domain(facts["target"])
-    height, width = facts["size"]
-    parts = CatalogParts(catalog, source=source, target=target, size=(height, width))
-    method = build_method(catalog, name, facts["options"], parts)
-    network = method.translators[chosen]
-    own = {key.partition("/")[2]: value for key, value in tensors.items() if key.partition("/")[0] == chosen}
-    try:
-        network.load_state_dict(own)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TranslateError(
-            f"{file} does not fit the installed {plugin['distribution']}, "
-            f"it was made by version {plugin['version']}: {reason}"
-        ) from None
+    kept = Kept.open(path, catalog)
+    directions = kept.directions("translator")
+    if not directions:
+        verb = "sample" if kept.directions("sampler") else "classify"
+        raise TranslateError(f"{path} does not turn images into images; use `translate {verb} {path}`")
+    chosen = direction or directions[0]
+    if chosen not in directions:
+        raise TranslateError(f"{path} has no direction {chosen!r}; {nearest(chosen, directions)}")
+    source, target = domain_of(kept.facts["source"]), domain_of(kept.facts["target"])
     if chosen == "backward":
         source, target = target, source
     return Translator(
-        network,
+        kept.module(chosen),
         catalog=catalog,
         direction=chosen,
-        directions=facts["directions"],
+        directions=directions,
         source=source,
         target=target,
-        size=(height, width),
+        size=kept.size,
         device=pick_device(device),
         precision=precision,
     )
@@ -244,8 +213,3 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError):
         raise TranslateError(f"there is no device {name!r} here; use --device auto, cpu, cuda or cuda:1") from None
     return device
-
-
-def _domain(facts: Mapping[str, Any]) -> Domain:
-    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in facts["palette"])
-    return Domain(**{**facts, "palette": palette})

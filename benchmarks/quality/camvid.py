@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmarks.machine import machine
 from benchmarks.quality import rivals, scores, squeezenet
@@ -32,6 +33,7 @@ from translate.parts import open_dataset
 from translate.plugins import Catalog, discover
 from translate.run import Config, Run, parse_size
 from translate.translator import load
+from translate_metrics import distances
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -51,7 +53,7 @@ class Bench:
     dataset: Dataset
     train: rivals.Pairs
     test: rivals.Pairs
-    network: squeezenet.SqueezeNet
+    network: nn.Module
     real: torch.Tensor
     scale: float
     protocol: Mapping[str, Any]
@@ -92,12 +94,12 @@ class Bench:
         span a covariance of 512 channels; ``kernel`` compares the images' mean features.
         """
         fake, real = squeezenet.features(self.network, torch.from_numpy(fakes)) / self.scale, self.real
-        kernel, error = scores.kernel_distance(fake.mean(1).numpy(), real.mean(1).numpy())
+        kernel, error = distances.kernel_distance(fake.mean(1).numpy(), real.mean(1).numpy(), paired=True)
         return {
             "l1": scores.l1(fakes, self.test.photos),
             "psnr": scores.psnr(fakes, self.test.photos),
             "ssim": scores.ssim(fakes, self.test.photos),
-            "frechet": scores.frechet(fake.flatten(0, 1).numpy(), real.flatten(0, 1).numpy()),
+            "frechet": distances.frechet(fake.flatten(0, 1).numpy(), real.flatten(0, 1).numpy()),
             "kernel": kernel,
             "kernel_error": error,
         }

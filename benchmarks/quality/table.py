@@ -1,4 +1,4 @@
-"""The table of docs/results.md, rebuilt from the result files; ``--check`` only says whether it is up to date.
+"""The tables of docs/results.md, rebuilt from the result files; ``--check`` only says whether it is up to date.
 
 python benchmarks/quality/table.py [--check]
 """
@@ -13,9 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from benchmarks.quality import digits_table
+from benchmarks.quality.rows import ROWS
+
 RESULTS = Path(__file__).resolve().parent / "results"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "results.md"
 FIRST, LAST = "<!-- table: benchmarks/quality/table.py -->", "<!-- end of the table -->"
+DIGITS = "<!-- digits: benchmarks/quality/table.py -->", "<!-- end of the digits -->"
 
 COLUMNS = {
     "l1": ("L1 ↓", 1, 2),
@@ -98,13 +104,14 @@ def measured(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def filled(page: str, table: str) -> str:
+def filled(page: str, table: str, marks: tuple[str, str] = (FIRST, LAST)) -> str:
     """The page with the table between its two marks."""
-    before, first, rest = page.partition(FIRST)
-    _, last, after = rest.partition(LAST)
+    start, end = marks
+    before, first, rest = page.partition(start)
+    _, last, after = rest.partition(end)
     if not first or not last:
-        raise SystemExit(f"{PAGE.name} lacks the lines {FIRST} and {LAST}, between which the table goes")
-    return f"{before}{FIRST}\n\n{table}\n{LAST}{after}"
+        raise SystemExit(f"{PAGE.name} lacks the lines {start} and {end}, between which the table goes")
+    return f"{before}{start}\n\n{table}\n{end}{after}"
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -113,7 +120,8 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; 1 if the page is out of date")
     arguments = parser.parse_args(given)
     page = PAGE.read_text(encoding="utf-8")
-    new = filled(page, render(read(RESULTS)))
+    digits = digits_table.render(digits_table.read(RESULTS / "digits"), list(ROWS))
+    new = filled(filled(page, render(read(RESULTS))), digits, DIGITS)
     if arguments.check:
         return int(new != page)
     PAGE.write_text(new, encoding="utf-8")

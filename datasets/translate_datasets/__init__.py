@@ -13,6 +13,7 @@ def datasets() -> Mapping[str, str]:
     """Name the layouts."""
     return {
         "folders": "translate_datasets.folders:folders",
+        "classes": "translate_datasets.classes:classes",
         "unpaired": "translate_datasets.unpaired:unpaired",
         "side_by_side": "translate_datasets.side_by_side:side_by_side",
         "arrays": "translate_datasets.arrays:arrays",

@@ -1,8 +1,10 @@
-"""Arrays: images as the rows of .npz or .npy files."""
+"""Arrays: images as the rows of .npz or .npy files, and their labels."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,7 @@ from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError, nearest
 from translate.options import Call, Option
 from translate_datasets.domains import range_of
+from translate_datasets.labels import LabelSeed, LabelsPerClass, keep, told
 from translate_datasets.listing import SPLITS, hold_out
 
 NAMES: tuple[tuple[str, str], ...] = (
@@ -24,6 +27,16 @@ NAMES: tuple[tuple[str, str], ...] = (
 )
 """Usual names of two arrays, source before target."""
 
+LABELS: Mapping[str, tuple[str, ...]] = {
+    "x": ("y",),
+    "X": ("y", "Y"),
+    "images": ("labels", "label"),
+    "image": ("label", "labels"),
+}
+"""Usual names of one array with its labels: a word of the images' name, and what it is in the labels' name."""
+
+_most_classes = 10_000
+
 
 def arrays(
     root: Path,
@@ -32,21 +45,31 @@ def arrays(
     target: Annotated[str | None, Option("array of the target, NAME or FILE:NAME (default: a usual one)")] = None,
     paired: Annotated[bool | None, Option("whether row i belongs to row i (default: if the lengths are equal)")] = None,
     holdout: Annotated[float, Option("share that validates where no array is for validation", ge=0, lt=1)] = 0.1,
+    source_labels: Annotated[str | None, Option("array of the source's labels (default: a usual one)")] = None,
+    target_labels: Annotated[str | None, Option("array of the target's labels (default: a usual one)")] = None,
+    labels_per_class: LabelsPerClass = None,
+    label_seed: LabelSeed = 0,
 ) -> Dataset:
     """List rows of arrays (N, H, W) or (N, H, W, C), of a .npz file or a folder of .npz and .npy files.
 
     ``source`` may be in several splits: ``train_source`` or ``source_train`` and so on, else a share is held out.
+    A source alone is data of one domain. Labels are whole numbers from 0, -1 for none.
     """
     names = _names(root)
-    if (source is None) != (target is None):
-        raise TranslateError("arrays needs the names of both arrays or of none: source=... and target=...")
-    if source is None or target is None:
-        pair = usual_names(root)
-        if pair is None:
+    if source is None and target is not None:
+        raise TranslateError("arrays needs the source's name beside the target's: source=... and target=...")
+    if source is None:
+        ways = usual_names(root)
+        if len(ways) != 1:
             listed = ", ".join(names) or "no arrays"
-            raise TranslateError(f"{root} holds {listed}; name two as arrays(source=..., target=...)")
-        source, target = pair
-    named = {"source": source, "target": target}
+            raise TranslateError(
+                f"{root} holds {listed}; name two as arrays(source=..., target=...), or one for a single domain"
+            )
+        source, *others = ways[0]
+        target = others[0] if others else None
+    if target is None and target_labels is not None:
+        raise TranslateError(f"target_labels={target_labels!r} needs a target; name its images, too: target=...")
+    named = {"source": source} | ({} if target is None else {"target": target})
     found: dict[str, dict[str, NDArray[Any]]] = {}
     for side, name in named.items():
         places = _places(names, name)
@@ -56,27 +79,68 @@ def arrays(
             found.setdefault(split, {})[side] = _load(file, member)
     if set(found.get("train", {})) != set(named):
         raise TranslateError(f"{source!r} and {target!r} in {root} are of different splits; name two of the same")
+    problems: list[str] = []
+    asked = {"source": source_labels, "target": target_labels}
+    labelled = {side: asked[side] or _usual_labels(names, name) for side, name in named.items()}
+    labels: dict[str, dict[str, list[int]]] = {split: {} for split in found}
+    for side, own in labelled.items():
+        if own is None:
+            continue
+        counts = {split: len(both[side]) for split, both in found.items() if side in both}
+        for split, numbers in _labels(names, own, root, counts, problems).items():
+            labels[split][side] = numbers
     if paired is None:
-        paired = all(len({len(array) for array in both.values()}) == 1 and len(both) == 2 for both in found.values())
-    domains = {side: _domain(found["train"][side], name, root) for side, name in named.items()}
-    splits, problems = _splits(found, paired, holdout)
-    layout = Call("arrays", {"source": source, "target": target, "paired": paired})
+        paired = target is not None and all(_may_pair(both, labels[split]) for split, both in found.items())
+    most = max((max(numbers, default=-1) for both in labels.values() for numbers in both.values()), default=-1)
+    classes = tuple(str(number) for number in range(most + 1))
+    domains = {
+        side: replace(_domain(found["train"][side], name, root), labels=classes if labelled[side] else ())
+        for side, name in named.items()
+    }
+    splits = _splits(found, labels, paired, holdout, problems)
+    splits["train"] = {side: keep(rows, labels_per_class, label_seed) for side, rows in splits["train"].items()}
+    layout = Call(
+        "arrays",
+        named
+        | ({} if target is None else {"paired": paired})
+        | {f"{side}_labels": own for side, own in labelled.items() if own is not None}
+        | told(None, labels_per_class, label_seed),
+    )
     return Dataset(root.resolve().stem, str(layout), paired, domains, splits, tuple(problems))
 
 
-def usual_names(root: Path) -> tuple[str, str] | None:
-    """The first of the usual names that two arrays in a file or folder have."""
+def usual_names(root: Path) -> list[tuple[str, ...]]:
+    """The usual names that arrays in a file or folder have, in every way they may be meant.
+
+    A source and a target; else one array that has labels; else the ones of two files, in both directions.
+    """
     names = _names(root)
     for pair in NAMES:
         if all("train" in _places(names, name) for name in pair):
-            return pair
-    return None
+            return [pair]
+    inside = sorted({name.rpartition(":")[0] for name in names} - {""})
+    alone: list[str] = []
+    for file in inside or [""]:
+        wholes = [f"{file}:{name}" if file else name for name in LABELS]
+        alone += [name for name in wholes if "train" in _places(names, name) and _usual_labels(names, name)][:1]
+    if len(alone) == 2:
+        return [(alone[0], alone[1]), (alone[1], alone[0])]
+    return [(alone[0],)] if len(alone) == 1 else []
+
+
+def _may_pair(both: Mapping[str, NDArray[Any]], labels: Mapping[str, list[int]]) -> bool:
+    """Whether rows may belong together: as many on both sides, and no labels that differ."""
+    same = len(both) == 2 and len({len(array) for array in both.values()}) == 1
+    return same and (len(labels) < 2 or labels["source"] == labels["target"])
 
 
 def _splits(
-    found: Mapping[str, Mapping[str, NDArray[Any]]], paired: bool, holdout: float
-) -> tuple[dict[str, dict[str, list[Example]]], list[str]]:
-    problems: list[str] = []
+    found: Mapping[str, Mapping[str, NDArray[Any]]],
+    labels: Mapping[str, Mapping[str, list[int]]],
+    paired: bool,
+    holdout: float,
+    problems: list[str],
+) -> dict[str, dict[str, list[Example]]]:
     splits: dict[str, dict[str, list[Example]]] = {}
     for split, both in found.items():
         lengths = {len(array) for array in both.values()}
@@ -85,17 +149,20 @@ def _splits(
             problems.append(f"the arrays of {split} have {told} rows; pairs need the same number on both sides")
         count = min(lengths) if paired else None
         rows = {
-            side: [Example(row, f"{index:06d}") for index, row in enumerate(array[:count])]
+            side: [
+                Example(row, f"{index:06d}", label=labels[split][side][index] if side in labels[split] else -1)
+                for index, row in enumerate(array[:count])
+            ]
             for side, array in both.items()
         }
-        splits[split] = {"source": [], "target": []} | rows
+        splits[split] = {side: rows.get(side, []) for side in found["train"]}
     if "val" not in splits:
         train = splits["train"]
         held = {side: hold_out([example.name for example in examples], holdout) for side, examples in train.items()}
         if all(held.values()):
             splits["val"] = {side: [one for one in train[side] if one.name in held[side]] for side in train}
             splits["train"] = {side: [one for one in train[side] if one.name not in held[side]] for side in train}
-    return splits, problems
+    return splits
 
 
 def _domain(array: NDArray[Any], name: str, root: Path) -> Domain:
@@ -154,13 +221,71 @@ def _members(path: Path) -> Iterator[tuple[str, Place]]:
 def _places(names: Mapping[str, Place], name: str) -> dict[str, Place]:
     """Where an array is, by split: the name itself counts as the training split."""
     found: dict[str, Place] = {}
+    where, base = _parted(name)
     for split, folders in SPLITS.items():
         for word in folders:
-            for whole in (f"{word}_{name}", f"{name}_{word}", f"{word}/{name}", f"{word}{name}"):
+            before = (f"{word}_{name}", f"{word}/{name}", f"{word}{name}")
+            for whole in (*before, f"{name}_{word}", f"{where}{word}_{base}", f"{where}{word}{base}"):
                 if whole in names:
                     found.setdefault(split, names[whole])
     if "train" not in found and name in names:
         found["train"] = names[name]
+    return found
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """The file or folder in front of a name, with its mark, and the name alone."""
+    length = max(name.rfind(":"), name.rfind("/")) + 1
+    return name[:length], name[length:]
+
+
+# --- labels ---------------------------------------------------------------------------------------------------------
+
+
+def _usual_labels(names: Mapping[str, Place], name: str) -> str | None:
+    """The name of an array of labels that goes with an array of images."""
+    where, base = _parted(name)
+    words = re.split(r"(_)", base)
+    guesses = [f"{base}_label", f"{base}_labels"]
+    for at, word in enumerate(words):
+        guesses += ["".join([*words[:at], own, *words[at + 1 :]]) for own in LABELS.get(word, ())]
+    for guess in guesses:
+        place = _places(names, where + guess).get("train")
+        if place is not None and _are_labels(_load(*place)):
+            return where + guess
+    return None
+
+
+def _are_labels(array: NDArray[Any]) -> bool:
+    return array.dtype.kind in "iub" and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1))
+
+
+def _labels(
+    names: Mapping[str, Place], name: str, root: Path, counts: Mapping[str, int], problems: list[str]
+) -> dict[str, list[int]]:
+    """The labels of each split, where they fit its images."""
+    places = _places(names, name)
+    if not places:
+        raise TranslateError(f"there is no array {name!r} in {root}; {nearest(name, names)}")
+    found: dict[str, list[int]] = {}
+    for split, count in counts.items():
+        if split not in places:
+            continue
+        array = _load(*places[split])
+        if not _are_labels(array):
+            raise TranslateError(
+                f"{name!r} in {root} is {array.dtype} of shape {array.shape}; labels are whole numbers, one an image"
+            )
+        numbers = [int(number) for number in array.ravel()]
+        if len(numbers) != count:
+            problems.append(f"{name!r} in {root} has {len(numbers)} labels in {split}, but there are {count} images")
+        elif numbers and not -1 <= min(numbers) <= max(numbers) < _most_classes:
+            problems.append(
+                f"{name!r} in {root} has labels from {min(numbers)} to {max(numbers)} in {split}; "
+                f"number the classes from 0, and write -1 for none"
+            )
+        else:
+            found[split] = numbers
     return found
 
 

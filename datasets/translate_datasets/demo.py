@@ -6,8 +6,9 @@ from functools import partial
 from typing import Annotated
 
 from translate.data import Dataset, Domain, Example
-from translate.options import Option
-from translate_datasets.scenery import flat, painting
+from translate.options import Call, Option
+from translate_datasets.labels import LabelSeed, LabelsPerClass, keep, told
+from translate_datasets.scenery import TIMES, flat, painting, time_of
 
 _held_out = 20
 _apart = 1_000_000  # scenes of a split are numbered from a multiple of this, so that no two splits share one
@@ -18,8 +19,12 @@ def demo(
     size: Annotated[int, Option("height and width in pixels", ge=16, le=2048)] = 64,
     count: Annotated[int, Option("training pairs; 20 more each for val and test", ge=1, le=1_000_000)] = 200,
     seed: Annotated[int, Option("which scenes", ge=0)] = 0,
+    labels_per_class: LabelsPerClass = None,
+    label_seed: LabelSeed = 0,
 ) -> Dataset:
     """List landscapes, RGB and paired; nothing is drawn before it is asked for.
+
+    Labels are the time of day: day, sunset or night.
 
     >>> dataset = demo(size=16, count=3)
     >>> dataset.splits["train"]["source"][0].pixels().shape
@@ -28,12 +33,12 @@ def demo(
     splits: dict[str, dict[str, list[Example]]] = {}
     for place, (split, number) in enumerate((("train", count), ("val", _held_out), ("test", _held_out))):
         scenes = range(place * _apart, place * _apart + number)
+        named = [(scene, f"{split}-{scene % _apart:05d}", time_of(seed, scene)) for scene in scenes]
         splits[split] = {
-            "source": [Example(partial(flat, size, seed, scene), f"{split}-{scene % _apart:05d}") for scene in scenes],
-            "target": [
-                Example(partial(painting, size, seed, scene), f"{split}-{scene % _apart:05d}") for scene in scenes
-            ],
+            side: [Example(partial(draw, size, seed, scene), name, label=label) for scene, name, label in named]
+            for side, draw in (("source", flat), ("target", painting))
         }
-    layout = f"demo(size={size}, count={count}, seed={seed})"
-    rgb = Domain(channels=3)
-    return Dataset("demo", layout, True, {"source": rgb, "target": rgb}, splits)
+    splits["train"] = {side: keep(listed, labels_per_class, label_seed) for side, listed in splits["train"].items()}
+    asked = {"size": size, "count": count, "seed": seed, **told(None, labels_per_class, label_seed)}
+    rgb = Domain(channels=3, labels=TIMES)
+    return Dataset("demo", str(Call("demo", asked)), True, {"source": rgb, "target": rgb}, splits)

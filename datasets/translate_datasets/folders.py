@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from translate.data import Dataset, Example
 from translate.options import Call, Option
 from translate_datasets.domains import describe
+from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label
+from translate_datasets.labels import told as told_labels
 from translate_datasets.listing import Files, choose_sides, count_named, files, hold_out, paths_of
 
 
@@ -22,6 +24,9 @@ def folders(
     ] = None,
     palette: Annotated[Path | None, Option("image, .json or .txt with the classes' colours, to make them RGB")] = None,
     holdout: Annotated[float, Option("share that validates where there are no split folders", ge=0, lt=1)] = 0.1,
+    labels: LabelTable = None,
+    labels_per_class: LabelsPerClass = None,
+    label_seed: LabelSeed = 0,
 ) -> Dataset:
     """List pairs in SPLIT/NAME, NAME/SPLIT, trainA and trainB, or NAME: two folders of images, suffixes may differ."""
     found = choose_sides(root, source, target, "folders")
@@ -46,7 +51,9 @@ def folders(
     counted = max(domain.classes for domain in domains.values())
     told |= {"classes": counted} if counted else {"classes": 0} if classes == 0 else {}
     told |= {"palette": str(palette)} if palette is not None else {}
-    return Dataset(root.resolve().name, str(Call("folders", told)), True, domains, splits, tuple(problems))
+    told |= told_labels(labels, labels_per_class, label_seed)
+    plain = Dataset(root.resolve().name, str(Call("folders", told)), True, domains, splits, tuple(problems))
+    return label(plain, root, table=labels, folders=False, per_class=labels_per_class, seed=label_seed)
 
 
 Pair = tuple[str, Path, Path]

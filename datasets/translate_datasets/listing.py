@@ -53,7 +53,7 @@ class Sides:
 
 def files(folder: Path, problems: list[str] | None = None) -> dict[str, Path]:
     """List the images below a folder by their stems; of two files with one stem the first counts."""
-    start = len(str(folder)) + 1
+    start = 0 if folder == Path() else len(str(folder)) + 1
     found: dict[str, Path] = {}
     twice: list[str] = []
     for path in images.find(folder):

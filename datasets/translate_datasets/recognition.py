@@ -9,6 +9,7 @@ from translate.errors import TranslateError
 from translate.images import ImageError
 from translate.options import Call
 from translate_datasets.arrays import usual_names
+from translate_datasets.labels import TABLE
 from translate_datasets.listing import SPLITS, Sides, files, sides, spread, subfolders, usual_sides
 from translate_datasets.side_by_side import split_folders
 
@@ -17,16 +18,18 @@ def layouts(root: Path) -> list[str]:
     """Say how a folder or file may be read, each way as a call; more than one only where that is not clear."""
     try:
         if root.is_file():
-            return ["arrays"] if root.suffix.lower() == ".npz" and usual_names(root) else []
+            return _arrays(root) if root.suffix.lower() == ".npz" else []
         if not root.is_dir():
             return []
         found = usual_sides(root, both=False)
-        if found is not None and (call := _call(found)) is not None:
+        if found is not None and not _are_letters(root, found) and (call := _call(found)) is not None:
             return [call]
         if _is_side_by_side(root):
             return ["side_by_side"]
-        if _holds_arrays(root) and usual_names(root):
-            return ["arrays"]
+        if _holds_arrays(root) and (calls := _arrays(root)):
+            return calls
+        if _holds_classes(root):
+            return ["classes"]
         return _unknown_names(root)
     except TranslateError:
         return []  # a folder that cannot be listed has no layout; whoever names one is told why
@@ -45,6 +48,12 @@ def _call(found: Sides) -> str | None:
     options = {} if usual else {"source": found.source, "target": found.target}
     paired = 2 * len(ours.keys() & theirs.keys()) >= min(len(ours), len(theirs))
     return str(Call("folders" if paired else "unpaired", options))
+
+
+def _are_letters(root: Path, found: Sides) -> bool:
+    """Whether folders A and B are two of several classes and not two domains."""
+    beside = root if "" in found.folders else next(iter(found.folders.values()))[0].parent
+    return (found.source, found.target) == ("A", "B") and (beside / "C").is_dir()
 
 
 def _is_side_by_side(root: Path) -> bool:
@@ -66,6 +75,26 @@ def _holds_arrays(root: Path) -> bool:
     return any(root.glob("*.np[yz]")) or any(root.glob("*/*.np[yz]"))
 
 
+def _arrays(root: Path) -> list[str]:
+    ways = usual_names(root)
+    if len(ways) == 1:
+        return ["arrays"]
+    return [str(Call("arrays", {"source": source, "target": target})) for source, target in ways]
+
+
+def _holds_classes(root: Path) -> bool:
+    """Whether all images lie in three or more folders, or a table beside them gives them labels."""
+    folders = split_folders(root)
+    folder = folders.get("train")
+    if folder is None:
+        folder = folders.get("", root)
+    listed = files(folder)
+    if listed and any((place / TABLE).is_file() for place in (root, folder)):
+        return True
+    inside = {stem.partition("/")[0] if "/" in stem else "" for stem in listed}
+    return len(inside) >= 3 and inside == set(subfolders(folder))
+
+
 def _unknown_names(root: Path) -> list[str]:
     """Two folders of images whose names say nothing: both directions."""
     words = {word for words in SPLITS.values() for word in words}
@@ -80,4 +109,5 @@ def _unknown_names(root: Path) -> list[str]:
     if found is None:
         return []
     back = Sides(found.target, found.source, {split: (b, a) for split, (a, b) in found.folders.items()})
-    return [call for each in (found, back) if (call := _call(each)) is not None]
+    calls = [call for each in (found, back) if (call := _call(each)) is not None]
+    return [*calls, "classes"] if calls and calls[0].startswith("unpaired") else calls

@@ -33,6 +33,11 @@ PALETTE: tuple[Colour, ...] = (
 )
 SKY, SUN, MOON, CLOUD, MOUNTAIN, HILL, WATER, MEADOW, TREE, WALL, ROOF, WINDOW = range(12)
 
+TIMES = ("day", "sunset", "night")
+"""The times of day that a scene may show, by the number that ``time_of`` gives."""
+
+_low = 0.27  # a sun below it sets
+
 _fine = 2  # a scene is painted at twice its size and averaged down
 
 
@@ -66,6 +71,16 @@ def painting(size: int, seed: int, index: int) -> Pixels:
     return np.asarray(np.rint(np.clip(small, 0, 1) * 255), np.uint8)
 
 
+def time_of(seed: int, index: int) -> int:
+    """The time of day that scene number ``index`` shows: its place in ``TIMES``.
+
+    >>> TIMES[time_of(0, 0)]
+    'day'
+    """
+    night, (_, height) = _light(np.random.default_rng((seed, index)))
+    return 2 if night else int(height > _low)
+
+
 # --- what is where --------------------------------------------------------------------------------------------------
 
 
@@ -81,8 +96,7 @@ def _compose(random: np.random.Generator, side: int) -> _Scene:
         centre, axes = (round(cx * side), round(cy * side)), (max(1, round(rx * side)), max(1, round(ry * side)))
         cv2.ellipse(map_, centre, axes, 0, 0, 360, what, -1)
 
-    night = bool(random.random() < 0.25)
-    light = (float(random.uniform(0.12, 0.88)), float(random.uniform(0.1, 0.42)))
+    night, light = _light(random)
     radius = float(random.uniform(0.045, 0.075))
     disc(*light, radius, radius, MOON if night else SUN)
 
@@ -116,6 +130,12 @@ def _compose(random: np.random.Generator, side: int) -> _Scene:
         foot = float(bank[int(tx * (side - 1))]) + float(random.uniform(0.03, 0.07))
         _tree(random, fill, disc, tx, foot, float(random.uniform(0.2, 0.3)))
     return _Scene(map_, mountains, hills, light, night, shore)
+
+
+def _light(random: np.random.Generator) -> tuple[bool, tuple[float, float]]:
+    """Whether it is night, and where sun or moon stands."""
+    night = bool(random.random() < 0.25)
+    return night, (float(random.uniform(0.12, 0.88)), float(random.uniform(0.1, 0.42)))
 
 
 def _ridge(random: np.random.Generator, x: Plane, level: float, height: float, *, sharp: bool) -> Plane:

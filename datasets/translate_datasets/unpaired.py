@@ -8,6 +8,7 @@ from typing import Annotated
 from translate.data import Dataset, Example
 from translate.options import Call, Option
 from translate_datasets.domains import describe
+from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, told
 from translate_datasets.listing import choose_sides, files, hold_out, paths_of
 
 
@@ -21,8 +22,11 @@ def unpaired(
     ] = None,
     palette: Annotated[Path | None, Option("image, .json or .txt with the classes' colours, to make them RGB")] = None,
     holdout: Annotated[float, Option("share that validates where there are no split folders", ge=0, lt=1)] = 0.1,
+    labels: LabelTable = None,
+    labels_per_class: LabelsPerClass = None,
+    label_seed: LabelSeed = 0,
 ) -> Dataset:
-    """List two domains in trainA and trainB (testA ...), SPLIT/NAME, NAME/SPLIT or NAME."""
+    """List two domains in trainA and trainB (testA ...), SPLIT/NAME, NAME/SPLIT or NAME; folders inside are classes."""
     found = choose_sides(root, source, target, "unpaired", both=False)
     problems: list[str] = []
     splits: dict[str, dict[str, list[Example]]] = {}
@@ -49,5 +53,7 @@ def unpaired(
             ]
     paths = {side: paths_of(examples) for side, examples in splits["train"].items()}
     domains = describe(paths, problems, classes=classes, palette=palette, root=root)
-    layout = Call("unpaired", {"source": found.source, "target": found.target})
-    return Dataset(root.resolve().name, str(layout), False, domains, splits, tuple(problems))
+    named = {"source": found.source, "target": found.target}
+    layout = Call("unpaired", named | told(labels, labels_per_class, label_seed))
+    plain = Dataset(root.resolve().name, str(layout), False, domains, splits, tuple(problems))
+    return label(plain, root, table=labels, folders=True, per_class=labels_per_class, seed=label_seed)

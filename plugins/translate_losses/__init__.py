@@ -1,4 +1,4 @@
-"""Losses: adversarial losses, losses on images, and penalties on discriminators."""
+"""Losses: adversarial losses, losses on images, and what restrains discriminators."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ def adversarial_losses() -> Mapping[str, str]:
         "nonsaturating": "translate_losses.adversarial:NonSaturating",
         "lsgan": "translate_losses.adversarial:LeastSquares",
         "hinge": "translate_losses.adversarial:Hinge",
+        "wasserstein": "translate_losses.adversarial:Wasserstein",
+        "fgan": "translate_losses.divergences:FGAN",
+        "relativistic": "translate_losses.relativistic:RelativisticAverage",
     }
 
 
@@ -30,8 +33,13 @@ def losses() -> Mapping[str, str]:
 
 @hookimpl
 def regularizers() -> Mapping[str, str]:
-    """Offer the penalties on discriminators."""
+    """Offer what restrains a discriminator: penalties, constraints, augmentation, more updates."""
     return {
         "r1": "translate_losses.penalties:R1",
         "gradient_penalty": "translate_losses.penalties:GradientPenalty",
+        "dragan": "translate_losses.penalties:Dragan",
+        "clip": "translate_losses.constraints:Clip",
+        "spectral_norm": "translate_losses.constraints:SpectralNorm",
+        "critic": "translate_losses.constraints:Critic",
+        "diffaugment": "translate_losses.diffaugment:DiffAugment",
     }

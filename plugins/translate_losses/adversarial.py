@@ -6,10 +6,15 @@ is the sigmoid. The generators' ``real`` is there for relativistic losses, of wh
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn import functional as F
 
+from translate.options import Option
 from translate_losses.precision import single
+
+Smoothing = Annotated[float, Option("one-sided label smoothing: the label of real images is 1 minus this", ge=0, lt=1)]
 
 
 class Minimax:
@@ -18,14 +23,23 @@ class Minimax:
     ``min_G max_D  E log s(D(real)) + E log(1 - s(D(fake)))``: both players minimise their side of it. The generator's
     gradient vanishes where the discriminator is sure; ``nonsaturating`` is the cure.
 
+    ``smoothing`` labels real images 1 - smoothing and fakes 0, so that the discriminator never becomes quite sure of
+    a real image (Salimans et al. 2016, arXiv:1606.03498, section 3.4).
+
     >>> import torch
     >>> Minimax().discriminator(torch.zeros(2), torch.zeros(2))  # log 4: it cannot tell them apart
     tensor(1.3863)
     """
 
+    def __init__(self, *, smoothing: Smoothing = 0.0) -> None:
+        self.smoothing = smoothing
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """``-E log s(real) - E log(1 - s(fake))``."""
-        return F.softplus(-single(real)).mean() + F.softplus(single(fake)).mean()
+        """``-(1 - a) E log s(real) - a E log(1 - s(real)) - E log(1 - s(fake))``, where a is the smoothing."""
+        real = single(real)
+        judged = F.softplus(-real).mean() + F.softplus(single(fake)).mean()
+        # log s(x) - log(1 - s(x)) = x, so that what smoothing moves over is the logit itself.
+        return judged + self.smoothing * real.mean() if self.smoothing else judged
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """``E log(1 - s(fake))``, which is negative."""
@@ -34,6 +48,9 @@ class Minimax:
 
 class NonSaturating(Minimax):
     """The game with the heuristic, non-saturating generator (Goodfellow et al. 2014, arXiv:1406.2661, section 3)."""
+
+    def __init__(self, *, smoothing: Smoothing = 0.0) -> None:
+        super().__init__(smoothing=smoothing)
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """``-E log s(fake)``."""
@@ -44,15 +61,19 @@ class LeastSquares:
     """LSGAN (Mao et al. 2017, arXiv:1611.04076, equation 2, with labels a = 0 for fake, b = c = 1 for real).
 
     The paper's factors 1/2 are kept; implementations of CycleGAN that leave them out weigh this term twice as much.
+    With ``smoothing`` the label of real images is b = c = 1 - smoothing: the generator aims at what they get.
     """
 
+    def __init__(self, *, smoothing: Smoothing = 0.0) -> None:
+        self.label = 1 - smoothing
+
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """``1/2 E (real - 1)^2 + 1/2 E fake^2``."""
-        return 0.5 * (single(real) - 1).square().mean() + 0.5 * single(fake).square().mean()
+        """``1/2 E (real - b)^2 + 1/2 E fake^2``."""
+        return 0.5 * (single(real) - self.label).square().mean() + 0.5 * single(fake).square().mean()
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """``1/2 E (fake - 1)^2``."""
-        return 0.5 * (single(fake) - 1).square().mean()
+        """``1/2 E (fake - c)^2``."""
+        return 0.5 * (single(fake) - self.label).square().mean()
 
 
 class Hinge:
@@ -61,6 +82,27 @@ class Hinge:
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """``E max(0, 1 - real) + E max(0, 1 + fake)``."""
         return F.relu(1 - single(real)).mean() + F.relu(1 + single(fake)).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """``-E fake``."""
+        return -single(fake).mean()
+
+
+class Wasserstein:
+    """The Wasserstein game (Arjovsky, Chintala & Bottou 2017, arXiv:1701.07875, equation 2).
+
+    ``min_G max_D  E D(real) - E D(fake)`` over 1-Lipschitz critics D. The loss does not keep D to them: add ``clip``
+    (WGAN), ``gradient_penalty`` (WGAN-GP) or ``spectral_norm``, and ``critic(updates=5)``. Minus the discriminator's
+    loss is then an estimate of the distance between real and fake, up to the critic's Lipschitz constant.
+
+    >>> import torch
+    >>> Wasserstein().discriminator(torch.tensor([2.0]), torch.tensor([-1.0]))
+    tensor(-3.)
+    """
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """``E fake - E real``."""
+        return single(fake).mean() - single(real).mean()
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """``-E fake``."""

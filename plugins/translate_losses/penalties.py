@@ -6,7 +6,7 @@ of an image's summed logits. Several scales or heads are discriminators of their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
 import torch
@@ -49,8 +49,35 @@ class GradientPenalty:
         real, fake = single(real.detach()), single(fake.detach())
         u = torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
         between = gradients(discriminate, torch.lerp(fake, real, u))
-        terms = [(torch.linalg.vector_norm(gradient, dim=1) - 1).square().mean() for gradient in between]
-        return self.weight * torch.stack(terms).sum()
+        return self.weight * off_one(between)
+
+
+class Dragan:
+    """The one-centred penalty around real images (DRAGAN, Kodali et al. 2017, arXiv:1705.07215).
+
+    ``weight * E (||grad D(x + d)|| - 1)^2`` for real x and noise d, each of whose values is drawn from
+    [0, spread * std), where std is that of all values of the batch. The weight is the paper's lambda; its k is 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: Annotated[float, Option("weight of the penalty (lambda)", ge=0)] = 10.0,
+        spread: Annotated[float, Option("largest noise, in standard deviations of the batch", ge=0)] = 0.5,
+    ) -> None:
+        self.weight = weight
+        self.spread = spread
+
+    def __call__(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
+        """The penalty, a scalar in float32 at least; ``fake`` is not looked at."""
+        real = single(real.detach())
+        around = gradients(discriminate, real + self.spread * real.std(correction=0) * torch.rand_like(real))
+        return self.weight * off_one(around)
+
+
+def off_one(found: Iterable[Tensor]) -> Tensor:
+    """``E (||g|| - 1)^2`` over the images' gradients g (N, D), summed over scales and heads."""
+    return torch.stack([(torch.linalg.vector_norm(each, dim=1) - 1).square().mean() for each in found]).sum()
 
 
 def gradients(discriminate: Discriminate, images: Tensor) -> Iterator[Tensor]:

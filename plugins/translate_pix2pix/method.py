@@ -7,6 +7,7 @@ from typing import Annotated
 
 from torch import nn
 
+from translate.errors import TranslateError
 from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
 
@@ -20,6 +21,10 @@ class Pix2Pix(Method):
 
     ``matching_aware`` (Reed et al. 2016, arXiv:1605.05396): a real target beside a source that is not its own is a
     third kind of fake. With the discriminator ``two_headed`` realness and match are judged and logged apart.
+
+    ``semantic`` asks a discriminator that tells classes apart (Odena et al. 2017, arXiv:1610.09585) for the cross
+    entropy of the targets' classes: the discriminator learns them from real targets, where they have labels, and the
+    generator's images should show them.
     """
 
     def __init__(
@@ -39,12 +44,29 @@ class Pix2Pix(Method):
             bool, Option("also show the discriminator real targets with a source not their own")
         ] = False,
         pool: Annotated[int, Option("fakes remembered for the discriminator; 0 shows it the newest", ge=0)] = 0,
+        semantic: Annotated[
+            float, Option("weight of the class term; needs target labels and a discriminator with classes", ge=0)
+        ] = 0.0,
     ) -> None:
         super().__init__()
+        if semantic and not gan:
+            raise TranslateError(
+                "semantic asks the discriminator for classes, and gan=0 has none; leave one of them out"
+            )
         self.generator = parts.generator(generator)
         self.adversary = (
-            parts.adversary(discriminator, loss=adversarial, condition="source", weight=0.5, pool=pool) if gan else None
+            parts.adversary(
+                discriminator,
+                loss=adversarial,
+                condition="source",
+                weight=0.5,
+                pool=pool,
+                classes=len(parts.target.labels) if semantic else 0,
+            )
+            if gan
+            else None
         )
+        self.semantic = semantic
         self.distance = parts.loss("l1")
         self.l1 = l1
         self.gan = gan
@@ -52,8 +74,17 @@ class Pix2Pix(Method):
 
     @property
     def needs(self) -> Needs:
-        """Pairs, and with ``matching_aware`` sources that do not belong to the target."""
-        return Needs(paired=True, streams=("mismatched",) if self.matching_aware else ())
+        """Pairs, with ``matching_aware`` sources that do not belong to the target, with ``semantic`` target labels."""
+        return Needs(
+            paired=True,
+            labels=frozenset({"target"} if self.semantic else ()),
+            streams=("mismatched",) if self.matching_aware else (),
+        )
+
+    @property
+    def period(self) -> int:
+        """The adversary's."""
+        return 1 if self.adversary is None else self.adversary.period
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
@@ -70,16 +101,23 @@ class Pix2Pix(Method):
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
         """The discriminator moves on a fake that both share, then the generator."""
         source, target = batch["source"], batch["target"]
+        labels = batch["target_label"] if self.semantic else None
         fake = self.generator(source)
         terms = {}
         if self.adversary is not None:
-            mismatched = batch["mismatched"] if self.matching_aware else None
             yield Update(
                 "discriminator",
                 self.adversary.discriminator_terms(
-                    real=target, fake=fake.detach(), condition=source, mismatched=mismatched
+                    real=target,
+                    fake=fake.detach(),
+                    condition=source,
+                    mismatched=batch["mismatched"] if self.matching_aware else None,
+                    labelled=None if labels is None else (target, labels),
                 ),
             )
-            advice = self.adversary.generator_terms(fake, target, condition=source)
-            terms = {name: self.gan * term for name, term in advice.items()}
+            if not self.adversary.generator_moves(step):
+                return
+            advice = self.adversary.generator_terms(fake, target, condition=source, labels=labels)
+            weights = {"classes": self.semantic}
+            terms = {name: weights.get(name, self.gan) * term for name, term in advice.items()}
         yield Update("generator", {**terms, "l1": self.l1 * self.distance(fake, target)})

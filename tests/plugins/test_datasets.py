@@ -423,6 +423,7 @@ def test_unknown_names_are_told_in_both_directions(tmp_path: Path) -> None:
     assert recognize(tmp_path / "two") == [
         "unpaired(source='summer', target='winter')",
         "unpaired(source='winter', target='summer')",
+        "classes",
     ]
 
 
@@ -506,5 +507,5 @@ def test_other_real_data() -> None:
     assert recognize(SHARED / "unpaired/single_image_monet_etretat") == ["unpaired"]
     assert recognize(SHARED / "photos/lowlight_DICM") == []
     digits = arrays(SHARED / "labelled", source="usps/usps.npz:x_train", target="usps/usps.npz:x_test", paired=False)
-    assert digits.domains["source"] == Domain(channels=1)
+    assert digits.domains["source"] == Domain(channels=1, labels=tuple("0123456789"))
     assert sum(len(sides["source"]) for sides in digits.splits.values()) == 7291

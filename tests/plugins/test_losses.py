@@ -16,11 +16,19 @@ from translate.discriminator import AdversarialLoss, DiscriminatorOutput
 from translate.errors import TranslateError
 from translate.options import options_of
 from translate_losses import adversarial_losses, losses, regularizers
-from translate_losses.adversarial import Hinge, LeastSquares, Minimax, NonSaturating
+from translate_losses.adversarial import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from translate_losses.image import L1, L2, TotalVariation
 from translate_losses.penalties import R1, GradientPenalty
 
-GAMES: list[AdversarialLoss] = [Minimax(), NonSaturating(), LeastSquares(), Hinge()]
+GAMES: list[AdversarialLoss] = [
+    Minimax(),
+    NonSaturating(),
+    LeastSquares(),
+    Hinge(),
+    Wasserstein(),
+    Minimax(smoothing=0.1),
+]
+RESTRAINTS = ("__call__", "augment", "prepare", "project", "updates")
 REAL = torch.tensor([0.5, 2.0])
 FAKE = torch.tensor([-0.5, 3.0])
 
@@ -30,10 +38,12 @@ def softplus(x: float) -> float:
 
 
 def test_offers_name_what_exists() -> None:
-    for name, path in {**adversarial_losses(), **losses(), **regularizers()}.items():
-        module, _, attribute = path.partition(":")
-        factory = getattr(__import__(module, fromlist=[attribute]), attribute)
-        assert callable(factory()) or hasattr(factory(), "generator"), name
+    kinds = ((adversarial_losses, ("generator",)), (losses, ("__call__",)), (regularizers, RESTRAINTS))
+    for offered, roles in kinds:
+        for name, path in offered().items():
+            module, _, attribute = path.partition(":")
+            factory = getattr(__import__(module, fromlist=[attribute]), attribute)
+            assert any(hasattr(factory(), role) for role in roles), name
     assert options_of(R1)["weight"].default == options_of(GradientPenalty)["weight"].default == 10
 
 
@@ -55,6 +65,15 @@ def test_offers_name_what_exists() -> None:
         ),
         (LeastSquares(), 0.5 * (0.25 + 1) / 2 + 0.5 * (0.25 + 9) / 2, 0.5 * (2.25 + 4) / 2),
         (Hinge(), (0.5 + 0) / 2 + (0.5 + 4) / 2, -1.25),
+        (Wasserstein(), 1.25 - 1.25, -1.25),
+        # Labels of 0.9: -0.9 log s(x) - 0.1 log(1 - s(x)), where -log(1 - s(x)) is the softplus of x.
+        (
+            NonSaturating(smoothing=0.1),
+            (0.9 * (softplus(-0.5) + softplus(-2)) + 0.1 * (softplus(0.5) + softplus(2)) + softplus(-0.5) + softplus(3))
+            / 2,
+            (softplus(0.5) + softplus(-3)) / 2,
+        ),
+        (LeastSquares(smoothing=0.1), 0.5 * (0.16 + 1.21) / 2 + 0.5 * (0.25 + 9) / 2, 0.5 * (1.96 + 4.41) / 2),
     ],
 )
 def test_by_hand(loss: AdversarialLoss, discriminator: float, generator: float) -> None:

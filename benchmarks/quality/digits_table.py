@@ -1,0 +1,77 @@
+"""The digits' table: one line for each row and score, mean and spread over the seeds."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+UNITS = {
+    "content_accuracy": ("content accuracy, % ↑", 2),
+    "ceiling": ("the judge's accuracy on real images, %", 2),
+    "classification_error": ("classification error, % ↓", 2),
+    "psnr": ("PSNR, dB ↑", 2),
+    "ssim": ("SSIM ↑", 4),
+    "l1": ("L1, values in [-1, 1] ↓", 4),
+    "bits_per_dim": ("bits/dim ↓", 4),
+    "diversity": ("diversity, L1", 4),
+}
+"""What a score is called and how many decimals it has."""
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """All result files of a folder, by name."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
+
+
+def render(results: Sequence[Mapping[str, Any]], order: Sequence[str]) -> str:
+    """The table in Markdown, rows in the given order, with the command of each row."""
+    if not results:
+        return "No results yet.\n"
+    rows = {name: [each for each in results if each["row"] == name] for name in order}
+    lines = ["| row | score | mean ± deviation | seeds | steps | minutes |", "| :-- | :-- | --: | --: | --: | --: |"]
+    for name, members in rows.items():
+        for number, score in enumerate(scores_of(members)):
+            minutes = statistics.mean(member["seconds"] for member in members) / 60
+            about = f"`{name}`" if not number else ""
+            cells = [about, titled(score), spread([member["scores"][score] for member in members], score)]
+            cells += [str(len(members)), f"{members[0]['steps']:,}", f"{minutes:.0f}"] if not number else ["", "", ""]
+            lines.append("| " + " | ".join(cells) + " |")
+    machines = dict.fromkeys(
+        "{cpu}, torch {torch}, {threads} thread of {cores}".format(**each["machine"]) for each in results
+    )
+    commands = [members[0]["command"].rpartition(" --seed")[0] for members in rows.values() if members]
+    told = [f"- Trained and scored on: {machine}." for machine in machines]
+    return "\n".join([*lines, "", *told, "", "```sh", *dict.fromkeys(commands), "```"]) + "\n"
+
+
+def scores_of(members: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The scores that all members have, without their standard errors over the images."""
+    if not members:
+        return []
+    common = [score for score in members[0]["scores"] if all(score in member["scores"] for member in members)]
+    return [score for score in common if not score.endswith("_standard_error")]
+
+
+def titled(score: str) -> str:
+    """The heading of a score, with its direction where it has one.
+
+    >>> titled("backward content_accuracy")
+    'backward: content accuracy, % ↑'
+    """
+    direction, _, name = score.rpartition(" ")
+    title = UNITS.get(name, (name, 4))[0]
+    return f"{direction}: {title}" if direction in ("forward", "backward") else title
+
+
+def spread(values: Sequence[float], score: str) -> str:
+    """The mean over seeds, and its standard deviation where there are several.
+
+    >>> spread([94.0, 96.0], "forward content_accuracy"), spread([1.5], "bits_per_dim")
+    ('95.00 ± 1.41', '1.5000')
+    """
+    digits = UNITS.get(score.rpartition(" ")[2], ("", 4))[1]
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean

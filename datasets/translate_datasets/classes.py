@@ -1,0 +1,43 @@
+"""One domain of images, each in the folder of its class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from translate.data import Dataset, Example
+from translate.errors import TranslateError
+from translate.options import Call, Option
+from translate_datasets.domains import describe
+from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, told
+from translate_datasets.listing import files, hold_out, paths_of
+from translate_datasets.side_by_side import split_folders
+
+
+def classes(
+    root: Path,
+    *,
+    labels: LabelTable = None,
+    labels_per_class: LabelsPerClass = None,
+    label_seed: LabelSeed = 0,
+    holdout: Annotated[float, Option("share that validates where there are no split folders", ge=0, lt=1)] = 0.1,
+) -> Dataset:
+    """List one domain, SPLIT/CLASS/NAME or CLASS/NAME; images in no folder have no label, unless a table gives one."""
+    if not root.is_dir():
+        raise TranslateError(f"there is no folder {root}; check its name")
+    problems: list[str] = []
+    splits: dict[str, dict[str, list[Example]]] = {}
+    for split, folder in split_folders(root).items():
+        listed = files(folder, problems)
+        held = hold_out(list(listed), holdout) if not split else set()
+        examples = [Example(path, stem) for stem, path in listed.items()]
+        splits[split or "train"] = {"source": [each for each in examples if each.name not in held]}
+        if held:
+            splits["val"] = {"source": [each for each in examples if each.name in held]}
+    train = splits.setdefault("train", {"source": []})["source"]
+    if not train:
+        problems.append(f"{root} has no training images; put them into folders named by their classes")
+    domains = describe({"source": paths_of(train)}, problems, classes=0)
+    layout = str(Call("classes", told(labels, labels_per_class, label_seed)))
+    plain = Dataset(root.resolve().name, layout, False, domains, splits, tuple(problems))
+    return label(plain, root, table=labels, folders=True, per_class=labels_per_class, seed=label_seed)

@@ -1,0 +1,101 @@
+"""Tables of methods and parts, from the catalog into the pages; ``--check`` only says whether they are up to date.
+
+python docs/tables.py [--check]
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from translate.options import options_of
+from translate.plugins import KINDS, OURS, Catalog, Offer, discover
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def ours(catalog: Catalog, kind: str) -> dict[str, Offer]:
+    """What our own plugins offer of a kind."""
+    return {name: offer for name, offer in catalog.offers(kind).items() if offer.plugin.distribution == OURS}
+
+
+def methods(catalog: Catalog) -> list[str]:
+    """The methods with their first lines."""
+    lines = ["| method | what it is |", "|---|---|"]
+    for name, offer in ours(catalog, "methods").items():
+        lines.append(f"| [`{name}`](docs/methods/{name}.md) | {offer.summary.rstrip('.')} |")
+    return lines
+
+
+def parts(catalog: Catalog) -> list[str]:
+    """All other parts by kind."""
+    lines = ["| part | names |", "|---|---|"]
+    for kind in KINDS:
+        names = [f"`{name}`" for name in ours(catalog, kind)]
+        if kind != "methods" and names:
+            lines.append(f"| {kind.replace('_', ' ')} | {', '.join(names)} |")
+    return lines
+
+
+def options(kind: str) -> Callable[[Catalog], list[str]]:
+    """The table of one kind: names, first lines, options and defaults."""
+
+    def table(catalog: Catalog) -> list[str]:
+        lines = ["| name | what it is | options and defaults |", "|---|---|---|"]
+        for name, offer in ours(catalog, kind).items():
+            declared = options_of(offer.load()).values()
+            shown = [f"`{each.name}`" if each.required else f"`{each.name}={plain(each.default)}`" for each in declared]
+            lines.append(f"| `{name}` | {offer.summary.rstrip('.')} | {' '.join(shown)} |")
+        return lines
+
+    return table
+
+
+def plain(default: Any) -> str:
+    """A default as it is typed."""
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return "none" if default is None else str(default)
+
+
+NETWORKS = ("generators", "encoders", "decoders", "discriminators", "feature_extractors")
+PAGES: Mapping[str, Mapping[str, Callable[[Catalog], list[str]]]] = {
+    "README.md": {"methods": methods, "parts": parts},
+    "docs/networks.md": {kind: options(kind) for kind in NETWORKS},
+}
+"""The tables of each page, by the name in its marks."""
+
+
+def filled(page: str, name: str, lines: Sequence[str]) -> str:
+    """The page with a table between its two marks."""
+    marks = f"<!-- {name}: docs/tables.py -->", "<!-- end -->"
+    found = re.search(f"{re.escape(marks[0])}.*?{re.escape(marks[1])}", page, re.DOTALL)
+    if found is None:
+        raise SystemExit(f"a page lacks the lines {marks[0]} and {marks[1]}, between which a table goes")
+    table = "\n".join(lines)
+    return page.replace(found.group(), f"{marks[0]}\n\n{table}\n\n{marks[1]}")
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Rewrite the pages, or with ``--check`` answer 1 if one would change."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if a page is out of date")
+    arguments = parser.parse_args(given)
+    catalog, stale = discover(), 0
+    for name, tables in PAGES.items():
+        page = (ROOT / name).read_text(encoding="utf-8")
+        new = page
+        for each, table in tables.items():
+            new = filled(new, each, table(catalog))
+        stale |= int(new != page)
+        if not arguments.check:
+            (ROOT / name).write_text(new, encoding="utf-8")
+    return stale if arguments.check else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

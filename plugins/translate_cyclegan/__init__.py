@@ -1,0 +1,11 @@
+"""CycleGAN: unpaired translation held together by the way back."""
+
+from collections.abc import Mapping
+
+from translate import hookimpl
+
+
+@hookimpl
+def methods() -> Mapping[str, str]:
+    """Offer the method."""
+    return {"cyclegan": "translate_cyclegan.method:CycleGAN"}

@@ -1,0 +1,81 @@
+"""The ternary game: the discriminator tells images made from sources, images made from targets, and real ones apart."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.adversary import Adversary
+from translate.discriminator import DiscriminatorOutput
+from translate.errors import TranslateError
+from translate.method import Parts
+from translate.options import parse_calls
+
+KINDS = FROM_SOURCE, FROM_TARGET, REAL = 0, 1, 2
+"""What an image may be: G(x) of a source, G(x) of a target, or a target itself."""
+
+
+class ThreeKinds(nn.Module):
+    """A discriminator of three classes that are the kinds of images; realness is the log-odds of the third.
+
+    With logits l_1, l_2, l_3 and D their softmax, ``log D3 / (1 - D3) = l_3 - log(exp(l_1) + exp(l_2))``.
+    """
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.discriminator = discriminator
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        """Judge images (N, C, H, W)."""
+        output: DiscriminatorOutput = self.discriminator(image, condition)
+        if output.classes is None:
+            raise TranslateError(
+                f"the discriminator {type(self.discriminator).__name__} tells no three kinds of images apart; choose "
+                "one that tells classes apart, such as semi_supervised, or a game of two: adversarial=nonsaturating"
+            )
+        realness = output.classes[:, REAL:] - output.classes[:, :REAL].logsumexp(1, keepdim=True)
+        return DiscriminatorOutput((realness,), classes=output.classes, features=output.features)
+
+
+class Ternary:
+    """The published game of the domain transfer network, over an adversary's discriminator and what restrains it.
+
+    ``L_D = -E log D1(G(x_s)) - E log D2(G(x_t)) - E log D3(x_t)``, ``L_GANG = -E log D3(G(x_s)) - E log D3(G(x_t))``
+    (Taigman et al. 2017, arXiv:1611.02200, equations 3 and 4).
+    """
+
+    def __init__(self, adversary: Adversary) -> None:
+        adversary.discriminator = ThreeKinds(adversary.discriminator)
+        self.adversary = adversary
+        self.penalties = [name for name, part in adversary.regularizers.items() if callable(part)]
+
+    @classmethod
+    def build(cls, parts: Parts, discriminator: str, loss: str) -> Ternary:
+        """Build it for ``ternary``, with what is added to that: ``ternary + r1(weight=1)``."""
+        first, *others = parse_calls(loss)
+        if first.options:
+            raise TranslateError(f"ternary has no options, and {first} gives it some; leave them out")
+        # The adversary wants a loss on realness; this game is told here, and only penalties ask the adversary.
+        restrained = " + ".join(["nonsaturating", *map(str, others)])
+        return cls(parts.adversary(discriminator, loss=restrained, classes=len(KINDS)))
+
+    def discriminator_terms(self, real: Tensor, from_source: Tensor, from_target: Tensor) -> dict[str, Tensor]:
+        """``L_D`` and the penalties; fakes are detached."""
+        kinds = ((from_source, FROM_SOURCE), (from_target, FROM_TARGET), (real, REAL))
+        terms = {"ternary": torch.stack([self._told(images, kind) for images, kind in kinds]).sum()}
+        if self.penalties:
+            found = self.adversary.discriminator_terms(real, from_source)
+            terms |= {name: found[name] for name in self.penalties}
+        return terms
+
+    def generator_terms(self, from_source: Tensor, from_target: Tensor) -> dict[str, Tensor]:
+        """``L_GANG``."""
+        return {"ternary": self._told(from_source, REAL) + self._told(from_target, REAL)}
+
+    def _told(self, images: Tensor, kind: int) -> Tensor:
+        """``-E log D_kind(images)``, in float32."""
+        logits = self.adversary.judge(images).classes
+        assert logits is not None
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        return F.cross_entropy(logits, torch.full((len(logits),), kind, device=logits.device))

@@ -1,0 +1,11 @@
+"""Feature extractors: fixed networks that see what images show."""
+
+from collections.abc import Mapping
+
+from translate import hookimpl
+
+
+@hookimpl
+def feature_extractors() -> Mapping[str, str]:
+    """Offer the extractors."""
+    return {"squeezenet": "translate_features.squeezenet:SqueezeNet"}

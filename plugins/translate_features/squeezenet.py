@@ -1,0 +1,144 @@
+"""SqueezeNet 1.0, a small ImageNet classifier, as a network that sees what photos show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.errors import TranslateError
+from translate.options import Option
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue in [0, 1]."""
+
+SIDE = 224
+"""Side in pixels that the network was trained at."""
+
+PLACES = {2: 3, 3: 4, 4: 5, 5: 7, 6: 8, 7: 9, 8: 10, 9: 12}
+"""Where the fire modules stand among the layers; poolings stand between them."""
+
+
+class Fire(nn.Module):
+    """A squeeze to few channels by 1x1, then an expansion by 1x1 and by 3x3 beside each other, with ReLUs."""
+
+    def __init__(self, inputs: int, squeezed: int, expanded: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(inputs, squeezed, 1)
+        self.expand1x1 = nn.Conv2d(squeezed, expanded, 1)
+        self.expand3x3 = nn.Conv2d(squeezed, expanded, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, 2 * expanded, H, W)."""
+        x = self.squeeze(x).relu()
+        return torch.cat([self.expand1x1(x).relu(), self.expand3x3(x).relu()], dim=1)
+
+
+class SqueezeNet(nn.Module):
+    """SqueezeNet 1.0 (Iandola et al. 2016, arXiv:1602.07360, table 1), up to the layer that is asked for.
+
+    The answer is that layer's map (N, D, h, w) after its ReLU: 128 channels of fire 2 up to 512 of fire 9, or the
+    class map of layer 10, whose mean over positions are the logits of ImageNet's 1,000 classes. Poolings take the
+    maximum of 3x3 with stride 2 and round their output's size up. Images are RGB, or gray and seen as RGB; they are
+    resized to 224 px, at which the network was trained, and standardized as its training images were.
+
+    Weights have torchvision's names; those of layers beyond the one that is asked for are passed over.
+
+    >>> network = SqueezeNet(3, weights=None)
+    >>> sum(weight.numel() for weight in network.parameters())
+    735424
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        inputs: int,
+        size: tuple[int, int] | None = None,
+        *,
+        weights: Annotated[Path | None, Option("file of weights, .pth or .safetensors; none leaves them random")],
+        layer: Annotated[int, Option("fire module whose map is the answer; 10 is the class map", ge=2, le=10)] = 9,
+        resize: Annotated[bool, Option("resize images to 224 px; without, they keep their size")] = True,
+    ) -> None:
+        super().__init__()
+        if inputs not in (1, 3):
+            raise TranslateError(
+                f"squeezenet sees RGB or gray images, not images of {inputs} channels; name the run of a classifier "
+                "that was trained on such images instead"
+            )
+        if size is not None and not resize and min(size) < 21:
+            raise TranslateError(
+                f"squeezenet: {size[0]}x{size[1]} images are too small without resizing; leave out resize=no"
+            )
+        self.side = SIDE if resize else None
+        layers = (
+            nn.Conv2d(3, 96, 7, stride=2),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+            Fire(96, 16, 64),
+            Fire(128, 16, 64),
+            Fire(128, 32, 128),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+            Fire(256, 32, 128),
+            Fire(256, 48, 192),
+            Fire(384, 48, 192),
+            Fire(384, 64, 256),
+            nn.MaxPool2d(3, 2, ceil_mode=True),
+            Fire(512, 64, 256),
+        )
+        self.features = nn.Sequential(*layers[: PLACES[min(layer, 9)] + 1])
+        # In place 0 stands the dropout of training, which has no weights and does nothing here.
+        self.classifier = nn.Sequential()
+        if layer == 10:
+            self.classifier.extend([nn.Identity(), nn.Conv2d(512, 1000, 1), nn.ReLU()])
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The layer's map (N, D, h, w) of images (N, 1 or 3, H, W) in [-1, 1]."""
+        shares = ((image + 1) / 2).expand(-1, 3, -1, -1)
+        if self.side is not None:
+            shares = F.interpolate(shares, (self.side, self.side), mode="bilinear", antialias=True)
+        answer: Tensor = self.classifier(self.features((shares - self.mean) / self.deviation))
+        return answer
+
+    def read(self, weights: Path) -> None:
+        """Take the weights from a file of tensors by torchvision's names, ``.safetensors`` or ``.pth``."""
+        found = tensors_of(weights)
+        wanted = self.state_dict()
+        for name, tensor in wanted.items():
+            if name not in found or found[name].shape != tensor.shape:
+                raise TranslateError(
+                    f"{weights} does not hold the weights of SqueezeNet 1.0: {name} is missing or has another shape; "
+                    "give the file of a SqueezeNet 1.0 with torchvision's names"
+                )
+            if not bool(torch.isfinite(found[name]).all()):
+                raise TranslateError(f"{weights} is damaged: {name} holds values that are not finite; fetch it anew")
+        self.load_state_dict({name: found[name] for name in wanted})
+
+
+def tensors_of(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a file by name; nothing but tensors is ever read out of a ``.pth``, and no code is run."""
+    if not path.is_file():
+        raise TranslateError(f"there is no file of weights at {path}; give the option weights a file that is there")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            found: object = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:
+        # torch and safetensors raise a dozen kinds, with paragraphs of advice that would not be safe to follow.
+        raise TranslateError(
+            f"{path} is no file of tensors that can be read without running code from it; "
+            "give a .safetensors, or a .pth that holds a state_dict"
+        ) from None
+    if not isinstance(found, Mapping) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+        raise TranslateError(f"{path} holds something else than tensors by name; give the file of a state_dict")
+    return found

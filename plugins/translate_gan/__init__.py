@@ -1,0 +1,11 @@
+"""The plain adversarial baseline, and its geometric consistency."""
+
+from collections.abc import Mapping
+
+from translate import hookimpl
+
+
+@hookimpl
+def methods() -> Mapping[str, str]:
+    """Offer the method."""
+    return {"gan": "translate_gan.method:DirectGAN"}

@@ -1,0 +1,152 @@
+"""The f-GAN family: any f-divergence as a game, through its variational bound."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Annotated, Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from translate.options import Option
+from translate_losses.precision import single
+
+Name = Literal["kl", "reverse_kl", "pearson", "squared_hellinger", "jensen_shannon"]
+STEEPEST = 15.0
+"""Beyond it the exponential goes on along its tangent: a logit of 100 would overflow float32."""
+
+
+class FGAN:
+    """f-GAN (Nowozin, Cseke & Tomioka 2016, arXiv:1606.00709): a game whose value is an f-divergence of one's choice.
+
+    ``max_D  E T(real) - E f*(T(fake))`` with ``T = g(D)``, where the activation g keeps T within the domain of the
+    conjugate f* (tables 2 and 6). At D's best ``T = f'(p/q)``, and the value is ``D_f(P||Q) = E_Q f(p/q)``. P is real,
+    Q is fake; in units of the paper, so that ``jensen_shannon`` is twice the usual one, at most log 4.
+
+    The generator minimises ``-E T(fake)``, the practical form of section 3.2; with ``saturating`` it minimises
+    ``-E f*(T(fake))``, its side of the game itself, whose gradient may vanish where the discriminator is sure.
+    Exponentials go on along their tangent beyond 15, where a density ratio of three million is no estimate any more.
+
+    >>> import torch
+    >>> FGAN(divergence="kl").discriminator(torch.ones(2), torch.ones(2))  # T = 1: it cannot tell them apart
+    tensor(0.)
+    """
+
+    def __init__(
+        self,
+        *,
+        divergence: Annotated[Name, Option("f-divergence of real from fake that the game measures")] = "jensen_shannon",
+        saturating: Annotated[bool, Option("let the generator play the game's value itself")] = False,
+    ) -> None:
+        self.divergence = DIVERGENCES[divergence]
+        self.saturating = saturating
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """``-E g(real) + E f*(g(fake))``: minus the bound on the divergence."""
+        of_fake = self.divergence.conjugate(single(fake)).mean()
+        return of_fake - self.divergence.activation(single(real)).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """``-E g(fake)``, or ``-E f*(g(fake))`` where it is saturating."""
+        divergence = self.divergence
+        return -(divergence.conjugate if self.saturating else divergence.activation)(single(fake)).mean()
+
+
+class Divergence(ABC):
+    """A row of tables 2 and 6. Both functions take the discriminator's bare logit v, and rise with it."""
+
+    @abstractmethod
+    def activation(self, v: Tensor) -> Tensor:
+        """``g(v)``, which lies in the domain of f*."""
+
+    @abstractmethod
+    def conjugate(self, v: Tensor) -> Tensor:
+        """``f*(g(v))``, worked out so that no logarithm is taken of an exponential."""
+
+
+class KL(Divergence):
+    """``f(u) = u log u``, ``f*(t) = exp(t - 1)``, ``g(v) = v``."""
+
+    def activation(self, v: Tensor) -> Tensor:
+        """``v``."""
+        return v
+
+    def conjugate(self, v: Tensor) -> Tensor:
+        """``exp(v - 1)``."""
+        return exponential(v - 1)
+
+
+class ReverseKL(Divergence):
+    """``f(u) = -log u``, ``f*(t) = -1 - log(-t)``, ``g(v) = -exp(-v)``."""
+
+    def activation(self, v: Tensor) -> Tensor:
+        """``-exp(-v)``."""
+        return -exponential(-v)
+
+    def conjugate(self, v: Tensor) -> Tensor:
+        """``v - 1``."""
+        return v - 1
+
+
+class Pearson(Divergence):
+    """Pearson's chi squared: ``f(u) = (u - 1)^2``, ``f*(t) = t^2 / 4 + t``, ``g(v) = v``.
+
+    The conjugate falls again below -2, which stands for a density ratio of 0. It is kept as published; the practical
+    generator does not see it.
+    """
+
+    def activation(self, v: Tensor) -> Tensor:
+        """``v``."""
+        return v
+
+    def conjugate(self, v: Tensor) -> Tensor:
+        """``v^2 / 4 + v``."""
+        return v.square() / 4 + v
+
+
+class SquaredHellinger(Divergence):
+    """``f(u) = (sqrt(u) - 1)^2``, ``f*(t) = t / (1 - t)``, ``g(v) = 1 - exp(-v)``."""
+
+    def activation(self, v: Tensor) -> Tensor:
+        """``1 - exp(-v)``."""
+        return 1 - exponential(-v)
+
+    def conjugate(self, v: Tensor) -> Tensor:
+        """``exp(v) - 1``."""
+        return exponential(v) - 1
+
+
+class JensenShannon(Divergence):
+    """``f(u) = u log u - (u + 1) log((u + 1) / 2)``, ``f*(t) = -log(2 - exp(t))``, ``g(v) = log 2 - log(1 + exp(-v))``.
+
+    The original game, less log 4.
+    """
+
+    def activation(self, v: Tensor) -> Tensor:
+        """``log 2 + log s(v)``."""
+        return math.log(2) - F.softplus(-v)
+
+    def conjugate(self, v: Tensor) -> Tensor:
+        """``-log 2 - log(1 - s(v))``."""
+        return F.softplus(v) - math.log(2)
+
+
+DIVERGENCES: dict[Name, Divergence] = {
+    "kl": KL(),
+    "reverse_kl": ReverseKL(),
+    "pearson": Pearson(),
+    "squared_hellinger": SquaredHellinger(),
+    "jensen_shannon": JensenShannon(),
+}
+
+
+def exponential(x: Tensor) -> Tensor:
+    """``exp(x)``, and from ``STEEPEST`` on the tangent there: finite, convex and smooth for all logits.
+
+    >>> import torch
+    >>> exponential(torch.tensor([0.0, -200.0]))
+    tensor([1., 0.])
+    """
+    # The part beyond is 0 below it, so one expression serves both and no branch hides a NaN's gradient.
+    return x.clamp(max=STEEPEST).exp() + math.exp(STEEPEST) * F.relu(x - STEEPEST)

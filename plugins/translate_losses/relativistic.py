@@ -1,0 +1,48 @@
+"""Relativistic losses: how much more real than the other side's images an image is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from translate.options import Option
+from translate_losses.precision import single
+
+Base = Literal["standard", "least_squares", "hinge"]
+
+TOLD_REAL: Mapping[Base, Callable[[Tensor], Tensor]] = {
+    "standard": lambda x: F.softplus(-x),
+    "least_squares": lambda x: (x - 1).square(),
+    "hinge": lambda x: F.relu(1 - x),
+}
+"""What a logit x costs whose image should be told real; one that should be told fake costs the same at -x."""
+
+
+class RelativisticAverage:
+    """Relativistic average losses (Jolicoeur-Martineau 2018, arXiv:1807.00734).
+
+    With ``r = D(real) - E D(fake)`` and ``f = D(fake) - E D(real)``, the discriminator tells r real and f fake, the
+    generator the other way round, so that real images matter to it, too. ``base`` is the loss of one logit:
+    ``standard`` (RaSGAN) ``-log s(x)``, ``least_squares`` (RaLSGAN) ``(x - 1)^2``, ``hinge`` (RaHingeGAN)
+    ``max(0, 1 - x)``. The expectations are means over all logits: over the batch, as published, and of a patch map or
+    a scale over its positions as well, so that batches of one have an average, too.
+    """
+
+    relativistic = True
+
+    def __init__(self, *, base: Annotated[Base, Option("the loss of a single logit")] = "standard") -> None:
+        self.cost = TOLD_REAL[base]
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """``E cost(r) + E cost(-f)``."""
+        real, fake = single(real), single(fake)
+        return self.cost(real - fake.mean()).mean() + self.cost(real.mean() - fake).mean()
+
+    def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """``E cost(f) + E cost(-r)``: the same with the two exchanged."""
+        if real is None:
+            raise TypeError("a relativistic loss compares fakes with real images; give the logits of both")
+        return self.discriminator(fake, real)

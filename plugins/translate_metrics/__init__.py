@@ -1,0 +1,21 @@
+"""Metrics: what an evaluation measures."""
+
+from collections.abc import Mapping
+
+from translate import hookimpl
+
+
+@hookimpl
+def metrics() -> Mapping[str, str]:
+    """Offer the metrics."""
+    return {
+        "l1": "translate_metrics.pixels:L1",
+        "psnr": "translate_metrics.pixels:PSNR",
+        "ssim": "translate_metrics.pixels:SSIM",
+        "content_accuracy": "translate_metrics.classes:ContentAccuracy",
+        "classification_error": "translate_metrics.classes:ClassificationError",
+        "frechet": "translate_metrics.sets:Frechet",
+        "kid": "translate_metrics.sets:KID",
+        "bits_per_dim": "translate_metrics.likelihood:BitsPerDimension",
+        "diversity": "translate_metrics.diversity:Diversity",
+    }

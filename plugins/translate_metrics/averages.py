@@ -1,0 +1,41 @@
+"""Averages over images, with their standard errors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+class Average:
+    """The mean of one value an image, gathered batch by batch.
+
+    >>> average = Average("psnr")
+    >>> average.add(torch.tensor([1.0, 2.0, 3.0]))
+    >>> average.result()
+    {'psnr': 2.0, 'psnr_standard_error': 0.577...}
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._values: list[Tensor] = []
+
+    def add(self, values: Tensor) -> None:
+        """Take the values (N,) of some images."""
+        self._values.append(values.detach().cpu().double())
+
+    @property
+    def count(self) -> int:
+        """How many images there were."""
+        return sum(len(values) for values in self._values)
+
+    def result(self) -> dict[str, float]:
+        """The mean, and ``NAME_standard_error``: the deviation over the root of the count, where there is one."""
+        if not self._values:
+            return {}
+        values = torch.cat(self._values)
+        found = {self.name: values.mean().item()}
+        if len(values) > 1 and math.isfinite(error := values.std().item() / math.sqrt(len(values))):
+            found[f"{self.name}_standard_error"] = error
+        return found

@@ -1,0 +1,133 @@
+"""What classifiers see: whether a translation keeps its source's class, and how often a classifier errs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from translate.errors import TranslateError
+from translate.method import Parts
+from translate.options import Option
+from translate_metrics.averages import Average
+from translate_metrics.extraction import fingerprint, name_of
+
+
+class ContentAccuracy:
+    """The share of translations, in percent, that a classifier sees as of their source's class.
+
+    The classifier is one of the real images of the target domain. How often it is right about those, where their
+    classes are known, is told beside as ``ceiling``: a translator that keeps every class reaches about that.
+    """
+
+    needs = frozenset({"fake", "source_label"})
+    wants = frozenset({"target", "target_label"})
+
+    def __init__(
+        self, parts: Parts, *, classifier: Annotated[Path, Option("run that trained a classifier of the target domain")]
+    ) -> None:
+        self._network = parts.classifier(classifier).eval()
+        try:
+            with torch.inference_mode():
+                count = self._network(torch.zeros(1, parts.target.channels, *parts.size)).shape[1]
+        except RuntimeError:
+            height, width = parts.size
+            raise TranslateError(
+                f"the classifier {classifier} does not take images of {parts.target.channels} channels and "
+                f"{height}x{width} pixels; train one on images like the target's"
+            ) from None
+        known: Sequence[str] = getattr(self._network, "labels", ())
+        self._of_source = Numbering(parts.source.labels, known, count)
+        self._of_target = Numbering(parts.target.labels, known, count)
+        self._told = f"classifier {name_of(str(classifier.resolve()))}, weights {fingerprint(self._network)}"
+        self._translated, self._real = Average("content_accuracy"), Average("ceiling")
+
+    @property
+    def protocol(self) -> str:
+        """The classifier and how many images it saw."""
+        real = f", {self._real.count} real" if self._real.count else ""
+        return f"percent; {self._told}; {self._translated.count} labelled translated{real} images"
+
+    def update(self, batch: Mapping[str, Tensor]) -> None:
+        """Classify a batch's translations, and its real images where they have labels."""
+        if "fake" in batch:
+            self._judge(batch["fake"], self._of_source(batch["source_label"]), self._translated)
+        if "target" in batch and "target_label" in batch:
+            self._judge(batch["target"], self._of_target(batch["target_label"]), self._real)
+
+    def result(self) -> Mapping[str, float]:
+        """Both accuracies in percent, with standard errors."""
+        return {**self._translated.result(), **self._real.result()}
+
+    def _judge(self, images: Tensor, labels: Tensor, average: Average) -> None:
+        logits = self._network.to(images.device)(images)
+        average.add(100.0 * right(logits, labels))
+
+
+class ClassificationError:
+    """The share of images, in percent, of which a classifier's likeliest class is wrong."""
+
+    needs = frozenset({"logits", "label"})
+
+    def __init__(self, parts: Parts) -> None:
+        # For a classifier the source's labels are the data's, the target's are those of its answers.
+        self._names = (parts.source.labels, parts.target.labels)
+        self._average = Average("classification_error")
+
+    @property
+    def protocol(self) -> str:
+        """How many images were classified."""
+        return f"percent; {self._average.count} labelled images"
+
+    def update(self, batch: Mapping[str, Tensor]) -> None:
+        """Count a batch's errors."""
+        numbering = Numbering(*self._names, batch["logits"].shape[1])
+        self._average.add(100 - 100.0 * right(batch["logits"], numbering(batch["label"])))
+
+    def result(self) -> Mapping[str, float]:
+        """The error in percent and its standard error."""
+        return self._average.result()
+
+
+class Numbering:
+    """Brings the labels of data to the order of a classifier's classes, by their names where both have some.
+
+    >>> Numbering(("cat", "dog"), ("dog", "cat"), 2)(torch.tensor([0, 1, -1])).tolist()
+    [1, 0, -1]
+    """
+
+    def __init__(self, names: Sequence[str], known: Sequence[str], count: int) -> None:
+        self._count = count
+        self._table: list[int] | None = None
+        if names and known and tuple(names) != tuple(known):
+            if unknown := [name for name in names if name not in known]:
+                raise TranslateError(
+                    f"the classifier knows no class {unknown[0]!r}, only {', '.join(known)}; "
+                    "evaluate on data of the classes that it was trained on"
+                )
+            self._table = [list(known).index(name) for name in names]
+
+    def __call__(self, labels: Tensor) -> Tensor:
+        """The classifier's numbers of labels (N,); -1 stays."""
+        if self._table is not None:
+            table = torch.tensor([*self._table, -1], device=labels.device)
+            labels = table[labels]
+        if len(labels) and int(labels.max()) >= self._count:
+            raise TranslateError(
+                f"an image has the label {int(labels.max())}, but the classifier tells {self._count} classes apart; "
+                "evaluate on data of the classes that it was trained on"
+            )
+        return labels
+
+
+def right(logits: Tensor, labels: Tensor) -> Tensor:
+    """Whether the largest logit is the label's, as 0.0 or 1.0, of those images that have a label.
+
+    >>> right(torch.tensor([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]), torch.tensor([0, 1, -1])).tolist()
+    [1.0, 0.0]
+    """
+    labelled = labels >= 0
+    return (logits[labelled].argmax(1) == labels[labelled]).float()

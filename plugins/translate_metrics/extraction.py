@@ -1,0 +1,65 @@
+"""What metrics see an image through: an extractor part, named with a fingerprint of its weights."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from translate.errors import TranslateError
+from translate.method import Parts
+from translate.options import Call, parse_call
+
+
+class Extraction:
+    """Features of the target's images; ``told`` names the extractor and its weights."""
+
+    def __init__(self, parts: Parts, extractor: str) -> None:
+        self.network = parts.feature_extractor(extractor, inputs=parts.target.channels).eval()
+        self.told = f"{name_of(extractor)}, weights {fingerprint(self.network)}"
+
+    def positions(self, images: Tensor) -> Tensor:
+        """Features (N, positions, D) of images (N, C, H, W), one row a position of the map."""
+        network = self.network.to(images.device)
+        features: Tensor = network(images).float()
+        if features.dim() not in (2, 4) or len(features) != len(images):
+            raise TranslateError(
+                f"the extractor {self.told} answers {tuple(features.shape)} for {len(images)} images; "
+                "an extractor answers (N, D) or (N, D, h, w)"
+            )
+        return features.flatten(2).transpose(1, 2) if features.dim() == 4 else features[:, None]
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """Features (N, D) of images (N, C, H, W), averaged over the positions of the map."""
+        return self.positions(images).mean(1)
+
+
+def name_of(extractor: str) -> str:
+    """How a result names an extractor: without the folders of one machine.
+
+    >>> name_of("squeezenet(weights='/home/me/squeezenet.pth', layer=5)")
+    "squeezenet(weights='squeezenet.pth', layer=5)"
+    >>> name_of("runs/usps/translator.safetensors"), name_of("runs/usps")
+    ('usps', 'usps')
+    """
+    if "(" not in extractor and ("/" in extractor or Path(extractor).exists()):
+        path = Path(extractor)
+        return path.resolve().parent.name if path.suffix == ".safetensors" else path.resolve().name
+    call = parse_call(extractor)
+    options = {name: Path(value).name if name == "weights" else value for name, value in call.options.items()}
+    return str(Call(call.name, options))
+
+
+def fingerprint(network: nn.Module) -> str:
+    """The first 16 digits of the SHA-256 over a network's tensors: names, shapes and values.
+
+    >>> fingerprint(nn.Identity())
+    'e3b0c44298fc1c14'
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,124 @@
+"""Distances of the set of translations and the set of real images, in the features of an extractor."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from translate.errors import TranslateError
+from translate.method import Parts
+from translate.options import Option
+from translate_metrics.distances import Moments, frechet_of_gaussians, kernel_distance
+from translate_metrics.extraction import Extraction
+
+SIDES = ("fake", "target")
+
+
+class Frechet:
+    """The Frechet distance of two Gaussians fitted to features (Heusel et al. 2017, arXiv:1706.08500).
+
+    ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of the features' means and covariances. It needs more samples than
+    there are features, falls with their number (it is biased), and its unit is the extractor's: only distances of one
+    extractor and one number of samples compare. FID is this on Inception's features; this is named by its extractor.
+    """
+
+    needs = frozenset(SIDES)
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        extractor: Annotated[
+            str, Option("what sees the images, or the run of a classifier", part="feature_extractors")
+        ],
+        positions: Annotated[
+            bool, Option("take each position of the feature map as a sample, where there are few images")
+        ] = False,
+    ) -> None:
+        self._features = Extraction(parts, extractor)
+        self._positions = positions
+        self._moments = {side: Moments() for side in SIDES}
+
+    @property
+    def protocol(self) -> str:
+        """The extractor and the number of samples."""
+        fakes, reals = (self._moments[side].count for side in SIDES)
+        unit = "positions of features" if self._positions else "images, features pooled"
+        return f"{self._features.told}; {fakes} translated, {reals} real {unit}"
+
+    def update(self, batch: Mapping[str, Tensor]) -> None:
+        """Take a batch's translations, real images or both."""
+        for side in SIDES:
+            if side in batch:
+                features = self._features.positions(batch[side])
+                rows = features.flatten(0, 1) if self._positions else features.mean(1)
+                self._moments[side].update(rows.cpu().numpy())
+
+    def result(self) -> Mapping[str, float]:
+        """The squared distance."""
+        fake, real = (self._moments[side] for side in SIDES)
+        fewest, width = min(fake.count, real.count), len(real.mean)
+        if fewest <= width:
+            instead = "use kid, which does not" if self._positions else "use kid, or frechet with positions=yes"
+            raise TranslateError(
+                f"frechet needs more samples than the extractor has features ({width}) to know their covariance, "
+                f"and here are {fewest}; {instead}"
+            )
+        return {"frechet": frechet_of_gaussians(fake.mean, fake.covariance, real.mean, real.covariance)}
+
+
+class KID:
+    """The kernel distance (Binkowski et al. 2018, arXiv:1801.01401): squared MMD of features, unbiased.
+
+    Kernel ``(x . y / d + 1)^3``. All pairs of samples are used, no random subsets; the standard error is the
+    jackknife's. It may be negative, and is 0 on average for two sets of one distribution, however few there are.
+    """
+
+    needs = frozenset(SIDES)
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        extractor: Annotated[
+            str, Option("what sees the images, or the run of a classifier", part="feature_extractors")
+        ],
+        scaled: Annotated[
+            bool, Option("divide features by the root mean square of the real ones, where their unit is arbitrary")
+        ] = False,
+    ) -> None:
+        self._features = Extraction(parts, extractor)
+        self._scaled = scaled
+        self._paired = True
+        self._rows: dict[str, list[Tensor]] = {side: [] for side in SIDES}
+
+    @property
+    def protocol(self) -> str:
+        """The extractor, the number of samples and the estimator."""
+        fakes, reals = (sum(map(len, self._rows[side])) for side in SIDES)
+        scale = "scaled to the real ones' mean square of 1" if self._scaled else "as they are"
+        pairs = ", a translation is not compared with its own target" if self._paired else ""
+        return f"{self._features.told}; {fakes} translated, {reals} real images, pooled features {scale}{pairs}"
+
+    def update(self, batch: Mapping[str, Tensor]) -> None:
+        """Take a batch's translations, real images or both; those that come together belong together."""
+        self._paired &= all(side in batch for side in SIDES)
+        for side in SIDES:
+            if side in batch:
+                self._rows[side].append(self._features.pooled(batch[side]).cpu())
+
+    def result(self) -> Mapping[str, float]:
+        """The squared discrepancy and its standard error."""
+        fake, real = (torch.cat(self._rows[side]).double().numpy() for side in SIDES)
+        if min(len(fake), len(real)) < 3:
+            raise TranslateError(f"kid needs at least 3 images of each set, and here are {len(fake)} and {len(real)}")
+        if self._scaled:
+            scale = math.sqrt(float(np.square(real).mean())) or 1.0
+            fake, real = fake / scale, real / scale
+        found, error = kernel_distance(fake, real, paired=self._paired)
+        return {"kid": found, "kid_standard_error": error}

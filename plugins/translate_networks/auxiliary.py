@@ -1,0 +1,100 @@
+"""The discriminator of AC-GAN: tells classes apart beside the question of what is real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+
+from translate.discriminator import DiscriminatorOutput
+from translate.errors import TranslateError
+from translate.options import Option
+from translate_networks.patch import check_condition
+from translate_networks.semi_supervised import SemiSupervised, WeightNorm
+
+
+class Auxiliary(SemiSupervised):
+    """A discriminator with an auxiliary classifier (AC-GAN, Odena et al. 2017, arXiv:1610.09585).
+
+    The layers are those of ``semi_supervised``, and on the last features stand two heads: one logit of realness, and K
+    of the classes. So an image may look real without looking like any class, and the other way round. It suits those
+    who know classes of some images only, and not of this domain: with one softmax for both, unlabelled images would
+    have to be real by being of whatever class comes easiest.
+
+    ``shared``, which a method may tie between two discriminators by assigning it, are the heads with what lies under
+    them: the dense layer and the last ``tied`` convolutions.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        condition: int = 0,
+        size: tuple[int, int] | None = None,
+        classes: int = 0,
+        *,
+        width: Annotated[int, Option("channels of the first map; deeper ones have up to 8 times as many", ge=1)] = 16,
+        norm: Annotated[WeightNorm, Option("normalization, of the weights or of activations")] = "weight",
+        dropout: Annotated[float, Option("part of the last features that is dropped in training", ge=0, lt=1)] = 0.0,
+        noise: Annotated[float, Option("deviation of the noise on images and features in training", ge=0)] = 0.0,
+        tied: Annotated[int, Option("of the convolutions, the last that two domains may share", ge=1)] = 1,
+    ) -> None:
+        super().__init__(inputs, condition, size, 0, width=width, norm=norm, dropout=dropout, noise=noise)
+        own = len(self.layers) + 1 - tied
+        if own < 1:
+            raise TranslateError(
+                f"auxiliary has {own + tied} convolutions here, so it can tie {own + tied - 1} at most"
+            )
+        self.shared.head = Heads(16 * width, classes)
+        self.shared = Tied(self.layers[own:], self.shared)
+        self.layers = self.layers[:own]
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        """Judge (N, inputs, H, W), beside a condition (N, condition, H, W) where it was built for one."""
+        check_condition(condition, self.condition, "auxiliary")
+        x = self.noise(image if condition is None else torch.cat([image, condition.to(image.dtype)], dim=1))
+        features = []
+        for layer in self.layers:
+            x = layer(x)
+            features.append(x)
+        deeper, realness, classes = self.shared(x)
+        return DiscriminatorOutput(logits=(realness,), classes=classes, features=(*features, *deeper))
+
+
+class Tied(nn.Module):
+    """The last layers with the heads, as one module that two discriminators may share."""
+
+    def __init__(self, layers: Iterable[nn.Module], last: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.last = last
+
+    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None]:
+        """Maps (N, C, h, w) to all layers' features, realness and classes."""
+        features = []
+        for layer in self.layers:
+            x = layer(x)
+            features.append(x)
+        last, dense, realness, classes = self.last(x)
+        return [*features, last, dense], realness, classes
+
+
+class Heads(nn.Module):
+    """Features (N, D) to a logit of realness (N, 1) and, where there are any, logits of K classes (N, K)."""
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.realness = nn.Linear(features, 1)
+        self.classes = nn.Linear(features, classes) if classes else None
+        for head in self.children():
+            if isinstance(head, nn.Linear):
+                nn.init.normal_(head.weight, 0.0, 0.02)
+                nn.init.zeros_(head.bias)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Both, in float32 at least."""
+        realness, classes = self.realness(x), None if self.classes is None else self.classes(x)
+        if realness.dtype.itemsize >= 4:
+            return realness, classes
+        return realness.float(), None if classes is None else classes.float()

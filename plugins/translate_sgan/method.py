@@ -1,0 +1,137 @@
+"""sgan: a generator of images out of noise, and a discriminator that learns classes from few labels on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.adversary import Adversary
+from translate.discriminator import ClassHead
+from translate.method import Batch, Method, Needs, Parts, Update
+from translate.options import Option
+
+Objective = Literal["improved", "odena"]
+
+
+class SGAN(Method):
+    """Images out of noise, and a classifier from few labels and many unlabelled images (Salimans et al. 2016).
+
+    Improved Techniques for Training GANs, arXiv:1606.03498, section 5: of K + 1 classes the last is "fake",
+
+    ``L_D = -E log p(y | x, y <= K)  -  1/2 E log D(x)  -  1/2 E log(1 - D(G(z)))``, ``D(x) = 1 - p(K + 1 | x)``,
+
+    the first term over the labelled images, the second over all. With ``feature_matching`` (section 3.1) the generator
+    minimises ``|E f(x) - E f(G(z))|^2`` over the discriminator's last features f instead of fooling it: as published,
+    that is what makes a good classifier, while fooling it makes better images. ``objective=odena`` counts the labelled
+    images among the real ones, too, as the softmax over all K + 1 classes of Odena 2016 (arXiv:1606.01583) does:
+    ``-log p(y | x) = -log p(y | x, y <= K) - log D(x)``.
+
+    Without labels in the data it is DCGAN (Radford et al. 2015, arXiv:1511.06434) and keeps a sampler only.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        generator: Annotated[str, Option("network from noise to an image", part="decoders")] = "dcgan",
+        discriminator: Annotated[
+            str, Option("network that tells classes and fakes apart", part="discriminators")
+        ] = "semi_supervised",
+        adversarial: Annotated[
+            str, Option('adversarial loss and penalties, such as "hinge + r1(weight=1)"', part="adversarial_losses")
+        ] = "nonsaturating",
+        latent: Annotated[int, Option("numbers of noise for an image", ge=1)] = 100,
+        feature_matching: Annotated[
+            bool | None,
+            Option("the generator matches mean features instead of fooling D (default: where there are labels)"),
+        ] = None,
+        supervised: Annotated[float, Option("weight of the labelled images' cross entropy", gt=0)] = 1.0,
+        objective: Annotated[
+            Objective, Option("whether labelled images also count as real (odena), or in the class only (improved)")
+        ] = "improved",
+    ) -> None:
+        super().__init__()
+        classes = len(parts.target.labels)
+        self.sampler = Sampler(parts.decoder(generator, latent=(latent,)), latent)
+        self.adversary = parts.adversary(discriminator, loss=adversarial, weight=0.5, classes=classes)
+        self.classes = classes
+        self.feature_matching = bool(classes) if feature_matching is None else feature_matching
+        self.supervised = supervised
+        self.objective = objective
+
+    @property
+    def needs(self) -> Needs:
+        """The labelled images at a rate of their own, where there are classes."""
+        return Needs(streams=("labelled",) if self.classes else ())
+
+    @property
+    def period(self) -> int:
+        """That of the adversary."""
+        return self.adversary.period
+
+    @property
+    def players(self) -> Mapping[str, nn.Module]:
+        """Generator and discriminator."""
+        return {"generator": self.sampler, "discriminator": self.adversary.discriminator}
+
+    @property
+    def translators(self) -> Mapping[str, nn.Module]:
+        """The generator, and with labels the discriminator's classes."""
+        if not self.classes:
+            return {"sample": self.sampler}
+        return {"sample": self.sampler, "classify": ClassHead(self.adversary.discriminator)}
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
+        """The discriminator moves on labelled, unlabelled and made images, then the generator."""
+        real = batch["target"] if "target" in batch else batch["source"]
+        fake = self.sampler(torch.randn(len(real), *self.sampler.noise, device=real.device))
+        labelled = (batch["labelled"], batch["labelled_label"]) if self.classes else None
+        terms = self.adversary.discriminator_terms(real, fake.detach(), labelled=labelled)
+        if labelled is not None:
+            terms["classes"] = self.supervised * terms["classes"]
+            if self.objective == "odena":
+                terms["labelled"] = self.supervised * surprise(self.adversary, labelled[0])
+        yield Update("discriminator", terms)
+        if not self.adversary.generator_moves(step):
+            return
+        if self.feature_matching:
+            yield Update("generator", {"features": feature_distance(self.adversary, real, fake)})
+        else:
+            yield Update("generator", self.adversary.generator_terms(fake, real))
+
+
+class Sampler(nn.Module):
+    """A decoder that makes images out of standard normal noise; ``noise`` is the shape that one image takes."""
+
+    def __init__(self, decoder: nn.Module, latent: int) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.noise = (latent,)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Noise (N, latent) to images (N, C, H, W) in [-1, 1]."""
+        image: Tensor = self.decoder(noise)
+        return image
+
+
+def feature_distance(adversary: Adversary, real: Tensor, fake: Tensor) -> Tensor:
+    """``|E f(real) - E f(fake)|^2``, f the discriminator's last features; the gradient goes to ``fake`` only."""
+    with torch.no_grad():
+        wanted = mean_features(adversary, real)
+    return (wanted - mean_features(adversary, fake)).square().sum()
+
+
+def mean_features(adversary: Adversary, images: Tensor) -> Tensor:
+    """The mean of the last features over the batch, in float32 at least."""
+    features = adversary.judge(images).features[-1]
+    return (features if features.dtype.itemsize >= 4 else features.float()).mean(0)
+
+
+def surprise(adversary: Adversary, images: Tensor) -> Tensor:
+    """``-E log D(images)``, what is missing from the classes' cross entropy to that over classes and fakes."""
+    logits = adversary.judge(images).logits
+    return torch.stack([F.softplus(-logit.float()).mean() for logit in logits]).sum()

@@ -1,0 +1,115 @@
+"""What StackGAN trains and keeps: a coarse image out of a condition and noise, and the network that refines it."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.errors import TranslateError
+
+
+class Stack(nn.Module):
+    """Two generators on top of each other (Zhang et al. 2017, arXiv:1612.03242), with a source image as the condition.
+
+    Stage I sees the source ``reduction`` times smaller: ``encoder`` maps it to mean and log-variance of the condition
+    c, ``decoder`` maps c and ``noise`` channels z of standard normal noise to a coarse image. Stage II, ``refiner``,
+    maps the coarse image, enlarged, and the source to the image.
+
+    Until ``refined`` is set the answer is the coarse image, enlarged; so a run that was stopped early translates with
+    what it has. ``size`` (height, width) is the training images'.
+    """
+
+    refined: Tensor
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        refiner: nn.Module,
+        *,
+        latent: tuple[int, ...],
+        noise: int,
+        reduction: int,
+        size: tuple[int, int],
+    ) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.refiner = encoder, decoder, refiner
+        self.latent, self.noise, self.reduction = latent, noise, reduction
+        inner = int(getattr(encoder, "size_multiple", 1))
+        self.size_multiple = math.lcm(reduction * inner, int(getattr(refiner, "size_multiple", 1)))
+        known = [getattr(network, "fixed_size", None) for network in (encoder, decoder, refiner)]
+        if len(latent) == 1 or any(known):
+            # Without places in the latent, images of one size can be coded only.
+            self.fixed_size = size
+        self.register_buffer("refined", torch.zeros((), dtype=torch.bool))
+
+    def shrink(self, image: Tensor) -> Tensor:
+        """An image (N, C, H, W) at the coarse size."""
+        return F.avg_pool2d(image, self.reduction)
+
+    def enlarge(self, image: Tensor) -> Tensor:
+        """A coarse image at the full size."""
+        height, width = image.shape[-2:]
+        whole = (height * self.reduction, width * self.reduction)
+        return F.interpolate(image, whole, mode="bilinear", align_corners=False)
+
+    def describe(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, each (N, *latent) in float32, of the condition that a coarse source stands for."""
+        statistics: Tensor = self.encoder(source)
+        mean, log_variance = statistics.float().chunk(2, dim=1)
+        return mean, log_variance
+
+    def coarse(self, mean: Tensor, log_variance: Tensor, *, noisy: bool) -> Tensor:
+        """Stage I's image; without ``noisy`` that of the mean condition and of no noise."""
+        condition = mean + torch.randn_like(mean) * (0.5 * log_variance).exp() if noisy else mean
+        shape = (len(mean), self.noise, *mean.shape[2:])
+        noise = torch.randn(shape, device=mean.device) if noisy else mean.new_zeros(shape)
+        image: Tensor = self.decoder(torch.cat([condition, noise], dim=1))
+        return image
+
+    def fine(self, coarse: Tensor, source: Tensor) -> Tensor:
+        """Stage II's image, of stage I's and the source."""
+        enlarged = self.enlarge(coarse)
+        image: Tensor = self.refiner(torch.cat([enlarged, source.to(enlarged.dtype)], dim=1))
+        return image
+
+    def forward(self, image: Tensor, samples: int | None = None) -> Tensor:
+        """Translate (N, inputs, H, W) in [-1, 1] to (N, outputs, H, W).
+
+        In evaluation the answer is deterministic. With ``samples`` condition and noise are drawn, and the answer is
+        (N * samples, outputs, H, W), the samples of an image beside each other.
+        """
+        if samples is not None and samples < 1:
+            raise TranslateError(f"stackgan draws 1 sample or more for each image, not {samples}")
+        mean, log_variance = self.describe(self.shrink(image))
+        if samples is not None and samples > 1:
+            mean, log_variance, image = (each.repeat_interleave(samples, dim=0) for each in (mean, log_variance, image))
+        coarse = self.coarse(mean, log_variance, noisy=self.training or samples is not None)
+        return self.fine(coarse, image) if bool(self.refined) else self.enlarge(coarse)
+
+
+def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """``KL(N(mean, variance) || N(0, 1))`` in nats, averaged over all values of all images.
+
+    >>> divergence(torch.tensor([[1.0, -1.0]]), torch.zeros(1, 2))
+    tensor(0.5000)
+    """
+    return (mean.square() + log_variance.exp() - 1 - log_variance).mean() * 0.5
+
+
+def reduced(size: tuple[int, int], reduction: int) -> tuple[int, int]:
+    """The coarse size of training images; those that it does not divide are refused.
+
+    >>> reduced((64, 128), 4)
+    (16, 32)
+    """
+    if any(side % reduction for side in size):
+        raise TranslateError(
+            f"stackgan makes coarse images of 1/{reduction} the size first, and {size[0]}x{size[1]} does not divide by "
+            f"{reduction}; choose another --size or --reduction"
+        )
+    return cast(tuple[int, int], tuple(side // reduction for side in size))

@@ -1,0 +1,11 @@
+"""UNIT: two domains with one latent space."""
+
+from collections.abc import Mapping
+
+from translate import hookimpl
+
+
+@hookimpl
+def methods() -> Mapping[str, str]:
+    """Offer the method."""
+    return {"unit": "translate_unit.method:UNIT"}

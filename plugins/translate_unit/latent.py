@@ -1,0 +1,65 @@
+"""A discriminator of the latent: tells of which domain an image was that a code was made of."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LatentDiscriminator(nn.Module):
+    """Judges codes, flat or maps, with one logit each, positive for the source.
+
+    The domain is an attribute that a code should not show, as in Fader networks (Lample et al. 2017,
+    arXiv:1706.00409): the discriminator learns to tell it, the encoders learn to make it tell the opposite.
+    """
+
+    def __init__(self, latent: tuple[int, ...], width: int = 64) -> None:
+        super().__init__()
+        self.layers = nn.Sequential()
+        channels = latent[0]
+        if len(latent) == 3:
+            for stride in (1, 2):
+                self.layers.append(nn.Conv2d(channels, width, 3, stride, 1))
+                self.layers.append(nn.LeakyReLU(0.2))
+                channels = width
+            self.layers.append(nn.AdaptiveAvgPool2d(1))
+            self.layers.append(nn.Flatten())
+        self.layers.append(nn.Linear(channels, width))
+        self.layers.append(nn.LeakyReLU(0.2))
+        self.layers.append(nn.Linear(width, 1))
+
+    def forward(self, code: Tensor) -> Tensor:
+        """Logits (N, 1) of codes (N, *latent)."""
+        logits: Tensor = self.layers(code)
+        return logits
+
+    def told(self, source: Tensor, target: Tensor) -> Tensor:
+        """What the discriminator minimises: the mean cross entropy of the domain, log 2 where it cannot tell."""
+        return (F.softplus(-self(source)).mean() + F.softplus(self(target)).mean()) / 2
+
+    def fooled(self, source: Tensor, target: Tensor) -> Tensor:
+        """What the encoders minimise: the cross entropy of the wrong domain."""
+        return self.told(target, source)
+
+
+def nats(mean: Tensor) -> Tensor:
+    """``KL(N(mean, 1) || N(0, 1)) = sum(mean^2) / 2`` in nats an image, the mean over codes (N, *latent).
+
+    >>> import torch
+    >>> float(nats(torch.tensor([[1.0, 1.0], [2.0, 0.0]])))
+    1.5
+    """
+    return mean.float().square().flatten(1).sum(1).mean() / 2
+
+
+def logged_as(value: Tensor, gain: float) -> Tensor:
+    """A term that the log shows as ``value`` and that pulls as ``gain * value`` does.
+
+    >>> import torch
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> term = logged_as(x * x, 0.5)
+    >>> term.backward()
+    >>> term.item(), x.grad.item()
+    (9.0, 3.0)
+    """
+    return gain * value + ((1 - gain) * value).detach()

@@ -1,0 +1,219 @@
+"""UNIT: two domains whose images share one latent, and four ways of tying them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.adversary import Adversary
+from translate.discriminator import ClassHead
+from translate.errors import TranslateError
+from translate.method import Batch, Method, Needs, Parts, Update
+from translate.options import Option
+from translate_unit.latent import LatentDiscriminator, logged_as, nats
+
+OTHER = {"source": "target", "target": "source"}
+
+
+class UNIT(Method):
+    """Unsupervised translation through a shared latent space (UNIT, Liu et al. 2017).
+
+    Unsupervised Image-to-Image Translation Networks, arXiv:1703.00848. An encoder E and a decoder G for each domain
+    form variational autoencoders with ``q(z|x) = N(E(x), 1)`` and the prior N(0, 1); codes of either domain decode to
+    both. With D a discriminator for each domain, translators minimise, summed over the domains::
+
+        gan * L_GAN(G2(z1))  +  kl * KL(q1(z1|x1) || p)        +  reconstruction * |x1 - G1(z1)|
+                             +  cycle_kl * KL(q2(z2|x12) || p) +  cycle * |x1 - G1(z2)|,    x12 = G2(z1), z2 ~ q2(z|x12)
+
+    (equation 2 with lambda 10, 0.1, 100, 0.1 and 100). |.| is a mean over pixels, and what is weighted of KL is a mean
+    over the latent, ``mean(E(x)^2)``, so that the published numbers fit any size. The log shows KL itself, in nats an
+    image, ``sum(E(x)^2) / 2``.
+
+    Four ways of tying the domains, in any combination: ``tie_shared``, weights of the encoders' last and the decoders'
+    first layers; ``latent_adversary``, a discriminator that must not see of which domain a code is (Lample et al. 2017,
+    arXiv:1706.00409); ``cycle``; ``semantic_latent``, a translation's code should be its source's,
+    ``|E2(x12) - E1(x1)|`` (Taigman et al. 2017, arXiv:1611.02200; Royer et al. 2017, arXiv:1711.05139).
+
+    ``classify`` is the domain adaptation of section 5: the discriminators tell classes apart, tie their last layers,
+    and learn the classes from the source's labels, D1 on its images and D2 on their translations, which should keep
+    their class. No label of the target is used; D2 is kept as a classifier.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        encoder: Annotated[str, Option("network from images to the latent", part="encoders")] = "residual",
+        decoder: Annotated[str, Option("network from the latent to images", part="decoders")] = "residual",
+        discriminator: Annotated[str, Option("network that judges images", part="discriminators")] = "patch",
+        adversarial: Annotated[
+            str, Option('adversarial loss and penalties, such as "hinge + r1(weight=1)"', part="adversarial_losses")
+        ] = "nonsaturating",
+        gan: Annotated[float, Option("weight of the adversarial term; 0 trains without discriminators", ge=0)] = 10.0,
+        kl: Annotated[float, Option("weight of the codes' divergence from the prior", ge=0)] = 0.1,
+        reconstruction: Annotated[float, Option("weight of the images' own reconstruction", ge=0)] = 100.0,
+        cycle_kl: Annotated[float, Option("weight of the translations' codes' divergence from the prior", ge=0)] = 0.1,
+        cycle: Annotated[float, Option("weight of the reconstruction from the translation", ge=0)] = 100.0,
+        tie_shared: Annotated[bool, Option("share the layers next to the latent between the domains")] = True,
+        latent_adversary: Annotated[float, Option("weight of hiding the domain from a judge of codes", ge=0)] = 0.0,
+        semantic_latent: Annotated[float, Option("weight of a translation's code being its source's", ge=0)] = 0.0,
+        classify: Annotated[
+            float, Option("weight of the translations' class; needs source labels, discriminators with classes", ge=0)
+        ] = 0.0,
+    ) -> None:
+        super().__init__()
+        channels = {"source": parts.source.channels, "target": parts.target.channels}
+        self.encoders = nn.ModuleDict({name: parts.encoder(encoder, inputs=channels[name]) for name in OTHER})
+        latent: tuple[int, ...] = tuple(self.encoders["source"].latent)  # type: ignore[arg-type]
+        self.decoders = nn.ModuleDict(
+            {name: parts.decoder(decoder, latent=latent, outputs=channels[name]) for name in OTHER}
+        )
+        if tie_shared:
+            tie(self.encoders, encoder, "choose another encoder or --no-tie-shared")
+            tie(self.decoders, decoder, "choose another decoder or --no-tie-shared")
+        self.adversaries = nn.ModuleDict()
+        if gan:
+            classes = len(parts.source.labels) if classify else 0
+            if classify and not classes:
+                raise TranslateError("classify learns from the source's labels, and this data names no classes")
+            for name in OTHER:
+                self.adversaries[name] = parts.adversary(
+                    discriminator, loss=adversarial, inputs=channels[name], classes=classes
+                )
+            if classify:
+                judges = nn.ModuleDict({name: self._adversary(name).discriminator for name in OTHER})
+                tie(judges, discriminator, "choose a discriminator with classes, such as auxiliary")
+        elif classify:
+            raise TranslateError("classify asks the discriminators for classes, and gan=0 has none; leave one out")
+        self.latent_judge = LatentDiscriminator(latent) if latent_adversary else None
+        self.size = torch.Size(latent).numel()
+        self.gan, self.kl, self.reconstruction, self.classify = gan, kl, reconstruction, classify
+        self.cycle, self.cycle_kl = cycle, cycle_kl
+        self.latent_adversary, self.semantic_latent = latent_adversary, semantic_latent
+
+    @property
+    def needs(self) -> Needs:
+        """Nothing; with ``classify`` labels of the source."""
+        return Needs(labels=frozenset({"source"} if self.classify else ()))
+
+    @property
+    def period(self) -> int:
+        """The adversaries', which are alike."""
+        return self._adversary("target").period if self.adversaries else 1
+
+    @property
+    def players(self) -> Mapping[str, nn.Module]:
+        """All that translates; and, unless there are none, all discriminators, which may share layers."""
+        translators = nn.ModuleDict({"encoders": self.encoders, "decoders": self.decoders})
+        judges = nn.ModuleDict({name: self._adversary(name).discriminator for name in self.adversaries})
+        if self.latent_judge is not None:
+            judges["latent"] = self.latent_judge
+        return {"translators": translators, "discriminators": judges} if judges else {"translators": translators}
+
+    @property
+    def translators(self) -> Mapping[str, nn.Module]:
+        """Both directions, and with ``classify`` the target's discriminator as a classifier."""
+        kept: dict[str, nn.Module] = {
+            "forward": ThroughLatent(self.encoders["source"], self.decoders["target"]),
+            "backward": ThroughLatent(self.encoders["target"], self.decoders["source"]),
+        }
+        if self.classify:
+            kept["classify"] = ClassHead(self._adversary("target").discriminator)
+        return kept
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
+        """The discriminators move on translations that both sides share, then the translators."""
+        images = {name: batch[name] for name in OTHER}
+        labels = batch["source_label"] if self.classify else None
+        means = {name: self.encoders[name](images[name]) for name in OTHER}
+        codes = {name: drawn(means[name]) for name in OTHER}
+        # Each code is decoded to both domains: its image again, and its translation, named by where it arrives.
+        both, count = torch.cat([codes["source"], codes["target"]]), len(images["source"])
+        decoded = {name: self.decoders[name](both) for name in OTHER}
+        again = {"source": decoded["source"][:count], "target": decoded["target"][count:]}
+        fakes = {"source": decoded["source"][count:], "target": decoded["target"][:count]}
+
+        judged: dict[str, Tensor] = {}
+        for name in self.adversaries:
+            shown = None
+            if labels is not None:
+                shown = (images["source"] if name == "source" else fakes["target"].detach(), labels)
+            found = self._adversary(name).discriminator_terms(images[name], fakes[name].detach(), labelled=shown)
+            judged |= {f"{name}_{term}": value for term, value in found.items()}
+        if self.latent_judge is not None:
+            judged["latent"] = self.latent_judge.told(codes["source"].detach(), codes["target"].detach())
+        if judged:
+            yield Update("discriminators", judged)
+        if self.adversaries and not self._adversary("target").generator_moves(step):
+            return
+
+        terms: dict[str, Tensor] = {}
+        for name in self.adversaries:
+            wanted = labels if name == "target" else None
+            advice = self._adversary(name).generator_terms(fakes[name], images[name], labels=wanted)
+            weights = {"classes": self.classify}
+            terms |= {f"{name}_{term}": weights.get(term, self.gan) * value for term, value in advice.items()}
+        if self.latent_judge is not None:
+            terms["latent"] = self.latent_adversary * self.latent_judge.fooled(codes["source"], codes["target"])
+        for name, other in OTHER.items():
+            terms |= self._rebuilds(name, "kl", "reconstruction", means[name], again[name], images[name])
+            if self.cycle or self.cycle_kl or self.semantic_latent:
+                mean = self.encoders[other](fakes[other])
+                if self.semantic_latent:
+                    terms[f"{name}_semantic"] = self.semantic_latent * F.l1_loss(mean, means[name])
+                back = self.decoders[name](drawn(mean)) if self.cycle else None
+                terms |= self._rebuilds(name, "cycle_kl", "cycle", mean, back, images[name])
+        yield Update("translators", terms)
+
+    def _rebuilds(
+        self, name: str, divergence: str, distance: str, mean: Tensor, made: Tensor | None, image: Tensor
+    ) -> dict[str, Tensor]:
+        """The two terms of a variational autoencoder, where their weights are not 0."""
+        terms: dict[str, Tensor] = {}
+        if weight := getattr(self, divergence):
+            terms[f"{name}_{divergence}"] = logged_as(nats(mean), 2 * weight / self.size)
+        if made is not None and (weight := getattr(self, distance)):
+            terms[f"{name}_{distance}"] = weight * F.l1_loss(made, image)
+        return terms
+
+    def _adversary(self, name: str) -> Adversary:
+        adversary = self.adversaries[name]
+        assert isinstance(adversary, Adversary)
+        return adversary
+
+
+class ThroughLatent(nn.Module):
+    """From an image of one domain through the latent to an image of another."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.size_multiple = getattr(encoder, "size_multiple", 1)
+        self.fixed_size = getattr(encoder, "fixed_size", None)
+
+    def forward(self, image: Tensor, samples: int | None = None) -> Tensor:
+        """Translate (N, C, H, W) by the code's mean; with ``samples`` by so many draws of the code for each image."""
+        if samples is not None and samples < 1:
+            raise TranslateError(f"unit draws 1 sample or more for each image, not {samples}")
+        mean: Tensor = self.encoder(image)
+        code = mean if samples is None else drawn(mean.repeat_interleave(samples, dim=0))
+        answer: Tensor = self.decoder(code)
+        return answer
+
+
+def drawn(mean: Tensor) -> Tensor:
+    """A code out of N(mean, 1)."""
+    return mean + torch.randn_like(mean)
+
+
+def tie(pair: nn.ModuleDict, name: str, advice: str) -> None:
+    """Let both networks of a pair have the layers ``shared`` of the source's."""
+    first, second = pair["source"], pair["target"]
+    if not isinstance(getattr(first, "shared", None), nn.Module):
+        raise TranslateError(f"{name} has no layers that two domains could share; {advice}")
+    second.shared = first.shared

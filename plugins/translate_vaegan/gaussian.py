@@ -1,0 +1,83 @@
+"""The Gaussian latent of variational autoencoders: its divergence from the prior, its draws, and what is kept of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from translate.errors import TranslateError
+
+
+def split(statistics: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance out of an encoder's answer (N, 2 C, ...), in float32 at least.
+
+    The log-variance is kept between -14 and 14 where an untrained encoder would leave that range.
+    """
+    wide = statistics if statistics.dtype == torch.float64 else statistics.float()
+    mean, log_variance = wide.chunk(2, dim=1)
+    return mean, 14 * torch.tanh(log_variance / 14)
+
+
+def nats(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """``KL(N(mean, var) || N(0, 1)) = sum(mean^2 + var - log var - 1) / 2`` in nats an image, the mean over the batch.
+
+    >>> import torch
+    >>> float(nats(torch.tensor([[2.0], [0.0]]), torch.zeros(2, 1)))
+    1.0
+    """
+    each = mean.square() + log_variance.exp() - log_variance - 1
+    return each.flatten(1).sum(1).mean() / 2
+
+
+def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """A code ``mean + sqrt(var) * noise``, through which gradients reach both (Kingma & Welling 2013, section 2.4)."""
+    return mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
+
+
+def logged_as(value: Tensor, gain: float) -> Tensor:
+    """A term that the log shows as ``value`` and that pulls as ``gain * value`` does.
+
+    >>> import torch
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> term = logged_as(x * x, 0.5)
+    >>> term.backward()
+    >>> term.item(), x.grad.item()
+    (9.0, 3.0)
+    """
+    return gain * value + ((1 - gain) * value).detach()
+
+
+class ThroughLatent(nn.Module):
+    """From an image through the latent to an image: of its own domain, or of another that has the same latent."""
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.size_multiple = getattr(encoder, "size_multiple", 1)
+        self.fixed_size = getattr(encoder, "fixed_size", None)
+
+    def forward(self, image: Tensor, samples: int | None = None) -> Tensor:
+        """Rebuild (N, C, H, W) from the code's mean; with ``samples`` from so many draws of the code for each image."""
+        if samples is not None and samples < 1:
+            raise TranslateError(f"an autoencoder draws 1 sample or more for each image, not {samples}")
+        mean, log_variance = split(self.encoder(image))
+        if samples is not None:
+            mean = draw(mean.repeat_interleave(samples, dim=0), log_variance.repeat_interleave(samples, dim=0))
+        answer: Tensor = self.decoder(mean)
+        return answer
+
+
+class OutOfNoise(nn.Module):
+    """A decoder as a sampler: codes drawn from the prior. ``domain`` says whose images it makes."""
+
+    def __init__(self, decoder: nn.Module, latent: tuple[int, ...], domain: str) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.noise = latent
+        self.domain = domain
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """Images of standard normal noise (N, *latent)."""
+        answer: Tensor = self.decoder(noise)
+        return answer

@@ -1,0 +1,96 @@
+"""The variational autoencoder: one domain, no discriminator, and an exact bound on the likelihood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal
+
+from torch import Tensor, nn
+
+from translate.errors import TranslateError
+from translate.method import Batch, Method, Parts, Update
+from translate.options import Option
+from translate_vaegan.gaussian import OutOfNoise, ThroughLatent, draw, logged_as, nats, split
+
+Likelihood = Literal["laplace", "gaussian"]
+
+
+class VAE(Method):
+    """An autoencoder whose codes can be drawn from noise (VAE, Kingma & Welling 2013).
+
+    Auto-Encoding Variational Bayes, arXiv:1312.6114. Encoder and decoder minimise the negative evidence lower bound::
+
+        -ELBO = KL(q(z|x) || N(0, 1))  -  E log p(x|z),    q(z|x) = N(mean(x), var(x))
+
+    with a likelihood of fixed ``scale`` for each value of an image in [-1, 1]: Laplace, ``|x - x'| / b + log 2b``, or
+    Gaussian, ``(x - x')^2 / 2 s^2 + log(2 pi s^2) / 2``. Both terms are logged in nats an image, so their sum is the
+    bound, and both pull divided by the number of values in an image, so that no step depends on its size. ``beta``
+    weights the divergence's pull (Higgins et al. 2017); what is logged stays in nats.
+
+    Of data with two domains it learns the target; it keeps the way through the code and a sampler.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        *,
+        encoder: Annotated[str, Option("network from images to mean and log-variance", part="encoders")] = "dcgan",
+        decoder: Annotated[str, Option("network from the latent to images", part="decoders")] = "dcgan",
+        likelihood: Annotated[Likelihood, Option("distribution of an image's values around the decoder's")] = "laplace",
+        scale: Annotated[float, Option("its scale, for values in [-1, 1]", ge=0.001)] = 0.1,
+        beta: Annotated[float, Option("weight of the divergence from the prior", ge=0)] = 1.0,
+    ) -> None:
+        super().__init__()
+        check_one_domain(parts, "vae")
+        self.encoder = parts.encoder(encoder, inputs=parts.target.channels, statistics=2)
+        self.latent: tuple[int, ...] = tuple(self.encoder.latent)  # type: ignore[arg-type]
+        self.decoder = parts.decoder(decoder, latent=self.latent)
+        self.likelihood: Likelihood = likelihood
+        self.scale, self.beta = scale, beta
+
+    @property
+    def players(self) -> Mapping[str, nn.Module]:
+        """One: encoder and decoder, who want the same."""
+        return {"autoencoder": nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})}
+
+    @property
+    def translators(self) -> Mapping[str, nn.Module]:
+        """From an image to its reconstruction, and from noise to an image."""
+        return {
+            "forward": ThroughLatent(self.encoder, self.decoder),
+            "sample": OutOfNoise(self.decoder, self.latent, "target"),
+        }
+
+    def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
+        """One move on the bound."""
+        image = batch["target"] if "target" in batch else batch["source"]
+        mean, log_variance = split(self.encoder(image))
+        rebuilt = self.decoder(draw(mean, log_variance))
+        values = image[0].numel()
+        yield Update(
+            "autoencoder",
+            {
+                "kl": logged_as(nats(mean, log_variance), self.beta / values),
+                "reconstruction": logged_as(surprise(rebuilt, image, self.likelihood, self.scale), 1 / values),
+            },
+        )
+
+
+def surprise(rebuilt: Tensor, image: Tensor, likelihood: Likelihood, scale: float) -> Tensor:
+    """``-log p(x|z)`` in nats an image, the mean over the batch."""
+    apart = rebuilt.float() - image.float()
+    if likelihood == "laplace":
+        each = apart.abs() / scale + math.log(2 * scale)
+    else:
+        each = apart.square() / (2 * scale**2) + math.log(2 * math.pi * scale**2) / 2
+    return each.flatten(1).sum(1).mean()
+
+
+def check_one_domain(parts: Parts, name: str, advice: str = "") -> None:
+    """Refuse two domains of unlike channels, where what is rebuilt would not be what came in."""
+    if parts.source.channels != parts.target.channels:
+        raise TranslateError(
+            f"{name} rebuilds images of one domain, and here are sources of {parts.source.channels} and targets of "
+            f"{parts.target.channels} channels; give it one domain{advice}"
+        )

@@ -1,0 +1,114 @@
+"""The command line: reads what was typed, calls one function, and prints what it returns. It holds no logic.
+
+Exit codes: 0 done; 1 done, but some images could not be converted; 2 wrong use, nothing was harmed; 3 training stopped
+at a value that is not finite; 130 interrupted and saved (143 by SIGTERM).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import click
+from click.shell_completion import get_completion_class
+
+from translate import __version__
+from translate.cli.flags import session_of
+from translate.cli.looking import data, plugins
+from translate.cli.training import fit
+from translate.cli.using import classify, convert, evaluate, sample
+from translate.errors import TranslateError, nearest
+
+
+class Commands(click.Group):
+    """Our commands and those of plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Ours first."""
+        return [*super().list_commands(ctx), *sorted(self._theirs(ctx).keys() - self.commands.keys())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Ours win."""
+        return super().get_command(ctx, cmd_name) or self._theirs(ctx).get(cmd_name)
+
+    def _theirs(self, context: click.Context) -> dict[str, click.Command]:
+        answers = session_of(context).catalog.ask("commands")
+        return {command.name or "": command for _, commands in answers for command in commands}
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Suggest the nearest command."""
+        if args and self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
+            raise click.UsageError(f"there is no command {args[0]!r}; {nearest(args[0], self.list_commands(ctx))}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, "--version", prog_name="translate")
+@click.option(
+    "-p",
+    "--plugin",
+    multiple=True,
+    is_eager=True,  # before --help, which shows what the plugin adds
+    metavar="FILE_OR_MODULE",
+    help="Load a plugin that is not installed; may be repeated.",
+)
+@click.option(
+    "--no-plugin", multiple=True, is_eager=True, metavar="NAME", help="Block an installed plugin; may be repeated."
+)
+def cli(plugin: tuple[str, ...], no_plugin: tuple[str, ...]) -> None:
+    """Teach a machine to turn images of one kind into images of another, then turn whole folders.
+
+    \b
+      translate data photos/                       look at a folder before training on it
+      translate fit pix2pix photos/ -o runs/one    train
+      translate convert runs/one in/ out/          convert a folder with what was learned
+      translate evaluate runs/one photos/          measure it
+    """
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+      translate completion bash >> ~/.bashrc
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(cli, {}, "translate", "_TRANSLATE_COMPLETE").source())
+
+
+for command in (data, fit, convert, sample, classify, evaluate, plugins):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command; every mistake of the user is one sentence and an exit code."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    sys.exit(_guarded(lambda: cli.main(args=arguments, prog_name="translate", standalone_mode=False)))
+
+
+def _guarded(call: Callable[[], Any]) -> int:
+    try:
+        code = call()
+        return code if isinstance(code, int) else 0
+    except TranslateError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort) as error:
+        sentence = str(error.__cause__ or error) or "interrupted"
+        click.echo(sentence, err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; do not fail again while closing it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

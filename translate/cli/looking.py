@@ -1,0 +1,81 @@
+"""What there is to look at: ``translate data`` and ``plugins``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from translate.cli.flags import session_of
+
+
+@click.command()
+@click.argument("path", metavar="DATA")
+@click.option("--layout", metavar="NAME(...)", help="How the folder is laid out, where it is not clear.")
+@click.option(
+    "--picture",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where to write a picture of some pairs [default: DATA.png in the working directory].",
+)
+@click.option(
+    "--export", metavar="DIR", type=click.Path(path_type=Path), help="Write the dataset as a folder of paired images."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and write no picture.")
+@click.pass_context
+def data(
+    context: click.Context, path: str, layout: str | None, picture: Path | None, export: Path | None, as_json: bool
+) -> None:
+    """Show what a folder or a named dataset holds: layout, pairs, sizes, depths, unreadable files, and a picture.
+
+    \b
+      translate data photos/
+      translate data "demo(size=64)" --export demo/
+    """
+    from translate import inspection
+    from translate.parts import open_dataset
+
+    dataset = open_dataset(session_of(context).catalog, path, layout)
+    if export is not None:
+        inspection.export(dataset, export)
+        click.echo(f"written: {export}")
+        return
+    found = inspection.inspect(dataset)
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2))
+        return
+    for line in found.lines():
+        click.echo(line)
+    file = picture or Path(f"{Path(path).name.partition('(')[0] or 'data'}.png")
+    inspection.picture(dataset, file)
+    click.echo(f"picture: {file}")
+
+
+@click.command()
+@click.argument("part", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def plugins(context: click.Context, part: str | None, as_json: bool) -> None:
+    """List who is installed, in which version, and what each offers; or the options of one PART, such as unet."""
+    catalog = session_of(context).catalog
+    if part is not None:
+        from translate.parts import told as told_of
+
+        click.echo("\n".join(told_of(catalog, part)))
+    elif as_json:
+        told = [
+            {
+                "name": each.name,
+                "distribution": each.distribution,
+                "version": each.version,
+                "offers": catalog.offered_by(each),
+            }
+            for each in catalog.plugins
+        ]
+        click.echo(json.dumps(told, indent=2))
+    else:
+        for each in catalog.plugins:
+            click.echo(f"{each.name}  ({each.distribution} {each.version})")
+            for kind, names in catalog.offered_by(each).items():
+                click.echo(f"    {kind.replace('_', ' '):<20} {', '.join(names)}")

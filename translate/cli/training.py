@@ -1,0 +1,177 @@
+"""``translate fit``: each method a command with its own options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from translate.cli.flags import Session, given, option_of, session_of
+from translate.errors import TranslateError
+from translate.options import options_of
+from translate.run import Config, read_config
+
+
+class MethodCommand(click.Command):
+    """``translate fit METHOD``: the method's options apart from those of every training."""
+
+    def __init__(self, name: str, *, own: set[str | None], **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self.own = own
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the method's options under its name, then the training's."""
+        records: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                records[parameter.name in self.own].append(record)
+        for title, rows in ((f"Options of {self.name}", records[True]), ("Options of the training", records[False])):
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+class Methods(click.Group):
+    """The methods on offer, each a command with its own options."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All methods by name; imports none."""
+        return list(session_of(ctx).catalog.offers("methods"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Make the command of a method; its module is imported only to read its options."""
+        offers = session_of(ctx).catalog.offers("methods")
+        if cmd_name not in offers:
+            return None
+        summary = offers[cmd_name].summary
+        path = click.Path(path_type=Path)
+        params: list[click.Parameter] = [
+            click.Argument(["data"], required=False, metavar="DATA", type=path),
+            click.Option(
+                ["-o", "--output"], metavar="RUN", type=path, help="folder of the run [default: runs/METHOD-DATA]"
+            ),
+            click.Option(
+                ["--config"], metavar="FILE", type=path, help="YAML or JSON file of options; the command line wins"
+            ),
+            click.Option(["--dry-run"], is_flag=True, help="try one step, say what a run would do, write nothing"),
+        ]
+        catalog = session_of(ctx).catalog
+        if ctx.resilient_parsing:
+            own = [click.Option(["--" + name.replace("_", "-")]) for name in offers[cmd_name].option_names]
+        else:
+            declared = options_of(catalog.offer("methods", cmd_name).load())
+            own = [option_of(parameter, catalog) for parameter in declared.values()]
+        core = [option_of(parameter, catalog) for parameter in Config.parameters().values()]
+        return MethodCommand(
+            cmd_name,
+            own={option.name for option in own},
+            params=[*params, *own, *core],
+            callback=click.pass_context(_fit_method),
+            help=f"{summary}\n\nDATA is a folder of images or the name of a dataset, such as demo. "
+            "See `translate data DATA` for what is found in it.",
+            short_help=summary,
+        )
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Suggest the nearest method."""
+        if args and not ctx.resilient_parsing:
+            session_of(ctx).catalog.offer("methods", args[0])
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the methods under their own title."""
+        with formatter.section("Methods (translate fit METHOD --help shows all options)"):
+            formatter.write_dl(
+                [(name, offer.summary) for name, offer in session_of(ctx).catalog.offers("methods").items()]
+            )
+
+
+@click.group(cls=Methods, invoke_without_command=True, subcommand_metavar="[METHOD DATA [OPTIONS]...]")
+@click.option("--resume", metavar="RUN", type=click.Path(path_type=Path), help="Go on with a run that was stopped.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --resume: another length; the schedule is recomputed.",
+)
+@click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Take everything, method and data too, from a YAML or JSON file.",
+)
+@click.option(
+    "-o", "--output", metavar="RUN", type=click.Path(path_type=Path), help="With --config: folder of the run."
+)
+@click.pass_context
+def fit(
+    context: click.Context, resume: Path | None, steps: int | None, config: Path | None, output: Path | None
+) -> None:
+    """Train METHOD on DATA, or go on with a run.
+
+    \b
+      translate fit pix2pix photos/ --size 128 --steps 20000
+      translate fit --resume runs/pix2pix-photos
+    """
+    if context.invoked_subcommand is not None:
+        if resume or config or steps or output:
+            raise click.UsageError(
+                "options before METHOD are for --resume and --config; give the method's after it", context
+            )
+        return
+    session = session_of(context)
+    if resume is not None and config is None:
+        from translate.training import resume as go_on
+
+        _report(go_on(resume, steps=steps, plugins=session.extra, no_plugins=session.blocked))
+    elif config is not None and resume is None:
+        values = read_config(config)
+        _fit({**values, **({"steps": steps} if steps else {})}, session, output, str(config), dry_run=False)
+    elif resume is not None:
+        raise click.UsageError("a resumed run has its config already; leave out --config", context)
+    else:
+        click.echo(context.get_help())
+
+
+def _fit_method(context: click.Context, **_params: Any) -> None:
+    typed = given(context)
+    file = typed.pop("config", None)
+    output = typed.pop("output", None)
+    dry_run = typed.pop("dry_run", False)
+    values = read_config(file) if file is not None else {}
+    method = context.info_name or ""
+    if values.get("method", method) != method:
+        raise TranslateError(
+            f"{file} is for the method {values['method']!r}, not {method!r}; use `translate fit --config {file}`"
+        )
+    if "data" in typed:
+        typed["data"] = str(typed["data"])
+    _fit(
+        {**values, **typed, "method": method},
+        session_of(context),
+        output or values.get("output"),
+        "fit",
+        dry_run=dry_run,
+    )
+
+
+def _fit(values: Mapping[str, Any], session: Session, output: Any, where: str, *, dry_run: bool) -> None:
+    from translate.training import plan, train
+
+    config = Config.from_values(
+        {"plugins": session.extra, **{name: value for name, value in values.items() if name != "output"}}, where
+    )
+    if dry_run:
+        for line in plan(config, no_plugins=session.blocked):
+            click.echo(line)
+    else:
+        _report(train(config, output=Path(output) if output else None, no_plugins=session.blocked))
+
+
+def _report(run: Any) -> None:
+    click.echo(f"trained {run.step} steps: {run.folder}")
+    click.echo(f"  look:    {run.samples}")
+    click.echo(f"  convert: translate convert {run.folder} IN OUT")

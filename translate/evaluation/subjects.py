@@ -1,0 +1,228 @@
+"""What an evaluation measures: a translator's answers, a sampler's drawings or a classifier's logits, beside data."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from translate import translator
+from translate.cache import decode_all, normalize
+from translate.data import Dataset, Domain, Example
+from translate.errors import TranslateError
+from translate.method import role_of
+from translate.order import key
+from translate.parts import Kept
+from translate.run import Size
+from translate.saved import load_classifier, load_sampler
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be measured, on which data, and how."""
+
+    kept: Kept
+    direction: str
+    dataset: Dataset
+    split: str
+    limit: int | None
+    size: Size
+    batch: int
+    samples: int
+    seed: int
+
+    def examples(self, side: str) -> list[Example]:
+        """A domain's examples: all, or ``limit`` of them, evenly spread."""
+        listed = self.dataset.splits[self.split].get(side, ())
+        count = len(listed) if self.limit is None else min(self.limit, len(listed))
+        return [listed[row * len(listed) // count] for row in range(count)]
+
+    def only(self, side: str) -> str:
+        """That domain of the data, or the only one that it has."""
+        listed = self.dataset.splits[self.split]
+        return side if side in listed else next(iter(listed), side)
+
+
+_words = {
+    "pairs": "pairs of a source and its target",
+    "bits": "exact likelihoods",
+    "samples": "several translations of one image",
+    "logits": "a classifier's answers",
+    "label": "a classifier's answers",
+}
+
+
+class Subject:
+    """What is measured: says what a metric can have of it, and makes the batches."""
+
+    gives: frozenset[str]
+    device: torch.device
+    facts: Mapping[str, Any]
+    """What the protocol says of it."""
+
+    def __init__(self, asked: Asked, sides: Mapping[str, tuple[str, Domain]]) -> None:
+        """``sides`` tells under which name a batch has which domain of the data, and what its images were in training.
+
+        Images are read as those in training were; the names of their classes are the data's.
+        """
+        self.asked = asked
+        self.facts = {}
+        self.examples = {name: asked.examples(side) for name, (side, _) in sides.items() if asked.examples(side)}
+        if not self.examples:
+            raise TranslateError(f"the split {asked.split!r} of {asked.dataset.name} has no images to evaluate on")
+        named = asked.dataset.domains
+        self.domains = {
+            name: replace(as_trained, labels=named[side].labels if side in named else as_trained.labels)
+            for name, (side, as_trained) in sides.items()
+        }
+        only = next(iter(self.domains.values()))
+        self.source, self.target = self.domains.get("source", only), self.domains.get("target", only)
+
+    def lacks(self, need: str) -> str | None:
+        """Why a metric cannot have what it needs, to go on after its name; None where it can."""
+        data = f"the split {self.asked.split!r} of {self.asked.dataset.name}"
+        if need not in self.gives:
+            others = [each for each in self.asked.kept.facts["directions"] if each != self.asked.direction]
+            instead = f"try --direction {' or '.join(others)}, or another metric" if others else "choose another metric"
+            what = _words.get(need, "images translated from a source")
+            return f"needs {what}, which the direction {self.asked.direction!r} does not give; {instead}"
+        if need == "pairs" and not (self.asked.dataset.paired and len(self.examples) == 2):
+            return f"compares pairs, and {data} is not paired; choose a metric of sets, such as kid"
+        if need in ("source", "target") and need not in self.examples:
+            return f"needs {need} images, and {data} has none; give data with both domains"
+        if need.endswith("label"):
+            side = need.removesuffix("label").rstrip("_") or "source"
+            if not self.labelled(side):
+                return f"needs the classes of images, and {data} names none of its {side}; give labelled data"
+        return None
+
+    def labelled(self, name: str) -> bool:
+        """Whether any example has a label."""
+        return any(example.label >= 0 for example in self.examples.get(name, ()))
+
+    def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
+        """All batches, with what is wanted of them."""
+        raise NotImplementedError
+
+    def read(self, *names: str) -> Iterator[dict[str, Tensor]]:
+        """Images and labels of domains that belong together, in batches on the device."""
+        for start in range(0, len(self.examples[names[0]]), self.asked.batch):
+            chunk = {name: self.examples[name][start : start + self.asked.batch] for name in names}
+            decoded = decode_all(
+                chunk, self.domains, size=self.asked.size, resize="stretch", device=torch.device("cpu")
+            )
+            found = {name: normalize(kept.to(self.device), self.domains[name]) for name, kept in decoded.items()}
+            for name in names:
+                if self.labelled(name):
+                    labels = [example.label for example in chunk[name]]
+                    found[f"{name}_label"] = torch.tensor(labels, device=self.device)
+            yield found
+
+
+class Translations(Subject):
+    """A translator's answers to the sources, and the targets."""
+
+    def __init__(self, asked: Asked, **loading: Any) -> None:
+        self.translator = translator.load(asked.kept.path, direction=asked.direction, **loading)
+        self.device = self.translator.device
+        backward = asked.direction == "backward"
+        names = ("target", "source") if backward else ("source", "target")
+        if not asked.examples(names[0]):
+            raise TranslateError(
+                f"the split {asked.split!r} of {asked.dataset.name} has no {names[0]} images to translate "
+                f"in the direction {asked.direction!r}; give data with some"
+            )
+        trained = (self.translator.source, self.translator.target)
+        super().__init__(asked, dict(zip(("source", "target"), zip(names, trained, strict=True), strict=True)))
+        gives = {"source", "target", "fake", "pairs", "source_label", "target_label"}
+        network = self.translator.network
+        if "samples" in inspect.signature(network.forward).parameters:
+            gives.add("samples")
+        if hasattr(network, "bits_per_dimension"):
+            gives.add("bits")
+        self.gives = frozenset(gives)
+        self._drawn = 0
+
+    def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
+        """Pairs together; of unpaired data the sources first, then the targets."""
+        with_target = "target" in self.examples and bool(wanted & {"target", "target_label", "pairs"})
+        together = with_target and self.asked.dataset.paired
+        for found in self.read("source", "target") if together else self.read("source"):
+            yield self._answered(found, wanted)
+        if with_target and not together:
+            yield from self.read("target")
+
+    def _answered(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
+        source = found["source"]
+        if "fake" in wanted:
+            found["fake"] = self.translator.translate(source)
+        if "samples" in wanted:
+            found["samples"] = torch.stack([self._samples(image) for image in source.split(1)])
+        if "bits" in wanted:
+            bits: Callable[[Tensor, Tensor], Tensor] = self.translator.network.bits_per_dimension  # type: ignore[assignment]
+            found["bits"] = bits(found["target"], source)
+        return found
+
+    def _samples(self, image: Tensor) -> Tensor:
+        """Several translations of one image (1, C, H, W), whose noise depends on the seed and its number alone."""
+        drawn = self.translator.translate(image, samples=self.asked.samples, seed=key(self.asked.seed, self._drawn))
+        self._drawn += 1
+        return drawn
+
+
+class Drawings(Subject):
+    """A sampler's images, as many as there are real ones."""
+
+    gives = frozenset({"fake", "target", "target_label"})
+
+    def __init__(self, asked: Asked, **loading: Any) -> None:
+        self.sampler = load_sampler(asked.kept.path, **loading)
+        self.device = self.sampler.device
+        if asked.size != self.sampler.size:
+            raise TranslateError("a sampler makes images of the training's size only; leave out --size")
+        side = asked.only("target")
+        super().__init__(asked, {"target": (side, self.sampler.domain)})
+        self.facts = {"domain": side, "seed": asked.seed}
+
+    def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
+        """The real images, then the drawn ones."""
+        count, step = len(self.examples["target"]), self.asked.batch
+        if wanted & {"target", "target_label"}:
+            yield from self.read("target")
+        if "fake" in wanted:
+            for start in range(0, count, step):
+                yield {"fake": self.sampler.draw(range(start, min(start + step, count)), self.asked.seed)}
+
+
+class Answers(Subject):
+    """A classifier's logits of real images, those of the domain that it was trained on where the data has it."""
+
+    gives = frozenset({"logits", "label"})
+
+    def __init__(self, asked: Asked, **loading: Any) -> None:
+        self.classifier = load_classifier(asked.kept.path, **loading)
+        self.device = self.classifier.device
+        side = asked.only(str(getattr(asked.kept.method.translators[asked.direction], "domain", "target")))
+        super().__init__(asked, {"source": (side, self.classifier.domain)})
+        self.target = self.classifier.domain
+        self.facts = {"domain": side}
+
+    def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
+        """Logits with the images' labels."""
+        for found in self.read("source"):
+            answers = {"logits": self.classifier.network(found["source"]).float()}
+            yield answers | ({"label": found["source_label"]} if "source_label" in found else {})
+
+
+def subject_of(asked: Asked, **loading: Any) -> Subject:
+    """Load what is to be measured; ``loading`` is handed to its loader."""
+    roles: dict[str, Callable[..., Subject]] = {
+        "translator": Translations,
+        "sampler": Drawings,
+        "classifier": Answers,
+    }
+    return roles[role_of(asked.direction)](asked, **loading)

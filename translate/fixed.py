@@ -1,0 +1,43 @@
+"""Fixed networks: they see what images show, and no training changes them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Fixed(nn.Module):
+    """A network that stays as it is: always in evaluation, and no gradient reaches its weights, only its images.
+
+    ``channels`` is the number of features, ``latent`` the shape of the answer for training images of ``size``, (D,) or
+    (D, h, w).
+    """
+
+    def __init__(self, network: nn.Module, size: tuple[int, int], inputs: int) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False).eval()
+        with torch.no_grad():
+            self.latent: tuple[int, ...] = tuple(network(torch.zeros(1, inputs, *size)).shape[1:])
+        self.channels = self.latent[0]
+
+    def train(self, mode: bool = True) -> Fixed:
+        """Nothing: a fixed network is not trained."""
+        return self
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Features (N, D) or (N, D, h, w) of images (N, inputs, H, W) in [-1, 1]."""
+        features: Tensor = self.network(image)
+        return features
+
+
+class Features(nn.Module):
+    """The features of a classifier, as an extractor's answer."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Features (N, D) of images (N, C, H, W)."""
+        features: Tensor = self.classifier.features(image)  # type: ignore[operator]
+        return features

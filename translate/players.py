@@ -1,0 +1,75 @@
+"""Players: who is updated by a step, with which weights and which optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+from torch.optim import Optimizer
+
+from translate.adversary import Adversary
+from translate.errors import TranslateError
+from translate.method import Method
+
+
+class MethodError(TranslateError):
+    """A method broke a rule of the game; one sentence that names the player or term."""
+
+
+class Player:
+    """Who is updated: the weights that are its own, those it shares with other players, and its optimizer.
+
+    A shared weight moves only when all players that hold it move together; the first of them steps it.
+    """
+
+    def __init__(self, name: str, own: list[nn.Parameter], shared: dict[nn.Parameter, frozenset[str]]) -> None:
+        self.name = name
+        self.own = own
+        self.shared = shared
+        self.optimizer: Optimizer
+        self.rates: list[float]
+        self.projections: list[Callable[[], None]] = []
+        """What brings its weights back to where they may be, after each step."""
+        self.moved = False
+        """Whether its gradients are those of a move that is done."""
+
+    def moving(self, together: frozenset[str]) -> list[nn.Parameter]:
+        """The weights that move when the players named in ``together`` do."""
+        return self.own + [weight for weight, owners in self.shared.items() if owners <= together]
+
+
+def players_of(
+    method: Method, optimizers: Mapping[str, Callable[[list[nn.Parameter]], Optimizer]]
+) -> dict[str, Player]:
+    """The players of a method, each with its weights and an optimizer made by its factory."""
+    named = {
+        name: [weight for weight in module.parameters() if weight.requires_grad]
+        for name, module in method.players.items()
+    }
+    owners: dict[nn.Parameter, frozenset[str]] = {}
+    for name, weights in named.items():
+        for weight in weights:
+            owners[weight] = owners.get(weight, frozenset()) | {name}
+    players: dict[str, Player] = {}
+    taken: set[nn.Parameter] = set()
+    adversaries = [module for module in method.modules() if isinstance(module, Adversary)]
+
+    def owned(adversary: Adversary, weights: set[nn.Parameter]) -> bool:
+        return any(weight in weights for weight in adversary.discriminator.parameters())
+
+    for name, weights in named.items():
+        if not weights:
+            raise MethodError(f"the player {name!r} has no weights to train")
+        own = [weight for weight in weights if len(owners[weight]) == 1]
+        shared = {weight: owners[weight] for weight in weights if len(owners[weight]) > 1}
+        player = Player(name, own, shared)
+        # A shared weight lies in one optimizer; where its player moves alone it has no gradient and is passed over.
+        stepped = [weight for weight in weights if weight not in taken]
+        taken.update(stepped)
+        if not stepped:
+            raise MethodError(f"all weights of the player {name!r} belong to players before it; make them one player")
+        player.optimizer = optimizers[name](stepped)
+        player.rates = [float(group["lr"]) for group in player.optimizer.param_groups]
+        player.projections = [adversary.project for adversary in adversaries if owned(adversary, set(weights))]
+        players[name] = player
+    return players

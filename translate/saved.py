@@ -1,0 +1,100 @@
+"""Samplers and classifiers: what else a training leaves behind, opened and ready to use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from translate.data import Domain
+from translate.errors import TranslateError
+from translate.method import Role
+from translate.order import key
+from translate.parts import Kept
+from translate.plugins import Catalog, discover
+from translate.run import Size
+from translate.translator import pick_device
+
+BATCH = 64
+"""Images that pass a network at once."""
+
+
+class Sampler:
+    """Makes images of ``domain`` out of noise, each (C, H, W) of the training's ``size``."""
+
+    def __init__(
+        self, network: nn.Module, *, catalog: Catalog, domain: Domain, size: Size, device: torch.device
+    ) -> None:
+        self.network = network.to(device).eval().requires_grad_(False)
+        self.catalog = catalog
+        self.domain = domain
+        self.size = size
+        self.device = device
+
+    @torch.inference_mode()
+    def draw(self, indices: Sequence[int], seed: int = 0) -> Tensor:
+        """The images of these numbers (N, C, H, W) in [-1, 1]; each depends on its number and the seed alone."""
+        drawn = [
+            self.network(noise_of(self.network, indices[start : start + BATCH], seed).to(self.device)).float()
+            for start in range(0, len(indices), BATCH)
+        ]
+        return torch.cat(drawn)
+
+
+class Classifier:
+    """Tells the classes of images of ``domain``; ``labels`` are their names."""
+
+    def __init__(
+        self, network: nn.Module, *, catalog: Catalog, domain: Domain, size: Size, device: torch.device
+    ) -> None:
+        self.network = network.to(device).eval().requires_grad_(False)
+        self.catalog = catalog
+        self.domain = domain
+        self.labels = domain.labels
+        self.size = size
+        self.device = device
+
+    @torch.inference_mode()
+    def classify(self, batch: Tensor) -> Tensor:
+        """The probabilities (N, K) of the classes of images (N, C, H, W) in [-1, 1] of the training's size."""
+        logits = [self.network(each.to(self.device, torch.float32)).float() for each in batch.split(BATCH)]
+        return torch.cat(logits).softmax(dim=1)
+
+
+def noise_of(network: nn.Module, indices: Sequence[int], seed: int) -> Tensor:
+    """Standard normal noise (N, *network.noise) on the CPU, one draw a number, whatever the others are."""
+    shape: tuple[int, ...] = tuple(network.noise)  # type: ignore[arg-type]
+    drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(key(seed, index))) for index in indices]
+    return torch.stack(drawn)
+
+
+def load_sampler(
+    path: str | Path, *, device: str = "auto", plugins: Sequence[str] = (), no_plugins: Sequence[str] = ()
+) -> Sampler:
+    """Load the sampler of a run's folder or ``translator.safetensors``."""
+    kept, direction = _one(path, "sampler", plugins, no_plugins)
+    network = kept.module(direction)
+    return Sampler(
+        network, catalog=kept.catalog, domain=kept.domain(direction), size=kept.size, device=pick_device(device)
+    )
+
+
+def load_classifier(
+    path: str | Path, *, device: str = "auto", plugins: Sequence[str] = (), no_plugins: Sequence[str] = ()
+) -> Classifier:
+    """Load the classifier of a run's folder or ``translator.safetensors``."""
+    kept, direction = _one(path, "classifier", plugins, no_plugins)
+    network = kept.module(direction)
+    return Classifier(
+        network, catalog=kept.catalog, domain=kept.domain(direction), size=kept.size, device=pick_device(device)
+    )
+
+
+def _one(path: str | Path, role: Role, plugins: Sequence[str], no_plugins: Sequence[str]) -> tuple[Kept, str]:
+    kept = Kept.open(path, discover(extra=plugins, blocked=no_plugins))
+    directions = kept.directions(role)
+    if not directions:
+        raise TranslateError(f"{path} keeps no {role}; the method {kept.facts['method']} has not trained one here")
+    return kept, directions[0]

@@ -1,0 +1,98 @@
+"""Contracts: what every part must keep, as functions that a plugin's own tests call.
+
+``check_plugin("mine")`` holds everything that an installed plugin offers against its contract; the other functions
+do it for one part. Each raises ``AssertionError`` with a sentence. Networks are built small enough for a CPU if the
+caller says so: ``check_generator("unet(width=8)")``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from translate.options import check_options, options_of
+from translate.plugins import discover
+from translate.run import Config
+from translate.testing.games import check_method
+from translate.testing.networks import (
+    check_decoder,
+    check_discriminator,
+    check_encoder,
+    check_feature_extractor,
+    check_generator,
+)
+from translate.testing.objectives import (
+    check_adversarial_loss,
+    check_augmentation,
+    check_loss,
+    check_optimizer,
+    check_regularizer,
+    check_schedule,
+)
+
+__all__ = [
+    "CHECKS",
+    "check_adversarial_loss",
+    "check_augmentation",
+    "check_decoder",
+    "check_discriminator",
+    "check_encoder",
+    "check_feature_extractor",
+    "check_generator",
+    "check_loss",
+    "check_method",
+    "check_optimizer",
+    "check_options_documented",
+    "check_plugin",
+    "check_regularizer",
+    "check_schedule",
+]
+
+CHECKS: Mapping[str, Callable[..., None]] = {
+    "generators": check_generator,
+    "encoders": check_encoder,
+    "decoders": check_decoder,
+    "feature_extractors": check_feature_extractor,
+    "discriminators": check_discriminator,
+    "adversarial_losses": check_adversarial_loss,
+    "losses": check_loss,
+    "regularizers": check_regularizer,
+    "optimizers": check_optimizer,
+    "schedules": check_schedule,
+    "augmentations": check_augmentation,
+    "methods": check_method,
+}
+"""The contract of each kind of part that has one."""
+
+
+def check_plugin(name: str, *, examples: Mapping[str, str] | None = None, plugins: Sequence[str] = ()) -> None:
+    """Hold all that a plugin offers against the contracts.
+
+    ``examples`` says how to build a part small, by its name: ``{"unet": "unet(width=8)"}``; for a method, its options
+    as a call: ``{"mine": "mine(generator='unet(width=8)')"}``. ``plugins`` are files or modules that are not installed.
+    """
+    catalog = discover(extra=plugins)
+    plugin = next((each for each in catalog.plugins if each.name == name), None)
+    assert plugin is not None, f"no plugin {name!r} loads; installed are {[each.name for each in catalog.plugins]}"
+    for kind, names in catalog.offered_by(plugin).items():
+        for each in names:
+            check_options_documented(kind, each, plugins=plugins)
+            if kind in CHECKS:
+                CHECKS[kind]((examples or {}).get(each, each), plugins=plugins)
+
+
+def check_options_documented(kind: str, name: str, *, plugins: Sequence[str] = ()) -> None:
+    """Every option has a help text and a default that it accepts itself; the factory has a docstring."""
+    offer = discover(extra=plugins).offer(kind, name)
+    assert offer.summary, f"{name}: the first line of the docstring says what it is, in `translate fit --help` too"
+    parameters = options_of(offer.load())
+    assert list(parameters) == offer.option_names, f"{name}: its options must be readable without importing it"
+    for parameter in parameters.values():
+        assert parameter.option.help, (
+            f'{name}: the option {parameter.name} needs a help text: Annotated[..., Option("...")]'
+        )
+        if not parameter.required:
+            check_options({parameter.name: parameter.default}, {parameter.name: parameter}, name)
+        if kind == "methods":
+            assert parameter.name not in Config.parameters(), (
+                f"{name}: {parameter.name} is the name of an option of fit"
+            )

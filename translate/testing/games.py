@@ -1,0 +1,140 @@
+"""The contract of methods."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from translate import checkpoint, conversion, images, translator
+from translate.adversary import Adversary
+from translate.engine import Engine, seed_step
+from translate.errors import TranslateError
+from translate.method import Method
+from translate.options import parse_call
+from translate.parts import build_method
+from translate.plugins import discover
+from translate.run import Run
+from translate.saved import load_classifier, load_sampler
+from translate.testing.networks import CHANNELS, parts_of
+from translate.training import fit, resume
+
+
+def check_method(part: str, *, plugins: Sequence[str] = (), data: str = "demo(size=32, count=12)") -> None:
+    """Any channels, every weight of every player reached, exact resume, and a saved translator that gives the same."""
+    catalog = discover(extra=plugins)
+    call = parse_call(part)
+    for inputs, outputs in CHANNELS:
+        seed_step(0, 0)
+        try:
+            method = build_method(catalog, call.name, call.options, parts_of(catalog, (32, 32), inputs, outputs))
+        except TranslateError:
+            # A method may refuse unlike domains in a sentence, but everybody's images are RGB to RGB.
+            if (inputs, outputs) == (3, 3):
+                raise
+            continue
+        _every_weight_moves(call.name, method, inputs, outputs)
+        owned = {weight for module in method.players.values() for weight in module.parameters()}
+        for module in method.modules():
+            assert not isinstance(module, Adversary) or owned.issuperset(module.discriminator.parameters()), (
+                f"{call.name}: an adversary's discriminator is nobody's player"
+            )
+    folder = Path(tempfile.mkdtemp(prefix="translate-"))
+    try:
+        _resumes_exactly(call.name, call.options, folder, plugins, data)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _every_weight_moves(name: str, method: Method, inputs: int, outputs: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    engine = Engine(
+        method,
+        dict.fromkeys(method.players, lambda weights: torch.optim.SGD(weights, lr=0.01)),
+        steps=2 * method.period,
+    )
+    moved: dict[str, bool] = {}
+    hooks = [
+        weight.register_hook(lambda _slope, key=key: moved.__setitem__(key, True))
+        for player, module in method.players.items()
+        for key, weight in ((f"{player}: {each}", weight) for each, weight in module.named_parameters())
+    ]
+    for _ in range(2 * method.period):
+        batch = {"source": torch.rand(2, inputs, 32, 32, generator=generator) * 2 - 1}
+        batch["target"] = torch.rand(2, outputs, 32, 32, generator=generator) * 2 - 1
+        if "mismatched" in method.needs.streams:
+            batch["mismatched"] = torch.flip(batch["source"], [0])
+        if "labelled" in method.needs.streams:
+            batch.update(labelled=torch.flip(batch["target"], [0]), labelled_label=torch.tensor([1, 2]))
+        batch.update({f"{domain}_label": torch.tensor([0, 1]) for domain in ("source", "target")})
+        engine.step([batch])
+    for hook in hooks:
+        hook.remove()
+    terms = engine.fetch()
+    assert terms, f"{name}: no update came in a period"
+    for player, module in method.players.items():
+        for key, weight in module.named_parameters():
+            assert f"{player}: {key}" in moved or not weight.requires_grad, (
+                f"{name}: no update reaches {key} of the player {player}"
+            )
+
+
+def _resumes_exactly(name: str, options: Mapping[str, Any], folder: Path, plugins: Sequence[str], data: str) -> None:
+    asked: dict[str, Any] = {
+        "size": 32,
+        "batch": 2,
+        "log_every": 1,
+        "sample_every": 4,
+        "seed": 5,
+        "ema": 0.5,
+        "plugins": plugins,
+        **options,
+    }
+    whole = fit(name, data, output=folder / "whole", steps=4, save_every=2, keep=9, **asked)
+    half = Run(folder / "half", whole.config)
+    shutil.copytree(whole.folder, half.folder)
+    half.checkpoints[-1].unlink()
+    resumed = resume(half.folder, plugins=plugins)
+    wanted, facts = checkpoint.load(whole.checkpoints[-1])
+    got, _ = checkpoint.load(resumed.checkpoints[-1])
+    assert facts["engine"]["step"] == 4
+    assert wanted.keys() == got.keys(), f"{name}: a resumed run keeps other tensors"
+    for key, value in wanted.items():
+        assert torch.equal(value, got[key]), f"{name}: resumed, {key} differs from the uninterrupted run"
+    _keeps_its_promises(name, whole, resumed, plugins)
+    if "forward" in checkpoint.load(whole.translator)[1]["directions"]:
+        first, second = (translator.load(run.folder, plugins=plugins) for run in (whole, resumed))
+        image = torch.rand(1, first.source.channels, 45, 37) * 2 - 1
+        assert torch.equal(first.translate(image), second.translate(image)), f"{name}: save and load change the output"
+        pixels = torch.randint(0, 255, (45, 37, 3), dtype=torch.uint8).numpy()
+        images.write(folder / "in.png", images.Image(pixels, None))
+        done = conversion.convert(first, folder / "in.png", folder / "out.png")
+        assert done.converted == 1, f"{name}: {done.failed}"
+        assert images.read(folder / "out.png").pixels.shape[:2] == (45, 37), f"{name}: conversion changes the size"
+
+
+def _keeps_its_promises(name: str, whole: Run, resumed: Run, plugins: Sequence[str]) -> None:
+    """What a run keeps beside translators does its work, and the same after a resume."""
+    directions = checkpoint.load(whole.translator)[1]["directions"]
+    if "sample" in directions:
+        first, second = (load_sampler(run.folder, plugins=plugins) for run in (whole, resumed))
+        drawn = first.draw(range(3))
+        assert drawn.shape == (3, first.domain.channels, *first.size), f"{name}: samples are {tuple(drawn.shape)}"
+        assert float(drawn.abs().max()) <= 1, f"{name}: a sample left [-1, 1]"
+        assert torch.allclose(drawn[1:2], first.draw([1]), atol=1e-5), f"{name}: a sample depends on its neighbours"
+        assert torch.equal(drawn, second.draw(range(3))), f"{name}: save and load change the samples"
+    if "classify" in directions:
+        judge, other = (load_classifier(run.folder, plugins=plugins) for run in (whole, resumed))
+        image = torch.rand(3, judge.domain.channels, *judge.size) * 2 - 1
+        told = judge.classify(image)
+        assert told.shape == (3, len(judge.labels)), f"{name}: {tuple(told.shape)} for {len(judge.labels)} classes"
+        assert torch.allclose(told[:1], judge.classify(image[:1]), atol=1e-5), (
+            f"{name}: an image's class depends on its neighbours"
+        )
+        assert torch.equal(told, other.classify(image)), f"{name}: save and load change the classifier"
+        features = judge.network.features(image)  # type: ignore[operator]
+        assert features.shape[:1] == (3,), f"{name}: no features (N, D)"

@@ -1,0 +1,120 @@
+"""Contracts of losses, regularizers, optimizers, schedules and augmentations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from translate.discriminator import DiscriminatorOutput
+from translate.parts import build
+from translate.plugins import discover
+
+
+def check_adversarial_loss(part: str, *, plugins: Sequence[str] = ()) -> None:
+    """Scalars in float32 for logits of any shape, gradients on both sides, and both sides pull where they should."""
+    loss = build(discover(extra=plugins), "adversarial_losses", part)
+    for shape in ((4,), (4, 1), (2, 1, 5, 7)):
+        real = torch.full(shape, 0.25, dtype=torch.bfloat16, requires_grad=True)
+        fake = torch.full(shape, 0.25, dtype=torch.bfloat16, requires_grad=True)
+        judged = loss.discriminator(real, fake)
+        assert judged.shape == (), f"{part}: the discriminator's side is no scalar"
+        assert judged.dtype == torch.float32, f"{part}: losses are computed in float32"
+        to_real, to_fake = torch.autograd.grad(judged, (real, fake))
+        assert bool((to_real < 0).all()), f"{part}: the discriminator should raise the logits of real images"
+        assert bool((to_fake > 0).all()), f"{part}: the discriminator should lower the logits of fakes"
+        made = loss.generator(fake, real if getattr(loss, "relativistic", False) else None)
+        assert made.shape == (), f"{part}: the generator's side is no scalar"
+        (pull,) = torch.autograd.grad(made, fake)
+        assert bool((pull < 0).all()), f"{part}: the generator should raise the logits of fakes"
+
+
+def check_loss(part: str, *, plugins: Sequence[str] = ()) -> None:
+    """A finite scalar with a gradient."""
+    loss = build(discover(extra=plugins), "losses", part)
+    image = torch.rand(2, 3, 8, 8, requires_grad=True)
+    value = loss(image, torch.rand(2, 3, 8, 8))
+    assert value.shape == (), f"{part}: it must answer a scalar"
+    assert bool(torch.isfinite(value)), f"{part}: its value is not finite"
+    (slope,) = torch.autograd.grad(value, image)
+    assert bool(slope.any()), f"{part}: no gradient reaches the image"
+
+
+def check_regularizer(part: str, *, plugins: Sequence[str] = ()) -> None:
+    """It restrains something: a penalty with a gradient to the weights, an augmentation, a projection, a rhythm."""
+    regularizer = build(discover(extra=plugins), "regularizers", part)
+    roles = [name for name in ("augment", "prepare", "project", "updates") if hasattr(regularizer, name)]
+    assert callable(regularizer) or roles, (
+        f"{part}: it is no penalty, and has none of augment, prepare, project, updates"
+    )
+    first, last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 1, 3)
+    network = nn.Sequential(first, nn.Tanh(), last)
+    images = torch.rand(2, 3, 16, 16, requires_grad=True)
+    if "augment" in roles:
+        for condition in (None, torch.rand(2, 2, 16, 16)):
+            changed, beside = regularizer.augment(images, condition)
+            assert changed.shape == images.shape, f"{part}: the images' shape changed"
+            assert (beside is None) == (condition is None), f"{part}: the condition is lost"
+            (slope,) = torch.autograd.grad(changed.square().sum(), images)
+            assert bool(slope.any()), f"{part}: no gradient passes the augmentation"
+    if "prepare" in roles:
+        regularizer.prepare(network)
+        assert network(images).shape == (2, 1, 12, 12), f"{part}: the prepared network answers another shape"
+    if "project" in roles:
+        regularizer.project(network)
+        once = [weight.detach().clone() for weight in network.parameters()]
+        regularizer.project(network)
+        assert all(map(torch.equal, once, network.parameters())), f"{part}: to project twice must be to project once"
+    if callable(regularizer):
+        value = regularizer(
+            lambda images: DiscriminatorOutput((network(images),)), torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+        )
+        assert value.shape == (), f"{part}: it must answer a scalar"
+        assert value.item() >= 0, f"{part}: a penalty is not negative"
+        slopes = torch.autograd.grad(value, [first.weight, last.weight])
+        assert all(bool(slope.any()) for slope in slopes), f"{part}: no gradient reaches the weights"
+
+
+def check_optimizer(part: str, *, plugins: Sequence[str] = ()) -> None:
+    """It lowers a simple loss, and its state goes on exactly."""
+    catalog = discover(extra=plugins)
+
+    def steps(weight: nn.Parameter, optimizer: torch.optim.Optimizer, count: int) -> None:
+        for _ in range(count):
+            optimizer.zero_grad()
+            (weight - 1).square().sum().backward()
+            optimizer.step()
+
+    whole, half = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(3))
+    steps(whole, build(catalog, "optimizers", part, parameters=[whole]), 6)
+    assert bool((whole > 0).all()), f"{part}: it does not descend"
+    first = build(catalog, "optimizers", part, parameters=[half])
+    steps(half, first, 3)
+    second = build(catalog, "optimizers", part, parameters=[half])
+    second.load_state_dict(first.state_dict())
+    steps(half, second, 3)
+    assert torch.equal(whole, half), f"{part}: its state_dict does not hold all that it knows"
+
+
+def check_schedule(part: str, *, plugins: Sequence[str] = ()) -> None:
+    """A factor in [0, 1] that depends on its arguments alone."""
+    schedule = build(discover(extra=plugins), "schedules", part)
+    first = [schedule(step, 100) for step in range(100)]
+    assert all(0 <= factor <= 1 for factor in first), f"{part}: a factor lies outside [0, 1]"
+    assert first == [schedule(step, 100) for step in range(100)], f"{part}: it remembers earlier calls"
+    assert first[0] > 0, f"{part}: it starts at nothing"
+
+
+def check_augmentation(part: str, *, plugins: Sequence[str] = ()) -> None:
+    """The shape stays, values stay in [-1, 1], and an image's change depends on its seed alone."""
+    change = build(discover(extra=plugins), "augmentations", part)
+    images, seeds = torch.rand(4, 3, 16, 16) * 2 - 1, torch.tensor([1, 2, 3, 2])
+    images[3] = images[1]
+    changed = change(images.clone(), seeds)
+    assert changed.shape == images.shape, f"{part}: the shape changed"
+    assert float(changed.abs().max()) <= 1 + 1e-5, f"{part}: a value left [-1, 1]"
+    assert torch.equal(changed[1], changed[3]), f"{part}: the same seed and image must give the same change"
+    assert torch.equal(change(images[2:3].clone(), seeds[2:3])[0], changed[2]), (
+        f"{part}: an image depends on its neighbours"
+    )
