@@ -91,12 +91,16 @@ CHANGES = {"inverted": inverted, "rotated": rotated, "blurred": blurred}
 
 
 def prepared(name: str, digits: Digits, folder: Path) -> Path:
-    """The file of a task's arrays, made on its first use: ``usps-mnist``, ``mnist``, ``mnist-inverted`` ..."""
+    """The file of a task's arrays, made on its first use: ``usps-mnist``, ``mnist``, ``mnist-inverted`` ...
+
+    ``uspsbare`` is USPS whose training images have no labels.
+    """
     path = folder / f"{name}.npz"
     if path.exists():
         return path
     first, _, second = name.partition("-")
-    sets = {"usps": digits.usps, "mnist": digits.mnist}
+    bare = {**digits.usps[0], "label": np.full(len(digits.usps[0]["label"]), -1)}
+    sets = {"usps": digits.usps, "mnist": digits.mnist, "uspsbare": (bare, digits.usps[1])}
     arrays: dict[str, NDArray[Any]] = {}
 
     def put(split: str, side: str, images: NDArray[Any], labels: NDArray[Any]) -> None:
@@ -151,7 +155,7 @@ class Bench:
         for name, value in options.items():
             if isinstance(value, str) and value.startswith("{"):
                 value = str(self.trained(value.strip("{}"), seed).folder)
-            found[name] = value
+            found[name] = value.replace("SEED", str(seed)) if isinstance(value, str) else value
         return found
 
     def score(self, name: str, seed: int) -> Path:
@@ -216,9 +220,9 @@ def command(row: Row, seed: int) -> str:
             flags.append(flag if value else "--no-" + flag[2:])
             continue
         for each in value if isinstance(value, (list, tuple)) else (value,):
-            text = str(each)
+            text = f"runs/digits/{each.strip('{}')}-SEED" if str(each).startswith("{") else str(each)
             flags.append(f'{flag} "{text}"' if set(text) & set(" (={") else f"{flag} {text}")
-    return f"translate fit {row.method} {row.data}.npz {' '.join(flags)} --seed {seed}"
+    return f"translate fit {row.method} {row.data}.npz {' '.join(flags)} --seed {seed}".replace("SEED", str(seed))
 
 
 def main(given: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 DIGITS: Mapping[str, Any] = {"size": 32, "load_size": 32, "flip": False, "log_every": 100}
-"""What all rows share: nothing is cropped, and no digit is mirrored."""
+"""What the rows share: nothing is cropped, and no digit is mirrored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,138 @@ SUPERVISED: Mapping[str, Any] = {
     "ema": 0.99,
 }
 
+FEW: Mapping[str, Any] = {
+    **DIGITS,
+    "size": 28,
+    "load_size": 28,
+    "batch": 50,
+    "augment": ("affine(shift=0.07, fill=-1)",),
+    "optimizer": ("adam(lr=0.001)",),
+    "ema": 0.999,
+}
+"""Of the rows with few labels; both the semi-supervised and the supervised ones move digits by up to 2 px."""
+
+NETWORK = "semi_supervised(noise=0.3)"
+
+
+def few(labels: int) -> dict[str, Row]:
+    """The rows with so many labels: with all other digits unlabelled, and without them."""
+    layout = f"arrays(labels_per_class={labels // 10}, label_seed=SEED)"
+    return {
+        f"sgan-{labels}": Row(
+            f"MNIST with {labels} labels, the other digits unlabelled",
+            "sgan",
+            "mnist",
+            {
+                **FEW,
+                "layout": layout,
+                "steps": 5000,
+                "generator": "dcgan(width=32)",
+                "discriminator": NETWORK,
+            },
+            {"classify": ("classification_error",)},
+        ),
+        f"supervised-{labels}": Row(
+            f"the same network with the {labels} labels alone",
+            "classifier",
+            "mnist",
+            {**FEW, "layout": layout, "steps": 2000, "network": NETWORK, "domain": "target"},
+            {"classify": ("classification_error",)},
+        ),
+    }
+
+
+SMALL: Mapping[str, Any] = {
+    "batch": 16,
+    "generator": "small_unet(norm=instance)",
+    "discriminator": "small_patch(width=16)",
+    "optimizer": ("adam(lr=0.0005)",),
+    "ema": 0.99,
+}
+"""Small networks for translating digits."""
+
+
+def dtn(source: str, target: str) -> dict[str, Row]:
+    """What sees the source, trained on its labels alone, and the translation that preserves it."""
+    judge = JUDGED_MNIST if target == "mnist" else JUDGED_USPS
+    return {
+        f"features-{source}": Row(
+            f"the fixed network of dtn, trained on the labels of {source.upper()} with strong affine changes",
+            "classifier",
+            source,
+            {
+                **SUPERVISED,
+                "load_size": 32,
+                "steps": 1500,
+                "augment": ("affine(shift=0.08, rotate=15, shear=12, smallest=0.6, largest=1.1, fill=-1)",),
+            },
+            {"classify": ("classification_error",)},
+        ),
+        f"dtn-{source}-{target}": Row(
+            f"{source.upper()} to {target.upper()}, its fixed network trained on the source's labels",
+            "dtn",
+            f"{source}-{target}",
+            {
+                **DIGITS,
+                "features": f"{{features-{source}}}",
+                "batch": 32,
+                "steps": 1500,
+                "decoder": "dcgan(width=16)",
+                "discriminator": "semi_supervised(width=16)",
+                "distance": "cosine",
+                "optimizer": ("adam(lr=0.0005)",),
+                "ema": 0.99,
+            },
+            {"": (judge,)},
+        ),
+    }
+
+
+def gan(source: str, target: str, judge: str) -> dict[str, Row]:
+    """The baseline that nothing holds to its source, one way."""
+    return {
+        f"gan-{source}-{target}": Row(
+            f"{source.upper()} to {target.upper()}, nothing but a discriminator",
+            "gan",
+            f"{source}-{target}",
+            {**DIGITS, **SMALL, "steps": 2500},
+            {"": (judge,)},
+        )
+    }
+
+
+def known(change: str) -> dict[str, Row]:
+    """A judge of changed digits, and pix2pix, which learns the change from pairs."""
+    return {
+        f"classifier-{change}": Row(
+            f"the judge of {change} MNIST",
+            "classifier",
+            f"mnist-{change}",
+            {**SUPERVISED, "load_size": 32, "domain": "target"},
+            {"classify": ("classification_error",)},
+        ),
+        f"pix2pix-{change}": Row(
+            f"MNIST to {change} MNIST, pairs",
+            "pix2pix",
+            f"mnist-{change}",
+            {**DIGITS, **SMALL, "generator": "small_unet", "steps": 2500},
+            {"": (f"content_accuracy(classifier='{{{change}}}')", "psnr")},
+        ),
+    }
+
+
+PIXELS: Mapping[str, Any] = {
+    **DIGITS,
+    "size": 28,
+    "load_size": 28,
+    "batch": 8,
+    "steps": 1000,
+    "levels": 16,
+    "layers": 5,
+    "optimizer": ("adam(lr=0.002, betas=(0.9, 0.999))",),
+    "sample_every": 1000,
+}
+
 ROWS: dict[str, Row] = {
     "classifier-usps": Row(
         "the judge of USPS, and the fixed network that sees USPS",
@@ -54,5 +186,50 @@ ROWS: dict[str, Row] = {
         "mnist",
         SUPERVISED,
         {"classify": ("classification_error",)},
+    ),
+    **few(100),
+    **few(50),
+    **few(20),
+    **dtn("usps", "mnist"),
+    **dtn("mnist", "usps"),
+    "cyclegan": Row(
+        "both ways, no label",
+        "cyclegan",
+        "usps-mnist",
+        {**DIGITS, **SMALL, "steps": 2500},
+        {"forward": (JUDGED_MNIST,), "backward": (JUDGED_USPS,)},
+    ),
+    "cyclegan-sgan": Row(
+        "with an adversary that knows 10 labels a class of MNIST; USPS unlabelled",
+        "cyclegan",
+        "uspsbare-mnist",
+        {
+            **DIGITS,
+            **SMALL,
+            "steps": 2500,
+            "layout": "arrays(labels_per_class=10, label_seed=SEED)",
+            "discriminator": "semi_supervised(width=16)",
+            "semantic": 1.0,
+        },
+        {"forward": (JUDGED_MNIST,), "backward": (JUDGED_USPS,)},
+    ),
+    **gan("usps", "mnist", JUDGED_MNIST),
+    **gan("mnist", "usps", JUDGED_USPS),
+    **known("inverted"),
+    **known("rotated"),
+    **known("blurred"),
+    "pixelcnn": Row(
+        "MNIST inverted, 16 levels, given the source",
+        "pixelcnn",
+        "mnist-inverted",
+        PIXELS,
+        {"forward": ("bits_per_dim",)},
+    ),
+    "pixelcnn-alone": Row(
+        "MNIST inverted, 16 levels, without the source",
+        "pixelcnn",
+        "mnist-inverted",
+        {**PIXELS, "conditional": False},
+        {"sample": ("bits_per_dim",)},
     ),
 }

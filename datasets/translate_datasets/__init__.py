@@ -24,7 +24,7 @@ def datasets() -> Mapping[str, str]:
 @hookimpl
 def augmentations() -> Mapping[str, str]:
     """Name the augmentations."""
-    return {"jitter": "translate_datasets.jitter:jitter"}
+    return {"affine": "translate_datasets.affine:affine", "jitter": "translate_datasets.jitter:jitter"}
 
 
 @hookimpl

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from translate.errors import TranslateError
 from translate.options import Option
+from translate_datasets.chance import uniform
 
 
 def jitter(
@@ -40,7 +41,7 @@ def jitter(
         channels = images.shape[1]
         if channels not in (1, 3):
             raise TranslateError(f"jitter changes gray and RGB images, not images of {channels} channels; leave it out")
-        chance, *shifts = _uniform(seeds, 5).to(images.dtype).unbind()
+        chance, *shifts = uniform(seeds, 5).to(images.dtype).unbind()
         found = (images + 1) / 2
         if brightness:
             found = enhance.adjust_brightness_accumulative(found, 1 + brightness * shifts[0])
@@ -58,15 +59,3 @@ def jitter(
         return found.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
     return change
-
-
-def _uniform(seeds: Tensor, count: int) -> Tensor:
-    """Numbers (count, N) float32 uniform in [-1, 1), by the finaliser of SplitMix64 on each seed's neighbours.
-
-    int64 wraps as the 64 bits of the original do; shifts are masked because torch's keep the sign.
-    """
-    state = seeds + torch.arange(1, count + 1, device=seeds.device)[:, None] * -0x61C8864680B583EB
-    state = (state ^ ((state >> 30) & (2**34 - 1))) * -0x40A7B892E31B1A47
-    state = (state ^ ((state >> 27) & (2**37 - 1))) * -0x6B2FB644ECCEEE15
-    state = state ^ ((state >> 31) & (2**33 - 1))
-    return (state >> 40).float() / 2**23  # 24 bits with their sign, which float32 holds exactly
