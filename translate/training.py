@@ -53,6 +53,11 @@ def fit(
     return train(config, output=None if output is None else Path(output), no_plugins=no_plugins)
 
 
+def kept(run: Run) -> list[str]:
+    """The directions of all that a run has trained and keeps, such as ``forward`` or ``sample``."""
+    return list(checkpoint.load(run.translator)[1]["directions"])
+
+
 def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[str] = ()) -> Run:
     """Train what a config asks for; see ``fit``."""
     # Whole paths, so that the run can be resumed from any folder.

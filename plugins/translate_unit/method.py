@@ -29,7 +29,7 @@ class UNIT(Method):
         gan * L_GAN(G2(z1))  +  kl * KL(q1(z1|x1) || p)        +  reconstruction * |x1 - G1(z1)|
                              +  cycle_kl * KL(q2(z2|x12) || p) +  cycle * |x1 - G1(z2)|,    x12 = G2(z1), z2 ~ q2(z|x12)
 
-    (equation 2 with lambda 10, 0.1, 100, 0.1 and 100). |.| is a mean over pixels, and what is weighted of KL is a mean
+    (section 3 with lambda 10, 0.1, 100, 0.1 and 100). |.| is a mean over pixels, and what is weighted of KL is a mean
     over the latent, ``mean(E(x)^2)``, so that the published numbers fit any size. The log shows KL itself, in nats an
     image, ``sum(E(x)^2) / 2``.
 
@@ -38,9 +38,10 @@ class UNIT(Method):
     arXiv:1706.00409); ``cycle``; ``semantic_latent``, a translation's code should be its source's,
     ``|E2(x12) - E1(x1)|`` (Taigman et al. 2017, arXiv:1611.02200; Royer et al. 2017, arXiv:1711.05139).
 
-    ``classify`` is the domain adaptation of section 5: the discriminators tell classes apart, tie their last layers,
-    and learn the classes from the source's labels, D1 on its images and D2 on their translations, which should keep
-    their class. No label of the target is used; D2 is kept as a classifier.
+    ``classify`` is the domain adaptation of section 4: the discriminators tell classes apart, tie their last layers,
+    and learn the classes from the source's labels. Where the paper has D1 alone learn them, and draws the features of
+    D1 and D2 on a translated pair together, D2 learns them on the translations here, which should keep their class. No
+    label of the target is used; D2 is kept as a classifier.
     """
 
     def __init__(

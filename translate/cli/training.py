@@ -172,6 +172,15 @@ def _fit(values: Mapping[str, Any], session: Session, output: Any, where: str, *
 
 
 def _report(run: Any) -> None:
+    from translate.method import role_of
+    from translate.training import kept
+
     click.echo(f"trained {run.step} steps: {run.folder}")
-    click.echo(f"  look:    {run.samples}")
-    click.echo(f"  convert: translate convert {run.folder} IN OUT")
+    roles = dict.fromkeys(role_of(direction) for direction in kept(run))
+    if roles.keys() - {"classifier"}:
+        click.echo(f"  look:     {run.samples}")
+    uses = {"translator": "convert", "sampler": "sample", "classifier": "classify"}
+    arguments = {"convert": "IN OUT", "sample": "OUT", "classify": "IN"}
+    for role in roles:
+        verb = uses[role]
+        click.echo(f"  {verb + ':':<9} translate {verb} {run.folder} {arguments[verb]}")
