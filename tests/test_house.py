@@ -22,7 +22,7 @@ PLUGINS = sorted(
 FLOORS = [
     {"errors"},
     {"options", "data", "headers", "formats", "encoding"},
-    {"images", "discriminator", "pool"},
+    {"images", "discriminator", "pool", "latent"},
     {"adversary"},
     {"method"},
     {"run", "fixed", "consistency"},
@@ -47,6 +47,7 @@ GROUND = {
     "data",
     "images",
     "discriminator",
+    "latent",
     "method",
     "pool",
     "adversary",

@@ -50,16 +50,3 @@ def nats(mean: Tensor) -> Tensor:
     1.5
     """
     return mean.float().square().flatten(1).sum(1).mean() / 2
-
-
-def logged_as(value: Tensor, gain: float) -> Tensor:
-    """A term that the log shows as ``value`` and that pulls as ``gain * value`` does.
-
-    >>> import torch
-    >>> x = torch.tensor(3.0, requires_grad=True)
-    >>> term = logged_as(x * x, 0.5)
-    >>> term.backward()
-    >>> term.item(), x.grad.item()
-    (9.0, 3.0)
-    """
-    return gain * value + ((1 - gain) * value).detach()

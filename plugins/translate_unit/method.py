@@ -12,9 +12,10 @@ from torch.nn import functional as F
 from translate.adversary import Adversary
 from translate.discriminator import ClassHead
 from translate.errors import TranslateError
+from translate.latent import logged_as, tie
 from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
-from translate_unit.latent import LatentDiscriminator, logged_as, nats
+from translate_unit.latent import LatentDiscriminator, nats
 
 OTHER = {"source": "target", "target": "source"}
 
@@ -210,11 +211,3 @@ class ThroughLatent(nn.Module):
 def drawn(mean: Tensor) -> Tensor:
     """A code out of N(mean, 1)."""
     return mean + torch.randn_like(mean)
-
-
-def tie(pair: nn.ModuleDict, name: str, advice: str) -> None:
-    """Let both networks of a pair have the layers ``shared`` of the source's."""
-    first, second = pair["source"], pair["target"]
-    if not isinstance(getattr(first, "shared", None), nn.Module):
-        raise TranslateError(f"{name} has no layers that two domains could share; {advice}")
-    second.shared = first.shared

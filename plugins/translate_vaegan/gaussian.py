@@ -34,19 +34,6 @@ def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
     return mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
 
 
-def logged_as(value: Tensor, gain: float) -> Tensor:
-    """A term that the log shows as ``value`` and that pulls as ``gain * value`` does.
-
-    >>> import torch
-    >>> x = torch.tensor(3.0, requires_grad=True)
-    >>> term = logged_as(x * x, 0.5)
-    >>> term.backward()
-    >>> term.item(), x.grad.item()
-    (9.0, 3.0)
-    """
-    return gain * value + ((1 - gain) * value).detach()
-
-
 class ThroughLatent(nn.Module):
     """From an image through the latent to an image: of its own domain, or of another that has the same latent."""
 

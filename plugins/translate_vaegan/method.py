@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from translate.adversary import Adversary
 from translate.errors import TranslateError
+from translate.latent import logged_as, tie
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option
-from translate_vaegan.gaussian import OutOfNoise, ThroughLatent, draw, logged_as, nats, split
+from translate_vaegan.gaussian import OutOfNoise, ThroughLatent, draw, nats, split
 from translate_vaegan.vae import check_one_domain
 
 OTHER = {"source": "target", "target": "source"}
@@ -70,8 +71,8 @@ class VAEGAN(Method):
             {name: parts.decoder(decoder, latent=self.latent, outputs=made) for name, made in channels.items()}
         )
         if tie_shared and domains == 2:
-            tie(self.encoders, encoder, "encoder")
-            tie(self.decoders, decoder, "decoder")
+            tie(self.encoders, encoder, "choose another encoder or --no-tie-shared")
+            tie(self.decoders, decoder, "choose another decoder or --no-tie-shared")
         self.adversaries = nn.ModuleDict(
             {name: parts.adversary(discriminator, loss=adversarial, inputs=made) for name, made in channels.items()}
         )
@@ -154,13 +155,3 @@ class VAEGAN(Method):
         adversary = self.adversaries[name]
         assert isinstance(adversary, Adversary)
         return adversary
-
-
-def tie(pair: nn.ModuleDict, name: str, role: str) -> None:
-    """Let both networks of a pair have the layers ``shared`` of the source's."""
-    first, second = pair["source"], pair["target"]
-    if not isinstance(getattr(first, "shared", None), nn.Module):
-        raise TranslateError(
-            f"{name} has no layers that two domains could share; choose another {role} or --no-tie-shared"
-        )
-    second.shared = first.shared

@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 from torch import Tensor, nn
 
 from translate.errors import TranslateError
+from translate.latent import logged_as
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option
-from translate_vaegan.gaussian import OutOfNoise, ThroughLatent, draw, logged_as, nats, split
+from translate_vaegan.gaussian import OutOfNoise, ThroughLatent, draw, nats, split
 
 Likelihood = Literal["laplace", "gaussian"]
 

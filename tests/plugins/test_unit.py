@@ -16,11 +16,12 @@ from translate import checkpoint
 from translate.data import Domain
 from translate.engine import Engine, seed_step
 from translate.errors import TranslateError
+from translate.latent import logged_as
 from translate.method import Method, Update
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
 from translate.testing import check_plugin
-from translate_unit.latent import LatentDiscriminator, logged_as, nats
+from translate_unit.latent import LatentDiscriminator, nats
 
 SMALL = {
     "encoder": "residual(width=4, fold=yes)",

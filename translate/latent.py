@@ -1,0 +1,31 @@
+"""Latent spaces: what methods with one have in common."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from translate.errors import TranslateError
+
+
+def tie(pair: nn.ModuleDict, name: str, advice: str) -> None:
+    """Let both networks of a pair, ``source`` and ``target``, have the layers ``shared`` of the source's.
+
+    Raises ``TranslateError`` where the part of that name has none, and ends the sentence with ``advice``.
+    """
+    first, second = pair["source"], pair["target"]
+    if not isinstance(getattr(first, "shared", None), nn.Module):
+        raise TranslateError(f"{name} has no layers that two domains could share; {advice}")
+    second.shared = first.shared
+
+
+def logged_as(value: Tensor, gain: float) -> Tensor:
+    """A term that the log shows as ``value``, in nats say, and that pulls as ``gain * value`` does.
+
+    >>> import torch
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> term = logged_as(x * x, 0.5)
+    >>> term.backward()
+    >>> term.item(), x.grad.item()
+    (9.0, 3.0)
+    """
+    return gain * value + ((1 - gain) * value).detach()
