@@ -94,6 +94,7 @@ SMALL: Mapping[str, Any] = {
 def dtn(source: str, target: str) -> dict[str, Row]:
     """What sees the source, trained on its labels alone, and the translation that preserves it."""
     judge = JUDGED_MNIST if target == "mnist" else JUDGED_USPS
+    kept: Mapping[str, Any]
     # USPS fills its frame and MNIST does not: what sees one must have seen it as small, or as large, as the other.
     if source == "usps":
         scales, learned, steps, kept = "smallest=0.6, largest=1.1", 1500, 1500, {"distance": "cosine"}
@@ -130,6 +131,18 @@ def dtn(source: str, target: str) -> dict[str, Row]:
             {"": (judge,)},
         ),
     }
+
+
+UNIT: Mapping[str, Any] = {
+    **DIGITS,
+    "batch": 32,
+    "steps": 5000,
+    "encoder": "dcgan(width=32)",
+    "decoder": "dcgan(width=32)",
+    "discriminator": "auxiliary",
+    "optimizer": ("adam(lr=0.001)",),
+    "ema": 0.99,
+}
 
 
 def gan(source: str, target: str, judge: str) -> dict[str, Row]:
@@ -197,6 +210,27 @@ ROWS: dict[str, Row] = {
     **few(20),
     **dtn("usps", "mnist"),
     **dtn("mnist", "usps"),
+    "unit-usps-mnist": Row(
+        "USPS to MNIST, the discriminators helped by USPS's labels",
+        "unit",
+        "usps-mnist",
+        {**UNIT, "classify": 10.0},
+        {"forward": (JUDGED_MNIST,), "classify": ("classification_error",)},
+    ),
+    "unit-mnist-usps": Row(
+        "MNIST to USPS, the discriminators helped by MNIST's labels",
+        "unit",
+        "mnist-usps",
+        {**UNIT, "classify": 10.0},
+        {"forward": (JUDGED_USPS,), "classify": ("classification_error",)},
+    ),
+    "unit": Row(
+        "both ways, no label",
+        "unit",
+        "usps-mnist",
+        UNIT,
+        {"forward": (JUDGED_MNIST,), "backward": (JUDGED_USPS,)},
+    ),
     "cyclegan": Row(
         "both ways, no label",
         "cyclegan",
