@@ -289,7 +289,7 @@ def rebuild(catalog: Catalog, facts: Mapping[str, Any]) -> Method:
         source=domain_of(facts["source"]),
         target=domain_of(facts["target"]),
         size=(height, width),
-        resources=facts["resources"],
+        resources=facts.get("resources", {}),
     )
     return build_method(catalog, facts["method"], facts["options"], parts)
 

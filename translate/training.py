@@ -98,7 +98,7 @@ def resume(
             opened.folder, opened.steps, steps,
         )  # fmt: skip
         opened.config = replace(opened.config, steps=steps, epochs=None)
-    setup = Setup.make(opened.config, no_plugins, resources=None if found is None else found[1]["resources"])
+    setup = Setup.make(opened.config, no_plugins, resources=None if found is None else found[1].get("resources", {}))
     if found is None:
         if opened.config.init is not None:
             _start_from(setup, opened.config.init)
