@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import kornia
@@ -15,7 +16,7 @@ PAIRS = frozenset({"fake", "target", "pairs"})
 WINDOW = 11
 
 
-class Pairwise:
+class Pairwise(ABC):
     """A distance or similarity of a translation and the image it should be, averaged over the images."""
 
     needs = PAIRS
@@ -25,9 +26,9 @@ class Pairwise:
     def __init__(self) -> None:
         self._average = Average(self.name)
 
+    @abstractmethod
     def compare(self, fake: Tensor, target: Tensor) -> Tensor:
         """Values (N,) of pairs of images."""
-        raise NotImplementedError
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Compare a batch's translations with its targets."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Any
@@ -56,7 +57,7 @@ _words = {
 }
 
 
-class Subject:
+class Subject(ABC):
     """What is measured: says what a metric can have of it, and makes the batches."""
 
     gives: frozenset[str]
@@ -104,9 +105,9 @@ class Subject:
         """Whether any example has a label."""
         return any(example.label >= 0 for example in self.examples.get(name, ()))
 
+    @abstractmethod
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """All batches, with what is wanted of them."""
-        raise NotImplementedError
 
     def read(self, *names: str) -> Iterator[dict[str, Tensor]]:
         """Images and labels of domains that belong together, in batches on the device."""
