@@ -182,12 +182,23 @@ def test_classes_are_learned_where_there_are_labels() -> None:
         Adversary(Judge(), Logistic()).generator_terms(FAKE, REAL, labels=torch.tensor([0]))
 
 
-def test_real_images_with_labels_are_judged_once() -> None:
+@pytest.mark.parametrize("images", [REAL, FAKE])
+def test_images_with_labels_are_judged_once(images: Tensor) -> None:
     calls = []
     network = Classes()
     network.register_forward_hook(lambda *_: calls.append(1))
-    Adversary(network, Logistic(), classes=2).discriminator_terms(REAL, FAKE, labelled=(REAL, torch.tensor([0])))
+    adversary = Adversary(network, Logistic(), classes=2)
+    terms = adversary.discriminator_terms(REAL, FAKE, labelled=(images, torch.tensor([0])))
     assert len(calls) == 2
+    assert torch.equal(terms["classes"], adversary.generator_terms(images, REAL, labels=torch.tensor([0]))["classes"])
+
+
+def test_penalties_alone_are_those_among_the_terms() -> None:
+    regularizers = {"size": lambda judge, real, fake: judge(real).logits[0].sum() + fake.sum()}
+    adversary = Adversary(Judge(), Logistic(), regularizers=regularizers)
+    assert adversary.penalties(REAL, FAKE) == {"size": adversary.discriminator_terms(REAL, FAKE)["size"]}
+    assert adversary.penalties(REAL.double(), FAKE.double())["size"].dtype == torch.float64
+    assert Adversary(Judge(), Logistic()).penalties(REAL, FAKE) == {}
 
 
 class Restraint:

@@ -20,7 +20,7 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors"},
+    {"errors", "precision"},
     {"options", "data", "headers", "formats", "encoding"},
     {"images", "discriminator", "pool", "latent"},
     {"adversary"},
@@ -50,6 +50,7 @@ GROUND = {
     "latent",
     "method",
     "pool",
+    "precision",
     "adversary",
     "consistency",
     "run",

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from translate.discriminator import AdversarialLoss, DiscriminatorOutput, no_classes
 from translate.pool import ImagePool
+from translate.precision import single
 
 Penalty = Callable[[Callable[[Tensor], DiscriminatorOutput], Tensor, Tensor], Tensor]
 Labelled = tuple[Tensor, Tensor]
@@ -103,15 +104,19 @@ class Adversary(nn.Module):
             terms = {"adversarial": term(of_real.logits, others)}
         if labelled is not None:
             images, labels = labelled
-            terms["classes"] = self._told(of_real if images is real else self.judge(images), labels)
-        if self._penalties:
-            # Penalties differentiate twice; bf16 would put their gradient off by percents.
-            with torch.autocast(real.device.type, enabled=False):
-                context = None if condition is None else condition.float()
-                judge = partial(self.judge, condition=context)
-                for name, penalty in self._penalties.items():
-                    terms[name] = penalty(judge, real.float(), newest.float())
-        return terms
+            # Often the labelled images are those just judged.
+            known = of_real if images is real else of_fake if images is fake else None
+            terms["classes"] = self._told(known or self.judge(images), labels)
+        return terms | self.penalties(real, newest, condition)
+
+    def penalties(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
+        """The penalties alone, which are among what the discriminator minimises; by name, none where there are none."""
+        if not self._penalties:
+            return {}
+        # Penalties differentiate twice; bf16 would put their gradient off by percents.
+        with torch.autocast(real.device.type, enabled=False):
+            judge = partial(self.judge, condition=None if condition is None else single(condition))
+            return {name: penalty(judge, single(real), single(fake)) for name, penalty in self._penalties.items()}
 
     def generator_terms(
         self, fake: Tensor, real: Tensor, condition: Tensor | None = None, labels: Tensor | None = None
@@ -151,7 +156,7 @@ class Adversary(nn.Module):
         """The mean cross entropy of the classes over those that have a label; 0 where none has."""
         if output.classes is None:
             raise no_classes(self.discriminator)
-        total = F.cross_entropy(output.classes.float(), labels, ignore_index=-1, reduction="sum")
+        total = F.cross_entropy(single(output.classes), labels, ignore_index=-1, reduction="sum")
         return total / (labels >= 0).sum().clamp(min=1)
 
     def _remembered(self, fake: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from translate.errors import NotFiniteError, TranslateError, nearest
 from translate.method import Batch, Method, Update
 from translate.players import MethodError, Player, players_of
+from translate.precision import single
 
 Schedule = Callable[[int, int], float]
 """Maps (step, steps) to the factor on the learning rate at that step."""
@@ -135,7 +136,7 @@ class Engine:
         """Sum a move's terms, and remember each for the log."""
         loss: Tensor | None = None
         for name, term in move.terms.items():
-            term = term if term.dtype in (torch.float32, torch.float64) else term.float()
+            term = single(term)
             loss = term if loss is None else loss + term
             key = f"{move.player}/{name}"
             if key in self._sums:

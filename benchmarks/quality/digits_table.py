@@ -10,6 +10,7 @@ from typing import Any
 
 UNITS = {
     "content_accuracy": ("content accuracy, % ↑", 2),
+    "untranslated": ("the judge's accuracy on untranslated sources, %", 2),
     "ceiling": ("the judge's accuracy on real images, %", 2),
     "classification_error": ("classification error, % ↓", 2),
     "psnr": ("PSNR, dB ↑", 2),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,6 +12,7 @@ from translate.discriminator import ClassHead
 from translate.errors import TranslateError
 from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
+from translate.precision import single
 
 
 class Classifier(Method):
@@ -80,6 +80,6 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     >>> cross_entropy(torch.zeros(1, 4), torch.tensor([-1]))
     tensor(0.)
     """
-    logits = logits if logits.dtype == torch.float64 else logits.float()
+    logits = single(logits)
     total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
     return total / (labels >= 0).sum().clamp(min=1)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from translate.errors import TranslateError
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option, parse_calls
+from translate.precision import single
 from translate_dtn.decoded import Decoded
 from translate_dtn.ternary import Ternary
 
@@ -139,6 +140,4 @@ def cosine(first: Tensor, second: Tensor) -> Tensor:
     >>> cosine(torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 1.0], [2.0, 2.0]]))
     tensor(0.5000)
     """
-    if first.dtype != torch.float64:
-        first, second = first.float(), second.float()
-    return 1 - F.cosine_similarity(first, second, dim=1).mean()
+    return 1 - F.cosine_similarity(single(first), single(second), dim=1).mean()

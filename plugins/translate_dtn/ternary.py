@@ -11,6 +11,7 @@ from translate.discriminator import DiscriminatorOutput
 from translate.errors import TranslateError
 from translate.method import Parts
 from translate.options import parse_calls
+from translate.precision import single
 
 KINDS = FROM_SOURCE, FROM_TARGET, REAL = 0, 1, 2
 """What an image may be: G(x) of a source, G(x) of a target, or a target itself."""
@@ -48,7 +49,6 @@ class Ternary:
     def __init__(self, adversary: Adversary) -> None:
         adversary.discriminator = ThreeKinds(adversary.discriminator)
         self.adversary = adversary
-        self.penalties = [name for name, part in adversary.regularizers.items() if callable(part)]
 
     @classmethod
     def build(cls, parts: Parts, discriminator: str, loss: str) -> Ternary:
@@ -63,11 +63,8 @@ class Ternary:
     def discriminator_terms(self, real: Tensor, from_source: Tensor, from_target: Tensor) -> dict[str, Tensor]:
         """``L_D`` and the penalties; fakes are detached."""
         kinds = ((from_source, FROM_SOURCE), (from_target, FROM_TARGET), (real, REAL))
-        terms = {"ternary": torch.stack([self._told(images, kind) for images, kind in kinds]).sum()}
-        if self.penalties:
-            found = self.adversary.discriminator_terms(real, from_source)
-            terms |= {name: found[name] for name in self.penalties}
-        return terms
+        told = torch.stack([self._told(images, kind) for images, kind in kinds]).sum()
+        return {"ternary": told, **self.adversary.penalties(real, from_source)}
 
     def generator_terms(self, from_source: Tensor, from_target: Tensor) -> dict[str, Tensor]:
         """``L_GANG``."""
@@ -77,5 +74,5 @@ class Ternary:
         """``-E log D_kind(images)``, in float32."""
         logits = self.adversary.judge(images).classes
         assert logits is not None
-        logits = logits if logits.dtype == torch.float64 else logits.float()
+        logits = single(logits)
         return F.cross_entropy(logits, torch.full((len(logits),), kind, device=logits.device))

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate.options import Option
-from translate_losses.precision import single
+from translate.precision import single
 
 Smoothing = Annotated[float, Option("one-sided label smoothing: the label of real images is 1 minus this", ge=0, lt=1)]
 

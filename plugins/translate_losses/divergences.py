@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate.options import Option
-from translate_losses.precision import single
+from translate.precision import single
 
 Name = Literal["kl", "reverse_kl", "pearson", "squared_hellinger", "jensen_shannon"]
 STEEPEST = 15.0

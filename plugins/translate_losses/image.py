@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from translate.errors import TranslateError
-from translate_losses.precision import single
+from translate.precision import single
 
 
 class L1:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from translate.discriminator import DiscriminatorOutput
 from translate.options import Option
-from translate_losses.precision import single
+from translate.precision import single
 
 Discriminate = Callable[[Tensor], DiscriminatorOutput]
 

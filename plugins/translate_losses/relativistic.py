@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate.options import Option
-from translate_losses.precision import single
+from translate.precision import single
 
 Base = Literal["standard", "least_squares", "hinge"]
 

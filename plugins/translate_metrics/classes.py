@@ -20,11 +20,13 @@ class ContentAccuracy:
     """The share of translations, in percent, that a classifier sees as of their source's class.
 
     The classifier is one of the real images of the target domain. How often it is right about those, where their
-    classes are known, is told beside as ``ceiling``: a translator that keeps every class reaches about that.
+    classes are known, is told beside as ``ceiling``: a translator that keeps every class reaches about that. And where
+    sources have the targets' channels, ``untranslated`` is how often it is right about them as they are: what a
+    translator scores that changes nothing.
     """
 
     needs = frozenset({"fake", "source_label"})
-    wants = frozenset({"target", "target_label"})
+    wants = frozenset({"source", "target", "target_label"})
 
     def __init__(
         self, parts: Parts, *, classifier: Annotated[Path, Option("run that trained a classifier of the target domain")]
@@ -43,7 +45,11 @@ class ContentAccuracy:
         self._of_source = Numbering(parts.source.labels, known, count)
         self._of_target = Numbering(parts.target.labels, known, count)
         self._told = f"classifier {name_of(str(classifier.resolve()))}, weights {fingerprint(self._network)}"
-        self._translated, self._real = Average("content_accuracy"), Average("ceiling")
+        source, target = parts.source, parts.target
+        self._alike = source.channels == target.channels and source.one_hot == target.one_hot
+        self._translated, self._untranslated, self._real = (
+            Average(name) for name in ("content_accuracy", "untranslated", "ceiling")
+        )
 
     @property
     def protocol(self) -> str:
@@ -52,15 +58,18 @@ class ContentAccuracy:
         return f"percent; {self._told}; {self._translated.count} labelled translated{real} images"
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
-        """Classify a batch's translations, and its real images where they have labels."""
+        """Classify a batch's translations and their sources, and its real images where they have labels."""
         if "fake" in batch:
-            self._judge(batch["fake"], self._of_source(batch["source_label"]), self._translated)
+            labels = self._of_source(batch["source_label"])
+            self._judge(batch["fake"], labels, self._translated)
+            if self._alike and "source" in batch:
+                self._judge(batch["source"], labels, self._untranslated)
         if "target" in batch and "target_label" in batch:
             self._judge(batch["target"], self._of_target(batch["target_label"]), self._real)
 
     def result(self) -> Mapping[str, float]:
-        """Both accuracies in percent, with standard errors."""
-        return {**self._translated.result(), **self._real.result()}
+        """The accuracies in percent, with standard errors."""
+        return {**self._translated.result(), **self._untranslated.result(), **self._real.result()}
 
     def _judge(self, images: Tensor, labels: Tensor, average: Average) -> None:
         logits = self._network.to(images.device)(images)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.options import Option
+from translate.precision import single
 from translate_networks.initialization import initialize
 from translate_networks.multiscale import halve
 from translate_networks.normalization import Norm, needs_bias, normalization
@@ -103,7 +104,7 @@ class _Tanh(nn.Module):
     """tanh in float32 (float64 stays): in bf16 it is 1 from 3.2 on, and its gradient dead."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(x if x.dtype == torch.float64 else x.float())
+        return torch.tanh(single(x))
 
 
 class _Residual(Block):

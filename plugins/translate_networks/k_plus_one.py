@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from translate.precision import single
 from translate_networks.minibatch import MinibatchSimilarity
 
 
@@ -34,7 +35,7 @@ class KPlusOne(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Realness and, where it was built for them, classes; in float32 at least."""
         logits: Tensor = self.linear(x)
-        logits = logits if logits.dtype.itemsize >= 4 else logits.float()
+        logits = single(logits)
         shift = self.crowding(self.similarity(x)).to(logits.dtype) if self.similarity is not None else None
         if not self.classes:
             return (logits if shift is None else logits + shift), None

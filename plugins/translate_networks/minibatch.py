@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from translate.precision import single
+
 
 class MinibatchSimilarity(nn.Module):
     """How close an image's features lie to those of the other images (Salimans et al. 2016, arXiv:1606.03498, 3.2).
@@ -27,7 +29,7 @@ class MinibatchSimilarity(nn.Module):
             return x.new_zeros(len(x), self.kernels)
         # Distances of bf16 numbers would round away the very differences that tell twins apart.
         embedded = self.embedding(x).view(len(x), self.kernels, self.dimensions)
-        embedded = embedded if embedded.dtype.itemsize >= 4 else embedded.float()
+        embedded = single(embedded)
         distances = (embedded[:, None] - embedded[None]).abs().sum(3)
         similarity: Tensor = (-distances).exp().sum(1) - 1
         return similarity

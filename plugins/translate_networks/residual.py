@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from translate.errors import TranslateError
 from translate.options import Option
+from translate.precision import single
 from translate.run import fitting_sizes
 from translate_networks.initialization import initialize
 from translate_networks.normalization import Norm, needs_bias, normalization
@@ -93,7 +94,7 @@ class ResidualEncoder(nn.Module):
         """Encode (N, inputs, H, W) in [-1, 1], float32 also under autocast."""
         check_sides(image, self.size_multiple, "this residual encoder")
         x: Tensor = self.shared(self.layers(image))
-        return x if x.dtype == torch.float64 else x.float()
+        return single(x)
 
 
 class ResidualDecoder(nn.Module):
@@ -141,7 +142,7 @@ class ResidualDecoder(nn.Module):
         """Decode (N, C, h, w) to (N, outputs, H, W) in [-1, 1], float32 also under autocast."""
         x = self.layers(self.shared(latent))
         # In bf16 tanh is 1 from 3.2 on, and its gradient dead.
-        return torch.tanh(x if x.dtype == torch.float64 else x.float())
+        return torch.tanh(single(x))
 
 
 def check_tied(tied: int, blocks: int) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.precision import single
+
 
 class LatentDiscriminator(nn.Module):
     """Judges codes, flat or maps, with one logit each, positive for the source.
@@ -49,4 +51,4 @@ def nats(mean: Tensor) -> Tensor:
     >>> float(nats(torch.tensor([[1.0, 1.0], [2.0, 0.0]])))
     1.5
     """
-    return mean.float().square().flatten(1).sum(1).mean() / 2
+    return single(mean).square().flatten(1).sum(1).mean() / 2

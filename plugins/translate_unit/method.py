@@ -141,10 +141,9 @@ class UNIT(Method):
 
         judged: dict[str, Tensor] = {}
         for name in self.adversaries:
-            shown = None
-            if labels is not None:
-                shown = (images["source"] if name == "source" else fakes["target"].detach(), labels)
-            found = self._adversary(name).discriminator_terms(images[name], fakes[name].detach(), labelled=shown)
+            real, fake = images[name], fakes[name].detach()
+            shown = None if labels is None else (real if name == "source" else fake, labels)
+            found = self._adversary(name).discriminator_terms(real, fake, labelled=shown)
             judged |= {f"{name}_{term}": value for term, value in found.items()}
         if self.latent_judge is not None:
             judged["latent"] = self.latent_judge.told(codes["source"].detach(), codes["target"].detach())

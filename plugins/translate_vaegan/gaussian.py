@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import TranslateError
+from translate.precision import single
 
 
 def split(statistics: Tensor) -> tuple[Tensor, Tensor]:
@@ -13,7 +14,7 @@ def split(statistics: Tensor) -> tuple[Tensor, Tensor]:
 
     The log-variance is kept between -14 and 14 where an untrained encoder would leave that range.
     """
-    wide = statistics if statistics.dtype == torch.float64 else statistics.float()
+    wide = single(statistics)
     mean, log_variance = wide.chunk(2, dim=1)
     return mean, 14 * torch.tanh(log_variance / 14)
 

@@ -13,6 +13,7 @@ from translate.errors import TranslateError
 from translate.latent import logged_as, tie
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option
+from translate.precision import single
 from translate_vaegan.gaussian import OutOfNoise, ThroughLatent, draw, nats, split
 from translate_vaegan.vae import check_one_domain
 
@@ -147,7 +148,7 @@ class VAEGAN(Method):
                 if seen
                 else f"{self.discriminator} shows no inner layers to compare images by; choose another discriminator"
             )
-        of_rebuilt, of_image = seen[self.layer].float().chunk(2)
+        of_rebuilt, of_image = single(seen[self.layer]).chunk(2)
         apart = (of_rebuilt - of_image.detach()).flatten(1)
         return apart.square().sum(1).mean() / 2, apart.shape[1]
 

@@ -12,6 +12,7 @@ from translate.errors import TranslateError
 from translate.latent import logged_as
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option
+from translate.precision import single
 from translate_vaegan.gaussian import OutOfNoise, ThroughLatent, draw, nats, split
 
 Likelihood = Literal["laplace", "gaussian"]
@@ -80,7 +81,7 @@ class VAE(Method):
 
 def surprise(rebuilt: Tensor, image: Tensor, likelihood: Likelihood, scale: float) -> Tensor:
     """``-log p(x|z)`` in nats an image, the mean over the batch."""
-    apart = rebuilt.float() - image.float()
+    apart = single(rebuilt) - single(image)
     if likelihood == "laplace":
         each = apart.abs() / scale + math.log(2 * scale)
     else:

@@ -370,26 +370,29 @@ def levels(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1).expand(-1, 3, 16, 16).clone()
 
 
-def test_content_accuracy_and_its_ceiling() -> None:
+def test_content_accuracy_beside_what_nothing_and_what_reality_score() -> None:
     metric = ContentAccuracy(parts(Level()), classifier=Path("runs/level"))
     metric.update(
         {
             "fake": levels(-1, 0.1, 0.9, 1.0, 0.0),
+            "source": levels(1, 0, 0, -1, 0),
             "source_label": torch.tensor([0, 1, 2, 0, -1]),
             "target": levels(-1, 0, 1, 0, 0),
             "target_label": torch.tensor([0, 1, 2, 2, 1]),
         }
     )
     found = metric.result()
-    assert (found["content_accuracy"], found["ceiling"]) == (75, 80)
+    assert (found["content_accuracy"], found["untranslated"], found["ceiling"]) == (75, 50, 80)
     assert found["content_accuracy_standard_error"] == pytest.approx(100 * math.sqrt(0.75 * 0.25 / 3))
     assert "classifier level, weights" in metric.protocol
     assert metric.protocol.endswith("4 labelled translated, 5 real images")
 
 
-def test_content_accuracy_without_labels_of_the_target_has_no_ceiling() -> None:
-    metric = ContentAccuracy(parts(Level()), classifier=Path("runs/level"))
-    metric.update({"fake": levels(-1, 0), "source_label": torch.tensor([0, 1])})
+def test_content_accuracy_alone_where_there_is_nothing_beside_it() -> None:
+    """Targets without labels have no ceiling; sources of other channels cannot be shown to the classifier."""
+    metric = ContentAccuracy(parts(Level(), Domain(1)), classifier=Path("runs/level"))
+    grey = torch.zeros(2, 1, 16, 16)
+    metric.update({"fake": levels(-1, 0), "source": grey, "source_label": torch.tensor([0, 1])})
     metric.update({"target": levels(-1, 0)})
     assert metric.result() == {"content_accuracy": 100, "content_accuracy_standard_error": 0}
 
