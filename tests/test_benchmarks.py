@@ -203,13 +203,13 @@ def result(row: str, seed: int | None, l1: float, **others: Any) -> dict[str, An
 
 def test_seeds_share_a_row_and_its_spread() -> None:
     results = [
-        result("pix2pix", 0, 1.0),
-        result("pix2pix", 1, 3.0),
+        result("pix2pix", 0, 1.0, seconds=90.0),
+        result("pix2pix", 1, 3.0, seconds=150.0),
         result("mean", None, 5.0, kind="baseline", steps=0),
     ]
     lines = table.render(results[::-1]).splitlines()
-    assert lines[2].startswith("| `pix2pix` | 2,000 | 2 | 2.00 ± 1.41 | 1.00 ± 0.00 |")
-    assert lines[3] == "| mean | - | - | 5.00 | 1.00 | 0.500 | 2.0 | 3.0 (± 0.2) |"
+    assert lines[2].startswith("| `pix2pix` | 2,000 | 2.0 | 2 | 2.00 ± 1.41 | 1.00 ± 0.00 |")
+    assert lines[3] == "| mean | - | - | - | 5.00 | 1.00 | 0.500 | 2.0 | 3.0 (± 0.2) |"
 
 
 def test_another_protocol_is_refused(tmp_path: Path) -> None:

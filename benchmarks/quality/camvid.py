@@ -27,6 +27,7 @@ from benchmarks.machine import machine
 from benchmarks.quality import rivals, scores, squeezenet
 from benchmarks.quality.picture import picture
 from benchmarks.quality.scores import Photos
+from benchmarks.quality.timing import seconds_of
 from translate.data import Dataset
 from translate.errors import TranslateError
 from translate.parts import open_dataset
@@ -198,6 +199,7 @@ def score(bench: Bench, runs: Sequence[Path], output: Path) -> None:
                 "seed": run.config.seed,
                 "steps": run.steps,
                 "batch": run.config.batch * run.config.accumulate,
+                "seconds": round(seconds_of(run), 1),
                 "commands": [
                     command_of(run.config),
                     f"python -m benchmarks.quality.camvid score {shlex.quote(folder.resolve().name)}",

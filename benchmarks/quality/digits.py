@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import machine
 from benchmarks.quality.rows import ROWS, Row
+from benchmarks.quality.timing import seconds_of
 from translate.errors import TranslateError
 from translate.evaluation import evaluate
 from translate.run import Run
@@ -200,15 +201,6 @@ class _Judges(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         return str(self.bench.trained(f"classifier-{name}", 0).folder)
-
-
-def seconds_of(run: Run) -> float:
-    """How long the training's steps took, however often it was stopped, as its log tells."""
-    total, before = 0.0, 0
-    for line in run.metrics:
-        total += (line["step"] - before) * run.config.batch * run.config.accumulate / line["images_per_second"]
-        before = line["step"]
-    return total
 
 
 def command(row: Row, seed: int) -> str:

@@ -55,11 +55,13 @@ def render(results: Sequence[dict[str, Any]]) -> str:
     # Trained runs first, then what needs no training.
     for result in sorted(results, key=lambda each: (each["kind"] != "run", each["row"], each["steps"])):
         rows.setdefault((result["kind"], result["row"], result["steps"]), []).append(result)
-    headings = ["", "steps", "seeds", *(heading for heading, _, _ in COLUMNS.values())]
+    headings = ["", "steps", "minutes", "seeds", *(heading for heading, _, _ in COLUMNS.values())]
     lines = ["| " + " | ".join(headings) + " |", "| :-- |" + " --: |" * (len(headings) - 1)]
     for (kind, row, steps), members in rows.items():
         name = f"`{row}`" if kind == "run" else row
-        cells = [name, f"{steps:,}" if steps else "-", str(len(members)) if members[0]["seed"] is not None else "-"]
+        times = [member["seconds"] / 60 for member in members if "seconds" in member]
+        cells = [name, f"{steps:,}" if steps else "-", f"{statistics.mean(times):.1f}" if times else "-"]
+        cells.append(str(len(members)) if members[0]["seed"] is not None else "-")
         cells += [cell(members, score) for score in COLUMNS]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n\n" + measured(results)
