@@ -20,13 +20,13 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision"},
+    {"errors", "precision", "ranks"},
     {"options", "data", "headers", "formats", "encoding"},
     {"images", "discriminator", "pool", "latent"},
     {"adversary"},
     {"method"},
     {"run", "fixed", "consistency"},
-    {"players"},
+    {"players", "compute"},
     {"engine", "order", "cache", "pipeline", "loader"},
     {"hookspecs"},
     {"plugins"},
@@ -34,7 +34,7 @@ FLOORS = [
     {"parts"},
     {"translator"},
     {"saved"},
-    {"setup"},
+    {"setup", "launching"},
     {"conversion", "training", "inspection", "evaluation", "sampling", "classification"},
     {"testing"},
     {"cli"},
@@ -53,6 +53,7 @@ GROUND = {
     "precision",
     "adversary",
     "consistency",
+    "ranks",
     "run",
     "testing",
 }

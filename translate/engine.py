@@ -13,7 +13,9 @@ from torch.optim import Optimizer
 from translate.errors import NotFiniteError, TranslateError, nearest
 from translate.method import Batch, Method, Update
 from translate.players import MethodError, Player, players_of
+from translate.pool import ImagePool
 from translate.precision import single
+from translate.ranks import Waiting, World
 
 Schedule = Callable[[int, int], float]
 """Maps (step, steps) to the factor on the learning rate at that step."""
@@ -53,7 +55,7 @@ class Engine:
         ema: float = 0.0,
         precision: str = "float32",
         seed: int = 0,
-        rank: int = 0,
+        world: World | None = None,
         device: torch.device | None = None,
     ) -> None:
         self.method = method
@@ -62,7 +64,8 @@ class Engine:
         self.schedule = schedule or (lambda _step, _steps: 1.0)
         self.clip_norm = clip_norm
         self.precision = precision
-        self.seed, self.rank = seed, rank
+        self.seed = seed
+        self.world = world or World()
         self.device = device or torch.device("cpu")
         self.players = players_of(method, optimizers)
         self.ema = ema
@@ -70,12 +73,18 @@ class Engine:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._checked_until = method.period
+        self._pooled = [
+            f"{name}.{buffer}"
+            for name, module in method.named_modules()
+            if isinstance(module, ImagePool)
+            for buffer in module.state_dict()
+        ]
 
     # --- the hot path -----------------------------------------------------------------------------------------------
 
     def step(self, batches: Sequence[Batch]) -> None:
         """Play one step on one batch, or on several whose gradients are averaged; players step on the last one."""
-        seed_step(self.seed, self.step_count, self.rank)
+        seed_step(self.seed, self.step_count, self.world.rank)
         factor = self.schedule(self.step_count, self.steps)
         for player in self.players.values():
             for group, rate in zip(player.optimizer.param_groups, player.rates, strict=True):
@@ -108,11 +117,17 @@ class Engine:
             together = frozenset(move.player for move in moves)
             for move in moves:
                 self._forget(self.players[move.player])
+            travelling: list[Waiting] = []
             for number, move in enumerate(moves, start=1):
                 weights = self.players[move.player].moving(together)
                 loss = self._loss(move, scale)
                 torch.autograd.backward(loss, inputs=weights, retain_graph=number < len(moves))
+                if last and self.world.count > 1:
+                    # While these gradients travel, the next player's are computed.
+                    travelling.append(self.world.average([w.grad for w in weights if w.grad is not None]))
             if last:
+                for arrive in travelling:
+                    arrive()
                 for move in moves:
                     self._move(self.players[move.player], together)
 
@@ -207,9 +222,12 @@ class Engine:
     # --- at log intervals -------------------------------------------------------------------------------------------
 
     def fetch(self) -> dict[str, float]:
-        """The mean of each term since the last call; raises ``NotFiniteError`` if a term or a weight is not finite."""
+        """The mean of each term since the last call, over all ranks.
+
+        Raises ``NotFiniteError`` if a term or a weight is not finite.
+        """
         names = list(self._sums)
-        values = torch.stack([self._sums[name].double() for name in names]).tolist() if names else []
+        values = self.world.mean(torch.stack([self._sums[name].double() for name in names])).tolist() if names else []
         terms = {name: value / self._counts[name] for name, value in zip(names, values, strict=True)}
         self._sums, self._counts = {}, {}
         bad = [name for name, value in terms.items() if value != value or value in (float("inf"), -float("inf"))]
@@ -245,8 +263,14 @@ class Engine:
     # --- state ------------------------------------------------------------------------------------------------------
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on, by name: networks, pools, optimizers and averages."""
+        """Everything that the next step depends on, by name: networks, pools, optimizers and averages.
+
+        Of several ranks all must call it: their weights are the same, but each has image pools of its own.
+        """
         found = {f"method/{name}": value for name, value in self.method.state_dict().items()}
+        for name in self._pooled:
+            for rank, value in enumerate(self.world.each(found[f"method/{name}"])):
+                found[_of_rank(rank, name)] = value
         for player in self.players.values():
             for index, state in player.optimizer.state_dict()["state"].items():
                 for key, value in state.items():
@@ -255,6 +279,7 @@ class Engine:
         for direction, averages in self._averages.items():
             found.update({f"ema/{direction}/{name}": value for name, value in averages.items()})
         # The log's sums too, so that a resumed run writes the same lines.
+        self._sums = {name: self.world.mean(value) for name, value in self._sums.items()}
         found.update({f"log/{name}": value for name, value in self._sums.items()})
         return found
 
@@ -271,6 +296,9 @@ class Engine:
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Take over a state that ``tensors`` and ``facts`` gave; everything is checked before anything is copied."""
         of_method = _under(tensors, "method/")
+        for name in self._pooled:
+            # A rank that there was not before starts with what the first remembers.
+            of_method[name] = tensors.get(_of_rank(self.world.rank, name), of_method.get(name, torch.empty(0)))
         _compare(of_method, self.method.state_dict(), "the method")
         for direction, averages in self._averages.items():
             _compare(_under(tensors, f"ema/{direction}/"), averages, f"the moving average of {direction}")
@@ -311,6 +339,9 @@ class Engine:
                     f"the checkpoint's optimizer of {player.name} holds {key} of shape {tuple(value.shape)} "
                     f"where the weight is {tuple(weights[int(index)].shape)}"
                 )
+            if isinstance(value, Tensor) and value.dim() > 0:
+                # Fused optimizers walk through memory: a moment must lie as its weight does.
+                value = torch.empty_like(weights[int(index)], dtype=value.dtype).copy_(value)
             state.setdefault(int(index), {})[key] = value
         return {"state": state, "param_groups": player.optimizer.state_dict()["param_groups"]}
 
@@ -348,6 +379,11 @@ def _copies(method: Method) -> dict[str, dict[str, Tensor]]:
         direction: {name: value.detach().clone() for name, value in _tensors(module)}
         for direction, module in method.translators.items()
     }
+
+
+def _of_rank(rank: int, name: str) -> str:
+    """What a checkpoint calls a tensor that each rank has of its own; the first rank's is the method's."""
+    return f"rank-{rank}/{name}" if rank else f"method/{name}"
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -72,8 +72,20 @@ class Config:
     schedule: Annotated[str, Option("learning-rate schedule", part="schedules")] = "linear"
     clip_norm: Annotated[float | None, Option("largest norm of a player's gradient", gt=0)] = None
     ema: Annotated[float, Option("decay of the translators' moving average; 0 keeps none", ge=0, lt=1)] = 0.0
-    precision: Annotated[Literal["float32", "bf16"], Option("arithmetic of the networks")] = "float32"
+    precision: Annotated[
+        Literal["auto", "float32", "bf16"],
+        Option("arithmetic of the networks; auto: bf16 where it is native and faster"),
+    ] = "auto"
+    memory_format: Annotated[
+        Literal["auto", "contiguous", "channels_last", "mixed"],
+        Option("layout of images in memory; mixed: channels_last where a network prefers it"),
+    ] = "auto"
     device: Annotated[str, Option("auto, cpu, cuda, cuda:1 ...")] = "auto"
+    devices: Annotated[int, Option("devices of this machine that train together, each on batches of its own", ge=1)] = 1
+    batch_statistics: Annotated[
+        Literal["device", "all"],
+        Option("batch normalization over the batch of one device, or over those of all devices"),
+    ] = "device"
     seed: Annotated[int, Option("of every random draw", ge=0)] = 0
     cache: Annotated[Literal["auto", "device", "host", "stream"], Option("where decoded images are kept")] = "auto"
     workers: Annotated[int, Option("threads that decode (0: one a core)", ge=0)] = 0

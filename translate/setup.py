@@ -7,13 +7,14 @@ import math
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from typing import Any
 
 import torch
 
+from translate.compute import lay_out, memory_format_of, precision_of
 from translate.data import Dataset
 from translate.engine import Engine, seed_step
 from translate.errors import TranslateError, nearest
@@ -21,6 +22,7 @@ from translate.loader import Loader
 from translate.method import Method
 from translate.parts import CatalogParts, build, build_method, open_dataset
 from translate.plugins import Catalog, discover
+from translate.ranks import World, device_of_rank, join, share_statistics, started
 from translate.run import Config
 from translate.translator import pick_device
 
@@ -29,7 +31,7 @@ DEFAULT_EPOCHS = 200
 
 @dataclass(slots=True)
 class Setup:
-    """Everything a training is made of, put together from a config."""
+    """Everything a training is made of, put together from a config, in which what was left open is decided."""
 
     config: Config
     catalog: Catalog
@@ -38,6 +40,7 @@ class Setup:
     method: Method
     engine: Engine
     steps: int
+    world: World
 
     @classmethod
     def make(cls, config: Config, no_plugins: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> Setup:
@@ -47,7 +50,11 @@ class Setup:
         """
         catalog = discover(extra=config.plugins, blocked=no_plugins)
         catalog.offer("methods", config.method)
-        device = pick_device(config.device)
+        device = pick_device(config.device if not started() else device_of_rank(config.device))
+        world = join(device)
+        precision = precision_of(config.precision, device, config.size)
+        memory_format = memory_format_of(config.memory_format, device, config.size, precision)
+        config = replace(config, precision=precision, memory_format=memory_format)
         dataset = open_dataset(catalog, config.data, config.layout)
         if dataset.problems:
             more = f" (and {len(dataset.problems) - 1} more problems)" if len(dataset.problems) > 1 else ""
@@ -66,9 +73,13 @@ class Setup:
         _needed(method, dataset, config.method)
         length = len(dataset.splits["train"]["source"])
         steps = config.steps or math.ceil(
-            (config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate)
+            (config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate * world.count)
         )
         method.to(device).train()
+        lay_out(method, memory_format)
+        if config.batch_statistics == "all" and world.count > 1:
+            share_statistics(method)
+        world.follow(method.state_dict().values())
         engine = Engine(
             method,
             _optimizers(catalog, config, method),
@@ -76,11 +87,12 @@ class Setup:
             schedule=build(catalog, "schedules", config.schedule),
             clip_norm=config.clip_norm,
             ema=config.ema,
-            precision=config.precision,
+            precision=precision,
             seed=config.seed,
+            world=world,
             device=device,
         )
-        return cls(config, catalog, dataset, parts, method, engine, steps)
+        return cls(config, catalog, dataset, parts, method, engine, steps, world)
 
     def loader(self) -> Loader:
         """The training split on its way to the device."""
@@ -91,7 +103,7 @@ class Setup:
             nonlocal last
             if done == total or time.monotonic() - last > 0.1:
                 last = time.monotonic()
-                self.catalog.tell("images_decoded", done=done, total=total)
+                self.tell("images_decoded", done=done, total=total)
 
         return Loader(
             self.dataset.splits["train"],
@@ -109,8 +121,15 @@ class Setup:
             workers=config.workers,
             seed=config.seed,
             device=self.engine.device,
+            rank=self.world.rank,
+            ranks=self.world.count,
             on_progress=progress,
         )
+
+    def tell(self, event: str, **facts: Any) -> None:
+        """Tell observers what has happened; of several ranks the leading one does."""
+        if self.world.leads:
+            self.catalog.tell(event, **facts)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -121,6 +140,7 @@ class Setup:
             "plugin": str(self.catalog.offer("methods", self.config.method).plugin),
             "device": str(self.engine.device),
             "threads": torch.get_num_threads(),
+            "ranks": self.world.count,
             "data": _fingerprint(self.dataset),
             "resources": self.parts.resources,
         }

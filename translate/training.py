@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import resource
 import signal
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,8 +21,10 @@ from translate import checkpoint, images, translator
 from translate.checkpoint import CheckpointError
 from translate.data import Domain
 from translate.errors import NotFiniteError, TranslateError
+from translate.launching import LostError, launch
 from translate.loader import Loader, fixed
 from translate.method import role_of
+from translate.ranks import orphaned, started
 from translate.run import Config, Run, Scalars, free_folder
 from translate.saved import noise_of
 from translate.setup import Setup
@@ -69,14 +73,22 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         init=config.init and config.init.resolve(),
     )
     folder = output or free_folder(Path("runs"), f"{config.method}-{_plain(config.data)}")
-    Run.refuse_taken(folder)
+    if config.devices > 1 and not started():
+        Run.refuse_taken(folder)
+        return _together(config, folder, no_plugins)
     setup = Setup.make(config, no_plugins)
+    if setup.world.leads:
+        Run.refuse_taken(folder)
     if config.init is not None:
         _start_from(setup, config.init)
     # The folder is made last: what is wrong with the data or the options leaves none behind.
     with setup.loader() as loader:
         shown = _shown(setup)
-        return _train(setup, Run.create(folder, config, steps=setup.steps, facts=setup.facts), loader, shown)
+        if setup.world.leads:
+            run = Run.create(folder, setup.config, steps=setup.steps, facts=setup.facts)
+        else:
+            run = Run(folder, setup.config, steps=setup.steps)
+        return _train(setup, run, loader, shown)
 
 
 def resume(
@@ -87,8 +99,11 @@ def resume(
     Another number of ``steps`` recomputes the schedule from there on, and says so.
     """
     opened = Run.open(Path(run))
-    checkpoint.sweep(opened.folder)
-    checkpoint.sweep(opened.folder / "checkpoints")
+    if opened.config.devices > 1 and not started():
+        return _again_together(opened, steps, no_plugins, plugins)
+    if not started():
+        checkpoint.sweep(opened.folder)
+        checkpoint.sweep(opened.folder / "checkpoints")
     found = _last_good(opened)
     if plugins:
         opened.config = replace(opened.config, plugins=tuple(_whole(plugin) for plugin in plugins))
@@ -106,14 +121,15 @@ def resume(
         tensors, facts = found
         _same_world(opened, facts, setup)
         setup.engine.load(tensors, facts["engine"])
-    opened.steps = setup.steps
+    opened.config, opened.steps = setup.config, setup.steps
     opened.step = setup.engine.step_count
     if opened.step > opened.steps:
         raise TranslateError(f"{opened.folder} has done {opened.step} steps already; give more --steps than that")
     with setup.loader() as loader:
         shown = _shown(setup)
-        opened.forget_after(opened.step)
-        opened.write_config(setup.facts)
+        if setup.world.leads:
+            opened.forget_after(opened.step)
+            opened.write_config(setup.facts)
         return _train(setup, opened, loader, shown)
 
 
@@ -133,45 +149,46 @@ def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
     lines.append(
         f"training: {setup.steps:,} steps of {config.batch * config.accumulate} at {config.size[0]}x{config.size[1]}"
     )
-    lines.append(f"  device {setup.engine.device}, {config.precision}")
+    lines.append(f"  device {setup.engine.device}, {setup.config.precision}, {setup.config.memory_format}")
     lines.append("first step: " + "  ".join(f"{name} {value:.4g}" for name, value in terms.items()))
     return lines
 
 
 def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) -> Run:
-    """Play the steps, and keep the log, the samples and the checkpoints."""
-    config, engine, catalog = setup.config, setup.engine, setup.catalog
-    steps = run.steps
+    """Play the steps, and keep the log, the samples and the checkpoints: of several ranks the leading one does."""
+    config, engine, world = setup.config, setup.engine, setup.world
+    steps, stopped = run.steps, False
     sample_every = config.sample_every or max(1, steps // 10)
     save_every = config.save_every or max(1, steps // 10)
     reason = "failed"
     with _interrupts() as caught:
-        catalog.tell("run_started", run=run)
+        setup.tell("run_started", run=run)
         try:
-            if run.step == 0:
+            if run.step == 0 and world.leads:
                 _draw_samples(setup, run, shown)
             passed = logged = time.monotonic()
             logged_step = run.step
-            while run.step < steps and not caught:
+            while run.step < steps and not stopped:
                 first = engine.step_count * config.accumulate
                 engine.step([loader.batch(first + number) for number in range(config.accumulate)])
                 run.step = engine.step_count
                 now, last = time.monotonic(), run.step == steps
+                stopped = world.any(bool(caught) or orphaned())
                 if run.step % config.log_every == 0 or last:
                     scalars = _scalars(setup, run, seconds=now - logged, done=run.step - logged_step)
                     logged, logged_step = now, run.step
-                    run.record(scalars)
-                    catalog.tell("step_ended", run=run, scalars=scalars)
+                    if world.leads:
+                        run.record(scalars)
+                    setup.tell("step_ended", run=run, scalars=scalars)
                 if now - passed > 0.1:
                     passed = now
-                    catalog.tell("step_passed", run=run)
-                if run.step % sample_every == 0 or last:
+                    setup.tell("step_passed", run=run)
+                if (run.step % sample_every == 0 or last) and world.leads:
                     _draw_samples(setup, run, shown)
-                if run.step % save_every == 0 or last or caught:
+                if run.step % save_every == 0 or last or stopped:
                     _save(setup, run)
-            if caught and run.step < steps and _path(run) not in run.checkpoints:
-                _save(setup, run)
-            reason = "interrupted" if caught and run.step < steps else "finished"
+            reason = "interrupted" if run.step < steps else "finished"
+            world.leave()
         except NotFiniteError as error:
             good = (
                 f"the last good checkpoint is {run.checkpoints[-1]}"
@@ -180,15 +197,51 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
             )
             raise NotFiniteError(f"{error}; {good}; try a lower learning rate or --clip-norm 1") from None
         finally:
-            catalog.tell("run_ended", run=run, reason=reason)
+            setup.tell("run_ended", run=run, reason=reason)
     if reason == "interrupted":
+        by = (caught or [signal.SIGTERM])[0]
+        if not world.leads:
+            raise SystemExit(128 + by)
         sentence = (
             f"interrupted at step {run.step} of {steps} and saved; go on with `translate fit --resume {run.folder}`"
         )
-        if caught[0] == signal.SIGTERM:
+        if by == signal.SIGTERM:
             log.warning(sentence)
             raise SystemExit(128 + signal.SIGTERM)
         raise KeyboardInterrupt(sentence)
+    return run
+
+
+# --- several devices --------------------------------------------------------------------------------------------------
+
+
+def _together(config: Config, folder: Path, no_plugins: Sequence[str]) -> Run:
+    """Train on several devices: this command again, once for each, with the whole config in a file."""
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "config.json"
+        file.write_text(json.dumps(config.to_json()), encoding="utf-8")
+        return _ranks(["fit", "--config", str(file), "-o", str(folder)], config.devices, folder, no_plugins)
+
+
+def _again_together(run: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
+    checkpoint.sweep(run.folder)
+    checkpoint.sweep(run.folder / "checkpoints")
+    asked = ["fit", "--resume", str(run.folder), *(["--steps", str(steps)] if steps else [])]
+    return _ranks(asked, run.config.devices, run.folder, no_plugins, plugins)
+
+
+def _ranks(
+    asked: Sequence[str], count: int, folder: Path, no_plugins: Sequence[str], plugins: Sequence[str] = ()
+) -> Run:
+    flags = [f"--no-plugin={name}" for name in no_plugins] + [f"--plugin={name}" for name in plugins]
+    try:
+        launch([*flags, *asked], count)
+    except LostError as error:
+        saved = Run(folder, Config("", "")).checkpoints
+        on = f"; go on from {saved[-1].stem} with `translate fit --resume {folder}`" if saved else ""
+        raise LostError(f"{error}{on}") from None
+    run = Run.open(folder)
+    run.step = run.steps
     return run
 
 
@@ -223,7 +276,7 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
     return Scalars(
         step=run.step,
         terms=terms,
-        images_per_second=setup.config.batch * setup.config.accumulate / each,
+        images_per_second=setup.config.batch * setup.config.accumulate * setup.world.count / each,
         seconds_left=each * (run.steps - run.step),
         memory=torch.cuda.memory_allocated(device)
         if device.type == "cuda"
@@ -297,11 +350,14 @@ def _path(run: Run) -> Path:
 
 
 def _save(setup: Setup, run: Run) -> None:
-    """Write the checkpoint and the translator; the oldest checkpoints go only after the new one is whole."""
-    path = _path(run)
-    checkpoint.save(
-        path, setup.engine.tensors(), {"engine": setup.engine.facts(), "config": run.config.to_json(), **setup.facts}
-    )
+    """Write the checkpoint and the translator; the oldest checkpoints go only after the new one is whole.
+
+    All ranks must call it; the leading one writes.
+    """
+    path, tensors = _path(run), setup.engine.tensors()
+    if not setup.world.leads:
+        return
+    checkpoint.save(path, tensors, {"engine": setup.engine.facts(), "config": run.config.to_json(), **setup.facts})
     with setup.engine.averaged():
         translator.save(
             run.translator,
@@ -313,7 +369,7 @@ def _save(setup: Setup, run: Run) -> None:
         )
     for old in run.checkpoints[: -setup.config.keep]:
         old.unlink(missing_ok=True)
-    setup.catalog.tell("checkpoint_saved", run=run, path=path)
+    setup.tell("checkpoint_saved", run=run, path=path)
 
 
 def _last_good(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -348,8 +404,8 @@ def _same_world(run: Run, facts: Mapping[str, Any], setup: Setup) -> None:
             f"the data of {run.folder} has changed since, so it cannot be resumed; "
             f"start a new run from its weights with --init {run.folder}"
         )
-    for name in ("versions", "threads", "device", "plugin"):
-        if facts[name] != here[name]:
+    for name in ("versions", "threads", "ranks", "device", "plugin"):
+        if facts.get(name, 1) != here[name]:
             log.warning("%s was made with other %s; going on, but not to the last bit", run.folder, name)
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.ranks import mean_of_all
+
 Norm = Literal["batch", "instance", "none"]
 
 EPSILON = 1e-5
@@ -41,8 +43,11 @@ class BatchNorm(nn.Module):
     ``y = weight * (x - mean) / sqrt(var + 1e-5) + bias`` for each channel. In training the statistics are the
     batch's. In evaluation they are each image's own: pix2pix (arXiv:1611.07004, section 3.4) uses those of the test
     batch, which has one image, and so an image's result never depends on its neighbours. A map of one value has no
-    spread and is scaled and shifted only.
+    spread and is scaled and shifted only. With ``shared_statistics`` the batch is that of all devices which train
+    together.
     """
+
+    shared_statistics = False
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -51,9 +56,18 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize (N, C, H, W); the statistics are float32 at least, the answer has x's dtype."""
+        if self.training and self.shared_statistics:
+            return self._normalize_shared(x)
         if self.training and x.shape[0] > 1:
             return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=EPSILON)
         return normalize_each(x, self.weight, self.bias)
+
+    def _normalize_shared(self, x: Tensor) -> Tensor:
+        wide = x.to(torch.promote_types(x.dtype, self.weight.dtype))
+        mean = mean_of_all(wide.mean((0, 2, 3)))[:, None, None]
+        variance = mean_of_all((wide - mean).square().mean((0, 2, 3)))[:, None, None]
+        scale = torch.rsqrt(variance + EPSILON) * self.weight[:, None, None]
+        return ((wide - mean) * scale + self.bias[:, None, None]).to(x.dtype)
 
     def extra_repr(self) -> str:
         """The number of channels."""

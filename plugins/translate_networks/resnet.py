@@ -62,6 +62,7 @@ class ResNet(nn.Module):
     """
 
     size_multiple = 4
+    prefers_channels_last = True
 
     def __init__(
         self,

@@ -173,8 +173,11 @@ def _fit(values: Mapping[str, Any], session: Session, output: Any, where: str, *
 
 def _report(run: Any) -> None:
     from translate.method import role_of
+    from translate.ranks import announces
     from translate.training import kept
 
+    if not announces():
+        return
     click.echo(f"trained {run.step} steps: {run.folder}")
     roles = dict.fromkeys(role_of(direction) for direction in kept(run))
     if roles.keys() - {"classifier"}:

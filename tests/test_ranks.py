@@ -1,0 +1,213 @@
+"""Training on several devices, with real processes: two ranks on the CPU, connected by gloo."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from translate import checkpoint
+from translate.launching import LostError, launch
+from translate.ranks import LOST, World, announces, device_of_rank, join, started
+from translate.run import Run
+from translate.training import fit, resume
+
+SMALL: dict[str, Any] = {
+    "size": 32,
+    "load_size": 36,
+    "log_every": 1,
+    "save_every": 2,
+    "sample_every": 100,
+    "steps": 4,
+    "generator": "unet(depth=2, width=4, norm=instance, dropout=0)",
+    "discriminator": "patch(width=4, receptive_field=16, norm=none)",
+    "optimizer": ("sgd(lr=0.02)",),
+}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def trained(folder: Path, method: str = "pix2pix", **options: Any) -> Run:
+    return fit(method, "demo(size=32)", output=folder, **{**SMALL, **options})
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return checkpoint.load(run.checkpoints[-1])[0]
+
+
+def test_two_ranks_of_one_train_as_one_of_two(tmp_path: Path) -> None:
+    alone, together = trained(tmp_path / "alone", batch=2), trained(tmp_path / "together", devices=2)
+    assert [run.step for run in (alone, together)] == [4, 4]
+    first, second = weights(alone), weights(together)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        if name.startswith("method/"):  # moments of biases before a normalization are rounding and nothing else
+            assert torch.allclose(value, second[name], atol=2e-6), name
+    # Log and files are those of one run, whose throughput is that of both.
+    assert [line["step"] for line in together.metrics] == [1, 2, 3, 4]
+    for ours, theirs in zip(alone.metrics, together.metrics, strict=True):
+        assert ours["generator/l1"] == pytest.approx(theirs["generator/l1"], rel=1e-5)
+    config = json.loads((together.folder / "config.json").read_text(encoding="utf-8"))
+    assert (config["ranks"], config["config"]["devices"], config["threads"]) == (2, 2, 1)
+
+
+def test_a_job_goes_on_exactly_with_a_pool_for_each_rank(tmp_path: Path) -> None:
+    options = {"method": "gan", "pool": 3, "optimizer": ("adam(lr=0.001)",), "devices": 2, "save_every": 3}
+    whole = trained(tmp_path / "whole", steps=6, **options)
+    tensors = weights(whole)
+    pools = [tensors[name] for name in ("method/adversary.pool.images", "rank-1/adversary.pool.images")]
+    assert pools[0].shape == pools[1].shape == (3, 3, 32, 32)
+    assert not torch.equal(pools[0], pools[1])
+    half = trained(tmp_path / "half", steps=6, **options)
+    whole.checkpoints[-1].rename(tmp_path / "reference.safetensors")
+    half.checkpoints[-1].unlink()
+    again = weights(resume(half.folder))
+    for name, value in checkpoint.load(tmp_path / "reference.safetensors")[0].items():
+        assert torch.equal(value, again[name]), name
+
+
+def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A long training on two devices by the command line, that has done a few steps."""
+    command = [
+        sys.executable,
+        "-m",
+        "translate",
+        "fit",
+        "pix2pix",
+        "demo(size=32)",
+        "--devices",
+        "2",
+        "-o",
+        str(folder),
+    ]
+    flags = {**SMALL, "steps": 100_000, "optimizer": "sgd(lr=0.001)"}
+    for name, value in flags.items():
+        command += ["--" + name.replace("_", "-"), str(value)]
+    process = subprocess.Popen(
+        [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until = time.monotonic() + 120
+    while not list(folder.glob("checkpoints/step-*.safetensors")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return process
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
+    return sorted(int(number) for number in found.split())
+
+
+def ended(numbers: list[int]) -> bool:
+    return not any(Path(f"/proc/{number}").exists() for number in numbers)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+def test_a_rank_that_dies_ends_the_job_with_one_sentence_and_a_checkpoint(tmp_path: Path) -> None:
+    process = begun(tmp_path / "run")
+    ranks = children(process)
+    assert len(ranks) == 2
+    os.kill(ranks[1], signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == LOST
+    last = [line for line in said.splitlines() if line.startswith("error:")]
+    assert len(last) == 1
+    assert "rank 1 of 2 was ended by SIGKILL, and the others with it; go on from step-" in last[0]
+    assert f"`translate fit --resume {tmp_path / 'run'}`" in last[0]
+    assert "Traceback" not in said
+    assert ended(ranks)
+    checkpoint.load(Run.open(tmp_path / "run").checkpoints[-1])
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+def test_an_interrupt_stops_all_ranks_at_the_same_step(tmp_path: Path) -> None:
+    process = begun(tmp_path / "run")
+    ranks = children(process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.count("interrupted at step") == 1
+    assert "Traceback" not in said
+    assert ended(ranks)
+    run = Run.open(tmp_path / "run")
+    assert f"interrupted at step {checkpoint.load(run.checkpoints[-1])[1]['engine']['step']} of" in said
+
+
+def test_what_a_rank_says_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        trained(tmp_path / "run", devices=2, discriminator="unte")
+    assert stopped.value.code == 2
+    assert capfd.readouterr().err.count("error:") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_more_devices_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(Exception, match="there are 2 GPUs here, not 4; use --devices 2"):
+        launch(["fit"], 4)
+    assert issubclass(LostError, Exception)
+
+
+def test_alone_nothing_is_told() -> None:
+    world = World()
+    value = torch.ones(2)
+    world.average([value])()
+    world.follow([value])
+    world.leave()
+    assert world.leads
+    assert not started()
+    assert announces()
+    assert torch.equal(world.mean(value), torch.ones(2))
+    assert world.each(value) == [value]
+    assert [world.any(flag) for flag in (True, False)] == [True, False]
+    assert join(torch.device("cpu")).count == 1
+    assert device_of_rank("cpu") == "cpu"
+
+
+STATISTICS = """
+import sys, torch
+from translate.ranks import join, share_statistics
+from translate_networks.normalization import BatchNorm
+world = join(torch.device("cpu"))
+x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+goal = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+norm = BatchNorm(3).double()
+share_statistics(norm)
+own = x[world.rank :: world.count].clone().requires_grad_()
+(norm(own) * goal[world.rank :: world.count]).mean().backward()
+world.average([norm.weight.grad, norm.bias.grad])()
+torch.save({"x": own.grad / world.count, "weight": norm.weight.grad}, f"{sys.argv[1]}-{world.rank}")
+world.leave()
+"""
+
+
+def test_batch_statistics_over_all_ranks(tmp_path: Path) -> None:
+    """Two ranks with half of a batch each normalize, and learn, as one with the whole."""
+    common = {**os.environ, "WORLD_SIZE": "2", "TRANSLATE_STORE": str(tmp_path / "store")}
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", STATISTICS, str(tmp_path / "found")], env={**common, "RANK": str(rank)})
+        for rank in range(2)
+    ]
+    assert [rank.wait(60) for rank in ranks] == [0, 0]
+    x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    goal = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    norm = nn.BatchNorm2d(3).double()
+    (norm(x) * goal).mean().backward()
+    assert x.grad is not None
+    for rank in range(2):
+        found = torch.load(tmp_path / f"found-{rank}", weights_only=True)
+        assert torch.allclose(found["x"], x.grad[rank::2], atol=1e-12)
+        assert torch.allclose(found["weight"], norm.weight.grad, atol=1e-12)  # type: ignore[arg-type]

@@ -1,0 +1,72 @@
+"""How networks compute: arithmetic and memory layout, chosen by what was measured where nothing was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import nn
+
+from translate.errors import TranslateError
+
+Precision = Literal["auto", "float32", "bf16"]
+MemoryFormat = Literal["auto", "contiguous", "channels_last", "mixed"]
+
+LARGE = 128
+"""From this many pixels a side on, bf16 and channels_last win on a CPU; below, converting costs what they save."""
+
+
+def precision_of(asked: Precision, device: torch.device, size: tuple[int, int]) -> Literal["float32", "bf16"]:
+    """The arithmetic of the networks; ``auto`` takes bf16 where the device computes it natively and it is faster.
+
+    That is on GPUs of compute capability 8 and later, and on CPUs with bf16 instructions for images of 128 px and
+    more. Other GPUs emulate bf16, and slowly.
+
+    >>> precision_of("auto", torch.device("cpu"), (64, 64))
+    'float32'
+    """
+    if asked != "auto":
+        if asked == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+            raise TranslateError("this GPU does not compute in bf16; use --precision float32")
+        return asked
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float32"
+    native = device.type == "cpu" and _cpu_has("avx512_bf16", "amx_bf16", "bf16")
+    return "bf16" if native and min(size) >= LARGE else "float32"
+
+
+def memory_format_of(
+    asked: MemoryFormat, device: torch.device, size: tuple[int, int], precision: str
+) -> Literal["contiguous", "channels_last", "mixed"]:
+    """The layout of images and weights; ``mixed`` is channels_last for those networks alone that prefer it.
+
+    ``auto`` takes channels_last on a GPU in bf16, whose tensor cores want it, and mixed on a CPU for large images:
+    there it speeds up networks of wide maps, and slows down others.
+
+    >>> memory_format_of("auto", torch.device("cpu"), (256, 256), "float32")
+    'mixed'
+    """
+    if asked != "auto":
+        return asked
+    if device.type == "cuda":
+        return "channels_last" if precision == "bf16" else "contiguous"
+    return "mixed" if min(size) >= LARGE else "contiguous"
+
+
+def lay_out(method: nn.Module, memory_format: str) -> None:
+    """Bring the weights of a method's networks into the layout that a run has; their maps follow the weights'.
+
+    A network says with the attribute ``prefers_channels_last`` that it is faster so on a CPU as well.
+    """
+    chosen = [method]
+    if memory_format != "channels_last":
+        preferring = (module for module in method.modules() if getattr(module, "prefers_channels_last", False))
+        chosen = list(preferring) if memory_format == "mixed" else []
+    for module in chosen:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _cpu_has(*instructions: str) -> bool:
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name) is True for name in instructions)

@@ -1,0 +1,126 @@
+"""Launching: this very command in several processes, each a rank, which begin, are stopped and end together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from translate.cache import cores
+from translate.errors import TranslateError
+from translate.ranks import LOST
+
+GRACE = 10.0
+"""Seconds that ranks have to end by themselves, once one of them has failed."""
+
+
+class LostError(TranslateError):
+    """One of several ranks has died."""
+
+    exit_code = LOST
+
+
+def launch(arguments: Sequence[str], count: int) -> None:
+    """Run ``translate ARGUMENTS`` as ``count`` ranks of one job, and wait for all.
+
+    Signals reach every rank once, through this process. If a rank fails, the others are ended. Raises ``LostError``
+    for one that died, and ``SystemExit`` with the code of a rank that has said itself why it ended.
+    """
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < count:
+        raise TranslateError(f"there are {gpus} GPUs here, not {count}; use --devices {gpus}")
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        # The first rank speaks to the user; what the others say is kept for the case that they fail.
+        files = [(place / f"rank-{rank}").open("w+", encoding="utf-8") for rank in range(1, count)]
+        spoken = [None, *(stack.enter_context(file) for file in files)]
+        common = {
+            "WORLD_SIZE": str(count),
+            "TRANSLATE_STORE": str(place / "store"),
+            "TRANSLATE_PARENT": str(os.getpid()),
+            # Ranks share the cores; two that each take all of them are ten times as slow.
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // count))),
+        }
+        command = [sys.executable, "-m", "translate", *arguments]
+        ranks: list[subprocess.Popen[str]] = []
+        with _forwarded(ranks):
+            try:
+                for rank, voice in enumerate(spoken):
+                    own = {**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+                    # A group of its own: what is typed reaches this process alone, which passes it on once.
+                    ranks.append(
+                        subprocess.Popen(command, env=own, stdout=voice, stderr=voice, text=True, process_group=0)
+                    )
+                first = _wait(ranks)
+            finally:
+                _end(ranks)
+        _judge(ranks, first, spoken)
+
+
+def _wait(ranks: Sequence[subprocess.Popen[str]]) -> int | None:
+    """Wait until all have ended well, or one has not: the first such."""
+    while True:
+        codes = [rank.poll() for rank in ranks]
+        # A rank that only lost the others is no cause.
+        failed = [number for number, code in enumerate(codes) if code not in (None, 0, LOST)]
+        if failed:
+            return failed[0]
+        if None not in codes:
+            return None
+        time.sleep(0.05)
+
+
+def _end(ranks: Sequence[subprocess.Popen[str]]) -> None:
+    """Let the others end by themselves for a while, as they do when interrupted together; then end them."""
+    until = time.monotonic() + GRACE
+    while time.monotonic() < until and any(rank.poll() is None for rank in ranks):
+        time.sleep(0.05)
+    for rank in ranks:
+        if rank.poll() is None:
+            rank.kill()
+        rank.wait()
+
+
+def _judge(ranks: Sequence[subprocess.Popen[str]], first: int | None, spoken: Sequence[IO[str] | None]) -> None:
+    """Say what became of a job whose ranks have all ended."""
+    for voice in spoken:
+        if voice is not None:
+            voice.seek(0)
+    said = [voice.read() if voice is not None else "" for voice in spoken]
+    if first is None:
+        if any(rank.returncode for rank in ranks):
+            raise LostError("the ranks lost one another")
+        return
+    code = ranks[first].returncode
+    which = f"rank {first} of {len(ranks)}"
+    if code < 0:
+        raise LostError(f"{which} was ended by {signal.Signals(-code).name}, and the others with it")
+    if ranks[0].returncode in (0, LOST) and said[first].strip():
+        sys.stderr.write(said[first])
+    raise SystemExit(code)
+
+
+@contextmanager
+def _forwarded(ranks: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
+    """Pass Ctrl-C and SIGTERM on to all ranks, which save and end."""
+
+    def forward(number: int, _frame: Any) -> None:
+        for rank in ranks:
+            if rank.poll() is None:
+                rank.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
