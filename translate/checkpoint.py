@@ -33,16 +33,11 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
     value that is not finite, and ``CheckpointError`` if the file cannot be written; an older file stays as it was.
     """
     stored: dict[str, Tensor] = {}
-    aliases: dict[str, str] = {}
-    seen: dict[tuple[Any, ...], str] = {}
+    aliases = _aliases(tensors)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise NotFiniteError(f"{name} holds a value that is not finite, so {path.name} was not written")
-        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
-        if tensor.numel() and key in seen:
-            aliases[name] = seen[key]
-        else:
-            seen[key] = name
+        if name not in aliases:
             # A view's file would hold its whole storage; safetensors wants plain contiguous tensors.
             stored[name] = tensor.detach().to("cpu").contiguous()
     text = json.dumps({"facts": facts, "aliases": aliases}, sort_keys=True)
@@ -64,6 +59,17 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def snapshot(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies on the CPU of tensors that go on changing; those that share memory share their copy."""
+    aliases = _aliases(tensors)
+    copies = {
+        name: torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
+        for name, tensor in tensors.items()
+        if name not in aliases
+    }
+    return {name: copies[aliases.get(name, name)] for name in tensors}
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -102,6 +108,19 @@ def sweep(folder: Path) -> None:
     for pattern in (".*.safetensors.part", ".tmp??????"):
         for leftover in folder.glob(pattern):
             leftover.unlink(missing_ok=True)
+
+
+def _aliases(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    """Of tensors that are the same memory, all but the first, each with the name of the first."""
+    first: dict[tuple[Any, ...], str] = {}
+    found: dict[str, str] = {}
+    for name, tensor in tensors.items():
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype, tensor.device)
+        if tensor.numel() and key in first:
+            found[name] = first[key]
+        else:
+            first[key] = name
+    return found
 
 
 def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -186,12 +186,18 @@ def step_passed(run: Run) -> None:
 
 @hookspec
 def samples_drawn(run: Run, images: Mapping[str, Tensor]) -> None:
-    """Fixed examples were translated: columns of images (N, 3, H, W) uint8 on the CPU, in the order to show them."""
+    """Fixed examples were translated: columns of images (N, 3, H, W) uint8 on the CPU, in the order to show them.
+
+    Told by a thread of its own, while training goes on; ``run.step`` is the step of the images.
+    """
 
 
 @hookspec
 def checkpoint_saved(run: Run, path: Path) -> None:
-    """A checkpoint is on the disk, whole and verified."""
+    """A checkpoint is on the disk, whole and verified.
+
+    Told by a thread of its own, while training goes on; ``run.step`` is the step of the checkpoint.
+    """
 
 
 @hookspec

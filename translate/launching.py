@@ -1,7 +1,8 @@
-"""Launching: this very command in several processes, each a rank, which begin, are stopped and end together."""
+"""Launching: the command again in several processes, each a rank, which begin, are stopped and end together."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,9 +16,11 @@ from typing import IO, Any
 
 import torch
 
+from translate import checkpoint
 from translate.cache import cores
 from translate.errors import TranslateError
 from translate.ranks import LOST
+from translate.run import Config, Run
 
 GRACE = 10.0
 """Seconds that ranks have to end by themselves, once one of them has failed."""
@@ -27,6 +30,40 @@ class LostError(TranslateError):
     """One of several ranks has died."""
 
     exit_code = LOST
+
+
+def train_together(config: Config, folder: Path, no_plugins: Sequence[str]) -> Run:
+    """Train what a config asks for on several devices: the command again for each, with the config in a file."""
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "config.json"
+        file.write_text(json.dumps(config.to_json()), encoding="utf-8")
+        arguments = [*_flags("--no-plugin", no_plugins), "fit", "--config", str(file), "-o", str(folder)]
+        return _trained(arguments, config.devices, folder)
+
+
+def resume_together(run: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
+    """Go on with a run on several devices."""
+    checkpoint.sweep(run.folder)
+    checkpoint.sweep(run.folder / "checkpoints")
+    length = ["--steps", str(steps)] if steps else []
+    arguments = [*_flags("--no-plugin", no_plugins), *_flags("--plugin", plugins), "fit", *length]
+    return _trained([*arguments, "--resume", str(run.folder)], run.config.devices, run.folder)
+
+
+def _trained(arguments: Sequence[str], count: int, folder: Path) -> Run:
+    try:
+        launch(arguments, count)
+    except LostError as error:
+        saved = sorted((folder / "checkpoints").glob("step-*.safetensors"))
+        on = f"; go on from {saved[-1].stem} with `translate fit --resume {folder}`" if saved else ""
+        raise LostError(f"{error}{on}") from None
+    run = Run.open(folder)
+    run.step = run.steps
+    return run
+
+
+def _flags(flag: str, values: Sequence[str]) -> list[str]:
+    return [f"{flag}={value}" for value in values]
 
 
 def launch(arguments: Sequence[str], count: int) -> None:

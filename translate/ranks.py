@@ -111,8 +111,8 @@ class World:
 def join(device: torch.device) -> World:
     """The world that the environment describes, as torchrun and ``translate fit --devices`` do; alone without.
 
-    RANK, LOCAL_RANK, WORLD_SIZE, and how to find each other: MASTER_ADDR and MASTER_PORT, or a file that TRANSLATE_STORE
-    names.
+    RANK, LOCAL_RANK, WORLD_SIZE, and how to find each other: MASTER_ADDR and MASTER_PORT, or a file that is named by
+    TRANSLATE_STORE.
     """
     if not started():
         return World()
@@ -133,7 +133,7 @@ def started() -> bool:
 
 
 def announces() -> bool:
-    """Whether this process tells the user how the job went: who started the ranks, or the first where nobody here did."""
+    """Whether this process tells the user how a job went: the one that started the ranks, or else the first rank."""
     return not started() or (os.environ["RANK"] == "0" and "TRANSLATE_PARENT" not in os.environ)
 
 

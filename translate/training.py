@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import resource
 import signal
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 
 from translate import checkpoint, images, translator
+from translate.background import Background
 from translate.checkpoint import CheckpointError
 from translate.data import Domain
 from translate.errors import NotFiniteError, TranslateError
-from translate.launching import LostError, launch
+from translate.launching import resume_together, train_together
 from translate.loader import Loader, fixed
 from translate.method import role_of
-from translate.ranks import orphaned, started
+from translate.ranks import announces, orphaned, started
 from translate.run import Config, Run, Scalars, free_folder
 from translate.saved import noise_of
 from translate.setup import Setup
@@ -75,7 +76,7 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
     folder = output or free_folder(Path("runs"), f"{config.method}-{_plain(config.data)}")
     if config.devices > 1 and not started():
         Run.refuse_taken(folder)
-        return _together(config, folder, no_plugins)
+        return train_together(config, folder, no_plugins)
     setup = Setup.make(config, no_plugins)
     if setup.world.leads:
         Run.refuse_taken(folder)
@@ -100,8 +101,8 @@ def resume(
     """
     opened = Run.open(Path(run))
     if opened.config.devices > 1 and not started():
-        return _again_together(opened, steps, no_plugins, plugins)
-    if not started():
+        return resume_together(opened, steps, no_plugins, plugins)
+    if announces():
         checkpoint.sweep(opened.folder)
         checkpoint.sweep(opened.folder / "checkpoints")
     found = _last_good(opened)
@@ -164,29 +165,30 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
     with _interrupts() as caught:
         setup.tell("run_started", run=run)
         try:
-            if run.step == 0 and world.leads:
-                _draw_samples(setup, run, shown)
-            passed = logged = time.monotonic()
-            logged_step = run.step
-            while run.step < steps and not stopped:
-                first = engine.step_count * config.accumulate
-                engine.step([loader.batch(first + number) for number in range(config.accumulate)])
-                run.step = engine.step_count
-                now, last = time.monotonic(), run.step == steps
-                stopped = world.any(bool(caught) or orphaned())
-                if run.step % config.log_every == 0 or last:
-                    scalars = _scalars(setup, run, seconds=now - logged, done=run.step - logged_step)
-                    logged, logged_step = now, run.step
-                    if world.leads:
-                        run.record(scalars)
-                    setup.tell("step_ended", run=run, scalars=scalars)
-                if now - passed > 0.1:
-                    passed = now
-                    setup.tell("step_passed", run=run)
-                if (run.step % sample_every == 0 or last) and world.leads:
-                    _draw_samples(setup, run, shown)
-                if run.step % save_every == 0 or last or stopped:
-                    _save(setup, run)
+            with Background() as beside:
+                if run.step == 0 and world.leads:
+                    _draw_samples(setup, run, shown, beside)
+                passed = logged = time.monotonic()
+                logged_step = run.step
+                while run.step < steps and not stopped:
+                    first = engine.step_count * config.accumulate
+                    engine.step([loader.batch(first + number) for number in range(config.accumulate)])
+                    run.step = engine.step_count
+                    now, last = time.monotonic(), run.step == steps
+                    stopped = world.any(bool(caught) or orphaned())
+                    if run.step % config.log_every == 0 or last:
+                        scalars = _scalars(setup, run, seconds=now - logged, done=run.step - logged_step)
+                        logged, logged_step = now, run.step
+                        if world.leads:
+                            run.record(scalars)
+                        setup.tell("step_ended", run=run, scalars=scalars)
+                    if now - passed > 0.1:
+                        passed = now
+                        setup.tell("step_passed", run=run)
+                    if (run.step % sample_every == 0 or last) and world.leads:
+                        _draw_samples(setup, run, shown, beside)
+                    if run.step % save_every == 0 or last or stopped:
+                        _save(setup, run, beside)
             reason = "interrupted" if run.step < steps else "finished"
             world.leave()
         except NotFiniteError as error:
@@ -209,39 +211,6 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
             log.warning(sentence)
             raise SystemExit(128 + signal.SIGTERM)
         raise KeyboardInterrupt(sentence)
-    return run
-
-
-# --- several devices --------------------------------------------------------------------------------------------------
-
-
-def _together(config: Config, folder: Path, no_plugins: Sequence[str]) -> Run:
-    """Train on several devices: this command again, once for each, with the whole config in a file."""
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place) / "config.json"
-        file.write_text(json.dumps(config.to_json()), encoding="utf-8")
-        return _ranks(["fit", "--config", str(file), "-o", str(folder)], config.devices, folder, no_plugins)
-
-
-def _again_together(run: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
-    checkpoint.sweep(run.folder)
-    checkpoint.sweep(run.folder / "checkpoints")
-    asked = ["fit", "--resume", str(run.folder), *(["--steps", str(steps)] if steps else [])]
-    return _ranks(asked, run.config.devices, run.folder, no_plugins, plugins)
-
-
-def _ranks(
-    asked: Sequence[str], count: int, folder: Path, no_plugins: Sequence[str], plugins: Sequence[str] = ()
-) -> Run:
-    flags = [f"--no-plugin={name}" for name in no_plugins] + [f"--plugin={name}" for name in plugins]
-    try:
-        launch([*flags, *asked], count)
-    except LostError as error:
-        saved = Run(folder, Config("", "")).checkpoints
-        on = f"; go on from {saved[-1].stem} with `translate fit --resume {folder}`" if saved else ""
-        raise LostError(f"{error}{on}") from None
-    run = Run.open(folder)
-    run.step = run.steps
     return run
 
 
@@ -302,7 +271,7 @@ def _shown(setup: Setup) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor]) -> None:
+def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], beside: Background) -> None:
     columns: dict[str, Tensor] = {}
     domains = {name: setup.dataset.domains[name] for name in shown}
 
@@ -339,37 +308,42 @@ def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor]) -> None:
             if wanted in shown:
                 column(wanted, shown[wanted], domains[wanted])
     if columns:
-        setup.catalog.tell("samples_drawn", run=run, images=columns)
+        beside.begin(partial(setup.tell, "samples_drawn", run=copy(run), images=columns))
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
 
-def _path(run: Run) -> Path:
-    return run.folder / "checkpoints" / f"step-{run.step:08d}.safetensors"
-
-
-def _save(setup: Setup, run: Run) -> None:
+def _save(setup: Setup, run: Run, beside: Background) -> None:
     """Write the checkpoint and the translator; the oldest checkpoints go only after the new one is whole.
 
-    All ranks must call it; the leading one writes.
+    The training goes on as soon as all tensors are copied. All ranks must call this; the leading one writes.
     """
-    path, tensors = _path(run), setup.engine.tensors()
+    tensors = setup.engine.tensors()
     if not setup.world.leads:
         return
-    checkpoint.save(path, tensors, {"engine": setup.engine.facts(), "config": run.config.to_json(), **setup.facts})
+    state = checkpoint.snapshot(tensors)
+    facts = {"engine": setup.engine.facts(), "config": run.config.to_json(), **setup.facts}
     with setup.engine.averaged():
-        translator.save(
-            run.translator,
+        kept, about = translator.contents(
             setup.method,
             name=setup.config.method,
             options=setup.config.options,
             parts=setup.parts,
             plugin=setup.catalog.offer("methods", setup.config.method).plugin,
         )
-    for old in run.checkpoints[: -setup.config.keep]:
-        old.unlink(missing_ok=True)
-    setup.tell("checkpoint_saved", run=run, path=path)
+        kept = checkpoint.snapshot(kept)
+    then = copy(run)
+
+    def write() -> None:
+        path = then.folder / "checkpoints" / f"step-{then.step:08d}.safetensors"
+        checkpoint.save(path, state, facts)
+        checkpoint.save(then.translator, kept, about)
+        for old in then.checkpoints[: -setup.config.keep]:
+            old.unlink(missing_ok=True)
+        setup.tell("checkpoint_saved", run=then, path=path)
+
+    beside.begin(write)
 
 
 def _last_good(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

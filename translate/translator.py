@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate import checkpoint, images
+from translate import images
 from translate.data import Depth, Domain
 from translate.engine import seed_step
 from translate.errors import TranslateError, nearest
@@ -149,8 +149,10 @@ def _pad(batch: Tensor, multiple: int) -> Tensor:
         batch = F.pad(batch, step, mode=mode)
 
 
-def save(path: Path, method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any) -> None:
-    """Write ``translator.safetensors``: the tensors of all that the method keeps, and how to build it again."""
+def contents(
+    method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What ``translator.safetensors`` holds: the tensors of all that the method keeps, and how to build it again."""
     tensors = {
         f"{direction}/{key}": value
         for direction, module in method.translators.items()
@@ -161,7 +163,7 @@ def save(path: Path, method: Method, *, name: str, options: Mapping[str, Any], p
         "size_multiple": {key: int(getattr(module, "size_multiple", 1)) for key, module in method.translators.items()},
         "range": [-1, 1],
     }
-    checkpoint.save(path, tensors, facts)
+    return tensors, facts
 
 
 def load(
