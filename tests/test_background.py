@@ -52,7 +52,7 @@ def test_after_an_error_what_has_begun_is_still_done() -> None:
         gate.wait(10)
         done.append("written")
 
-    with pytest.raises(KeyboardInterrupt), Background() as beside:
+    with pytest.raises(KeyboardInterrupt), Background() as beside:  # noqa: PT012
         beside.begin(write)
         beside.begin(lambda: done.append("never"))
         started.wait(10)

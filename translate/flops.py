@@ -1,0 +1,38 @@
+"""Flops: how many floating-point operations one step of a method takes, counted without computing them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from translate.method import Method
+
+
+def flops_of_step(method: Method, batch: Mapping[str, Tensor], step: int = 0) -> int | None:
+    """Multiplications and additions of matrices and convolutions in one step, forward and backward.
+
+    The step is played on tensors without values, so it takes a moment and changes nothing. None for a method that
+    looks at values on its way. Each update is counted with the gradients of its own player's weights alone.
+    """
+    # Given a copy for each tensor, deepcopy does not copy the values that nobody needs.
+    memo: dict[int, object] = {}
+    for weight in method.parameters():
+        memo[id(weight)] = nn.Parameter(weight.detach().to("meta"), requires_grad=weight.requires_grad)
+    for buffer in method.buffers():
+        memo[id(buffer)] = buffer.detach().to("meta")
+    hollow = copy.deepcopy(method, memo)
+    shapes = {name: tensor.to("meta") for name, tensor in batch.items()}
+    with FlopCounterMode(display=False) as counter:
+        try:
+            for item in hollow.updates(shapes, step):
+                for move in item if isinstance(item, tuple) else (item,):
+                    weights = [each for each in hollow.players[move.player].parameters() if each.requires_grad]
+                    loss = torch.stack(list(move.terms.values())).sum()
+                    torch.autograd.backward(loss, inputs=weights, retain_graph=True)
+        except (NotImplementedError, RuntimeError):
+            return None
+    return counter.get_total_flops()
