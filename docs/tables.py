@@ -36,7 +36,7 @@ def parts(catalog: Catalog) -> list[str]:
     lines = ["| part | names |", "|---|---|"]
     for kind in KINDS:
         names = [f"`{name}`" for name in ours(catalog, kind)]
-        if kind != "methods" and names:
+        if kind not in ("methods", "plain_loops") and names:
             lines.append(f"| {kind.replace('_', ' ')} | {', '.join(names)} |")
     return lines
 

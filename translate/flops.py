@@ -35,4 +35,4 @@ def flops_of_step(method: Method, batch: Mapping[str, Tensor], step: int = 0) ->
                     torch.autograd.backward(loss, inputs=weights, retain_graph=True)
         except (NotImplementedError, RuntimeError):
             return None
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())

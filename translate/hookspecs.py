@@ -34,6 +34,16 @@ def methods() -> Offers:
 
 
 @hookspec
+def plain_loops() -> Offers:
+    """The step of a method as a script has it, under the method's name, for ``translate bench`` to compare with.
+
+    Called as ``factory(method)`` with a method of its own, whose networks it trains: the result's ``step(batch)`` plays
+    one step by hand, the same mathematics eagerly and without the engine, and answers its losses as numbers.
+    """
+    raise AssertionError
+
+
+@hookspec
 def generators() -> Offers:
     """Image to image networks, called as ``factory(inputs, outputs, size, **options)``; name the arguments you need.
 

@@ -9,3 +9,9 @@ from translate import hookimpl
 def methods() -> Mapping[str, str]:
     """Offer the method."""
     return {"cyclegan": "translate_cyclegan.method:CycleGAN"}
+
+
+@hookimpl
+def plain_loops() -> Mapping[str, str]:
+    """Offer its step by hand."""
+    return {"cyclegan": "translate_cyclegan.plain:PlainCycleGAN"}

@@ -9,3 +9,9 @@ from translate import hookimpl
 def methods() -> Mapping[str, str]:
     """Offer the method."""
     return {"pix2pix": "translate_pix2pix.method:Pix2Pix"}
+
+
+@hookimpl
+def plain_loops() -> Mapping[str, str]:
+    """Offer its step by hand."""
+    return {"pix2pix": "translate_pix2pix.plain:PlainPix2Pix"}

@@ -13,6 +13,7 @@ from translate.options import check_options, options_of
 from translate.plugins import discover
 from translate.run import Config
 from translate.testing.games import check_method
+from translate.testing.loops import check_plain_loop
 from translate.testing.networks import (
     check_decoder,
     check_discriminator,
@@ -42,6 +43,7 @@ __all__ = [
     "check_method",
     "check_optimizer",
     "check_options_documented",
+    "check_plain_loop",
     "check_plugin",
     "check_regularizer",
     "check_schedule",
@@ -60,6 +62,7 @@ CHECKS: Mapping[str, Callable[..., None]] = {
     "schedules": check_schedule,
     "augmentations": check_augmentation,
     "methods": check_method,
+    "plain_loops": check_plain_loop,
 }
 """The contract of each kind of part that has one."""
 

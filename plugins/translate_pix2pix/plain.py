@@ -1,0 +1,52 @@
+"""pix2pix's step as a script has it: what the framework's step is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Adam
+
+from translate.errors import TranslateError
+from translate.method import Method
+from translate_pix2pix.method import Pix2Pix
+
+
+class PlainPix2Pix:
+    """The published game of pix2pix (arXiv:1611.07004) by hand, eager, on the networks of a method.
+
+    It has the method's weight of the L1 term, the logistic loss and torch's Adam, and asks for every loss in every
+    step, as one does who prints or plots them.
+    """
+
+    def __init__(self, method: Method) -> None:
+        if not isinstance(method, Pix2Pix) or method.adversary is None:
+            raise TranslateError("this loop plays pix2pix with a discriminator; leave gan at 1")
+        self.generator, self.discriminator = method.generator, method.adversary.discriminator
+        self.l1 = method.l1
+        self.of_generator = Adam(self.generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        self.of_discriminator = Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+
+    def step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
+        """One step of both networks on a batch of ``source`` and ``target`` (N, C, H, W)."""
+        source, target = batch["source"], batch["target"]
+        fake = self.generator(source)
+
+        for weight in self.discriminator.parameters():
+            weight.requires_grad_(True)
+        self.of_discriminator.zero_grad()
+        of_real = self.discriminator(target, source).logits[0]
+        of_fake = self.discriminator(fake.detach(), source).logits[0]
+        judged = 0.5 * (F.softplus(-of_real).mean() + F.softplus(of_fake).mean())
+        judged.backward()
+        self.of_discriminator.step()
+
+        for weight in self.discriminator.parameters():
+            weight.requires_grad_(False)
+        self.of_generator.zero_grad()
+        adversarial = F.softplus(-self.discriminator(fake, source).logits[0]).mean()
+        distance = self.l1 * F.l1_loss(fake, target)
+        (adversarial + distance).backward()
+        self.of_generator.step()
+        return {"discriminator": judged.item(), "adversarial": adversarial.item(), "l1": distance.item()}
