@@ -14,7 +14,6 @@ import argparse
 import copy
 import gc
 import json
-import math
 import resource
 import statistics
 import sys
@@ -29,7 +28,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from benchmarks.machine import described, machine
+from translate.benchmark.machine import described, machine
+from translate.benchmark.timing import median_interval
 from translate.data import Domain
 from translate.engine import Engine, seed_step
 from translate.method import Batch, Method
@@ -123,24 +123,6 @@ def cost(action: Callable[[], None], device: torch.device) -> Cost:
         torch.cuda.synchronize(device)
     spent = time.perf_counter() - started
     return spent, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults
-
-
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """A 95 % interval of the median from order statistics: free of any distribution, for independent values.
-
-    The ranks are the largest k with P(Binomial(n, 1/2) < k) <= 2.5 %, and its mirror image.
-
-    >>> median_interval(range(1, 101))
-    (40, 61)
-    """
-    ordered, count = sorted(values), len(values)
-    below, rank = 0, 0
-    while (below + math.comb(count, rank)) * 40 <= 2**count:
-        below += math.comb(count, rank)
-        rank += 1
-    if rank == 0:
-        return ordered[0], ordered[-1]
-    return ordered[rank - 1], ordered[count - rank]
 
 
 def differing(engine: Engine, plain: ByHand) -> list[str]:

@@ -14,9 +14,10 @@ import torch
 
 pytest.importorskip("benchmarks.quality", reason="the benchmarks are not part of every distribution")
 
-from benchmarks import machine, step
+from benchmarks import step
 from benchmarks.quality import camvid, rivals, scores, squeezenet, table
 from benchmarks.quality.picture import picture
+from translate.benchmark import machine as machines
 from translate.data import Domain
 from translate.errors import TranslateError
 from translate.run import Config
@@ -233,13 +234,6 @@ def test_the_page_keeps_its_words_around_the_table() -> None:
 # --- the step -------------------------------------------------------------------------------------------------------
 
 
-def test_interval_of_the_median_covers_it() -> None:
-    generator = np.random.default_rng(0)
-    inside = [low <= 0 <= high for low, high in (step.median_interval(generator.normal(size=60)) for _ in range(400))]
-    assert 0.93 <= np.mean(inside) <= 1
-    assert step.median_interval([3.0, 1.0]) == (1.0, 3.0)
-
-
 def test_step_compares_the_same_mathematics(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "step.json"
     given = ["--pairs", "4", "--warm-up", "2", "--size", "32", "--width", "4", "--json", str(path)]
@@ -260,4 +254,4 @@ def test_a_difference_would_be_found() -> None:
 
 
 def test_machine_is_told() -> None:
-    assert f"torch {torch.__version__}" in machine.described(machine.machine())
+    assert f"torch {torch.__version__}" in machines.described(machines.machine())

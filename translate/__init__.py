@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from translate.benchmark import bench
     from translate.classification import classify
     from translate.conversion import convert
     from translate.evaluation import evaluate
@@ -22,9 +23,10 @@ __version__ = "0.1.0"
 hookimpl = pluggy.HookimplMarker("translate")
 """Marks a function of a plugin as the implementation of the extension point of the same name."""
 
-__all__ = ["__version__", "classify", "convert", "evaluate", "fit", "hookimpl", "load", "resume", "sample"]
+__all__ = ["__version__", "bench", "classify", "convert", "evaluate", "fit", "hookimpl", "load", "resume", "sample"]
 
 _homes = {
+    "bench": "translate.benchmark",
     "fit": "translate.training",
     "resume": "translate.training",
     "convert": "translate.conversion",

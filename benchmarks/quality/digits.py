@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.machine import machine
 from benchmarks.quality.rows import ROWS, Row
 from benchmarks.quality.timing import seconds_of
+from translate.benchmark.machine import machine
 from translate.errors import TranslateError
 from translate.evaluation import evaluate
 from translate.run import Run

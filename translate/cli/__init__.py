@@ -18,6 +18,7 @@ from click.shell_completion import get_completion_class
 from translate import __version__
 from translate.cli.flags import session_of
 from translate.cli.looking import data, plugins
+from translate.cli.measuring import bench
 from translate.cli.training import fit
 from translate.cli.using import classify, convert, evaluate, sample
 from translate.errors import TranslateError, nearest
@@ -66,6 +67,7 @@ def cli(plugin: tuple[str, ...], no_plugin: tuple[str, ...]) -> None:
       translate fit pix2pix photos/ -o runs/one    train
       translate convert runs/one in/ out/          convert a folder with what was learned
       translate evaluate runs/one photos/          measure it
+      translate bench pix2pix                      what this machine makes of it
     """
 
 
@@ -82,7 +84,7 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "translate", "_TRANSLATE_COMPLETE").source())
 
 
-for command in (data, fit, convert, sample, classify, evaluate, plugins):
+for command in (data, fit, convert, sample, classify, evaluate, bench, plugins):
     cli.add_command(command)
 
 

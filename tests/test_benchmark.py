@@ -1,0 +1,109 @@
+"""The benchmark: its arithmetic, its rivals, and its command on the smallest of networks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import translate
+from translate.benchmark import Report, feeding
+from translate.benchmark.limits import limits
+from translate.benchmark.timing import Ratio, in_turn, median_interval
+from translate.cli import cli
+from translate.errors import TranslateError
+
+CPU = torch.device("cpu")
+SMALL: dict[str, Any] = {
+    "generator": "unet(width=2, depth=2)",
+    "discriminator": "patch(width=2, receptive_field=16)",
+    "size": 32,
+    "rounds": 2,
+}
+
+
+def test_interval_of_the_median_covers_it() -> None:
+    generator = np.random.default_rng(0)
+    inside = [low <= 0 <= high for low, high in (median_interval(generator.normal(size=60)) for _ in range(400))]
+    assert 0.93 <= np.mean(inside) <= 1
+    assert median_interval([3.0, 1.0]) == (1.0, 3.0)
+
+
+def test_rivals_take_turns_and_who_begins_changes() -> None:
+    turns: list[str] = []
+    ready: list[str] = []
+    rivals = {name: lambda name=name: turns.append(name) for name in "ab"}
+    found = in_turn(rivals, 3, CPU, before=ready.append)
+    assert turns == ready == ["a", "b", "b", "a", "a", "b"]
+    assert {name: len(values) for name, values in found.items()} == {"a": 3, "b": 3}
+    assert str(Ratio(2.0, 1.5, 2.5)) == "2.00x (1.50 to 2.50)"
+
+
+def test_limits_are_of_this_machine() -> None:
+    found = limits(CPU, tries=1)
+    assert found.flops.keys() == {"float32", "bf16"}
+    assert min(*found.flops.values(), found.bandwidth) > 1e8
+
+
+def test_all_rivals_feed_the_same_kind_of_batch(tmp_path: Path) -> None:
+    paths = feeding.made_up(tmp_path, 3, (48, 64))
+    images = feeding.PillowImages(paths, 16)
+    source, target = feeding.plain_loop(images, 2, CPU)()  # type: ignore[misc]
+    assert source.shape == target.shape == (2, 3, 16, 16)
+    assert -1 <= float(source.min()) < float(source.max()) <= 1
+    found = feeding.feeding(paths, batch=1, size=16, device=CPU, rounds=1, steps=1)
+    assert next(iter(found)) == feeding.PLAIN
+    assert sum(name.startswith("translate") for name in found) == 3
+
+
+def test_a_method_is_measured_beside_its_loop_by_hand() -> None:
+    report = translate.bench("pix2pix", what=["steps"], **SMALL)
+    (rows,) = report.parts.values()
+    assert [row.name for row in rows] == ["by hand", "translate"]
+    assert rows[0].ratio is None
+    assert rows[1].ratio is not None
+    assert rows[1].ratio.low <= rows[1].ratio.median <= rows[1].ratio.high
+    assert "of the float32 peak" in rows[1].note
+    assert sum(float(part.rpartition(" ")[2].rstrip("%")) for part in _shares(report)) == pytest.approx(100, abs=3)
+
+
+def _shares(report: Report) -> list[str]:
+    found: str = report.facts["where the step's time goes"]
+    return found.split(", ")
+
+
+def test_a_method_without_a_loop_is_measured_beside_the_plain_engine() -> None:
+    report = translate.bench("gan", what=["steps"], memory_format="channels_last", **SMALL)
+    assert [row.name for row in next(iter(report.parts.values()))] == ["translate", "by hand"]
+
+
+def test_the_command_keeps_its_numbers(tmp_path: Path) -> None:
+    given = ["bench", "gan", "generator=shallow(width=2)", "discriminator=small_patch(width=2)", "--size", "32"]
+    given += ["--what", "conversion", "--images", "2", "--rounds", "1", "--json", str(tmp_path / "b.json")]
+    told = CliRunner().invoke(cli, given, catch_exceptions=False)
+    assert told.exit_code == 0
+    assert "conversion of 2 images, whole command" in told.output
+    found = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
+    rows = found["parts"]["conversion of 2 images, whole command"]
+    assert [row["name"] for row in rows][:2] == ["a loop by hand", "translate convert"]
+    assert found["machine"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"what": ["stpes"]}, "bench measures no 'stpes'; did you mean steps"),
+        ({"rounds": 0}, "must be at least 1"),
+        ({"nonsense": 1}, "has no option 'nonsense'"),
+    ],
+)
+def test_what_cannot_be_measured_is_told(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(TranslateError, match=sentence):
+        translate.bench("gan", **{"what": ["steps"], **given})
+    with pytest.raises(TranslateError, match="'oops' is no NAME=VALUE"):
+        CliRunner().invoke(cli, ["bench", "gan", "oops"], catch_exceptions=False)

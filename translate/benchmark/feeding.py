@@ -1,0 +1,130 @@
+"""Feeding: images a second from the caches against Pillow decoding, resizing and cropping for every step.
+
+The rivals do the same work on the same files and cores: resize to 286/256 of the size, random crop, random mirroring,
+float32 in [-1, 1], one source and one target a row.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from translate.benchmark.timing import in_turn
+from translate.cache import cores
+from translate.data import Domain, Example
+from translate.images import find
+from translate.loader import Cache, Loader
+from translate.method import Needs
+
+Pair = tuple[Tensor, Tensor]
+
+
+class PillowImages(Dataset[Pair]):
+    """Unpaired images, decoded, resized, cropped and mirrored by Pillow each time one is asked for."""
+
+    def __init__(self, paths: list[Path], size: int) -> None:
+        self.paths, self.size, self.load = paths, size, round(size * 286 / 256)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Pair:
+        return self.image(self.paths[index]), self.image(random.choice(self.paths))
+
+    def image(self, path: Path) -> Tensor:
+        with Pillow.open(path) as file:
+            image = file.convert("RGB").resize((self.load, self.load), Pillow.Resampling.BICUBIC)
+        left, top = (random.randint(0, self.load - self.size) for _ in range(2))
+        image = image.crop((left, top, left + self.size, top + self.size))
+        if random.random() < 0.5:
+            image = image.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div_(127.5).sub_(1)
+
+
+def plain_loop(images: PillowImages, batch: int, device: torch.device) -> Callable[[], object]:
+    """One batch after the other in the training's own thread."""
+
+    def step() -> object:
+        rows = [images[random.randrange(len(images))] for _ in range(batch)]
+        return [torch.stack(side).to(device) for side in zip(*rows, strict=True)]
+
+    return step
+
+
+def data_loader(images: PillowImages, batch: int, workers: int, device: torch.device) -> Callable[[], list[Tensor]]:
+    """torch's DataLoader with worker processes, kept alive from epoch to epoch."""
+    sampler = torch.utils.data.RandomSampler(images, replacement=True, num_samples=10**9)
+    pinned = device.type == "cuda"
+    batches: Iterator[Pair] = iter(DataLoader(images, batch, sampler=sampler, num_workers=workers, pin_memory=pinned))
+    return lambda: [side.to(device, non_blocking=pinned) for side in next(batches)]
+
+
+def ours(loader: Loader) -> Callable[[], object]:
+    """The next batch of ours."""
+    numbers = iter(range(10**9))
+    return lambda: loader.batch(next(numbers))
+
+
+def made_up(folder: Path, count: int, size: tuple[int, int] = (480, 640)) -> list[Path]:
+    """Photographs (height, width) as JPEG files: smooth noise, which takes about as long to decode as a real photo."""
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        coarse = Pillow.fromarray(generator.integers(0, 256, (size[0] // 8, size[1] // 8, 3), np.uint8))
+        coarse.resize(size[::-1], Pillow.Resampling.BICUBIC).save(folder / f"{number:04}.jpg", quality=92)
+    return find(folder)
+
+
+CACHES: tuple[Cache, ...] = ("stream", "host", "device")
+PLAIN = "Pillow, plain loop"
+
+
+def feeding(
+    paths: list[Path], *, batch: int, size: int, device: torch.device, rounds: int, steps: int
+) -> dict[str, list[float]]:
+    """The seconds that each rival takes for one batch, round after round, each round over some ``steps``."""
+    images, workers = PillowImages(paths, size), cores()
+    rivals = {
+        PLAIN: plain_loop(images, batch, device),
+        f"Pillow, DataLoader with {workers} workers": data_loader(images, batch, workers, device),
+    }
+    listed = {name: [Example(path, path.name) for path in paths] for name in ("source", "target")}
+    with ExitStack() as stack:
+        for cache in CACHES:
+            loader = Loader(
+                listed,
+                dict.fromkeys(listed, Domain(3)),
+                paired=False,
+                needs=Needs(),
+                batch=batch,
+                size=(size, size),
+                load_size=None,
+                resize="stretch",
+                flip=True,
+                cache=cache,
+                device=device,
+            )
+            rivals[f"translate, {cache} cache"] = ours(stack.enter_context(loader))
+        # What is fast needs more steps to be timed.
+        counts = {name: steps * (10 if name.endswith(("device cache", "host cache")) else 1) for name in rivals}
+        timed = in_turn(
+            {name: partial(_repeat, rival, counts[name]) for name, rival in rivals.items()},
+            rounds,
+            device,
+            # What a rival has made ready while the others had their turn is used up first.
+            before=lambda name: _repeat(rivals[name], 2 * workers + 4),
+        )
+    return {name: [each / counts[name] for each in values] for name, values in timed.items()}
+
+
+def _repeat(step: Callable[[], object], count: int) -> None:
+    for _ in range(count):
+        step()

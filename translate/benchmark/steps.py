@@ -1,0 +1,128 @@
+"""Steps of training: the engine with what it chooses, and in float32, against the loop that one writes by hand."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.autograd.profiler import profile as cpu_profile
+from torch.profiler import ProfilerActivity, profile
+
+from translate.benchmark.feeding import PillowImages, data_loader
+from translate.benchmark.timing import in_turn
+from translate.cache import cores
+from translate.engine import seed_step
+from translate.flops import flops_of_step
+from translate.images import find
+from translate.parts import build
+from translate.run import Config
+from translate.setup import Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """What steps took: seconds by rival, peak bytes by rival where the device tells, operations, and what they are."""
+
+    seconds: Mapping[str, list[float]]
+    memory: Mapping[str, int]
+    flops: int | None
+    precision: Mapping[str, str]
+    shares: Mapping[str, float]
+
+
+PLAIN = "by hand"
+
+
+def measure_steps(config: Config, *, rounds: int, warm_up: int = 3) -> Steps:
+    """Time steps with the images that they need, in turn.
+
+    By hand means the loop of the method's plugin, eager in float32, fed by a DataLoader of Pillow decodes. A method
+    without one is compared with the engine in float32 and nothing chosen.
+    """
+    setups = {"translate": Setup.make(config)}
+    chosen = setups["translate"].config
+    eager = replace(config, precision="float32", memory_format="contiguous")
+    if chosen.precision != "float32":
+        setups["translate, float32"] = Setup.make(replace(config, precision="float32"))
+    device = setups["translate"].engine.device
+    rivals: dict[str, Callable[[], object]] = {}
+    loaders = []
+    catalog = setups["translate"].catalog
+    if config.method in catalog.offers("plain_loops"):
+        rivals[PLAIN] = _by_hand(Setup.make(eager), eager)
+    else:
+        setups[PLAIN] = Setup.make(eager)
+    for name, setup in setups.items():
+        loader = setup.loader()
+        loaders.append(loader)
+        rivals[name] = _ours(setup, loader)
+    try:
+        memory: dict[str, int] = {}
+        for name, rival in rivals.items():
+            for _ in range(warm_up):
+                rival()
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
+                rival()
+                memory[name] = torch.cuda.max_memory_allocated(device)
+        batch = loaders[0].batch(0)
+        seconds = in_turn(rivals, rounds, device)
+        shares = _shares(rivals["translate"], device)
+    finally:
+        for loader in loaders:
+            loader.close()
+    flops = flops_of_step(setups["translate"].method, batch)
+    precision = {name: setup.config.precision for name, setup in setups.items()}
+    return Steps(seconds, memory, flops, precision, shares)
+
+
+def _ours(setup: Setup, loader: Any) -> Callable[[], object]:
+    def step() -> None:
+        setup.engine.step([loader.batch(setup.engine.step_count)])
+
+    return step
+
+
+def _by_hand(setup: Setup, config: Config) -> Callable[[], object]:
+    loop = build(setup.catalog, "plain_loops", config.method, method=copy.deepcopy(setup.method))
+    images = PillowImages(find(Path(config.data)), config.size[0])
+    feed = data_loader(images, config.batch, cores(), setup.engine.device)
+    numbers: Iterator[int] = iter(range(10**9))
+
+    def step() -> object:
+        batch = dict(zip(("source", "target"), feed(), strict=True))
+        seed_step(0, next(numbers))
+        return loop.step(batch)
+
+    return step
+
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "convolutions and products": ("conv", "mm", "linear", "gemm", "xmma", "cutlass", "wgrad", "dgrad", "matmul"),
+    "normalization": ("norm",),
+    "optimizer": ("adam", "sgd", "foreach"),
+    "moving memory": ("copy", "cat", "pad", "index", "gather", "memset", "memcpy", "fill", "zero"),
+}
+
+
+def _shares(step: Callable[[], object], device: torch.device, steps: int = 2) -> dict[str, float]:
+    """Which part of the time what kind of operation takes, on the device where there is one."""
+    cuda = device.type == "cuda"
+    # On a CPU torch's older profiler tells the same and writes nothing to the terminal.
+    recording = profile(activities=[ProfilerActivity.CUDA]) if cuda else cpu_profile(use_kineto=False)
+    with recording as profiled:
+        for _ in range(steps):
+            step()
+    total: dict[str, float] = dict.fromkeys([*KINDS, "everything else"], 0.0)
+    for event in profiled.key_averages():
+        if cuda and event.self_device_time_total == 0:
+            continue
+        name = event.key.lower()
+        kind = next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "everything else")
+        total[kind] += event.self_device_time_total if cuda else event.self_cpu_time_total
+    whole = sum(total.values()) or 1.0
+    return {kind: value / whole for kind, value in total.items()}
