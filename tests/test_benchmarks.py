@@ -14,7 +14,7 @@ import torch
 
 pytest.importorskip("benchmarks.quality", reason="the benchmarks are not part of every distribution")
 
-from benchmarks import step
+from benchmarks import performance, step
 from benchmarks.quality import camvid, rivals, scores, squeezenet, table
 from benchmarks.quality.picture import picture
 from translate.benchmark import machine as machines
@@ -255,3 +255,30 @@ def test_a_difference_would_be_found() -> None:
 
 def test_machine_is_told() -> None:
     assert f"torch {torch.__version__}" in machines.described(machines.machine())
+
+
+# --- performance ----------------------------------------------------------------------------------------------------
+
+
+def test_the_committed_page_is_that_of_the_performance_files() -> None:
+    assert performance.main(["page", "--check"]) == 0, "run python -m benchmarks.performance page"
+
+
+def test_performance_rows_become_a_table_for_each_machine() -> None:
+    here = {"cpu": "C", "cores": 2, "device": "cpu", "torch": "2", "threads": 2, "python": "3"}
+    rivals = [
+        {"name": "by hand", "seconds": 2.0, "ratio": None, "note": ""},
+        {"name": "translate", "seconds": 0.5, "ratio": {"median": 4.0, "low": 3.5, "high": 4.5}, "note": "n"},
+    ]
+    found = {"machine": here, "parts": {"step": rivals}, "facts": {"peak": "1"}, "command": "c", "date": "d"}
+    lines = performance.render({"a": found, "b": {**found, "machine": {**here, "device": "G"}}}).splitlines()
+    assert [line for line in lines if line.startswith("###")] == [
+        "### C, 2 cores, cpu, torch 2, 2 threads",
+        "### C, 2 cores, G, torch 2, 2 threads",
+    ]
+    assert "| step | by hand | 2.00 s |  |  |" in lines
+    assert "|  | translate | 500.00 ms | 4.00 (3.50 to 4.50) | n |" in lines
+    assert "- step: peak 1." in lines
+    assert performance.command(performance.ROWS["pix2pix-16"]) == (
+        "translate bench pix2pix --what steps --batch 16 --rounds 7"
+    )

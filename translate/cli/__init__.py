@@ -1,7 +1,7 @@
 """The command line: reads what was typed, calls one function, and prints what it returns. It holds no logic.
 
 Exit codes: 0 done; 1 done, but some images could not be converted; 2 wrong use, nothing was harmed; 3 training stopped
-at a value that is not finite; 130 interrupted and saved (143 by SIGTERM).
+at a value that is not finite; 4 one of several devices' processes died; 130 interrupted and saved (143 by SIGTERM).
 """
 
 from __future__ import annotations
