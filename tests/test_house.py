@@ -27,7 +27,7 @@ FLOORS = [
     {"method"},
     {"run", "fixed", "consistency"},
     {"players", "compute", "background"},
-    {"engine", "flops", "order", "cache", "pipeline", "loader"},
+    {"engine", "flops", "order", "cache", "stored", "pipeline", "loader"},
     {"hookspecs"},
     {"plugins"},
     {"checkpoint"},

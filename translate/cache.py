@@ -76,14 +76,15 @@ def decode_all(
     device: torch.device,
     workers: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
+    into: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Decode all examples into one tensor (n, C, h, w) a domain on the device; ``on_progress`` is told (done, total).
 
-    ``workers``: threads, 0 for one a core. Raises a TranslateError that counts and names what does not decode, and one
-    if it does not fit into memory.
+    ``workers``: threads, 0 for one a core. ``into``: tensors that are there already. Raises a TranslateError that
+    counts and names what does not decode, and one if it does not fit into memory.
     """
     try:
-        kept = {
+        kept = dict(into or {}) or {
             name: torch.empty(
                 (len(listed), planes_of(domains[name]), *size), dtype=dtype_of(domains[name]), device=device
             )

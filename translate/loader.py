@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -34,6 +35,7 @@ from translate.method import Needs
 from translate.order import Draw, Order
 from translate.pipeline import Pipeline
 from translate.run import Size
+from translate.stored import decode_stored
 
 Cache = Literal["auto", "device", "host", "stream"]
 Augmentation = Callable[[Tensor, Tensor], Tensor]
@@ -55,7 +57,7 @@ class Loader:
     ``cache``: "device" keeps all decoded images on the device, "host" in RAM, "stream" decodes for each batch; the
     batches are the same. "auto" takes the first that fits into 60 % of the free memory. ``augment`` maps images
     (N, C, H, W) in [-1, 1] and seeds (N,) int64 to images; it is applied to gray and RGB images, not to class maps.
-    ``workers``: decoding threads, 0 for one a core.
+    ``workers``: decoding threads, 0 for one a core. ``cache_folder``: where decoded images are stored for later runs.
 
     Raises a TranslateError for data that cannot be trained on, and for all files that do not decode, at once.
     """
@@ -81,6 +83,7 @@ class Loader:
         augment: Sequence[Augmentation] = (),
         albumentations: Path | None = None,
         cache: Cache = "auto",
+        cache_folder: Path | None = None,
         workers: int = 0,
         seed: int = 0,
         device: torch.device,
@@ -119,7 +122,7 @@ class Loader:
                 )
             self._pipeline = Pipeline(albumentations, self._domains, copies=workers)
             cache = "stream"
-        self.cache = self._choose() if cache == "auto" else cache
+        self.cache = self._choose(stored=cache_folder is not None) if cache == "auto" else cache
 
         # Chance is drawn where the decoded images are; without a cache on the device that is the CPU.
         home = device if self.cache == "device" else torch.device("cpu")
@@ -149,7 +152,8 @@ class Loader:
         self._begun: dict[int, tuple[list[Draw], Callable[[], dict[str, Tensor]]]] = {}
         self._images: dict[str, Tensor] = {}
         if self.cache != "stream":
-            self._images = decode_all(
+            decode = decode_all if cache_folder is None else partial(decode_stored, cache_folder)
+            self._images = decode(
                 self._examples,
                 self._domains,
                 size=self._load_size,
@@ -192,8 +196,8 @@ class Loader:
                 f"the load size {load} is smaller than the training size {train}; make it at least as large"
             )
 
-    def _choose(self) -> str:
-        """The first cache that fits, with all ranks of this machine sharing its RAM."""
+    def _choose(self, *, stored: bool = False) -> str:
+        """The first cache that fits, with all ranks of this machine sharing its RAM; a mapped file fits always."""
         sides = self._load_size[0] * self._load_size[1]
         needed = sum(
             len(listed) * sides * planes_of(self._domains[name]) * dtype_of(self._domains[name]).itemsize
@@ -201,7 +205,9 @@ class Loader:
         )
         host = free_memory(torch.device("cpu")) // self._ranks
         free = host if self._device.type == "cpu" else free_memory(self._device)
-        return "device" if needed <= SHARE * free else "host" if needed <= SHARE * host else "stream"
+        if needed <= SHARE * free or (stored and self._device.type == "cpu"):
+            return "device"
+        return "host" if needed <= SHARE * host or stored else "stream"
 
     def batch(self, index: int) -> dict[str, Tensor]:
         """The index-th batch of the training, from 0: a pure function of the seed and the index.

@@ -88,6 +88,9 @@ class Config:
     ] = "device"
     seed: Annotated[int, Option("of every random draw", ge=0)] = 0
     cache: Annotated[Literal["auto", "device", "host", "stream"], Option("where decoded images are kept")] = "auto"
+    cache_folder: Annotated[
+        Path | None, Option("folder that keeps decoded images, by their content, for later runs")
+    ] = None
     workers: Annotated[int, Option("threads that decode (0: one a core)", ge=0)] = 0
     log_every: Annotated[int, Option("steps between two lines of the log", ge=1)] = 50
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None

@@ -118,6 +118,7 @@ class Setup:
             augment=[build(self.catalog, "augmentations", name) for name in config.augment],
             albumentations=config.albumentations,
             cache=config.cache,
+            cache_folder=config.cache_folder,
             workers=config.workers,
             seed=config.seed,
             device=self.engine.device,

@@ -71,6 +71,7 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         data=_whole(config.data),
         plugins=tuple(_whole(plugin) for plugin in config.plugins),
         albumentations=config.albumentations and config.albumentations.resolve(),
+        cache_folder=config.cache_folder and config.cache_folder.resolve(),
         init=config.init and config.init.resolve(),
     )
     folder = output or free_folder(Path("runs"), f"{config.method}-{_plain(config.data)}")
