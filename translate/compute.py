@@ -1,12 +1,14 @@
-"""How networks compute: arithmetic and memory layout, chosen by what was measured where nothing was asked."""
+"""How networks compute: arithmetic, memory layout, and what is kept for gradients or computed again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from translate.errors import TranslateError
 
@@ -65,6 +67,22 @@ def lay_out(method: nn.Module, memory_format: str) -> None:
         chosen = list(preferring) if memory_format == "mixed" else []
     for module in chosen:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def recompute(networks: Iterable[nn.Module]) -> None:
+    """Let networks forget their inner maps after a forward pass, and compute them again when gradients need them.
+
+    Of several passes only one then holds its maps at a time (Chen et al. 2016, arXiv:1604.06174, with whole networks as
+    segments). Answers and gradients stay the same to the last bit; noise is drawn again as it was.
+    """
+    for network in networks:
+        network.forward = partial(_forgetful, network.forward)
+
+
+def _forgetful(forward: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*given, **named)
+    return checkpoint(forward, *given, use_reentrant=False, **named)
 
 
 def _cpu_has(*instructions: str) -> bool:

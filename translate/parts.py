@@ -72,6 +72,8 @@ class CatalogParts:
         self.size = size
         self.resources: dict[str, Any] = dict(resources or {})
         self._again = resources is not None
+        self.translating: list[nn.Module] = []
+        """The generators, encoders and decoders that were built, on which most of a step's memory goes."""
 
     def generator(self, name: str, *, inputs: int | None = None, outputs: int | None = None) -> nn.Module:
         """A generator, from the source's channels to the target's unless told otherwise."""
@@ -173,6 +175,8 @@ class CatalogParts:
         network = build(self._catalog, kind, name, size=self.size, **given)
         if not isinstance(network, nn.Module):
             raise TranslateError(f"{name} is not a network: its factory returned a {type(network).__name__}")
+        if kind in ("generators", "encoders", "decoders"):
+            self.translating.append(network)
         return network
 
 

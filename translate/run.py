@@ -80,6 +80,10 @@ class Config:
         Literal["auto", "contiguous", "channels_last", "mixed"],
         Option("layout of images in memory; mixed: channels_last where a network prefers it"),
     ] = "auto"
+    recompute: Annotated[
+        bool,
+        Option("compute the generators' inner maps twice instead of keeping them: less memory"),
+    ] = False
     device: Annotated[str, Option("auto, cpu, cuda, cuda:1 ...")] = "auto"
     devices: Annotated[int, Option("devices of this machine that train together, each on batches of its own", ge=1)] = 1
     batch_statistics: Annotated[

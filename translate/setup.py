@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from translate.compute import lay_out, memory_format_of, precision_of
+from translate.compute import lay_out, memory_format_of, precision_of, recompute
 from translate.data import Dataset
 from translate.engine import Engine, seed_step
 from translate.errors import TranslateError, nearest
@@ -77,6 +77,8 @@ class Setup:
         )
         method.to(device).train()
         lay_out(method, memory_format)
+        if config.recompute:
+            recompute(parts.translating)
         if config.batch_statistics == "all" and world.count > 1:
             share_statistics(method)
         world.follow(method.state_dict().values())
