@@ -11,11 +11,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 from torch import nn
 
+import translate
 from translate import checkpoint
+from translate.errors import TranslateError
 from translate.launching import LostError, launch
 from translate.ranks import LOST, World, announces, device_of_rank, join, started
 from translate.run import Run
@@ -144,6 +148,27 @@ def test_an_interrupt_stops_all_ranks_at_the_same_step(tmp_path: Path) -> None:
     assert ended(ranks)
     run = Run.open(tmp_path / "run")
     assert f"interrupted at step {checkpoint.load(run.checkpoints[-1])[1]['engine']['step']} of" in said
+
+
+def test_devices_share_a_conversion(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run = trained(tmp_path / "run", steps=1)
+    generator = np.random.default_rng(0)
+    for number in range(5):
+        path = tmp_path / "in" / str(number % 2) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Pillow.fromarray(generator.integers(0, 255, (20, 24, 3), np.uint8)).save(path)
+    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    alone = translate.convert(run.folder, tmp_path / "in", tmp_path / "alone")
+    capfd.readouterr()
+    together = translate.convert(run.folder, tmp_path / "in", tmp_path / "together", devices=2)
+    assert (together.converted, together.failed, together.target) == (5, alone.failed, tmp_path / "together")
+    assert capfd.readouterr().err.count("broken.png") == 1
+    files = sorted(path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*.png"))
+    assert len(files) == 5
+    for file in files:
+        assert (tmp_path / "alone" / file).read_bytes() == (tmp_path / "together" / file).read_bytes()
+    with pytest.raises(TranslateError, match="lies on one device; give its run or file"):
+        translate.convert(translate.load(run.folder), tmp_path / "in", tmp_path / "x", devices=2)
 
 
 def test_what_a_rank_says_is_told_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

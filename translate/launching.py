@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -66,8 +66,13 @@ def _flags(flag: str, values: Sequence[str]) -> list[str]:
     return [f"{flag}={value}" for value in values]
 
 
-def launch(arguments: Sequence[str], count: int) -> None:
-    """Run ``translate ARGUMENTS`` as ``count`` ranks of one job, and wait for all.
+def launch(
+    arguments: Sequence[str],
+    count: int,
+    environment: Mapping[str, str] | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
+    """Run ``translate ARGUMENTS`` as ``count`` ranks of one job, and wait for all; ``meanwhile`` is called on the way.
 
     Signals reach every rank once, through this process. If a rank fails, the others are ended. Raises ``LostError``
     for one that died, and ``SystemExit`` with the code of a rank that has said itself why it ended.
@@ -81,6 +86,7 @@ def launch(arguments: Sequence[str], count: int) -> None:
         files = [(place / f"rank-{rank}").open("w+", encoding="utf-8") for rank in range(1, count)]
         spoken = [None, *(stack.enter_context(file) for file in files)]
         common = {
+            **(environment or {}),
             "WORLD_SIZE": str(count),
             "TRANSLATE_STORE": str(place / "store"),
             "TRANSLATE_PARENT": str(os.getpid()),
@@ -97,13 +103,13 @@ def launch(arguments: Sequence[str], count: int) -> None:
                     ranks.append(
                         subprocess.Popen(command, env=own, stdout=voice, stderr=voice, text=True, process_group=0)
                     )
-                first = _wait(ranks)
+                first = _wait(ranks, meanwhile)
             finally:
                 _end(ranks)
         _judge(ranks, first, spoken)
 
 
-def _wait(ranks: Sequence[subprocess.Popen[str]]) -> int | None:
+def _wait(ranks: Sequence[subprocess.Popen[str]], meanwhile: Callable[[], None] | None) -> int | None:
     """Wait until all have ended well, or one has not: the first such."""
     while True:
         codes = [rank.poll() for rank in ranks]
@@ -113,6 +119,8 @@ def _wait(ranks: Sequence[subprocess.Popen[str]]) -> int | None:
             return failed[0]
         if None not in codes:
             return None
+        if meanwhile is not None:
+            meanwhile()
         time.sleep(0.05)
 
 

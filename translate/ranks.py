@@ -116,7 +116,7 @@ def join(device: torch.device) -> World:
     """
     if not started():
         return World()
-    rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    rank, count = place()
     store = os.environ.get("TRANSLATE_STORE")
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
@@ -130,6 +130,11 @@ def join(device: torch.device) -> World:
 def started() -> bool:
     """Whether this process was started as one of several ranks."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+
+
+def place() -> tuple[int, int]:
+    """Which rank this process is, and of how many: (0, 1) alone."""
+    return (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if started() else (0, 1)
 
 
 def announces() -> bool:

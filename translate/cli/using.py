@@ -43,6 +43,13 @@ from translate.run import parse_size
 @click.option("--max-pixels", type=click.IntRange(min=1), metavar="N", help="Refuse larger images [default: 2**28].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
 @click.option(
+    "--devices",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Devices of this machine that share the images.",
+)
+@click.option(
     "--precision",
     type=click.Choice(["float32", "bf16"]),
     default="float32",
@@ -70,6 +77,7 @@ def convert(
     on, and the exit code is then 1.
     """
     from translate.conversion import convert as run_conversion
+    from translate.ranks import announces
 
     session = session_of(context)
     if options["at"] is not None:
@@ -79,6 +87,8 @@ def convert(
     result = run_conversion(
         translator, source, target, format=format_, plugins=session.extra, no_plugins=session.blocked, **options
     )
+    if not announces():
+        return
     failed = f", {len(result.failed)} could not be converted" if result.failed else ""
     click.echo(f"converted {result.converted} to {result.target}{failed}")
     if result.failed:

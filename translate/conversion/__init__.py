@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,10 @@ from pathlib import Path
 from translate import images
 from translate.conversion.batch import Translating, Work
 from translate.conversion.pipeline import convert_all
-from translate.conversion.plan import FormatName, plan, suffix_rule
+from translate.conversion.plan import FormatName, Task, plan, suffix_rule
+from translate.conversion.together import convert_together, write_down
 from translate.errors import TranslateError
+from translate.ranks import device_of_rank, place, started
 from translate.run import Size, parse_size
 
 __all__ = ["Conversion", "convert"]
@@ -44,6 +46,7 @@ def convert(
     quality: int = 95,
     max_pixels: int = images.MAX_PIXELS,
     device: str = "auto",
+    devices: int = 1,
     precision: str = "float32",
     workers: int = 0,
     plugins: Sequence[str] = (),
@@ -56,7 +59,8 @@ def convert(
     hold an answer becomes png, tiff or npy. Class maps are written as indices. ``samples`` writes that many answers an
     image, numbered from 1, each drawn from ``seed`` and the image's name. ``max_pixels`` refuses larger images by
     their header. ``batch`` is 1 on the CPU and 8 on a GPU unless given, ``workers`` one a core. ``direction``,
-    ``device``, ``precision`` and the plugins matter only for a translator that is still to be loaded.
+    ``device``, ``precision`` and the plugins matter only for a translator that is still to be loaded. ``devices`` share
+    the images between them, each in a process of its own.
 
     An image's answer depends on nothing but itself (in a batch larger than 1 up to rounding). A file that cannot be
     converted is named in the result and the rest goes on; a request that cannot be met raises ``TranslateError``.
@@ -66,6 +70,7 @@ def convert(
         ("samples", samples, 1),
         ("batch", batch, 1),
         ("workers", workers, 0),
+        ("devices", devices, 1),
         ("quality", quality, 1),
     ):
         if value is not None and value < low:
@@ -73,7 +78,12 @@ def convert(
     if quality > 100:
         raise TranslateError(f"convert: quality must be 100 or less, not {quality}")
     source, target = Path(source), Path(target)
+    run = Path(translator) if isinstance(translator, (str, Path)) else None
+    if run is None and devices > 1:
+        raise TranslateError("convert: a translator in hand lies on one device; give its run or file to use several")
     if isinstance(translator, (str, Path)):
+        if started():
+            device = device_of_rank(device)
         # Loading brings in everything that trains, which a translator in hand does not need.
         from translate.translator import load
 
@@ -94,20 +104,42 @@ def convert(
         batch = 1
     elif batch is None:
         batch = 1 if translator.device.type == "cpu" else GPU_BATCH
-    work = Work(translator, at, samples, seed, quality, max_pixels)
-    threads = workers or min(MOST_WORKERS, os.cpu_count() or 1)
+    options = {
+        "direction": direction, "at": at, "samples": samples, "seed": seed, "batch": batch, "format": format,
+        "quality": quality, "max_pixels": max_pixels, "device": device, "precision": precision, "workers": workers,
+    }  # fmt: skip
+    if run is not None and devices > 1:
+        catalog = translator.catalog
+        outcomes = convert_together(
+            run, source, target, options, devices=devices, catalog=catalog, plugins=plugins, no_plugins=no_plugins
+        )
+    else:
+        rank, ranks = place()
+        work = Work(translator, at, samples, seed, quality, max_pixels)
+        threads = workers or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)
+        tasks = tasks[rank::ranks]
+        outcomes = _convert_here(tasks, work, batch, threads, rank)
     converted = 0
     failed: list[tuple[Path, str]] = []
-    tell = translator.catalog.tell
-    tell("conversion_started", total=len(tasks))
+    translator.catalog.tell("conversion_started", total=len(tasks))
     try:
-        with closing(convert_all(tasks, work, batch=batch, workers=threads)) as outcomes:
-            for task, reason in outcomes:
-                tell("image_converted", source=task.source, error=reason)
+        with closing(outcomes):
+            for file, reason in outcomes:
                 if reason is None:
                     converted += 1
                 else:
-                    failed.append((task.source, reason))
+                    failed.append((file, reason))
     finally:
-        tell("conversion_ended")
+        translator.catalog.tell("conversion_ended")
     return Conversion(converted, tuple(failed), target)
+
+
+def _convert_here(
+    tasks: Sequence[Task], work: Work, batch: int, workers: int, rank: int
+) -> Generator[tuple[Path, str | None], None, None]:
+    """Convert on this device, and tell what becomes of each image: observers, or whoever started this share."""
+    with closing(convert_all(tasks, work, batch=batch, workers=workers)) as outcomes:
+        for task, reason in outcomes:
+            if not write_down(rank, task.source, reason):
+                work.translator.catalog.tell("image_converted", source=task.source, error=reason)
+            yield task.source, reason
