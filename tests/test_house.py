@@ -26,7 +26,7 @@ FLOORS = [
     {"adversary"},
     {"method"},
     {"run", "fixed", "consistency"},
-    {"players", "compute", "background"},
+    {"players", "compute", "compilation", "background"},
     {"engine", "flops", "order", "cache", "stored", "pipeline", "loader"},
     {"hookspecs"},
     {"plugins"},

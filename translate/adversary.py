@@ -113,8 +113,8 @@ class Adversary(nn.Module):
         """The penalties alone, which are among what the discriminator minimises; by name, none where there are none."""
         if not self._penalties:
             return {}
-        # Penalties differentiate twice; bf16 would put their gradient off by percents.
-        with torch.autocast(real.device.type, enabled=False):
+        # Penalties differentiate twice: bf16 would put their gradient off by percents, and compiled code cannot.
+        with torch.autocast(real.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
             judge = partial(self.judge, condition=None if condition is None else single(condition))
             return {name: penalty(judge, single(real), single(fake)) for name, penalty in self._penalties.items()}
 

@@ -25,6 +25,9 @@ def flops_of_step(method: Method, batch: Mapping[str, Tensor], step: int = 0) ->
     for buffer in method.buffers():
         memo[id(buffer)] = buffer.detach().to("meta")
     hollow = copy.deepcopy(method, memo)
+    for module in hollow.modules():
+        # What was put in the place of a forward (compiled, recomputed) belongs to the method with values.
+        module.__dict__.pop("forward", None)
     shapes = {name: tensor.to("meta") for name, tensor in batch.items()}
     with FlopCounterMode(display=False) as counter:
         try:

@@ -72,8 +72,10 @@ class CatalogParts:
         self.size = size
         self.resources: dict[str, Any] = dict(resources or {})
         self._again = resources is not None
+        self.networks: list[nn.Module] = []
+        """All networks that were built."""
         self.translating: list[nn.Module] = []
-        """The generators, encoders and decoders that were built, on which most of a step's memory goes."""
+        """The generators, encoders and decoders among them, which take most of a step's memory."""
 
     def generator(self, name: str, *, inputs: int | None = None, outputs: int | None = None) -> nn.Module:
         """A generator, from the source's channels to the target's unless told otherwise."""
@@ -175,6 +177,7 @@ class CatalogParts:
         network = build(self._catalog, kind, name, size=self.size, **given)
         if not isinstance(network, nn.Module):
             raise TranslateError(f"{name} is not a network: its factory returned a {type(network).__name__}")
+        self.networks.append(network)
         if kind in ("generators", "encoders", "decoders"):
             self.translating.append(network)
         return network

@@ -73,7 +73,8 @@ class World:
         if self.count == 1:
             return
         for tensor in tensors:
-            given = tensor.contiguous()
+            # gloo sends no truth values.
+            given = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor.contiguous()
             self._told(lambda given=given: distributed.broadcast(given, 0))  # type: ignore[misc]
             tensor.copy_(given)
 
@@ -117,6 +118,8 @@ def join(device: torch.device) -> World:
     if not started():
         return World()
     rank, count = place()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     store = os.environ.get("TRANSLATE_STORE")
     distributed.init_process_group(
         "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",

@@ -80,6 +80,9 @@ class Config:
         Literal["auto", "contiguous", "channels_last", "mixed"],
         Option("layout of images in memory; mixed: channels_last where a network prefers it"),
     ] = "auto"
+    compile: Annotated[
+        Literal["auto", "yes", "no"], Option("compile the networks; auto: where a long run turns out to be faster so")
+    ] = "auto"
     recompute: Annotated[
         bool,
         Option("compute the generators' inner maps twice instead of keeping them: less memory"),

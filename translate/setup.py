@@ -78,6 +78,9 @@ class Setup:
         method.to(device).train()
         lay_out(method, memory_format)
         if config.recompute:
+            if config.compile == "yes":
+                raise TranslateError("what is recomputed cannot be compiled; leave out --compile or --recompute")
+            config = replace(config, compile="no")
             recompute(parts.translating)
         if config.batch_statistics == "all" and world.count > 1:
             share_statistics(method)

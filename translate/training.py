@@ -20,6 +20,7 @@ from torch import Tensor
 from translate import checkpoint, images, translator
 from translate.background import Background
 from translate.checkpoint import CheckpointError
+from translate.compilation import Compilation
 from translate.data import Domain
 from translate.errors import NotFiniteError, TranslateError
 from translate.launching import resume_together, train_together
@@ -169,12 +170,23 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
             with Background() as beside:
                 if run.step == 0 and world.leads:
                     _draw_samples(setup, run, shown, beside)
+                compilation = Compilation(
+                    config.compile,
+                    setup.parts.networks,
+                    left=steps - run.step,
+                    world=world,
+                    device=engine.device,
+                )
                 passed = logged = time.monotonic()
                 logged_step = run.step
                 while run.step < steps and not stopped:
                     first = engine.step_count * config.accumulate
                     engine.step([loader.batch(first + number) for number in range(config.accumulate)])
                     run.step = engine.step_count
+                    if compilation.passed():
+                        run.config = setup.config = replace(config, compile=compilation.chosen)
+                        if world.leads:
+                            run.write_config(setup.facts)
                     now, last = time.monotonic(), run.step == steps
                     stopped = world.any(bool(caught) or orphaned())
                     if run.step % config.log_every == 0 or last:
@@ -279,7 +291,8 @@ def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], beside: B
     def column(name: str, batch: Tensor, domain: Domain) -> None:
         columns[name] = images.to_rgb(batch, domain)
 
-    with setup.engine.averaged():
+    # A few images of another batch size are not worth a compilation of their own.
+    with setup.engine.averaged(), torch.compiler.set_stance("force_eager"):
         for direction, network in setup.method.translators.items():
             if role_of(direction) == "sampler":
                 network.eval()

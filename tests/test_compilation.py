@@ -1,0 +1,146 @@
+"""Compiled networks: when they are, that they compute the same, and what happens where they cannot be."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import Adam
+
+from translate import checkpoint
+from translate.compilation import COST, HOPED, SETTLING, TIMED, Compilation, missing_compiler
+from translate.errors import TranslateError
+from translate.method import Method
+from translate.ranks import World
+from translate.run import Run
+from translate.testing.loops import differences
+from translate.training import fit, resume
+
+# torch's own compiler still defines what torch deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+
+CPU = torch.device("cpu")
+needs_compiler = pytest.mark.skipif(missing_compiler(CPU) is not None, reason="no C++ compiler")
+really = pytest.mark.compiled
+
+
+class Clock:
+    """A clock that a test winds."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def trial(monkeypatch: pytest.MonkeyPatch, left: int, plain: float, compiled: float) -> tuple[Compilation, list[str]]:
+    """Let a trial run on steps of given lengths."""
+    clock, done = Clock(), list[str]()
+    monkeypatch.setattr(Compilation, "_compile", lambda self: done.append("compiled"))
+    monkeypatch.setattr(Compilation, "_undo", lambda self: done.append("undone"))
+    monkeypatch.setattr("translate.compilation.missing_compiler", lambda device: None)
+    found = Compilation("auto", [nn.Linear(1, 1)], left=left, world=World(), device=CPU, clock=clock)
+    for number in range(3 * (SETTLING + TIMED)):
+        clock.now += compiled if done else plain
+        decided = found.passed()
+        assert decided == (found.chosen != "auto") or number > SETTLING + TIMED
+        if found.chosen != "auto":
+            break
+    return found, done
+
+
+def test_a_short_run_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    enough = 2 * COST / HOPED
+    found, done = trial(monkeypatch, left=int(enough * 0.9), plain=1.0, compiled=0.1)
+    assert (found.chosen, done) == ("no", [])
+
+
+@pytest.mark.parametrize(
+    ("compiled", "chosen", "actions"), [(0.8, "yes", ["compiled"]), (0.99, "no", ["compiled", "undone"])]
+)
+def test_a_long_run_stays_compiled_if_that_is_faster(
+    compiled: float,
+    chosen: str,
+    actions: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        found, done = trial(monkeypatch, left=100_000, plain=1.0, compiled=compiled)
+    assert (found.chosen, done) == (chosen, actions)
+    assert f"{1 / compiled:.2f} times as fast" in caplog.text
+    assert not found.passed()
+
+
+def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    make = partial(Compilation, networks=[nn.Linear(1, 1)], left=10**9, world=World(), device=CPU)
+    assert make("auto").chosen == "no"
+    with pytest.raises(TranslateError, match=r"--compile yes needs a C\+\+ compiler; install it"):
+        make("yes")
+
+
+def test_what_cannot_be_compiled_goes_on_without(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("no such thing")
+
+    network = nn.Linear(2, 2)
+    compile_ = torch.compile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", lambda forward, **given: compile_(forward, backend=broken, **given))
+        patch.setattr("translate.compilation.missing_compiler", lambda device: None)
+        Compilation("yes", [network], left=1, world=World(), device=CPU)
+        image = torch.ones(1, 2)
+        with caplog.at_level(logging.WARNING):
+            answers = [network(image) for _ in range(3)]
+    assert all(torch.equal(answer, nn.functional.linear(image, network.weight, network.bias)) for answer in answers)
+    assert caplog.text.count("Linear cannot be compiled and goes on without") == 1
+
+
+def compiled(method: Method) -> None:
+    networks = [module for player in method.players.values() for module in _networks(player)]
+    Compilation("yes", networks, left=1, world=World(), device=CPU)
+
+
+def _networks(player: nn.Module) -> list[nn.Module]:
+    return list(player) if isinstance(player, nn.ModuleList) else [player]
+
+
+@really
+@needs_compiler
+def test_compiled_networks_compute_the_same_in_float64() -> None:
+    """With a penalty that differentiates twice, which compiled code could not."""
+    networks = "generator='unet(width=4, depth=2, norm=none, dropout=0)', discriminator='patch(width=4, receptive_field=16, norm=none)'"
+    found = differences(
+        f"pix2pix({networks})",
+        dtype=torch.float64,
+        prepare=compiled,
+        adam=partial(Adam, lr=2e-4, betas=(0.5, 0.999), fused=True),
+    )
+    assert found.pop("the sum of the losses") < 1e-10
+    assert max(found.values()) < 1e-8
+
+
+@really
+@needs_compiler
+def test_a_compiled_run_resumes_exactly_and_penalises_twice(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"generator": "shallow(width=2)", "discriminator": "patch(width=4, receptive_field=16)"}
+    options |= {"adversarial": "nonsaturating + r1(weight=1)", "compile": "yes", "steps": 4, "save_every": 2}
+    options |= {"size": 16, "load_size": 16, "sample_every": 2, "log_every": 1}
+    whole = fit("gan", "demo(size=32)", output=tmp_path / "run", **options)
+    assert "discriminator/r1" in whole.metrics[-1]
+    wanted = checkpoint.load(whole.checkpoints[-1])[0]
+    whole.checkpoints[-1].unlink()
+    again = checkpoint.load(resume(Run.open(tmp_path / "run").folder).checkpoints[-1])[0]
+    assert all(torch.equal(value, again[name]) for name, value in wanted.items())
+
+
+def test_recomputed_networks_are_not_compiled(tmp_path: Path) -> None:
+    with pytest.raises(TranslateError, match="what is recomputed cannot be compiled"):
+        fit("gan", "demo(size=32)", output=tmp_path / "run", compile="yes", recompute=True, size=32)
