@@ -163,7 +163,13 @@ def _forwarded(ranks: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
             if rank.poll() is None:
                 rank.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[int, Any] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, forward)
+    except ValueError:
+        # Only the main thread may take signals; elsewhere whoever owns them decides.
+        pass
     try:
         yield
     finally:

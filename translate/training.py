@@ -26,7 +26,7 @@ from translate.errors import NotFiniteError, TranslateError
 from translate.launching import resume_together, train_together
 from translate.loader import Loader, fixed
 from translate.method import role_of
-from translate.ranks import announces, orphaned, started
+from translate.ranks import announces, orphaned, place, started
 from translate.run import Config, Run, Scalars, free_folder
 from translate.saved import noise_of
 from translate.setup import Setup
@@ -53,7 +53,8 @@ def fit(
 
     ``options`` are the fields of ``translate.run.Config`` (``steps``, ``batch``, ``size``, ``seed`` ...) and the
     method's own. ``output`` is the run's folder, ``runs/METHOD-DATA`` by default. An interrupt saves, names how to go
-    on and raises ``KeyboardInterrupt``; anything the user can mend raises ``TranslateError``.
+    on and raises ``KeyboardInterrupt`` (of several ``devices``, which have said so themselves, ``SystemExit`` 130);
+    anything the user can mend raises ``TranslateError``.
     """
     config = Config.from_values({"method": method, "data": str(data), "plugins": tuple(plugins), **options})
     return train(config, output=None if output is None else Path(output), no_plugins=no_plugins)
@@ -76,12 +77,11 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         init=config.init and config.init.resolve(),
     )
     folder = output or free_folder(Path("runs"), f"{config.method}-{_plain(config.data)}")
-    if config.devices > 1 and not started():
+    if place()[0] == 0:
         Run.refuse_taken(folder)
+    if config.devices > 1 and not started():
         return train_together(config, folder, no_plugins)
     setup = Setup.make(config, no_plugins)
-    if setup.world.leads:
-        Run.refuse_taken(folder)
     if config.init is not None:
         _start_from(setup, config.init)
     # The folder is made last: what is wrong with the data or the options leaves none behind.
