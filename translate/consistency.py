@@ -9,6 +9,7 @@ from translate.adversary import Adversary
 from translate.discriminator import no_classes
 from translate.errors import TranslateError
 from translate.method import Batch, Parts
+from translate.precision import single
 
 
 class ClassConsistency(nn.Module):
@@ -16,15 +17,17 @@ class ClassConsistency(nn.Module):
 
     A source's label counts, where it has one of a class that both domains name alike. Where it has none, and both
     domains have the same channels, the class is the one that the target's classifier, the adversary's, sees in the
-    source itself (semantic consistency, Hoffman et al. 2018, CyCADA, arXiv:1711.03213).
+    source itself (semantic consistency, Hoffman et al. 2018, CyCADA, arXiv:1711.03213). With ``confidence`` it counts
+    only where the classifier gives it that probability or more (Sohn et al. 2020, FixMatch, arXiv:2001.07685).
 
     Raises ``TranslateError`` where nothing could say what a translation should show.
     """
 
     numbers: Tensor
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, confidence: float = 0.0) -> None:
         super().__init__()
+        self.confidence = confidence
         source, target = parts.source, parts.target
         self.alike = source.channels == target.channels and source.one_hot == target.one_hot
         if not target.labels:
@@ -49,4 +52,6 @@ class ClassConsistency(nn.Module):
             seen = adversary.discriminator(source).classes
         if seen is None:
             raise no_classes(adversary.discriminator)
-        return torch.where(known >= 0, known, seen.argmax(dim=1))
+        likeliest, classes = single(seen).softmax(dim=1).max(dim=1)
+        classes = torch.where(likeliest >= self.confidence, classes, -1)
+        return torch.where(known >= 0, known, classes)

@@ -32,7 +32,8 @@ class CycleGAN(Method):
 
     ``semantic`` > 0: D_Y tells the target's classes apart, which it learns from those targets that have a label, and
     G(x) should show the class of x: its label where it has one, else (semantic consistency, Hoffman et al. 2018,
-    CyCADA, arXiv:1711.03213) the class that the classifier, here D_Y's, sees in x itself. The classifier is kept, too.
+    CyCADA, arXiv:1711.03213) the class that the classifier, here D_Y's, sees in x itself, if with ``confidence``. The
+    classifier is kept, too.
     """
 
     def __init__(
@@ -58,6 +59,10 @@ class CycleGAN(Method):
         semantic: Annotated[
             float, Option("weight of the class term; needs some target labels and a discriminator with classes", ge=0)
         ] = 0.0,
+        confidence: Annotated[
+            float,
+            Option("how sure the classifier must be of a source that has no label to count", ge=0, le=1),
+        ] = 0.0,
     ) -> None:
         super().__init__()
         source, target = parts.source, parts.target
@@ -78,7 +83,7 @@ class CycleGAN(Method):
         self.cycle = cycle
         self.gan = gan
         self.semantic = semantic
-        self.consistency = ClassConsistency(parts) if semantic else None
+        self.consistency = ClassConsistency(parts, confidence) if semantic else None
 
     @property
     def needs(self) -> Needs:

@@ -18,7 +18,7 @@ from translate.errors import TranslateError
 from translate.method import Method, Update
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
-from translate.testing import check_plugin
+from translate.testing import check_method, check_plugin
 from translate.translator import load
 
 SMALL = {"generator": "resnet(blocks=1, width=4)", "discriminator": "patch(receptive_field=16, width=4, norm=instance)"}
@@ -256,12 +256,13 @@ def test_the_class_term_teaches_the_generator_classes() -> None:
 
 def test_contract() -> None:
     options = ", ".join(f"{name}={value!r}" for name, value in SMALL.items())
-    check_plugin("cyclegan", examples={"cyclegan": f"cyclegan({options}, pool=3)"})
+    examples = {"cyclegan": f"cyclegan({options}, pool=3)", "plain_loops/cyclegan": f"cyclegan({options})"}
+    check_plugin("cyclegan", examples=examples)
 
 
 def test_contract_with_classes() -> None:
     options = ", ".join(f"{name}={value!r}" for name, value in CLASSES.items())
-    check_plugin("cyclegan", examples={"cyclegan": f"cyclegan({options}, pool=0)"})
+    check_method(f"cyclegan({options}, pool=0)")
 
 
 def test_a_run_keeps_both_directions(tmp_path: Path) -> None:

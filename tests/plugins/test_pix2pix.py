@@ -72,7 +72,8 @@ def test_ten_steps_equal_a_plain_hand_written_loop_to_the_bit() -> None:
 
 def test_contract() -> None:
     options = ", ".join(f"{name}={value!r}" for name, value in SMALL.items())
-    check_plugin("pix2pix", examples={"pix2pix": f"pix2pix({options}, pool=3, matching_aware=yes)"})
+    whole = {"pix2pix": f"pix2pix({options}, pool=3, matching_aware=yes)", "plain_loops/pix2pix": f"pix2pix({options})"}
+    check_plugin("pix2pix", examples=whole)
 
 
 def terms(method: Method) -> dict[str, float]:

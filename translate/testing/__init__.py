@@ -71,8 +71,10 @@ def check_plugin(name: str, *, examples: Mapping[str, str] | None = None, plugin
     """Hold all that a plugin offers against the contracts.
 
     ``examples`` says how to build a part small, by its name: ``{"unet": "unet(width=8)"}``; for a method, its options
-    as a call: ``{"mine": "mine(generator='unet(width=8)')"}``. ``plugins`` are files or modules that are not installed.
+    as a call: ``{"mine": "mine(generator='unet(width=8)')"}``. Where two kinds share a name, ``"plain_loops/mine"``
+    says it of the one. ``plugins`` are files or modules that are not installed.
     """
+    small = dict(examples or {})
     catalog = discover(extra=plugins)
     plugin = next((each for each in catalog.plugins if each.name == name), None)
     assert plugin is not None, f"no plugin {name!r} loads; installed are {[each.name for each in catalog.plugins]}"
@@ -80,7 +82,7 @@ def check_plugin(name: str, *, examples: Mapping[str, str] | None = None, plugin
         for each in names:
             check_options_documented(kind, each, plugins=plugins)
             if kind in CHECKS:
-                CHECKS[kind]((examples or {}).get(each, each), plugins=plugins)
+                CHECKS[kind](small.get(f"{kind}/{each}", small.get(each, each)), plugins=plugins)
 
 
 def check_options_documented(kind: str, name: str, *, plugins: Sequence[str] = ()) -> None:
