@@ -173,5 +173,5 @@ def _forwarded(ranks: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for each, handler in before.items():
+            signal.signal(each, handler)
