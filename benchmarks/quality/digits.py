@@ -94,14 +94,24 @@ CHANGES = {"inverted": inverted, "rotated": rotated, "blurred": blurred}
 def prepared(name: str, digits: Digits, folder: Path) -> Path:
     """The file of a task's arrays, made on its first use: ``usps-mnist``, ``mnist``, ``mnist-inverted`` ...
 
-    ``uspsbare`` is USPS whose training images have no labels.
+    ``uspsbare`` is USPS whose training images have no labels, ``mnistten`` MNIST of which the first ten training images
+    of each class have theirs.
     """
     path = folder / f"{name}.npz"
     if path.exists():
         return path
     first, _, second = name.partition("-")
     bare = {**digits.usps[0], "label": np.full(len(digits.usps[0]["label"]), -1)}
-    sets = {"usps": digits.usps, "mnist": digits.mnist, "uspsbare": (bare, digits.usps[1])}
+    labels = digits.mnist[0]["label"]
+    first_ten = np.concatenate([np.flatnonzero(labels == each)[:10] for each in range(10)])
+    few = np.full(len(labels), -1)
+    few[first_ten] = labels[first_ten]
+    sets = {
+        "usps": digits.usps,
+        "mnist": digits.mnist,
+        "uspsbare": (bare, digits.usps[1]),
+        "mnistten": ({**digits.mnist[0], "label": few}, digits.mnist[1]),
+    }
     arrays: dict[str, NDArray[Any]] = {}
 
     def put(split: str, side: str, images: NDArray[Any], labels: NDArray[Any]) -> None:

@@ -142,6 +142,18 @@ UNIT: Mapping[str, Any] = {
 """Codes are maps: flat ones, which forget where things were, lose the class on the way (see docs/results.md)."""
 
 
+HELPED: Mapping[str, Any] = {
+    **DIGITS,
+    **SMALL,
+    "steps": 2000,
+    "discriminator": "semi_supervised(width=16, noise=0.3)",
+    "adversarial": "nonsaturating",
+    "gan": 1.0,
+    "semantic": 1.0,
+}
+"""Of cyclegan with an adversary that knows classes, in the game of the paper that has it."""
+
+
 def gan(source: str, target: str, judge: str) -> dict[str, Row]:
     """The baseline that nothing holds to its source, one way."""
     return {
@@ -169,7 +181,8 @@ def known(change: str) -> dict[str, Row]:
             f"MNIST to {change} MNIST, pairs",
             "pix2pix",
             f"mnist-{change}",
-            {**DIGITS, **SMALL, "generator": "small_unet", "steps": 2500},
+            # What lies elsewhere in the target is harder to learn than what stays in its place.
+            {**DIGITS, **SMALL, "generator": "small_unet", "steps": 6000 if change == "rotated" else 2500},
             {"": (f"content_accuracy(classifier='{{{change}}}')", "psnr")},
         ),
     }
@@ -236,17 +249,17 @@ ROWS: dict[str, Row] = {
         {"forward": (JUDGED_MNIST,), "backward": (JUDGED_USPS,)},
     ),
     "cyclegan-sgan": Row(
-        "with an adversary that knows 10 labels a class of MNIST; USPS unlabelled",
+        "with an adversary that knows ten labels a class of MNIST, USPS labelled",
         "cyclegan",
-        "uspsbare-mnist",
-        {
-            **DIGITS,
-            **SMALL,
-            "steps": 2000,
-            "layout": "arrays(labels_per_class=10, label_seed=SEED)",
-            "discriminator": "semi_supervised(width=16)",
-            "semantic": 1.0,
-        },
+        "usps-mnistten",
+        HELPED,
+        {"forward": (JUDGED_MNIST,), "backward": (JUDGED_USPS,)},
+    ),
+    "cyclegan-sgan-bare": Row(
+        "with an adversary that knows ten labels a class of MNIST, USPS unlabelled",
+        "cyclegan",
+        "uspsbare-mnistten",
+        {**HELPED, "confidence": 0.9},
         {"forward": (JUDGED_MNIST,), "backward": (JUDGED_USPS,)},
     ),
     **gan("usps", "mnist", JUDGED_MNIST),
