@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
-from translate.benchmark.machine import described, machine
+from translate.benchmark.hardware import described, machine
 from translate.benchmark.timing import median_interval
 from translate.data import Domain
 from translate.engine import Engine, seed_step

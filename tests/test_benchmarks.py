@@ -17,7 +17,7 @@ pytest.importorskip("benchmarks.quality", reason="the benchmarks are not part of
 from benchmarks import performance, step
 from benchmarks.quality import camvid, rivals, scores, squeezenet, table
 from benchmarks.quality.picture import picture
-from translate.benchmark import machine as machines
+from translate.benchmark.hardware import described, machine
 from translate.data import Domain
 from translate.errors import TranslateError
 from translate.run import Config
@@ -254,7 +254,7 @@ def test_a_difference_would_be_found() -> None:
 
 
 def test_machine_is_told() -> None:
-    assert f"torch {torch.__version__}" in machines.described(machines.machine())
+    assert f"torch {torch.__version__}" in described(machine())
 
 
 # --- performance ----------------------------------------------------------------------------------------------------

@@ -253,7 +253,10 @@ def test_an_unpackaged_plugin(tmp_path: Path) -> None:
         (["fit", "pix2pix"], "data is missing"),
         (["fit", "pix2pix", "demo", "--stepz", "3"], "No such option '--stepz'"),
         (["fit", "pix2pix", "demo", "--steps", "-3"], "steps must be a whole number >= 1"),
-        (["fit", "pix2pix", "demo", "--precision", "fp8"], "precision must be 'float32' or 'bf16', not 'fp8'"),
+        (
+            ["fit", "pix2pix", "demo", "--precision", "fp8"],
+            "precision must be 'auto' or 'float32' or 'bf16', not 'fp8'",
+        ),
         (["fit", "pix2pix", "demo", "--size", "300"], "too few to see the whole image"),
         (
             ["fit", "pix2pix", "demo", "--generator", "unet(norm=btch)"],

@@ -27,7 +27,7 @@ from benchmarks.quality import rivals, scores, squeezenet
 from benchmarks.quality.picture import picture
 from benchmarks.quality.scores import Photos
 from benchmarks.quality.timing import seconds_of
-from translate.benchmark.machine import machine
+from translate.benchmark.hardware import machine
 from translate.data import Dataset
 from translate.errors import TranslateError
 from translate.parts import open_dataset

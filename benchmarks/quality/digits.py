@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from benchmarks.quality.rows import ROWS, Row
 from benchmarks.quality.timing import seconds_of
-from translate.benchmark.machine import machine
+from translate.benchmark.hardware import machine
 from translate.errors import TranslateError
 from translate.evaluation import evaluate
 from translate.run import Run

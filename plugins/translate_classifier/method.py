@@ -75,6 +75,7 @@ class Classifier(Method):
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """The mean of ``-log softmax(logits)_label`` over images that have a label; 0 where none has.
 
+    >>> import torch
     >>> cross_entropy(torch.zeros(3, 4), torch.tensor([0, 3, -1]))  # log 4
     tensor(1.3863)
     >>> cross_entropy(torch.zeros(1, 4), torch.tensor([-1]))

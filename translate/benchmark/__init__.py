@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from translate.benchmark import commands, feeding, steps
+from translate.benchmark.hardware import described, machine
 from translate.benchmark.limits import limits
-from translate.benchmark.machine import described, machine
 from translate.benchmark.timing import Ratio
 from translate.errors import TranslateError, nearest
 from translate.images import find
