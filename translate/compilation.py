@@ -60,7 +60,6 @@ class Compilation:
         self._passed = 0
         self._began = 0.0
         self._plain: float | None = None
-        self._compiling = 0.0
         self.chosen: Compile = asked
         missing = missing_compiler(device)
         if asked == "auto" and (missing or not self._networks):
@@ -87,7 +86,6 @@ class Compilation:
             if self._left * each * HOPED < 2 * COST:
                 self.chosen = "no"
                 return True
-            self._compiling = self._now()
             self._compile()
             return False
         faster = self._plain / each

@@ -15,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 from translate.benchmark.feeding import PillowImages, data_loader
 from translate.benchmark.timing import in_turn
 from translate.cache import cores
+from translate.compilation import Compilation
 from translate.engine import seed_step
 from translate.flops import flops_of_step
 from translate.images import find
@@ -45,7 +46,7 @@ def measure_steps(config: Config, *, rounds: int, warm_up: int = 3) -> Steps:
     """
     setups = {"translate": Setup.make(config)}
     chosen = setups["translate"].config
-    eager = replace(config, precision="float32", memory_format="contiguous")
+    eager = replace(config, precision="float32", memory_format="contiguous", compile="no", recompute=False)
     if chosen.precision != "float32":
         setups["translate, float32"] = Setup.make(replace(config, precision="float32"))
     device = setups["translate"].engine.device
@@ -81,6 +82,10 @@ def measure_steps(config: Config, *, rounds: int, warm_up: int = 3) -> Steps:
 
 
 def _ours(setup: Setup, loader: Any) -> Callable[[], object]:
+    if setup.config.compile == "yes":
+        # Without being asked, a benchmark is too short to be compiled, as a run of its length is.
+        Compilation("yes", setup.parts.networks, left=0, world=setup.world, device=setup.engine.device)
+
     def step() -> None:
         setup.engine.step([loader.batch(setup.engine.step_count)])
 
