@@ -82,7 +82,8 @@ def test_a_method_without_a_loop_is_measured_beside_the_plain_engine() -> None:
     assert [row.name for row in next(iter(report.parts.values()))] == ["translate", "by hand"]
 
 
-def test_the_command_keeps_its_numbers(tmp_path: Path) -> None:
+def test_the_command_keeps_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("translate.benchmark.commands.missing_compiler", lambda device: "minutes")
     given = ["bench", "gan", "generator=shallow(width=2)", "discriminator=small_patch(width=2)", "--size", "32"]
     given += ["--what", "conversion", "--images", "2", "--rounds", "1", "--json", str(tmp_path / "b.json")]
     told = CliRunner().invoke(cli, given, catch_exceptions=False)
@@ -91,6 +92,9 @@ def test_the_command_keeps_its_numbers(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
     rows = found["parts"]["conversion of 2 images, whole command"]
     assert [row["name"] for row in rows][:2] == ["a loop by hand", "translate convert"]
+    assert rows[-1]["name"] == "translate convert --runtime openvino --precision int8"
+    assert all(float(row["note"].split()[-5]) > 20 for row in rows[1:])
+    assert float(rows[1]["note"].split()[-5]) > 80
     assert found["machine"]["torch"] == torch.__version__
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from translate import testing
@@ -48,6 +50,8 @@ CATALOG = discover()
 OFFERS = [
     (kind, name) for kind in KINDS for name, offer in CATALOG.offers(kind).items() if offer.plugin.distribution == OURS
 ]
+COMPILING = [("runtimes", "compiled")]
+"""What takes half a minute; see ``make test-compiled``."""
 
 
 @pytest.mark.parametrize(("kind", "name"), OFFERS, ids=lambda value: str(value))
@@ -56,10 +60,20 @@ def test_options_are_documented(kind: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name"), [(kind, name) for kind, name in OFFERS if kind in CHECKS], ids=lambda value: str(value)
+    ("kind", "name"),
+    [(kind, name) for kind, name in OFFERS if kind in CHECKS and (kind, name) not in COMPILING],
+    ids=lambda value: str(value),
 )
 def test_contract(kind: str, name: str) -> None:
     CHECKS[kind](SMALL.get(name, name))
+
+
+@pytest.mark.compiled
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+@pytest.mark.parametrize(("kind", "name"), COMPILING)
+def test_contract_compiled(kind: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    CHECKS[kind](name)
 
 
 @pytest.mark.parametrize(

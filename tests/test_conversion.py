@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -46,6 +46,8 @@ class Told(Catalog):
 class Negative:
     """A translator that turns images into their negatives, plane by plane or repeated to the target's planes."""
 
+    wants_images = False
+
     def __init__(self, source: Domain | None = None, target: Domain | None = None, multiple: int = 4) -> None:
         self.catalog: Catalog = Told()
         self.direction = "forward"
@@ -59,6 +61,10 @@ class Negative:
     def events(self) -> list[tuple[str, dict[str, Any]]]:
         assert isinstance(self.catalog, Told)
         return self.catalog.events
+
+    def calibrate(self, batches: Iterable[Tensor], /) -> None:
+        self.shown = [tuple(batch.shape) for batch in batches]
+        self.wants_images = False
 
     def translate(self, batch: Tensor, /, *, samples: int | None = None, seed: int = 0) -> Tensor:
         assert batch.dtype == torch.float32
@@ -711,3 +717,14 @@ def test_plan_lists_without_opening(tmp_path: Path) -> None:
     tasks = plan(tmp_path / "in", tmp_path / "out", suffix_rule(Domain(3), Domain(3), "same"), "same", None)
     assert [task.name for task in tasks] == ["b.png", "sub/a.gif"]
     assert [task.outputs for task in tasks] == [(tmp_path / "out" / "b.png",), (tmp_path / "out" / "sub" / "a.png",)]
+
+
+def test_a_translator_that_must_see_images_is_shown_some_evenly_out_of_all(tmp_path: Path) -> None:
+    for number in range(70):
+        save(tmp_path / "in" / f"{number:02}.png", random_image((number + 1, 8, 3)))
+    (tmp_path / "in" / "00.png").write_bytes(b"broken")
+    negative = Negative(multiple=1)
+    negative.wants_images = True
+    assert convert(negative, tmp_path / "in", tmp_path / "out").converted == 69
+    # The first of the 32 is the broken one.
+    assert negative.shown == [(1, 3, number * 70 // 32 + 1, 8) for number in range(1, 32)]

@@ -20,9 +20,9 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "ranks"},
+    {"errors", "precision", "ranks", "compiler"},
     {"options", "data", "headers", "formats", "encoding"},
-    {"images", "discriminator", "pool", "latent"},
+    {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary"},
     {"method"},
     {"run", "fixed", "consistency"},
@@ -43,6 +43,7 @@ FLOORS = [
     {"__main__"},
 ]
 GROUND = {
+    "compiler",
     "errors",
     "formats",
     "options",
@@ -57,6 +58,7 @@ GROUND = {
     "consistency",
     "ranks",
     "run",
+    "runtime",
     "testing",
 }
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from translate.compiler import keep_compiled, missing_compiler
 from translate.errors import TranslateError
 from translate.ranks import World
 
@@ -99,8 +97,7 @@ class Compilation:
         return True
 
     def _compile(self) -> None:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(cache) / "translate" / "compiled"))
+        keep_compiled()
         # The compiler looks at images' gradients, of which it warns itself.
         warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
         for network in self._networks:
@@ -140,11 +137,3 @@ def _compiled(network: nn.Module) -> Callable[..., Any]:
         return plain(*given, **named)
 
     return forward
-
-
-def missing_compiler(device: torch.device) -> str | None:
-    """What compiling for a device needs and this machine lacks, if anything."""
-    if device.type == "cuda":
-        return None if torch.utils._triton.has_triton() else "Triton"
-    compilers = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
-    return None if any(shutil.which(each) for each in compilers) else "a C++ compiler"

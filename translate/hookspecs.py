@@ -166,6 +166,16 @@ def metrics() -> Offers:
 
 
 @hookspec
+def runtimes() -> Offers:
+    """What computes the answers of a trained network, called as ``factory(network, precision, device, **options)``.
+
+    The result is a ``translate.runtime.Runtime``. ``precision`` is ``float32``, ``bf16`` or ``int8``; one that it does
+    not know it refuses by a ``TranslateError``.
+    """
+    raise AssertionError
+
+
+@hookspec
 def commands() -> list[click.Command]:
     """Further commands of ``translate``."""
     raise AssertionError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate import images
+from translate.compute import lay_out
 from translate.data import Depth, Domain
 from translate.engine import seed_step
 from translate.errors import TranslateError, nearest
 from translate.method import Method, Parts
-from translate.parts import Kept, domain_of, facts_of
+from translate.parts import Kept, build, domain_of, facts_of
 from translate.plugins import Catalog, discover
 from translate.run import Size
+from translate.runtime import Precision, Runtime
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -47,7 +49,8 @@ class Translator:
         target: Domain,
         size: Size,
         device: torch.device,
-        precision: str = "float32",
+        precision: Precision = "float32",
+        runtime: str = "",
     ) -> None:
         self.network = network.to(device).eval().requires_grad_(False)
         self.catalog = catalog
@@ -60,6 +63,26 @@ class Translator:
         self.fixed_size: Size | None = getattr(network, "fixed_size", None)
         self.device = device
         self.precision = precision
+        self._runtime: Runtime | None = None
+        if runtime:
+            self._runtime = build(
+                catalog, "runtimes", runtime, network=self.network, precision=precision, device=device
+            )
+        elif precision == "int8":
+            raise TranslateError("torch alone does not compute networks in int8; add --runtime openvino")
+        else:
+            half = precision == "bf16"
+            lay_out(self.network, "mixed" if device.type == "cpu" else "channels_last" if half else "contiguous")
+
+    @property
+    def wants_images(self) -> bool:
+        """Whether it must see some images before it can translate, see ``calibrate``."""
+        return self._runtime is not None and self._runtime.wants_images
+
+    def calibrate(self, batches: Iterable[Tensor]) -> None:
+        """Show images (N, C, H, W) in [-1, 1], as they will come, to a runtime that learns their range."""
+        if self._runtime is not None:
+            self._runtime.calibrate(self._prepared(batch) for batch in batches)
 
     @torch.inference_mode()
     def translate(self, batch: Tensor, *, samples: int | None = None, seed: int = 0) -> Tensor:
@@ -69,24 +92,37 @@ class Translator:
         (N * samples, C', H, W). Without, the answer is always the same.
         """
         height, width = batch.shape[-2:]
-        given = batch.to(self.device, torch.float32)
-        padded = _pad(given, self.size_multiple) if self.fixed_size is None else _resize(given, self.fixed_size)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            if samples is None:
-                answer: Tensor = self.network(padded)
-            else:
-                seed_step(seed, 0)
-                try:
-                    answer = self.network(padded, samples=samples)
-                except TypeError as error:
-                    if "samples" not in str(error):
-                        raise
-                    raise TranslateError(
-                        "this translator draws no noise, so it has one answer; leave out --samples"
-                    ) from None
+        answer = self._answered(self._prepared(batch), samples, seed)
         if self.fixed_size is not None:
             return _resize(answer.float(), (height, width))
         return answer[..., :height, :width].float()
+
+    def _prepared(self, batch: Tensor) -> Tensor:
+        """Images as the network takes them: on its device, padded, or of its size."""
+        given = batch.to(self.device, torch.float32)
+        return _pad(given, self.size_multiple) if self.fixed_size is None else _resize(given, self.fixed_size)
+
+    def _answered(self, batch: Tensor, samples: int | None, seed: int) -> Tensor:
+        """The network's answers, by torch or by what runs it in its place."""
+        if self._runtime is not None:
+            if samples is not None:
+                raise TranslateError("samples are drawn by torch alone; leave out --samples or --runtime")
+            return self._runtime(batch)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            answer: Tensor
+            if samples is None:
+                answer = self.network(batch)
+                return answer
+            seed_step(seed, 0)
+            try:
+                answer = self.network(batch, samples=samples)
+            except TypeError as error:
+                if "samples" not in str(error):
+                    raise
+                raise TranslateError(
+                    "this translator draws no noise, so it has one answer; leave out --samples"
+                ) from None
+            return answer
 
     def __call__(self, picture: Picture, *, samples: int | None = None, seed: int = 0) -> Picture:
         """Translate a tensor, an array or a PIL image; the answer is of the same kind.
@@ -171,14 +207,16 @@ def load(
     *,
     direction: str | None = None,
     device: str = "auto",
-    precision: str = "float32",
+    precision: Precision = "float32",
+    runtime: str = "",
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
 ) -> Translator:
     """Load a translator from a run's folder or from its ``translator.safetensors``.
 
-    ``direction`` is needed only where a method trains several. ``plugins`` are files or modules of plugins that are
-    not installed, ``no_plugins`` names some to block.
+    ``direction`` is needed only where a method trains several. ``runtime`` names what computes the network's answers in
+    place of torch, such as ``openvino``; in int8 it must be shown some images first (``calibrate``). ``plugins`` are
+    files or modules of plugins that are not installed, ``no_plugins`` names some to block.
     """
     catalog = discover(extra=plugins, blocked=no_plugins)
     kept = Kept.open(path, catalog)
@@ -202,6 +240,7 @@ def load(
         size=kept.size,
         device=pick_device(device),
         precision=precision,
+        runtime=runtime,
     )
 
 

@@ -106,8 +106,9 @@ def bench(
         if "conversion" in what:
             run = commands.untrained(config, Path(scratch))
             squares = feeding.made_up(_made(Path(scratch) / "in"), images, (size, size))
-            timed = commands.conversion(run, squares[0].parent, Path(scratch), max(rounds // 3, 1))
+            timed, apart = commands.conversion(run, squares[0].parent, Path(scratch), max(rounds // 3, 1))
             cost = {name: f"{1000 * min(each) / images:.1f} ms an image at best" for name, each in timed.items()}
+            cost |= {name: f"{cost[name]}, {near} to the loop's" for name, near in apart.items()}
             report.add(f"conversion of {images} images, whole command", timed, commands.PLAIN, cost)
         if "beginning" in what:
             timed = commands.beginning(method, photos, Path(scratch), size, max(rounds // 3, 1))

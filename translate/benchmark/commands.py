@@ -6,12 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from translate import checkpoint, translator
+from translate import checkpoint, images, translator
 from translate.benchmark.timing import in_turn
+from translate.compiler import missing_compiler
 from translate.errors import TranslateError
 from translate.run import Config
 from translate.setup import Setup
@@ -21,7 +24,7 @@ import sys
 from pathlib import Path
 import numpy, torch, translate
 from PIL import Image
-network = translate.load(sys.argv[1]).network
+network = translate.load(sys.argv[1]).network.to(memory_format=torch.contiguous_format)
 device = next(network.parameters()).device
 target = Path(sys.argv[3])
 target.mkdir(parents=True, exist_ok=True)
@@ -40,16 +43,37 @@ PLAIN = "a loop by hand"
 CPU = torch.device("cpu")
 
 
-def conversion(run: Path, images: Path, out: Path, rounds: int) -> dict[str, list[float]]:
-    """The seconds of whole commands that convert a folder of RGB images: a script, ours, and ours in bf16."""
-    convert = [sys.executable, "-m", "translate", "convert", str(run), str(images)]
-    rivals = {
-        PLAIN: [sys.executable, "-c", LOOP, str(run), str(images), str(out / "by-hand")],
-        "translate convert": [*convert, str(out / "float32"), "--format", "png"],
-        "translate convert --precision bf16": [*convert, str(out / "bf16"), "--format", "png", "--precision", "bf16"],
-    }
+def conversion(run: Path, folder: Path, out: Path, rounds: int) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """The seconds of whole commands that convert a folder of RGB images, and how far their answers lie from the first.
+
+    A script comes first; then the conversion as it is, in bf16, and by the runtimes that this machine has.
+    """
+    choices = [("", "float32"), ("", "bf16")]
+    if missing_compiler(CPU) is None:
+        choices += [("compiled", "float32"), ("compiled", "bf16")]
+    if find_spec("openvino") is not None:
+        choices += [("openvino", "float32"), ("openvino", "bf16"), ("openvino", "int8")]
+    rivals = {PLAIN: [sys.executable, "-c", LOOP, str(run), str(folder), str(out / PLAIN)]}
+    for runtime, precision in choices:
+        asked = [
+            *(["--runtime", runtime] if runtime else []),
+            *(["--precision", precision] if precision != "float32" else []),
+        ]
+        name = " ".join(["translate convert", *asked])
+        command = ["convert", str(run), str(folder), str(out / name), "--format=png", *asked]
+        rivals[name] = [sys.executable, "-m", "translate", *command]
     turns: dict[str, Callable[[], object]] = {name: partial(_run, command) for name, command in rivals.items()}
-    return in_turn(turns, rounds, CPU)
+    timed = in_turn(turns, rounds, CPU)
+    return timed, {name: f"{_apart(out / PLAIN, out / name):.0f} dB" for name in rivals if name != PLAIN}
+
+
+def _apart(first: Path, second: Path) -> float:
+    """The peak signal to noise ratio of one folder's images against another's, in decibels."""
+    errors = []
+    for path in sorted(first.iterdir()):
+        one, other = (images.read(place / path.name).pixels.astype(float) for place in (first, second))
+        errors.append(np.square(one - other).mean())
+    return float(10 * np.log10(255**2 / max(np.mean(errors), 1e-10)))
 
 
 def beginning(method: str, data: Path, out: Path, size: int, rounds: int) -> dict[str, list[float]]:

@@ -12,6 +12,20 @@ from translate.cli.flags import session_of
 from translate.run import parse_size
 
 
+class _Named(click.Option):
+    """An option that names a part, whose help names those on offer."""
+
+    def __init__(self, *names: Any, kind: str, **rest: Any) -> None:
+        super().__init__(*names, **rest)
+        self.kind = kind
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Add the names."""
+        record = super().get_help_record(ctx)
+        names = ", ".join(session_of(ctx).catalog.offers(self.kind))
+        return record and (record[0], f"{record[1]}: {names}")
+
+
 @click.command()
 @click.argument("translator", metavar="RUN_OR_FILE", type=click.Path(path_type=Path))
 @click.argument("source", metavar="IN", type=click.Path(path_type=Path))
@@ -51,10 +65,18 @@ from translate.run import parse_size
 )
 @click.option(
     "--precision",
-    type=click.Choice(["float32", "bf16"]),
+    type=click.Choice(["float32", "bf16", "int8"]),
     default="float32",
     show_default=True,
-    help="Arithmetic of the network.",
+    help="Arithmetic of the network; int8 needs a runtime that has it.",
+)
+@click.option(
+    "--runtime",
+    cls=_Named,
+    kind="runtimes",
+    default="",
+    metavar="NAME(...)",
+    help="What computes the network's answers in place of torch as it is, faster for many images of one size",
 )
 @click.option(
     "--workers",
@@ -155,23 +177,14 @@ def classify(context: click.Context, run: Path, source: Path, device: str, as_js
         context.exit(1)
 
 
-class _Metrics(click.Option):
-    """``--metric``, whose help names those on offer."""
-
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Add the names."""
-        record = super().get_help_record(ctx)
-        names = ", ".join(session_of(ctx).catalog.offers("metrics"))
-        return record and (record[0], f"{record[1]}: {names}")
-
-
 @click.command()
 @click.argument("run", metavar="RUN_OR_FILE", type=click.Path(path_type=Path))
 @click.argument("data", metavar="DATA")
 @click.option(
     "--metric",
     "metrics",
-    cls=_Metrics,
+    cls=_Named,
+    kind="metrics",
     multiple=True,
     required=True,
     metavar="NAME(...)",

@@ -9,18 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from translate import images
-from translate.conversion.batch import Translating, Work
+from translate.conversion.batch import Translating, Work, some
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import FormatName, Task, plan, suffix_rule
 from translate.conversion.together import convert_together, write_down
 from translate.errors import TranslateError
 from translate.ranks import device_of_rank, place, started
 from translate.run import Size, parse_size
+from translate.runtime import Precision
 
 __all__ = ["Conversion", "convert"]
 
 GPU_BATCH = 8
 MOST_WORKERS = 16
+SHOWN = 32
+"""How many images a translator is shown that must see some first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,8 @@ def convert(
     max_pixels: int = images.MAX_PIXELS,
     device: str = "auto",
     devices: int = 1,
-    precision: str = "float32",
+    precision: Precision = "float32",
+    runtime: str = "",
     workers: int = 0,
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
@@ -59,7 +63,8 @@ def convert(
     hold an answer becomes png, tiff or npy. Class maps are written as indices. ``samples`` writes that many answers an
     image, numbered from 1, each drawn from ``seed`` and the image's name. ``max_pixels`` refuses larger images by
     their header. ``batch`` is 1 on the CPU and 8 on a GPU unless given, ``workers`` one a core. ``direction``,
-    ``device``, ``precision`` and the plugins matter only for a translator that is still to be loaded. ``devices`` share
+    ``device``, ``precision``, ``runtime`` and the plugins matter only for a translator that is still to be loaded. One
+    that must see images first, as int8 does, is shown up to 32, evenly out of all that are converted. ``devices`` share
     the images between them, each in a process of its own.
 
     An image's answer depends on nothing but itself (in a batch larger than 1 up to rounding). A file that cannot be
@@ -88,8 +93,9 @@ def convert(
         from translate.translator import load
 
         translator = load(
-            translator, direction=direction, device=device, precision=precision, plugins=plugins, no_plugins=no_plugins
-        )
+            translator, direction=direction, device=device, precision=precision, runtime=runtime,
+            plugins=plugins, no_plugins=no_plugins,
+        )  # fmt: skip
     elif direction not in (None, translator.direction):
         raise TranslateError(
             f"this translator was loaded for the direction {translator.direction!r}, not {direction!r}"
@@ -106,7 +112,8 @@ def convert(
         batch = 1 if translator.device.type == "cpu" else GPU_BATCH
     options = {
         "direction": direction, "at": at, "samples": samples, "seed": seed, "batch": batch, "format": format,
-        "quality": quality, "max_pixels": max_pixels, "device": device, "precision": precision, "workers": workers,
+        "quality": quality, "max_pixels": max_pixels, "device": device, "precision": precision,
+        "runtime": runtime or None, "workers": workers,
     }  # fmt: skip
     if run is not None and devices > 1:
         catalog = translator.catalog
@@ -116,6 +123,8 @@ def convert(
     else:
         rank, ranks = place()
         work = Work(translator, at, samples, seed, quality, max_pixels)
+        if translator.wants_images:
+            translator.calibrate(some(tasks, work, SHOWN))
         threads = workers or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)
         tasks = tasks[rank::ranks]
         outcomes = _convert_here(tasks, work, batch, threads, rank)

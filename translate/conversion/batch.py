@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -29,6 +29,15 @@ class Translating(Protocol):
     target: Domain
     size_multiple: int
     device: torch.device
+
+    @property
+    def wants_images(self) -> bool:
+        """Whether it must see some images before it can translate."""
+        ...
+
+    def calibrate(self, batches: Iterable[Tensor], /) -> None:
+        """Show it images (N, C, H, W) in [-1, 1]."""
+        ...
 
     def translate(self, batch: Tensor, /, *, samples: int | None = None, seed: int = 0) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1] to (N, C', H, W), or (N * samples, C', H, W)."""
@@ -114,18 +123,22 @@ def decode(task: Task, work: Work) -> Decoded:
 def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
     """Translate images of one bucket together; an image's answer has its own size again."""
     translator = work.translator
-    stack = np.stack([each.pixels for each in decoded]).transpose(0, 3, 1, 2)
-    stored = torch.from_numpy(np.ascontiguousarray(stack)).to(translator.device)
-    domain = translator.source
-    if not domain.classes:
-        # Any depth is welcome: integers use their full range, floats that of the domain.
-        domain = replace(domain, depth=str(decoded[0].pixels.dtype))  # type: ignore[arg-type]
     with torch.inference_mode():
-        batch = images.normalize(stored, domain)
+        batch = _stacked(decoded, translator)
         seed = image_seed(work.seed, decoded[0].task.name)
         answers = translator.translate(batch, samples=work.samples, seed=seed)
         rows = answers.reshape(len(decoded), -1, *answers.shape[1:])
         return [_answer(each, row, translator.target) for each, row in zip(decoded, rows, strict=True)]
+
+
+def some(tasks: Sequence[Task], work: Work, count: int) -> Iterator[Tensor]:
+    """Up to so many of the images, evenly out of all, each as a batch in [-1, 1]; bad ones are left out."""
+    for number in range(min(count, len(tasks))):
+        try:
+            decoded = decode(tasks[number * len(tasks) // min(count, len(tasks))], work)
+        except TranslateError:
+            continue
+        yield _stacked([decoded], work.translator)
 
 
 def write(answer: Answer, work: Work) -> None:
@@ -148,6 +161,17 @@ def image_seed(seed: int, name: str) -> int:
     """
     digest = hashlib.blake2b(f"{seed}/{name}".encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
+
+
+def _stacked(decoded: Sequence[Decoded], translator: Translating) -> Tensor:
+    """Images of one bucket as a batch (N, C, H, W) in [-1, 1] on the translator's device."""
+    stack = np.stack([each.pixels for each in decoded]).transpose(0, 3, 1, 2)
+    stored = torch.from_numpy(np.ascontiguousarray(stack)).to(translator.device)
+    domain = translator.source
+    if not domain.classes:
+        # Any depth is welcome: integers use their full range, floats that of the domain.
+        domain = replace(domain, depth=str(decoded[0].pixels.dtype))  # type: ignore[arg-type]
+    return images.normalize(stored, domain)
 
 
 def _answer(decoded: Decoded, row: Tensor, target: Domain) -> Answer:

@@ -15,6 +15,7 @@ from typing import Any
 from translate.conversion.batch import Decoded, Work, decode, translate, write
 from translate.conversion.plan import Task
 from translate.errors import TranslateError
+from translate.runtime import UnfitError
 
 BATCH_PIXELS = 1 << 23
 """Larger batches bring no speed and cost memory."""
@@ -78,6 +79,9 @@ def _translate(
     """Translate a bucket and queue its answers to be written; where it fails, translate its images one by one."""
     try:
         answers = translate(bucket, work)
+    except UnfitError:
+        # No other image would fare better.
+        raise
     except Exception as error:
         if len(bucket) == 1:
             yield bucket[0].task, _sentence(error, bucket[0].task)

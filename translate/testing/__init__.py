@@ -29,6 +29,7 @@ from translate.testing.objectives import (
     check_regularizer,
     check_schedule,
 )
+from translate.testing.runtimes import check_runtime
 
 __all__ = [
     "CHECKS",
@@ -46,6 +47,7 @@ __all__ = [
     "check_plain_loop",
     "check_plugin",
     "check_regularizer",
+    "check_runtime",
     "check_schedule",
 ]
 
@@ -63,6 +65,7 @@ CHECKS: Mapping[str, Callable[..., None]] = {
     "augmentations": check_augmentation,
     "methods": check_method,
     "plain_loops": check_plain_loop,
+    "runtimes": check_runtime,
 }
 """The contract of each kind of part that has one."""
 

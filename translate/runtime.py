@@ -1,0 +1,55 @@
+"""Runtimes: what computes a trained network's answers when images are converted, in place of eager torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from translate.errors import TranslateError
+
+Precision = Literal["float32", "bf16", "int8"]
+"""The arithmetic in which a trained network may answer; torch alone has the first two."""
+
+MOST_SIZES = 8
+"""How many sizes stay prepared; of more, the one that was used longest ago is prepared again when it comes back."""
+
+
+class UnfitError(TranslateError):
+    """A runtime cannot run this network, whatever the image."""
+
+
+class Runtime(ABC):
+    """Computes one network's answers, prepared for each size of images when it first comes.
+
+    What is prepared fits one shape and no other, because networks may do other things with smaller or larger images.
+    That takes seconds and pays for many images of few sizes.
+    """
+
+    wants_images = False
+    """Whether it must see some of the images before it can answer, see ``calibrate``."""
+
+    def __init__(self) -> None:
+        self._prepared: OrderedDict[torch.Size, Callable[[Tensor], Tensor]] = OrderedDict()
+
+    @abstractmethod
+    def prepare(self, example: Tensor) -> Callable[[Tensor], Tensor]:
+        """What answers batches of the example's shape (N, C, H, W) float32, with (N, C', H', W')."""
+
+    def calibrate(self, batches: Iterable[Tensor]) -> None:  # noqa: B027 - most have nothing to learn
+        """Learn the range of what comes, from batches (N, C, H, W) as the network will be given them."""
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Answer a batch (N, C, H, W) float32."""
+        if self.wants_images:
+            raise UnfitError("int8 must see some images before it can answer; call the translator's calibrate first")
+        if batch.shape not in self._prepared:
+            self._prepared[batch.shape] = self.prepare(batch)
+            if len(self._prepared) > MOST_SIZES:
+                self._prepared.popitem(last=False)
+        self._prepared.move_to_end(batch.shape)
+        return self._prepared[batch.shape](batch)

@@ -1,0 +1,53 @@
+"""The contract of runtimes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from translate.errors import TranslateError
+from translate.parts import build
+from translate.plugins import discover
+
+OFF = {"float32": 1e-4, "bf16": 0.05, "int8": 0.05}
+"""How far answers in [-1, 1] may lie from torch's, in the mean."""
+
+
+def check_runtime(part: str, *, plugins: Sequence[str] = ()) -> None:
+    """It answers as torch does, in images of several sizes, and refuses a precision that it does not know."""
+    catalog = discover(extra=plugins)
+    torch.manual_seed(0)
+    device = torch.device("cpu")
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.ConvTranspose2d(8, 2, 4, stride=2, padding=1), nn.Tanh()
+    )
+    network.eval().requires_grad_(False)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+
+    try:
+        build(catalog, "runtimes", part, network=network, precision="float8", device=device)
+    except TranslateError:
+        pass
+    else:
+        raise AssertionError(f"{part}: it takes a precision that does not exist, float8")
+    batches = [torch.rand(1, 3, 16, 16) * 2 - 1, torch.rand(2, 3, 12, 20) * 2 - 1]
+    known = 0
+    for precision, off in OFF.items():
+        try:
+            runtime = build(catalog, "runtimes", part, network=network, precision=precision, device=device)
+        except TranslateError:
+            continue
+        known += 1
+        runtime.calibrate(batches)
+        assert not runtime.wants_images, f"{part}: it has seen images, and wants some still"
+        for batch in batches:
+            answer = runtime(batch)
+            assert answer.shape == (len(batch), 2, *batch.shape[-2:]), f"{part}: the answer has another shape"
+            distance = (answer.float() - network(batch)).abs().mean().item()
+            assert distance < off, f"{part}: in {precision} answers are {distance:g} off"
+            assert torch.equal(answer, runtime(batch)), f"{part}: the same image has another answer"
+    assert known, f"{part}: it knows no precision"
+    after = network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before), f"{part}: it changes the network's weights"
