@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
 from translate.adversary import Adversary
 from translate.discriminator import DiscriminatorOutput
@@ -235,3 +236,50 @@ def test_restraints_reach_their_places() -> None:
     assert [seen is image for seen, image in zip(restraint.seen, (REAL, FAKE, FAKE), strict=True)] == [True] * 3
     adversary.project()
     assert adversary.discriminator.weight.item() == 0.5  # type: ignore[operator,union-attr]
+
+
+class Alone(nn.Module):
+    """Judges each image alone, and counts its passes."""
+
+    judges_each_alone = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Judge(scales=2)
+        self.classes = nn.Linear(3, 4)
+        self.passes = 0
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+        self.passes += 1
+        own = self.inner(image, condition)
+        inner = image.mean((2, 3))
+        return DiscriminatorOutput(own.logits, classes=self.classes(inner), features=(inner,))
+
+
+@pytest.mark.parametrize("condition", [None, OWN])
+def test_real_and_fake_pass_together_where_that_changes_nothing(condition: Tensor | None) -> None:
+    torch.manual_seed(0)
+    apart = Adversary(Alone(), Logistic(), classes=4)
+    labelled = (REAL, torch.tensor([2]))
+    expected = apart.discriminator_terms(REAL, FAKE, condition, labelled=labelled)
+    slopes = torch.autograd.grad(torch.stack(list(expected.values())).sum(), list(apart.parameters()))
+    apart.judge_together()
+    found = apart.discriminator_terms(REAL, FAKE, condition, labelled=labelled)
+    assert apart.discriminator.passes == 2 + 1
+    assert found.keys() == expected.keys()
+    for name, term in found.items():
+        torch.testing.assert_close(term, expected[name])
+    again = torch.autograd.grad(torch.stack(list(found.values())).sum(), list(apart.parameters()))
+    for one, other in zip(again, slopes, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_real_and_fake_stay_apart_where_weights_change_or_images_meet() -> None:
+    mixing = Adversary(Judge(), Logistic())
+    mixing.judge_together()
+    assert not mixing.together
+    changing = Alone()
+    spectral_norm(changing.classes)
+    constrained = Adversary(changing, Logistic(), classes=4)
+    constrained.judge_together()
+    assert not constrained.together

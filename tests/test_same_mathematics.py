@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.optim import Adam
 
+from translate.adversary import Adversary
 from translate.compute import lay_out
 from translate.method import Method
 from translate.testing.loops import differences
@@ -27,6 +28,10 @@ NETWORKS = (
 def test_levers_in_float64(name: str, memory_format: str) -> None:
     def prepare(method: Method) -> None:
         lay_out(method, memory_format)
+        adversaries = [module for module in method.modules() if isinstance(module, Adversary)]
+        for adversary in adversaries:
+            adversary.judge_together()
+        assert all(adversary.together for adversary in adversaries)
 
     found = differences(f"{name}({NETWORKS})", dtype=torch.float64, prepare=prepare, adam=FUSED)
     assert found.pop("the sum of the losses") < 1e-10

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import is_parametrized
 
 from translate.discriminator import AdversarialLoss, DiscriminatorOutput, no_classes
 from translate.pool import ImagePool
@@ -48,6 +49,8 @@ class Adversary(nn.Module):
         self.weight = weight
         self.pool = pool
         self.classes = classes
+        self.together = False
+        """Whether real images and fakes pass the discriminator in one batch; see ``judge_together``."""
         parts = self.regularizers.values()
         self._penalties: dict[str, Penalty] = {name: part for name, part in self.regularizers.items() if callable(part)}
         self._augmentations = [part.augment for part in parts if hasattr(part, "augment")]
@@ -57,6 +60,15 @@ class Adversary(nn.Module):
         for part in parts:
             if hasattr(part, "prepare"):
                 part.prepare(discriminator)
+
+    def judge_together(self) -> None:
+        """From now on let real images and fakes pass the discriminator in one batch, where that changes nothing.
+
+        That is so for a discriminator which says by a true ``judges_each_alone`` that an image's answer depends on no
+        other image; and not where weights change in each pass, as with spectral normalization.
+        """
+        changing = any(is_parametrized(module) for module in self.discriminator.modules())
+        self.together = bool(getattr(self.discriminator, "judges_each_alone", False)) and not changing
 
     def generator_moves(self, step: int) -> bool:
         """Whether the generator is updated in this step: in the last of each period."""
@@ -83,8 +95,12 @@ class Adversary(nn.Module):
         """
         newest = fake
         fake, with_fake = self._remembered(fake, condition)
-        of_real = self.judge(real, condition)
-        of_fake = self.judge(fake, with_fake)
+        if self.together and real.shape[1:] == fake.shape[1:]:
+            conditions = None if condition is None or with_fake is None else torch.cat([condition, with_fake])
+            of_real, of_fake = self.judge(torch.cat([real, fake]), conditions).split(len(real))
+        else:
+            of_real = self.judge(real, condition)
+            of_fake = self.judge(fake, with_fake)
         of_mismatched = None if mismatched is None else self.judge(real, mismatched)
 
         def term(real: tuple[Tensor, ...], fakes: list[tuple[Tensor, ...]]) -> Tensor:

@@ -24,6 +24,20 @@ class DiscriminatorOutput:
     classes: Tensor | None = None
     features: tuple[Tensor, ...] = ()
 
+    def split(self, first: int) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
+        """The answers to the first images of a batch, and to the rest of them."""
+
+        def cut(part: slice) -> DiscriminatorOutput:
+            def of(found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+                return tuple(each[part] for each in found)
+
+            classes = None if self.classes is None else self.classes[part]
+            return DiscriminatorOutput(
+                of(self.logits), None if self.match is None else of(self.match), classes, of(self.features)
+            )
+
+        return cut(slice(first)), cut(slice(first, None))
+
 
 class AdversarialLoss(Protocol):
     """An adversarial loss: both players minimise their side. Logits have any shape; the answer is a scalar.

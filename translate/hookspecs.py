@@ -59,7 +59,8 @@ def discriminators() -> Offers:
 
     ``inputs`` and ``condition`` are channel counts (``condition`` is 0 without one). The network is called as
     ``network(image, condition)`` and answers a ``translate.discriminator.DiscriminatorOutput``. ``classes`` is handed
-    in as well: how many classes its answer's ``classes`` tell apart, 0 for none.
+    in as well: how many classes its answer's ``classes`` tell apart, 0 for none. Where an image's answer depends on no
+    other image of the batch, a true attribute ``judges_each_alone`` lets real images and fakes pass together.
     """
     raise AssertionError
 

@@ -45,6 +45,7 @@ class Patch(nn.Module):
         super().__init__()
         check_size(size, receptive_field, "patch", (1, *STRIDED))
         self.condition = condition
+        self.judges_each_alone = norm != "batch"
         if receptive_field == 1:
             kernel, strides = 1, [1, 1]
         else:

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from translate.compiler import keep_compiled, missing_compiler
 from translate.errors import TranslateError
-from translate.runtime import Runtime, UnfitError
+from translate.runtime import MOST_SIZES, Runtime, UnfitError
 
 
 class Compiled(Runtime):
     """A network compiled by torch for each size, with its weights laid out once and for all.
 
     Compiling takes about half a minute a size, less when another run has compiled the like. On a GPU the whole network
-    is one CUDA graph.
+    is one CUDA graph. Torch keeps a network compiled for 8 sizes; images of further sizes are answered uncompiled.
     """
 
     def __init__(self, network: nn.Module, precision: str, device: torch.device) -> None:
@@ -28,15 +28,17 @@ class Compiled(Runtime):
         if missing := missing_compiler(device):
             raise TranslateError(f"the runtime compiled needs {missing}; install it, or leave --runtime out")
         self._network = network
+        self._left = MOST_SIZES
         self._half = precision == "bf16"
         self._options: dict[str, Any] = {"freezing": True, "triton.cudagraphs": device.type == "cuda"}
         keep_compiled()
 
     def prepare(self, example: Tensor) -> Callable[[Tensor], Tensor]:
         """Compile a copy, which then forgets what is not needed for this shape."""
-        compiled: Callable[[Tensor], Tensor] = torch.compile(
-            copy.deepcopy(self._network), dynamic=False, options=self._options
-        )
+        compiled: Callable[[Tensor], Tensor] = self._network
+        if self._left:
+            self._left -= 1
+            compiled = torch.compile(copy.deepcopy(self._network), dynamic=False, options=self._options)
         device = example.device.type
 
         def answer(batch: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from translate.plugins import discover
 from translate.run import Run
 from translate.runtime import MOST_SIZES, Runtime, UnfitError
 from translate.translator import Translator
+from translate_runtimes.compiled import Compiled
 from translate_runtimes.openvino import OpenVINO, exported
 from translate_runtimes.quantized import Quantized, quantized, ranges
 
@@ -204,3 +205,16 @@ def test_a_convolution_that_sees_nothing_stays() -> None:
     network = nn.Sequential(nn.Conv2d(1, 1, 1))
     assert isinstance(quantized(network, {"0": (0.0, 0.0)})[0], nn.Conv2d)  # type: ignore[index]
     assert isinstance(quantized(network, {"0": (0.0, 1.0)})[0], Quantized)  # type: ignore[index]
+
+
+def test_sizes_beyond_what_torch_keeps_are_answered_uncompiled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    seen: list[nn.Module] = []
+    monkeypatch.setattr(torch, "compile", lambda network, **_: (seen.append(network), network)[1])
+    monkeypatch.setattr("translate_runtimes.compiled.missing_compiler", lambda device: None)
+    network = nn.Conv2d(1, 1, 1)
+    runtime = Compiled(network, "float32", CPU)
+    for width in range(1, MOST_SIZES + 3):
+        image = torch.rand(1, 1, 1, width)
+        torch.testing.assert_close(runtime(image), network(image).detach())
+    assert len(seen) == MOST_SIZES

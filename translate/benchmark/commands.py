@@ -82,8 +82,8 @@ def beginning(method: str, data: Path, out: Path, size: int, rounds: int) -> dic
 
     def first_step() -> object:
         folder = out / f"run-{next(numbers)}"
-        asked = ["fit", method, str(data), f"--size={size}", "--steps=1", f"-o{folder}"]
-        return _run([sys.executable, "-m", "translate", *asked])
+        asked = ["fit", method, str(data), f"--size={size}", "--steps=1", "--log-every=1", f"-o{folder}"]
+        return _until([sys.executable, "-m", "translate", *asked], "step 1/1")
 
     def of(*command: str) -> Callable[[], object]:
         return partial(_run, [sys.executable, *command])
@@ -91,7 +91,7 @@ def beginning(method: str, data: Path, out: Path, size: int, rounds: int) -> dic
     rivals = {
         "python -c pass": of("-c", "pass"),
         "translate --help": of("-m", "translate", "--help"),
-        "translate fit --steps 1": first_step,
+        "translate fit, to its first step": first_step,
     }
     return in_turn(rivals, rounds, CPU)
 
@@ -114,3 +114,16 @@ def _run(command: Sequence[str]) -> object:
         last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
         raise TranslateError(f"a command of the benchmark failed with code {done.returncode}: {last}")
     return done
+
+
+def _until(command: Sequence[str], beginning: str) -> object:
+    """Let a command run until it prints a line with that beginning, and no longer."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        last = "nothing was said"
+        for line in process.stdout:
+            if line.startswith(beginning):
+                process.kill()
+                return line
+            last = line.strip() or last
+    raise TranslateError(f"a command of the benchmark ended before its first step: {last}")
