@@ -30,6 +30,7 @@ from torch.optim import Adam
 
 from translate.benchmark.hardware import described, machine
 from translate.benchmark.timing import median_interval
+from translate.compute import keep_memory
 from translate.data import Domain
 from translate.engine import Engine, seed_step
 from translate.method import Batch, Method
@@ -139,6 +140,8 @@ def differing(engine: Engine, plain: ByHand) -> list[str]:
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Build, warm up, compare."""
     device = torch.device(arguments.device)
+    if device.type == "cpu":
+        keep_memory()
     engine, plain = build(arguments, device)
     generator = torch.Generator().manual_seed(1)
     shape = (arguments.batch, 3, arguments.size, arguments.size)

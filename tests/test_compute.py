@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +121,24 @@ def test_what_is_computed_twice_is_not_kept() -> None:
     assert all(torch.equal(one, weight.grad) for one, weight in zip(expected, network.parameters(), strict=True))  # type: ignore[arg-type]
     with torch.no_grad():
         assert not network(image).requires_grad
+
+
+def test_freed_memory_stays_with_the_process() -> None:
+    """Page faults of a second round over large blocks, in a process that keeps memory and in one that does not."""
+    script = (
+        "import resource, torch\n"
+        "from translate.compute import keep_memory\n"
+        "{}\n"
+        "def rounds(count):\n"
+        "    for _ in range(count): torch.empty(10 * 2**20).fill_(1)\n"
+        "rounds(5)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "rounds(3)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
+    )
+    kept, plain = (
+        int(subprocess.run([sys.executable, "-c", script.format(line)], capture_output=True, text=True).stdout)
+        for line in ("keep_memory()", "")
+    )
+    assert plain > 10000
+    assert kept < plain / 10

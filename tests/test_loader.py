@@ -18,7 +18,7 @@ import translate.cache
 import translate.loader
 from translate.data import Domain, Example
 from translate.errors import TranslateError
-from translate.loader import Loader, fixed
+from translate.loader import Loader, _crop, _slices, fixed
 from translate.method import Needs
 
 CAMVID = Path(__file__).parents[1] / "../shared/data/paired/camvid"
@@ -192,6 +192,17 @@ def test_a_pair_shares_example_window_and_mirroring() -> None:
         source, target = (as_stored(loader.batch(index)[name]) for name in ("source", "target"))
         assert torch.equal(source[:, :2], target[:, :2])
         assert torch.equal(source[:, 2] + 100, target[:, 2])
+
+
+def test_a_device_cuts_as_a_cpu_does() -> None:
+    """What is cut by indices, without telling the host any number, is what slices are."""
+    kept = torch.randint(0, 256, (5, 3, 9, 11), dtype=torch.uint8)
+    numbers = [(4, 2, 3, 0), (0, 0, 0, 1), (2, 3, 5, 1)]
+    rows, top, left, mirrored = torch.tensor(numbers).unbind(1)
+    across = torch.where(mirrored.bool()[:, None], torch.arange(5, -1, -1), torch.arange(6))
+    assert torch.equal(
+        _slices(kept, numbers, (6, 6)), _crop(kept, rows, top[:, None] + torch.arange(6), left[:, None] + across)
+    )
 
 
 def test_windows_are_true_cuts_and_cover_all_places() -> None:

@@ -227,12 +227,12 @@ class Loader:
             found: dict[str, Tensor] = {}
             for draw in draws:
                 examples, top, left, mirror, _, *seeds = draw.table.unbind()
-                lines, columns = self._window(top, left, mirror)
+                cut = self._cut(examples if rows is None else rows, top, left, mirror)
                 for stream in draw.streams:
                     domain = self._domains[self._homes[stream]]
                     pixels = stored[stream]
                     if self._pipeline is None:
-                        pixels = _crop(pixels, examples if rows is None else rows, lines, columns)
+                        pixels = cut(pixels)
                     found[stream] = self._finish(pixels, domain, seeds)
                     if stream in self._labels:
                         found[f"{stream}_label"] = self._labels[stream][examples]
@@ -252,14 +252,17 @@ class Loader:
     ) -> None:
         self.close()
 
-    def _window(self, top: Tensor, left: Tensor, mirror: Tensor) -> tuple[Tensor, Tensor]:
-        """The lines (N, h) and columns (N, w) of the images that the batch takes."""
+    def _cut(self, rows: Tensor, top: Tensor, left: Tensor, mirror: Tensor) -> Callable[[Tensor], Tensor]:
+        """What cuts the batch's windows (N, C, h, w) out of images (n, C, H, W), mirrored or not."""
         (height, width), (load_height, load_width) = self._size, self._load_size
-        lines = (top % (load_height - height + 1))[:, None] + self._down
-        across = self._across
-        if self._flip:
-            across = torch.where((mirror & 1).bool()[:, None], width - 1 - across, across)
-        return lines, (left % (load_width - width + 1))[:, None] + across
+        top, left = top % (load_height - height + 1), left % (load_width - width + 1)
+        mirror = mirror & 1 if self._flip else torch.zeros_like(mirror)
+        if self._device.type == "cpu":
+            numbers = torch.stack((rows, top, left, mirror), 1).tolist()
+            return lambda kept: _slices(kept, numbers, self._size)
+        across = torch.where(mirror.bool()[:, None], width - 1 - self._across, self._across)
+        lines, columns = top[:, None] + self._down, left[:, None] + across
+        return lambda kept: _crop(kept, rows, lines, columns)
 
     def _finish(self, pixels: Tensor, domain: Domain, seeds: Sequence[Tensor]) -> Tensor:
         found = normalize(pixels, domain)
@@ -359,10 +362,20 @@ def fixed(
     return {name: normalize(pixels, domains[name]) for name, pixels in kept.items()}
 
 
-def _crop(kept: Tensor, rows: Tensor, lines: Tensor, columns: Tensor) -> Tensor:
-    """Take rows (N,), lines (N, h) and columns (N, w) of images (n, C, H, W): (N, C, h, w).
+def _slices(kept: Tensor, numbers: Sequence[Sequence[int]], size: Size) -> Tensor:
+    """Cut each (row, top, left, whether mirrored) out of images (n, C, H, W): (N, C, h, w), on a CPU."""
+    height, width = size
+    found = []
+    for row, top, left, mirrored in numbers:
+        image = kept[row, :, top : top + height, left : left + width]
+        found.append(image.flip(-1) if mirrored else image)
+    return torch.stack(found)
 
-    Whole lines first, then columns within them: on a CPU this is eight times as fast as one index for each pixel.
+
+def _crop(kept: Tensor, rows: Tensor, lines: Tensor, columns: Tensor) -> Tensor:
+    """Take rows (N,), lines (N, h) and columns (N, w) of images (n, C, H, W): (N, C, h, w), without asking the device.
+
+    Whole lines first, then columns within them: far fewer indices than one for each pixel.
     """
     _, channels, height, width = kept.shape
     sheets = rows[:, None] * channels + torch.arange(channels, device=kept.device)

@@ -94,14 +94,12 @@ CHANGES = {"inverted": inverted, "rotated": rotated, "blurred": blurred}
 def prepared(name: str, digits: Digits, folder: Path) -> Path:
     """The file of a task's arrays, made on its first use: ``usps-mnist``, ``mnist``, ``mnist-inverted`` ...
 
-    ``uspsbare`` is USPS whose training images have no labels, ``mnistten`` MNIST of which the first ten training images
-    of each class have theirs.
+    ``mnistten`` is MNIST of which the first ten training images of each class have labels, and the others none.
     """
     path = folder / f"{name}.npz"
     if path.exists():
         return path
     first, _, second = name.partition("-")
-    bare = {**digits.usps[0], "label": np.full(len(digits.usps[0]["label"]), -1)}
     labels = digits.mnist[0]["label"]
     first_ten = np.concatenate([np.flatnonzero(labels == each)[:10] for each in range(10)])
     few = np.full(len(labels), -1)
@@ -109,7 +107,6 @@ def prepared(name: str, digits: Digits, folder: Path) -> Path:
     sets = {
         "usps": digits.usps,
         "mnist": digits.mnist,
-        "uspsbare": (bare, digits.usps[1]),
         "mnistten": ({**digits.mnist[0], "label": few}, digits.mnist[1]),
     }
     arrays: dict[str, NDArray[Any]] = {}

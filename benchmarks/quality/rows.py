@@ -96,7 +96,8 @@ def dtn(source: str, target: str) -> dict[str, Row]:
     if source == "usps":
         scales, learned, steps, kept = "smallest=0.6, largest=1.1", 1500, 1500, {"distance": "cosine"}
     else:
-        scales, learned, steps, kept = "smallest=0.7, largest=1.5", 5000, 3600, {"distance": "mse", "alpha": 2.0}
+        # A fixed network tells sizes apart, and held to strictly it keeps MNIST's small digits small.
+        scales, learned, steps, kept = "smallest=0.7, largest=1.5", 5000, 2000, {"distance": "mse", "alpha": 0.2}
     return {
         f"features-{source}": Row(
             f"the fixed network of dtn, trained on the labels of {source.upper()} with strong affine changes",
@@ -181,8 +182,8 @@ def known(change: str) -> dict[str, Row]:
             f"MNIST to {change} MNIST, pairs",
             "pix2pix",
             f"mnist-{change}",
-            # What lies elsewhere in the target is harder to learn than what stays in its place.
-            {**DIGITS, **SMALL, "generator": "small_unet", "steps": 6000 if change == "rotated" else 2500},
+            # What lies elsewhere in the target is no matter for skip connections, which carry all to where it was.
+            {**DIGITS, **SMALL, "generator": "small_resnet" if change == "rotated" else "small_unet", "steps": 2500},
             {"": (f"content_accuracy(classifier='{{{change}}}')", "psnr")},
         ),
     }
@@ -253,13 +254,6 @@ ROWS: dict[str, Row] = {
         "cyclegan",
         "usps-mnistten",
         HELPED,
-        {"forward": (JUDGED_MNIST,), "backward": (JUDGED_USPS,)},
-    ),
-    "cyclegan-sgan-bare": Row(
-        "with an adversary that knows ten labels a class of MNIST, USPS unlabelled",
-        "cyclegan",
-        "uspsbare-mnistten",
-        {**HELPED, "confidence": 0.9},
         {"forward": (JUDGED_MNIST,), "backward": (JUDGED_USPS,)},
     ),
     **gan("usps", "mnist", JUDGED_MNIST),

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from translate.benchmark.timing import in_turn
 from translate.cache import cores
+from translate.compute import keep_memory
 from translate.data import Domain, Example
 from translate.images import find
 from translate.loader import Cache, Loader
@@ -92,6 +93,9 @@ def feeding(
 ) -> dict[str, list[float]]:
     """The seconds that each rival takes for one batch, round after round, each round over some ``steps``."""
     images, workers = PillowImages(paths, size), cores()
+    if device.type == "cpu":
+        # As a training does.
+        keep_memory()
     rivals = {
         PLAIN: plain_loop(images, batch, device),
         f"Pillow, DataLoader with {workers} workers": data_loader(images, batch, workers, device),
