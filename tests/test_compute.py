@@ -131,7 +131,7 @@ def test_freed_memory_stays_with_the_process() -> None:
         "{}\n"
         "def rounds(count):\n"
         "    for _ in range(count): torch.empty(10 * 2**20).fill_(1)\n"
-        "rounds(5)\n"
+        "rounds(12)\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "rounds(3)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)\n"
