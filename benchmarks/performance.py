@@ -37,6 +37,9 @@ class Row:
     gpu: bool = False
 
 
+COSTED = ("pix2pix", "cyclegan", "gan", "unit", "vaegan", "pix2pixhd", "stackgan")
+"""Methods whose published networks train on pictures without labels."""
+
 ROWS: Mapping[str, Row] = {
     "cyclegan-1": Row("cyclegan", {"what": ["steps"], "rounds": 9}),
     "pix2pix-1": Row("pix2pix", {"what": ["steps"], "rounds": 15}),
@@ -45,6 +48,7 @@ ROWS: Mapping[str, Row] = {
     "feeding": Row("pix2pix", {"what": ["feeding"], "rounds": 9}),
     "conversion": Row("gan", {"what": ["conversion"], "images": 1000, "rounds": 9}, gpu=True),
     "conversion-100": Row("gan", {"what": ["conversion"], "images": 100, "rounds": 9}),
+    **{f"cost-{method}": Row(method, {"what": ["cost"], "rounds": 6}) for method in COSTED},
     "beginning": Row("pix2pix", {"what": ["beginning"], "rounds": 15}),
 }
 """Published networks at 256 px; ``gan`` has CycleGAN's generator of 9 blocks."""

@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 
 import translate
-from translate.benchmark import Report, feeding
+from translate.benchmark import Report, cost, feeding
 from translate.benchmark.limits import limits
 from translate.benchmark.timing import Ratio, in_turn, median_interval
 from translate.cli import cli
@@ -80,6 +80,23 @@ def _shares(report: Report) -> list[str]:
 def test_a_method_without_a_loop_is_measured_beside_the_plain_engine() -> None:
     report = translate.bench("gan", what=["steps"], memory_format="channels_last", **SMALL)
     assert [row.name for row in next(iter(report.parts.values()))] == ["translate", "by hand"]
+
+
+def test_what_a_step_costs_is_measured_in_a_process_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "in" / "train" / "source").mkdir(parents=True)
+    (tmp_path / "in" / "train" / "target").mkdir()
+    for side in ("source", "target"):
+        feeding.made_up(tmp_path / "in" / "train" / side, 2, (48, 48))
+    values = {**SMALL, "method": "pix2pix", "data": str(tmp_path / "in"), "batch": 2, "device": "cpu"}
+    del values["rounds"]
+    compared = cost.variations(values, tmp_path)
+    assert list(compared)[:2] == ["32 px, batch 2", "32 px, batch 8"]
+    assert len(list((tmp_path / "more" / "train" / "source").iterdir())) == 2 * cost.MORE
+    peak, seconds = cost.measured({**values, **compared["32 px, batch 2, 10 times the images"]}, 2)
+    assert 2**26 < peak < 2**33
+    assert len(seconds) == 2
+    with pytest.raises(TranslateError, match=r"^there is no generator 'unte'; did you mean unet"):
+        cost.measured({**values, "generator": "unte"}, 1)
 
 
 def test_the_command_keeps_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

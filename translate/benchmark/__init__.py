@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from translate.benchmark import commands, feeding, steps
+from translate.benchmark import commands, cost, feeding, steps
 from translate.benchmark.hardware import described, machine
 from translate.benchmark.limits import limits
 from translate.benchmark.timing import Ratio
@@ -18,7 +18,7 @@ from translate.images import find
 from translate.run import Config
 from translate.translator import pick_device
 
-WHAT = ("steps", "feeding", "conversion", "beginning")
+WHAT = ("steps", "cost", "feeding", "conversion", "beginning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def bench(
     device: str = "auto",
     **options: Any,
 ) -> Report:
-    """Measure a method on the machine at hand: its step, feeding, conversion, and how fast a command begins.
+    """Measure a method on the machine: its step, what that costs, feeding, conversion, how fast a command begins.
 
     ``data`` is a folder of pairs or of two domains; without, photographs of 640 x 480 are made up. ``options`` are the
     method's own and those of the training. ``rounds`` is how often each rival has its turn, ``images`` how many a
@@ -98,6 +98,9 @@ def bench(
         config = Config.from_values({"steps": 10**6, **values}, "bench")
         if "steps" in what:
             _steps(report, config, rounds)
+        if "cost" in what:
+            seconds, memory = cost.cost(values, Path(scratch), steps=max(rounds // 3, 1))
+            report.add(f"cost of a step of {method}", seconds, None, memory)
         if "feeding" in what:
             paths = find(photos)
             timed = feeding.feeding(paths, batch=batch, size=size, device=place, rounds=rounds, steps=20)
@@ -107,9 +110,9 @@ def bench(
             run = commands.untrained(config, Path(scratch))
             squares = feeding.made_up(_made(Path(scratch) / "in"), images, (size, size))
             timed, apart = commands.conversion(run, squares[0].parent, Path(scratch), max(rounds // 3, 1))
-            cost = {name: f"{1000 * min(each) / images:.1f} ms an image at best" for name, each in timed.items()}
-            cost |= {name: f"{cost[name]}, {near} to the loop's" for name, near in apart.items()}
-            report.add(f"conversion of {images} images, whole command", timed, commands.PLAIN, cost)
+            told = {name: f"{1000 * min(each) / images:.1f} ms an image at best" for name, each in timed.items()}
+            told |= {name: f"{told[name]}, {near} to the loop's" for name, near in apart.items()}
+            report.add(f"conversion of {images} images, whole command", timed, commands.PLAIN, told)
         if "beginning" in what:
             timed = commands.beginning(method, photos, Path(scratch), size, max(rounds // 3, 1))
             least = min(timed["python -c pass"])

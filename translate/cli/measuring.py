@@ -17,7 +17,7 @@ from translate.errors import TranslateError
 @click.option(
     "--what",
     multiple=True,
-    type=click.Choice(["steps", "feeding", "conversion", "beginning"]),
+    type=click.Choice(["steps", "cost", "feeding", "conversion", "beginning"]),
     help="What to measure; may be repeated [default: all].",
 )
 @click.option("--data", type=click.Path(path_type=Path), metavar="DATA", help="Folder of images [default: made up].")
