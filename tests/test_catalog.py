@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from translate import testing
 from translate.plugins import KINDS, OURS, discover
@@ -50,6 +51,13 @@ CATALOG = discover()
 OFFERS = [
     (kind, name) for kind in KINDS for name, offer in CATALOG.offers(kind).items() if offer.plugin.distribution == OURS
 ]
+
+
+def small(kind: str, name: str) -> str:
+    """A part as it is built here."""
+    return SMALL.get(f"{kind}/{name}", SMALL.get(name, name))
+
+
 COMPILING = [("runtimes", "compiled")]
 """What takes half a minute; see ``make test-compiled``."""
 
@@ -65,7 +73,55 @@ def test_options_are_documented(kind: str, name: str) -> None:
     ids=lambda value: str(value),
 )
 def test_contract(kind: str, name: str) -> None:
-    CHECKS[kind](SMALL.get(name, name))
+    CHECKS[kind](small(kind, name))
+
+
+GRADED = [
+    (kind, name)
+    for kind, name in OFFERS
+    if kind in ("generators", "discriminators", "encoders", "decoders", "feature_extractors")
+] + [
+    ("generators", "resnet(blocks=1, width=4, norm=batch)"),
+    ("generators", "unet(width=4, norm=instance)"),
+    ("discriminators", "patch(width=4, receptive_field=16, norm=instance)"),
+    ("discriminators", "semi_supervised(width=4, norm=batch)"),
+    ("discriminators", "semi_supervised(width=4, norm=instance)"),
+    ("discriminators", "dcgan(width=4, norm=batch)"),
+    ("encoders", "dcgan(width=4, norm=batch)"),
+    ("encoders", "dcgan(width=4, norm=instance)"),
+]
+"""All networks, and every normalization."""
+LAYOUTS = (torch.contiguous_format, torch.channels_last)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize(("kind", "name"), GRADED)
+def test_gradients(kind: str, name: str, batch: int, layout: torch.memory_format) -> None:
+    testing.check_gradients(kind, small(kind, name), batch=batch, layout=layout)
+
+
+def test_a_gradient_that_is_silently_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's own instance normalization, for one image in channels_last on a CPU."""
+
+    def wrong(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.instance_norm(x, weight=weight, bias=bias)
+
+    monkeypatch.setattr("translate_networks.normalization.normalize_each", wrong)
+    resnet = SMALL["resnet"]
+    testing.check_gradients("generators", resnet, batch=1)
+    with pytest.raises(AssertionError, match="at batch 1 in torch.channels_last the gradient says"):
+        testing.check_gradients("generators", resnet, batch=1, layout=torch.channels_last)
+
+
+@pytest.mark.compiled
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("layout", LAYOUTS, ids=str)
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize(("kind", "name"), GRADED)
+def test_gradients_compiled(kind: str, name: str, batch: int, layout: torch.memory_format) -> None:
+    torch.compiler.reset()
+    testing.check_gradients(kind, small(kind, name), batch=batch, layout=layout, compiled=True)
 
 
 @pytest.mark.compiled

@@ -13,6 +13,7 @@ from translate.options import check_options, options_of
 from translate.plugins import discover
 from translate.run import Config
 from translate.testing.games import check_method
+from translate.testing.gradients import check_gradients
 from translate.testing.loops import check_plain_loop
 from translate.testing.networks import (
     check_decoder,
@@ -40,6 +41,7 @@ __all__ = [
     "check_encoder",
     "check_feature_extractor",
     "check_generator",
+    "check_gradients",
     "check_loss",
     "check_method",
     "check_optimizer",

@@ -1,0 +1,117 @@
+"""The contract of gradients: what back-propagation says is what a small step finds, in any memory format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from translate.discriminator import DiscriminatorOutput
+from translate.engine import seed_step
+from translate.errors import TranslateError
+from translate.plugins import Catalog, discover
+from translate.testing.networks import parts_of
+
+SIZE = (32, 32)
+STEP = 1e-7
+OFF = 1e-4
+
+
+def check_gradients(
+    kind: str,
+    part: str,
+    *,
+    batch: int,
+    layout: torch.memory_format = torch.contiguous_format,
+    compiled: bool = False,
+    plugins: Sequence[str] = (),
+) -> None:
+    """Directional derivatives of a network in float64, towards a random change of its input and of all its weights.
+
+    ``kind`` is a hook that offers networks. Torch has kernels whose gradient is silently wrong for some batch in some
+    memory format, so all that train should be held against this in both, with ``batch`` 1 and more.
+    """
+    seed_step(0, 0)
+    network, given = _built(discover(extra=plugins), kind, part, batch)
+    network = network.double().train().to(memory_format=layout)  # type: ignore[call-overload]
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
+    point = [given.double(), *(weight.detach().clone() for weight in weights)]
+    if point[0].dim() == 4:
+        point[0] = point[0].to(memory_format=layout)
+    draws = torch.Generator().manual_seed(1)
+    ways = [torch.randn(each.shape, generator=draws, dtype=torch.float64) * _spread(each) for each in point]
+    call: Callable[[Tensor], Any] = torch.compile(network, dynamic=False) if compiled else network
+
+    def value(at: Sequence[Tensor]) -> Tensor:
+        with torch.no_grad():
+            for weight, moved in zip(weights, at[1:], strict=True):
+                weight.copy_(moved)
+        # The same noise each time, where there is some.
+        seed_step(0, 1)
+        return _weighed(call(at[0]))
+
+    image = point[0].clone(memory_format=torch.preserve_format).requires_grad_()
+    slopes = torch.autograd.grad(value([image, *point[1:]]), [image, *weights])
+    told = sum(float((slope * way).sum()) for slope, way in zip(slopes, ways, strict=True))
+    with torch.no_grad():
+        ahead, behind = (
+            float(value([each + sign * STEP * way for each, way in zip(point, ways, strict=True)])) for sign in (1, -1)
+        )
+    found = (ahead - behind) / (2 * STEP)
+    assert abs(told - found) <= OFF * max(abs(told), abs(found), 1e-3), (
+        f"{part}: at batch {batch} in {layout} the gradient says {told:.8g}, and a small step finds {found:.8g}"
+    )
+
+
+def _built(catalog: Catalog, kind: str, part: str, batch: int) -> tuple[nn.Module, Tensor]:
+    """A network and what it is given."""
+    parts = parts_of(catalog, SIZE, 3, 3)
+    images = torch.rand(batch, 3, *SIZE) * 2 - 1
+    if kind == "generators":
+        return parts.generator(part), images
+    if kind == "encoders":
+        return parts.encoder(part), images
+    if kind == "feature_extractors":
+        return parts.feature_extractor(part), images
+    if kind == "decoders":
+        try:
+            return parts.decoder(part, latent=(6,)), torch.randn(batch, 6)
+        except TranslateError:
+            return parts.decoder(part, latent=(6, 8, 8)), torch.randn(batch, 6, 8, 8)
+    assert kind == "discriminators", f"{kind} are no networks"
+    try:
+        return parts.discriminator(part, inputs=3), images
+    except TranslateError:
+        return Conditioned(parts.discriminator(part, inputs=3, condition=2)), torch.cat([images, images[:, :2]], 1)
+
+
+class Conditioned(nn.Module):
+    """A discriminator that wants a condition, of an image with the condition beside it."""
+
+    def __init__(self, judge: nn.Module) -> None:
+        super().__init__()
+        self.judge = judge
+
+    def forward(self, both: Tensor) -> DiscriminatorOutput:
+        """Judge (N, 3 + 2, H, W)."""
+        answer: DiscriminatorOutput = self.judge(both[:, :3], both[:, 3:])
+        return answer
+
+
+def _weighed(answer: Any) -> Tensor:
+    """All that a network answers, in one number."""
+    if isinstance(answer, DiscriminatorOutput):
+        found = [*answer.logits, *(answer.match or ()), *(() if answer.classes is None else (answer.classes,))]
+    else:
+        found = [answer]
+    draws = torch.Generator().manual_seed(2)
+    return torch.stack(
+        [(each * torch.randn(each.shape, generator=draws, dtype=each.dtype)).sum() for each in found]
+    ).sum()
+
+
+def _spread(tensor: Tensor) -> float:
+    """How far values lie apart, so that a change is in proportion; 1 where all are equal."""
+    return float(tensor.std()) or 1.0 if tensor.numel() > 1 else 1.0
