@@ -35,6 +35,7 @@ SMALL = {
     "coarse_discriminator='patch(width=4, receptive_field=16)', discriminator='patch(width=4, receptive_field=16)')",
     "semi_supervised": "semi_supervised(width=4)",
     "auxiliary": "auxiliary(width=4)",
+    "auxiliary_patch": "auxiliary_patch(width=4)",
     "mlp": "mlp(width=8)",
     "sgan": "sgan(generator='dcgan(width=4)', discriminator='semi_supervised(width=4)', latent=8)",
     "dcgan": "dcgan(width=4)",

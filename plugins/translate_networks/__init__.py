@@ -50,5 +50,6 @@ def discriminators() -> Mapping[str, str]:
         "dcgan": "translate_networks.dcgan_discriminator:DCGANDiscriminator",
         "semi_supervised": "translate_networks.semi_supervised:SemiSupervised",
         "auxiliary": "translate_networks.auxiliary:Auxiliary",
+        "auxiliary_patch": "translate_networks.auxiliary_patch:AuxiliaryPatch",
         "mlp": "translate_networks.mlp:MLPDiscriminator",
     }

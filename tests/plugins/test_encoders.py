@@ -207,6 +207,39 @@ def test_the_auxiliary_discriminator_ties_what_it_is_told_to() -> None:
     assert owned[1] == owned[0] + 3
 
 
+@pytest.mark.parametrize(("field", "size"), [(16, 32), (70, 64), (286, 96)])
+def test_the_auxiliary_patch_judges_patches_as_patch_does(field: int, size: int) -> None:
+    torch.manual_seed(0)
+    options = f"width=4, receptive_field={field}"
+    made = CatalogParts(discover(), source=Domain(3), target=Domain(3), size=(size, size))
+    both = made.discriminator(f"auxiliary_patch({options})", inputs=3, classes=5)
+    alone = made.discriminator(f"patch({options}, norm=instance)", inputs=3)
+    bodies = [*both.layers, *both.shared.layers]  # type: ignore[misc, union-attr]
+    for own, other in zip(bodies, alone.layers, strict=True):  # type: ignore[arg-type]
+        own.load_state_dict(other.state_dict())
+    both.shared.realness.load_state_dict(alone.head.state_dict())  # type: ignore[union-attr]
+    image = torch.rand(2, 3, size, size) * 2 - 1
+    answer, expected = both(image), alone(image)
+    assert torch.equal(answer.logits[0], expected.logits[0])
+    assert all(torch.equal(*pair) for pair in zip(answer.features, expected.features, strict=True))
+    assert answer.classes.shape == (2, 5)
+    count = sum(weight.numel() for weight in both.parameters()) - sum(weight.numel() for weight in alone.parameters())
+    assert count == 9 * answer.features[-1].shape[1] * 5 + 5
+
+
+def test_the_auxiliary_patch_ties_what_it_is_told_to() -> None:
+    for tied in (1, 2, 3):
+        options = f"auxiliary_patch(width=4, tied={tied})"
+        first, second = (parts().discriminator(options, inputs=n, classes=3) for n in (3, 1))
+        second.shared = first.shared
+        # Weight and bias of each layer, and of two heads.
+        assert len({*first.parameters()} & {*second.parameters()}) == 2 * tied + 4
+        assert second(torch.zeros(2, 1, 32, 32)).classes.shape == (2, 3)
+    assert parts().discriminator("auxiliary_patch(width=4)", inputs=3)(torch.zeros(1, 3, 32, 32)).classes is None
+    with pytest.raises(TranslateError, match="has 4 layers here, so it can tie 3"):
+        parts().discriminator("auxiliary_patch(tied=4)", inputs=3)
+
+
 def test_without_normalization_signals_keep_their_size() -> None:
     torch.manual_seed(0)
     for name in ("residual(width=8, norm=none)", "dcgan(width=8, norm=none)"):

@@ -153,7 +153,7 @@ def test_a_translations_code_is_to_be_its_sources() -> None:
     assert torch.allclose(terms["source_semantic"], 3 * apart, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [JUDGE, "auxiliary(width=4)"])
+@pytest.mark.parametrize("kind", [JUDGE, "auxiliary(width=4)", "auxiliary_patch(width=4)"])
 def test_classes_come_from_the_source_alone(kind: str) -> None:
     method, data = make(discriminator=kind, classify=5.0), batch()
     first, second = (method.adversaries[name].discriminator for name in ("source", "target"))
