@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -133,6 +134,54 @@ def test_a_rank_that_dies_ends_the_job_with_one_sentence_and_a_checkpoint(tmp_pa
     assert f"`translate fit --resume {tmp_path / 'run'}`" in last[0]
     assert "Traceback" not in said
     assert ended(ranks)
+    checkpoint.load(Run.open(tmp_path / "run").checkpoints[-1])
+
+
+def machines(folder: Path, port: int, **options: Any) -> list[subprocess.Popen[str]]:
+    """A job of two machines with a rank each, as torchrun starts it on either; here both are this one."""
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in {**SMALL, **options}.items()]
+    agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1"]
+    agent += ["--master-addr=127.0.0.1", f"--master-port={port}"]
+    fitting = ["-m", "translate", "fit", "pix2pix", "demo(size=32)", "-o", str(folder), *flags]
+    return [
+        subprocess.Popen(
+            [*agent, f"--node-rank={number}", *fitting], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for number in (0, 1)
+    ]
+
+
+def free_port() -> int:
+    with socket.socket() as tried:
+        tried.bind(("127.0.0.1", 0))
+        port: int = tried.getsockname()[1]
+    return port
+
+
+def test_torchrun_on_two_machines_trains_as_one_on_two_devices(tmp_path: Path) -> None:
+    jobs = machines(tmp_path / "machines", free_port(), optimizer="sgd(lr=0.02)")
+    together = trained(tmp_path / "together", devices=2)
+    for job in jobs:
+        _, said = job.communicate(timeout=120)
+        assert job.returncode == 0, said
+    first, second = weights(Run.open(tmp_path / "machines")), weights(together)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+def test_a_machine_that_goes_dark_ends_the_job_with_a_sentence(tmp_path: Path) -> None:
+    jobs = machines(tmp_path / "run", free_port(), optimizer="sgd(lr=0.001)", steps=100_000)
+    until = time.monotonic() + 120
+    while not list(tmp_path.glob("run/checkpoints/step-*.safetensors")):
+        assert all(job.poll() is None for job in jobs)
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    for number in [*children(jobs[1]), jobs[1].pid]:
+        os.kill(number, signal.SIGKILL)
+    _, said = jobs[0].communicate(timeout=120)
+    assert jobs[0].returncode != 0
+    assert "error: rank 0 has lost the others; start the job again, with --resume and the run's folder" in said
+    jobs[1].communicate()
     checkpoint.load(Run.open(tmp_path / "run").checkpoints[-1])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -9,6 +10,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn import functional as collectives
+
+log = logging.getLogger("translate")
 
 T = TypeVar("T")
 
@@ -23,7 +26,7 @@ class World:
     """All ranks of a job, seen from one of them; one alone is a world, too, in which nothing needs to be told.
 
     Collective methods must be called by all ranks in the same order. A rank whose others are gone ends with the exit
-    code ``LOST`` and without a word: whoever started the job says what happened.
+    code ``LOST``: whoever started the job says what happened, or, where that is not ``translate``, the rank itself.
     """
 
     def __init__(self, rank: int = 0, count: int = 1) -> None:
@@ -106,6 +109,12 @@ class World:
         try:
             return collective()
         except RuntimeError as error:
+            if "TRANSLATE_PARENT" not in os.environ:
+                # torchrun names the process that failed, and not what to do.
+                log.error(
+                    "error: rank %d has lost the others; start the job again, with --resume and the run's folder",
+                    self.rank,
+                )
             raise SystemExit(LOST) from error
 
 
