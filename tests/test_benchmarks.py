@@ -16,7 +16,6 @@ pytest.importorskip("benchmarks.quality", reason="the benchmarks are not part of
 
 from benchmarks import performance, step
 from benchmarks.quality import camvid, rivals, scores, squeezenet, table
-from benchmarks.quality.digits import even
 from benchmarks.quality.picture import picture
 from translate.benchmark.hardware import described, machine
 from translate.data import Domain
@@ -283,10 +282,3 @@ def test_performance_rows_become_a_table_for_each_machine() -> None:
     assert performance.command(performance.ROWS["pix2pix-16"]) == (
         "translate bench pix2pix --what steps --batch 16 --rounds 7"
     )
-
-
-def test_classes_are_made_equally_frequent() -> None:
-    labels = np.array([0, 1, 1, 1, *range(2, 10), 0])
-    found = even({"image": np.arange(len(labels)), "label": labels})
-    assert np.bincount(found["label"]).tolist() == [3] * 10
-    assert found["image"][:6].tolist() == [0, 12, 0, 1, 2, 3]

@@ -88,14 +88,6 @@ def blurred(images: NDArray[Any]) -> NDArray[Any]:
     return mean
 
 
-def even(images: Arrays) -> Arrays:
-    """Each class as often as the most frequent one, its images repeated in their order."""
-    of_class = [np.flatnonzero(images["label"] == each) for each in range(10)]
-    most = max(len(rows) for rows in of_class)
-    rows = np.concatenate([np.resize(rows, most) for rows in of_class])
-    return {name: values[rows] for name, values in images.items()}
-
-
 CHANGES = {"inverted": inverted, "rotated": rotated, "blurred": blurred}
 
 
@@ -103,7 +95,6 @@ def prepared(name: str, digits: Digits, folder: Path) -> Path:
     """The file of a task's arrays, made on its first use: ``usps-mnist``, ``mnist``, ``mnist-inverted`` ...
 
     ``mnistten`` is MNIST of which the first ten training images of each class have labels, and the others none.
-    ``uspseven`` is USPS in whose training images every class is as frequent as the most frequent, by repetition.
     """
     path = folder / f"{name}.npz"
     if path.exists():
@@ -115,7 +106,6 @@ def prepared(name: str, digits: Digits, folder: Path) -> Path:
     few[first_ten] = labels[first_ten]
     sets = {
         "usps": digits.usps,
-        "uspseven": (even(digits.usps[0]), digits.usps[1]),
         "mnist": digits.mnist,
         "mnistten": ({**digits.mnist[0], "label": few}, digits.mnist[1]),
     }

@@ -222,10 +222,9 @@ ROWS: dict[str, Row] = {
     **dtn("usps", "mnist"),
     **dtn("mnist", "usps"),
     "unit-usps-mnist": Row(
-        "USPS, its classes equally often, to MNIST, the discriminators helped by USPS's labels",
+        "USPS to MNIST, the discriminators helped by USPS's labels",
         "unit",
-        # MNIST has as many sevens as zeros and USPS half as many: to look like it, some digits would have to change.
-        "uspseven-mnist",
+        "usps-mnist",
         # A judge of whole images pulls this way's translations to other classes in some runs, one of patches does not.
         {**UNIT, "discriminator": "auxiliary_patch(width=16, tied=2)", "classify": 10.0},
         {"forward": (JUDGED_MNIST,), "classify": ("classification_error",)},
