@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -56,7 +57,7 @@ class OpenVINO(Runtime):
         except Exception as error:
             told = (str(error).strip().splitlines() or [""])[-1]
             raise UnfitError(f"OpenVINO cannot run this network ({told}); leave --runtime out") from None
-        compiled = self._library.Core().compile_model(
+        compiled = core().compile_model(
             model,
             "CPU",
             {
@@ -85,6 +86,16 @@ def exported(library: ModuleType, network: nn.Module, example: Tensor) -> Any:
     with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return library.convert_model(torch.export.export(network, (example.clone(),)))
+
+
+@cache
+def core() -> Any:
+    """The one core of this process, which lives as long as it does.
+
+    Each core gives the main thread a stack for signals and takes it back when it goes; of two that go in the order in
+    which they came, the second leaves a stack behind that is gone, and the next signal ends the process.
+    """
+    return library().Core()
 
 
 def library() -> ModuleType:

@@ -131,6 +131,29 @@ def test_nothing_is_reported_to_anyone() -> None:
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
+def test_signals_arrive_after_several_networks_have_gone() -> None:
+    """OpenVINO's cores change the stack on which signals are handled."""
+    script = (
+        "import gc, signal, subprocess\n"
+        "import torch\n"
+        "from translate_runtimes.openvino import OpenVINO\n"
+        "heard = []\n"
+        "signal.signal(signal.SIGCHLD, lambda *_: heard.append(1))\n"
+        "def network():\n"
+        "    found = OpenVINO(torch.nn.Conv2d(1, 1, 1), 'float32', torch.device('cpu'))\n"
+        "    found(torch.zeros(1, 1, 4, 4))\n"
+        "    return found\n"
+        "kept = [network() for _ in range(3)]\n"
+        "while kept:\n"
+        "    del kept[0]\n"
+        "    gc.collect()\n"
+        "subprocess.run(['true'])\n"
+        "assert heard\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 class Odd(nn.Module):
     """Computes with what no runtime knows."""
 
