@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -429,6 +430,16 @@ def test_state_goes_on_to_the_bit(ema: float) -> None:
     for name, value in wanted.items():
         assert torch.equal(value, got[name]), name
     assert straight.fetch() == after.fetch()
+
+
+def test_facts_stay_what_they_were_while_training_goes_on() -> None:
+    """A thread writes them down later."""
+    machine = engine(make())
+    machine.step([batch(0)])
+    facts = machine.facts()
+    before = copy.deepcopy(facts)
+    machine.step([batch(1)])
+    assert facts == before
 
 
 def test_a_state_that_does_not_fit_changes_nothing() -> None:

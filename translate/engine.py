@@ -291,7 +291,12 @@ class Engine:
                 for key, value in state.items():
                     if not isinstance(value, Tensor):
                         numbers[f"{player.name}/{index}/{key}"] = value
-        return {"step": self.step_count, "steps": self.steps, "optimizer_numbers": numbers, "log_counts": self._counts}
+        return {
+            "step": self.step_count,
+            "steps": self.steps,
+            "optimizer_numbers": numbers,
+            "log_counts": dict(self._counts),
+        }
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Take over a state that ``tensors`` and ``facts`` gave; everything is checked before anything is copied."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -83,9 +84,16 @@ class OpenVINO(Runtime):
 
 def exported(library: ModuleType, network: nn.Module, example: Tensor) -> Any:
     """A network as a model of OpenVINO's, for images of the example's shape."""
-    with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return library.convert_model(torch.export.export(network, (example.clone(),)))
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    try:
+        with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return library.convert_model(torch.export.export(network, (example.clone(),)))
+    finally:
+        # Where it fails, OpenVINO sets up the logging of the whole process to its own liking.
+        root.setLevel(level)
+        root.handlers[:] = handlers
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -168,8 +169,11 @@ def test_a_network_that_does_not_fit_ends_the_conversion(folder: Path, tmp_path:
         Odd(), catalog=discover(), direction="forward", directions=["forward"], source=model.source,
         target=model.target, size=(32, 32), device=CPU, runtime="openvino",
     )  # fmt: skip
+    root = logging.getLogger()
+    before = root.level, list(root.handlers)
     with pytest.raises(UnfitError, match="OpenVINO cannot run this network .*; leave --runtime out"):
         translate.convert(odd, folder, tmp_path / "out")
+    assert (root.level, list(root.handlers)) == before
 
 
 def test_wrong_answers_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
