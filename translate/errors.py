@@ -18,6 +18,10 @@ class NotFiniteError(TranslateError):
     exit_code = 3
 
 
+class UnfitError(TranslateError):
+    """A network cannot do what it is asked to, whatever the image."""
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Name the choices that a misspelt name may have meant, ready to end a sentence.
 

@@ -10,17 +10,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from translate.errors import TranslateError
+from translate.errors import UnfitError
 
 Precision = Literal["float32", "bf16", "int8"]
 """The arithmetic in which a trained network may answer; torch alone has the first two."""
 
 MOST_SIZES = 8
 """How many sizes stay prepared; of more, the one that was used longest ago is prepared again when it comes back."""
-
-
-class UnfitError(TranslateError):
-    """A runtime cannot run this network, whatever the image."""
 
 
 class Runtime(ABC):

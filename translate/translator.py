@@ -17,7 +17,7 @@ from translate import images
 from translate.compute import lay_out
 from translate.data import Depth, Domain
 from translate.engine import seed_step
-from translate.errors import TranslateError, nearest
+from translate.errors import TranslateError, UnfitError, nearest
 from translate.method import Method, Parts
 from translate.parts import Kept, build, domain_of, facts_of
 from translate.plugins import Catalog, discover
@@ -106,7 +106,7 @@ class Translator:
         """The network's answers, by torch or by what runs it in its place."""
         if self._runtime is not None:
             if samples is not None:
-                raise TranslateError("samples are drawn by torch alone; leave out --samples or --runtime")
+                raise UnfitError("samples are drawn by torch alone; leave out --samples or --runtime")
             return self._runtime(batch)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             answer: Tensor
@@ -119,9 +119,7 @@ class Translator:
             except TypeError as error:
                 if "samples" not in str(error):
                     raise
-                raise TranslateError(
-                    "this translator draws no noise, so it has one answer; leave out --samples"
-                ) from None
+                raise UnfitError("this translator draws no noise, so it has one answer; leave out --samples") from None
             return answer
 
     def __call__(self, picture: Picture, *, samples: int | None = None, seed: int = 0) -> Picture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from translate.errors import TranslateError
+from translate.errors import TranslateError, UnfitError
 
 
 def check_samples(samples: int | None, dropout: float, network: str) -> None:
@@ -14,7 +14,7 @@ def check_samples(samples: int | None, dropout: float, network: str) -> None:
     if samples < 1:
         raise TranslateError(f"{network} draws 1 sample or more for each image, not {samples}")
     if samples > 1 and not dropout:
-        raise TranslateError(f"this {network} draws no noise (dropout=0), so it has one answer; leave out the samples")
+        raise UnfitError(f"this {network} draws no noise (dropout=0), so it has one answer; leave out the samples")
 
 
 def repeat(x: Tensor, samples: int | None) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from translate.compiler import keep_compiled, missing_compiler
-from translate.errors import TranslateError
-from translate.runtime import MOST_SIZES, Runtime, UnfitError
+from translate.errors import TranslateError, UnfitError
+from translate.runtime import MOST_SIZES, Runtime
 
 
 class Compiled(Runtime):

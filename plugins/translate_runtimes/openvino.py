@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from translate.errors import TranslateError
-from translate.runtime import Runtime, UnfitError
+from translate.errors import TranslateError, UnfitError
+from translate.runtime import Runtime
 from translate_runtimes.quantized import quantized, ranges
 
 HINTS = {"float32": "f32", "bf16": "bf16", "int8": "bf16"}

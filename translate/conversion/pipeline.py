@@ -14,8 +14,7 @@ from typing import Any
 
 from translate.conversion.batch import Decoded, Work, decode, translate, write
 from translate.conversion.plan import Task
-from translate.errors import TranslateError
-from translate.runtime import UnfitError
+from translate.errors import TranslateError, UnfitError
 
 BATCH_PIXELS = 1 << 23
 """Larger batches bring no speed and cost memory."""
