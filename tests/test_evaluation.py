@@ -189,6 +189,10 @@ def measure(toy: tuple[Path, str], data: str, metrics: Sequence[str], **options:
     return evaluate(toy[0], data, metrics=metrics, plugins=[toy[1]], **options)
 
 
+def test_a_likelihood_alone_is_that_of_the_pairs(toy: tuple[Path, str]) -> None:
+    assert measure(toy, "grey()", ["bits_per_dim"], batch=5).scores["bits_per_dim"] == pytest.approx(2)
+
+
 def test_a_translator_of_pairs(toy: tuple[Path, str]) -> None:
     found = measure(toy, "grey()", ["l1", "psnr", "bits_per_dim"], batch=5)
     assert found.scores["l1"] == pytest.approx(0.1)

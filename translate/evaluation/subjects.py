@@ -91,7 +91,9 @@ class Subject(ABC):
             instead = f"try --direction {' or '.join(others)}, or another metric" if others else "choose another metric"
             what = _words.get(need, "images translated from a source")
             return f"needs {what}, which the direction {self.asked.direction!r} does not give; {instead}"
-        if need == "pairs" and not (self.asked.dataset.paired and len(self.examples) == 2):
+        # A translator's likelihood is that of a target given its source.
+        of_pairs = need == "pairs" or (need == "bits" and "fake" in self.gives)
+        if of_pairs and not (self.asked.dataset.paired and len(self.examples) == 2):
             return f"compares pairs, and {data} is not paired; choose a metric of sets, such as kid"
         if need in ("source", "target") and need not in self.examples:
             return f"needs {need} images, and {data} has none; give data with both domains"
@@ -150,7 +152,7 @@ class Translations(Subject):
 
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """Pairs together; of unpaired data the sources first, then the targets."""
-        with_target = "target" in self.examples and bool(wanted & {"target", "target_label", "pairs"})
+        with_target = "target" in self.examples and bool(wanted & {"target", "target_label", "pairs", "bits"})
         together = with_target and self.asked.dataset.paired
         for found in self.read("source", "target") if together else self.read("source"):
             yield self._answered(found, wanted)
