@@ -235,3 +235,7 @@ def test_it_trains_converts_and_samples(tmp_path: Path) -> None:
     assert translate.load(run.folder)(torch.zeros(3, 7, 9)).shape == (3, 7, 9)
     run = translate.fit("pixelcnn", "demo(size=16, count=6)", output=tmp_path / "alone", conditional=False, **asked)
     assert load_sampler(run.folder).draw([0, 1]).shape == (2, 3, 16, 16)
+    # Untrained, all levels are nearly as likely as one another, with a source or without.
+    for folder, direction in ((tmp_path / "run", "forward"), (tmp_path / "alone", "sample")):
+        found = translate.evaluate(folder, "demo(size=16, count=6)", metrics=["bits_per_dim"], direction=direction)
+        assert found.scores["bits_per_dim"] == pytest.approx(2, abs=0.2)

@@ -61,6 +61,8 @@ class Subject(ABC):
     """What is measured: says what a metric can have of it, and makes the batches."""
 
     gives: frozenset[str]
+    of_pairs = frozenset({"pairs"})
+    """What is known of pairs only."""
     device: torch.device
     facts: Mapping[str, Any]
     """What the protocol says of it."""
@@ -91,9 +93,7 @@ class Subject(ABC):
             instead = f"try --direction {' or '.join(others)}, or another metric" if others else "choose another metric"
             what = _words.get(need, "images translated from a source")
             return f"needs {what}, which the direction {self.asked.direction!r} does not give; {instead}"
-        # A translator's likelihood is that of a target given its source.
-        of_pairs = need == "pairs" or (need == "bits" and "fake" in self.gives)
-        if of_pairs and not (self.asked.dataset.paired and len(self.examples) == 2):
+        if need in self.of_pairs and not (self.asked.dataset.paired and len(self.examples) == 2):
             return f"compares pairs, and {data} is not paired; choose a metric of sets, such as kid"
         if need in ("source", "target") and need not in self.examples:
             return f"needs {need} images, and {data} has none; give data with both domains"
@@ -128,6 +128,9 @@ class Subject(ABC):
 
 class Translations(Subject):
     """A translator's answers to the sources, and the targets."""
+
+    # A likelihood is that of a target given its source.
+    of_pairs = frozenset({"pairs", "bits"})
 
     def __init__(self, asked: Asked, **loading: Any) -> None:
         self.translator = translator.load(asked.kept.path, direction=asked.direction, **loading)
@@ -178,13 +181,13 @@ class Translations(Subject):
 
 
 class Drawings(Subject):
-    """A sampler's images, as many as there are real ones."""
-
-    gives = frozenset({"fake", "target", "target_label"})
+    """A sampler's images, as many as there are real ones, and the likelihood of these where it knows it."""
 
     def __init__(self, asked: Asked, **loading: Any) -> None:
         self.sampler = load_sampler(asked.kept.path, **loading)
         self.device = self.sampler.device
+        self._bits: Callable[[Tensor], Tensor] | None = getattr(self.sampler.network, "bits_per_dimension", None)
+        self.gives = frozenset({"fake", "target", "target_label", *(["bits"] if self._bits else [])})
         if asked.size != self.sampler.size:
             raise TranslateError("a sampler makes images of the training's size only; leave out --size")
         side = asked.only("target")
@@ -194,8 +197,9 @@ class Drawings(Subject):
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """The real images, then the drawn ones."""
         count, step = len(self.examples["target"]), self.asked.batch
-        if wanted & {"target", "target_label"}:
-            yield from self.read("target")
+        if wanted & {"target", "target_label", "bits"}:
+            for found in self.read("target"):
+                yield found | ({"bits": self._bits(found["target"])} if self._bits and "bits" in wanted else {})
         if "fake" in wanted:
             for start in range(0, count, step):
                 yield {"fake": self.sampler.draw(range(start, min(start + step, count)), self.asked.seed)}
