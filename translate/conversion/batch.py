@@ -136,7 +136,8 @@ def some(tasks: Sequence[Task], work: Work, count: int) -> Iterator[Tensor]:
     for number in range(min(count, len(tasks))):
         try:
             decoded = decode(tasks[number * len(tasks) // min(count, len(tasks))], work)
-        except TranslateError:
+        except (TranslateError, OSError, MemoryError):
+            # The conversion itself will name it.
             continue
         yield _stacked([decoded], work.translator)
 
