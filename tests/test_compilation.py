@@ -95,7 +95,10 @@ def test_what_cannot_be_compiled_goes_on_without(caplog: pytest.LogCaptureFixtur
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "compile", lambda forward, **given: compile_(forward, backend=broken, **given))
         patch.setattr("translate.compilation.missing_compiler", lambda device: None)
-        Compilation("yes", [network], left=1, world=World(), device=CPU)
+        changes: list[str] = []
+        changed = partial(changes.append, "compiled")
+        Compilation("yes", [network], left=1, world=World(), device=CPU, changed=changed)
+        assert changes == ["compiled"]
         image = torch.ones(1, 2)
         with caplog.at_level(logging.WARNING):
             answers = [network(image) for _ in range(3)]

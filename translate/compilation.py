@@ -41,6 +41,7 @@ class Compilation:
     ``auto`` times the first steps as they are. If the rest of the run is long enough for compiling to pay at best, the
     networks are compiled and the next steps timed, and they stay compiled if those were faster. All of these are steps
     of the training, which go on with the same weights either way. ``chosen`` is ``auto`` until that is known.
+    ``changed()`` is called when the networks have been compiled, or are no longer.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class Compilation:
         left: int,
         world: World,
         device: torch.device,
+        changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._networks = list(networks)
         self._left, self._world, self._device, self._clock = left, world, device, clock
+        self._changed = changed
         self._passed = 0
         self._began = 0.0
         self._plain: float | None = None
@@ -102,10 +105,12 @@ class Compilation:
         warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
         for network in self._networks:
             network.forward = _compiled(network)
+        self._changed()
 
     def _undo(self) -> None:
         for network in self._networks:
             network.__dict__.pop("forward", None)
+        self._changed()
 
     def _now(self) -> float:
         if self._device.type == "cuda":

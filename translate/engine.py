@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from translate.errors import NotFiniteError, TranslateError, nearest
+from translate.averages import Averages
+from translate.capture import Capture, Graph, capturable
+from translate.errors import NotFiniteError, nearest
 from translate.method import Batch, Method, Update
 from translate.players import MethodError, Player, players_of
 from translate.pool import ImagePool
 from translate.precision import single
 from translate.ranks import Waiting, World
+from translate.state import compare, optimizer_numbers, optimizer_state, optimizer_tensors, under
 
 Schedule = Callable[[int, int], float]
 """Maps (step, steps) to the factor on the learning rate at that step."""
@@ -57,6 +60,7 @@ class Engine:
         seed: int = 0,
         world: World | None = None,
         device: torch.device | None = None,
+        graphs: Callable[[], Graph] | None = None,
     ) -> None:
         self.method = method
         self.steps = steps
@@ -68,8 +72,7 @@ class Engine:
         self.world = world or World()
         self.device = device or torch.device("cpu")
         self.players = players_of(method, optimizers)
-        self.ema = ema
-        self._averages = _copies(method) if ema else {}
+        self._averages = Averages(method.translators, ema)
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._checked_until = method.period
@@ -79,18 +82,31 @@ class Engine:
             if isinstance(module, ImagePool)
             for buffer in module.state_dict()
         ]
+        if graphs is None:
+            self._capture = None
+            return
+        capturable((player.optimizer for player in self.players.values()), self.device)
+        self._capture = Capture(
+            graphs,
+            period=method.period,
+            play=self._play_all,
+            seed=self._seed,
+            state=self._changing,
+            counts=self._counts,
+        )
 
     # --- the hot path -----------------------------------------------------------------------------------------------
 
     def step(self, batches: Sequence[Batch]) -> None:
         """Play one step on one batch, or on several whose gradients are averaged; players step on the last one."""
-        seed_step(self.seed, self.step_count, self.world.rank)
+        self._seed()
         factor = self.schedule(self.step_count, self.steps)
         for player in self.players.values():
             for group, rate in zip(player.optimizer.param_groups, player.rates, strict=True):
-                group["lr"] = rate * factor
-        for player in self.players.values():
-            self._forget(player)
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate * factor)
+                else:
+                    group["lr"] = rate * factor
         done = self.step_count / max(self.steps, 1)
         self.method.progress.fill_(done)
         stage = sum(done >= start for start in self.method.stages)
@@ -98,15 +114,24 @@ class Engine:
             # Another game begins, whose first period is held against the rules, too.
             self.method.stage = stage
             self._checked_until = self.method.period
-        for number, batch in enumerate(batches, start=1):
-            self._play(batch, 1 / len(batches), last=number == len(batches))
+            self.forget_graphs()
+        play = self._play_all if self._capture is None else self._capture.step
+        play(batches, self.step_count)
         self.step_count += 1
         self._checked_until -= 1
-        if self.ema:
-            self._average()
+        self._averages.follow(self.step_count)
 
-    def _play(self, batch: Batch, scale: float, *, last: bool) -> None:
-        updates = iter(self.method.updates(batch, self.step_count))
+    def _seed(self) -> None:
+        seed_step(self.seed, self.step_count, self.world.rank)
+
+    def _play_all(self, batches: Sequence[Batch], step: int) -> None:
+        for player in self.players.values():
+            self._forget(player)
+        for number, batch in enumerate(batches, start=1):
+            self._play(batch, step, 1 / len(batches), last=number == len(batches))
+
+    def _play(self, batch: Batch, step: int, scale: float, *, last: bool) -> None:
+        updates = iter(self.method.updates(batch, step))
         while True:
             item = self._resume(updates)
             if item is None:
@@ -156,10 +181,9 @@ class Engine:
             key = f"{move.player}/{name}"
             if key in self._sums:
                 self._sums[key].add_(term.detach())
-                self._counts[key] += 1
             else:
                 self._sums[key] = term.detach().clone()
-                self._counts[key] = 1
+            self._counts[key] = self._counts.get(key, 0) + 1
         assert loss is not None
         return loss if scale == 1 else loss * scale
 
@@ -177,20 +201,6 @@ class Engine:
         if player.moved:
             player.optimizer.zero_grad(set_to_none=True)
             player.moved = False
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        # A young average follows the weights closely: the first ones are noise (as Polyak averages are warmed up).
-        decay = min(self.ema, (1 + self.step_count) / (10 + self.step_count))
-        for direction, module in self.method.translators.items():
-            averages, floats, weights = self._averages[direction], [], []
-            for name, value in _tensors(module):
-                if value.is_floating_point():
-                    floats.append(averages[name])
-                    weights.append(value.detach())
-                else:
-                    averages[name].copy_(value)
-            torch._foreach_lerp_(floats, weights, 1 - decay)
 
     # --- the rules of the game --------------------------------------------------------------------------------------
 
@@ -219,6 +229,33 @@ class Engine:
                         "was its input detached, or does it belong to another player?"
                     )
 
+    # --- recorded steps ---------------------------------------------------------------------------------------------
+
+    @property
+    def replays(self) -> bool:
+        """Whether steps are replayed."""
+        return self._capture is not None and self._capture.replays
+
+    def forget_graphs(self) -> None:
+        """Play the next steps anew, where they were recorded: what they do has changed."""
+        if self._capture is not None:
+            self._capture.forget()
+
+    def _changing(self) -> dict[str, list[Tensor]]:
+        """All tensors that a step changes, by what they are to whom."""
+        groups: dict[str, list[Tensor]] = {"terms": list(self._sums.values()), "buffers": list(self.method.buffers())}
+        moved: set[Tensor] = set()
+        for name, player in self.players.items():
+            weights: list[Tensor] = [*player.own, *player.shared]
+            groups[f"weights of {name}"] = weights
+            moved.update(weights)
+            for state in player.optimizer.state.values():
+                for key, value in state.items():
+                    if isinstance(value, Tensor):
+                        groups.setdefault(f"optimizer's {key} of {name}", []).append(value)
+        groups["other weights"] = [weight for weight in self.method.parameters() if weight not in moved]
+        return groups
+
     # --- at log intervals -------------------------------------------------------------------------------------------
 
     def fetch(self) -> dict[str, float]:
@@ -226,10 +263,13 @@ class Engine:
 
         Raises ``NotFiniteError`` if a term or a weight is not finite.
         """
-        names = list(self._sums)
+        names = [name for name, count in self._counts.items() if count]
         values = self.world.mean(torch.stack([self._sums[name].double() for name in names])).tolist() if names else []
         terms = {name: value / self._counts[name] for name, value in zip(names, values, strict=True)}
-        self._sums, self._counts = {}, {}
+        for name in names:
+            # Where they lie, so that a recorded step finds them.
+            self._sums[name].zero_()
+            self._counts[name] = 0
         bad = [name for name, value in terms.items() if value != value or value in (float("inf"), -float("inf"))]
         bad = bad or [f"a weight of {name}" for name in self._broken_players()]
         if bad:
@@ -248,17 +288,8 @@ class Engine:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """The translators hold their moving averages inside, where they are kept."""
-        pairs = [
-            (value, averages, name)
-            for direction, averages in self._averages.items()
-            for name, value in _tensors(self.method.translators[direction])
-        ]
-        _swap(pairs)
-        try:
+        with self._averages.swapped():
             yield
-        finally:
-            # Backwards, since two directions may share a tensor.
-            _swap(reversed(pairs))
 
     # --- state ------------------------------------------------------------------------------------------------------
 
@@ -271,84 +302,53 @@ class Engine:
         for name in self._pooled:
             for rank, value in enumerate(self.world.each(found[f"method/{name}"])):
                 found[_of_rank(rank, name)] = value
-        for player in self.players.values():
-            for index, state in player.optimizer.state_dict()["state"].items():
-                for key, value in state.items():
-                    if isinstance(value, Tensor):
-                        found[f"optimizer/{player.name}/{index}/{key}"] = value
-        for direction, averages in self._averages.items():
-            found.update({f"ema/{direction}/{name}": value for name, value in averages.items()})
+        found.update(_named("optimizer", optimizer_tensors(self.players.values())))
+        found.update(_named("ema", self._averages.tensors()))
         # The log's sums too, so that a resumed run writes the same lines.
-        self._sums = {name: self.world.mean(value) for name, value in self._sums.items()}
-        found.update({f"log/{name}": value for name, value in self._sums.items()})
+        for name, count in self._counts.items():
+            if count:
+                self._sums[name].copy_(self.world.mean(self._sums[name]))
+                found[f"log/{name}"] = self._sums[name]
         return found
 
     def facts(self) -> dict[str, Any]:
         """What belongs to the state and is no tensor, as JSON values."""
-        numbers: dict[str, Any] = {}
-        for player in self.players.values():
-            for index, state in player.optimizer.state_dict()["state"].items():
-                for key, value in state.items():
-                    if not isinstance(value, Tensor):
-                        numbers[f"{player.name}/{index}/{key}"] = value
         return {
             "step": self.step_count,
             "steps": self.steps,
-            "optimizer_numbers": numbers,
-            "log_counts": dict(self._counts),
+            "optimizer_numbers": optimizer_numbers(self.players.values()),
+            "log_counts": {name: count for name, count in self._counts.items() if count},
         }
 
     def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
         """Take over a state that ``tensors`` and ``facts`` gave; everything is checked before anything is copied."""
-        of_method = _under(tensors, "method/")
+        of_method = under(tensors, "method/")
         for name in self._pooled:
             # A rank that there was not before starts with what the first remembers.
             of_method[name] = tensors.get(_of_rank(self.world.rank, name), of_method.get(name, torch.empty(0)))
-        _compare(of_method, self.method.state_dict(), "the method")
-        for direction, averages in self._averages.items():
-            _compare(_under(tensors, f"ema/{direction}/"), averages, f"the moving average of {direction}")
-        states = {name: self._optimizer_state(player, tensors, facts) for name, player in self.players.items()}
+        averages, remembered = under(tensors, "ema/"), under(tensors, "optimizer/")
+        compare(of_method, self.method.state_dict(), "the method")
+        self._averages.check(averages)
+        states = {
+            name: optimizer_state(player, remembered, facts.get("optimizer_numbers", {}))
+            for name, player in self.players.items()
+        }
         self.method.load_state_dict(of_method)
         for name, player in self.players.items():
             player.optimizer.load_state_dict(states[name])
-        for direction, averages in self._averages.items():
-            for name, value in _under(tensors, f"ema/{direction}/").items():
-                averages[name].copy_(value)
-        self._sums = {name: value.to(self.device) for name, value in _under(tensors, "log/").items()}
-        self._counts = {name: int(count) for name, count in facts["log_counts"].items()}
+        self._averages.load(averages)
+        self._sums = {name: value.to(self.device) for name, value in under(tensors, "log/").items()}
+        self._counts.clear()
+        self._counts.update({name: int(count) for name, count in facts["log_counts"].items()})
         self.step_count = int(facts["step"])
+        self.forget_graphs()
 
     def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over only the networks and pools of another run's ``tensors``; averages start from them."""
-        of_method = _under(tensors, "method/")
-        _compare(of_method, self.method.state_dict(), "the method")
+        of_method = under(tensors, "method/")
+        compare(of_method, self.method.state_dict(), "the method")
         self.method.load_state_dict(of_method)
-        self._averages = _copies(self.method) if self.ema else {}
-
-    def _optimizer_state(
-        self, player: Player, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        state: dict[int, dict[str, Any]] = {}
-        weights = [weight for group in player.optimizer.param_groups for weight in group["params"]]
-        entries = _under(tensors, f"optimizer/{player.name}/") | {
-            name.partition("/")[2]: value
-            for name, value in facts.get("optimizer_numbers", {}).items()
-            if name.partition("/")[0] == player.name
-        }
-        for name, value in entries.items():
-            index, _, key = name.partition("/")
-            if int(index) >= len(weights):
-                raise TranslateError(f"the checkpoint's optimizer of {player.name} has more weights than the player")
-            if isinstance(value, Tensor) and value.dim() > 0 and value.shape != weights[int(index)].shape:
-                raise TranslateError(
-                    f"the checkpoint's optimizer of {player.name} holds {key} of shape {tuple(value.shape)} "
-                    f"where the weight is {tuple(weights[int(index)].shape)}"
-                )
-            if isinstance(value, Tensor) and value.dim() > 0:
-                # Fused optimizers walk through memory: a moment must lie as its weight does.
-                value = torch.empty_like(weights[int(index)], dtype=value.dtype).copy_(value)
-            state.setdefault(int(index), {})[key] = value
-        return {"state": state, "param_groups": player.optimizer.state_dict()["param_groups"]}
+        self._averages.begin()
 
 
 def _reaches(term: Tensor, weights: set[nn.Parameter]) -> bool:
@@ -368,47 +368,10 @@ def _reaches(term: Tensor, weights: set[nn.Parameter]) -> bool:
     return False
 
 
-@torch.no_grad()
-def _swap(pairs: Iterable[tuple[Tensor, dict[str, Tensor], str]]) -> None:
-    for value, averages, name in pairs:
-        value.data, averages[name] = averages[name], value.data
-
-
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters()
-    yield from module.named_buffers()
-
-
-def _copies(method: Method) -> dict[str, dict[str, Tensor]]:
-    return {
-        direction: {name: value.detach().clone() for name, value in _tensors(module)}
-        for direction, module in method.translators.items()
-    }
-
-
 def _of_rank(rank: int, name: str) -> str:
     """What a checkpoint calls a tensor that each rank has of its own; the first rank's is the method's."""
     return f"rank-{rank}/{name}" if rank else f"method/{name}"
 
 
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
-    """Refuse tensors that do not fit, naming the first: nothing has been copied yet."""
-    for name, value in wanted.items():
-        if name not in given:
-            raise TranslateError(
-                f"the checkpoint lacks the tensor {name!r} of {what}; it was made by another configuration"
-            )
-        if given[name].shape != value.shape or given[name].dtype != value.dtype:
-            raise TranslateError(
-                f"the checkpoint's tensor {name!r} of {what} is {given[name].dtype} {tuple(given[name].shape)} "
-                f"where {value.dtype} {tuple(value.shape)} is expected; it was made by another configuration"
-            )
-    for name in given:
-        if name not in wanted:
-            raise TranslateError(
-                f"the checkpoint's tensor {name!r} has no place in {what}; it was made by another configuration"
-            )
+def _named(what: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{what}/{name}": value for name, value in tensors.items()}

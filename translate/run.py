@@ -83,6 +83,9 @@ class Config:
     compile: Annotated[
         Literal["auto", "yes", "no"], Option("compile the networks; auto: where a long run turns out to be faster so")
     ] = "auto"
+    graphs: Annotated[
+        bool, Option("on a GPU, record each step of the method's period once and replay it as a CUDA graph")
+    ] = True
     recompute: Annotated[
         bool,
         Option("compute the generators' inner maps twice instead of keeping them: less memory"),

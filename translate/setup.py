@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from translate.adversary import Adversary
+from translate.capture import cuda_graphs
 from translate.compute import keep_memory, lay_out, memory_format_of, precision_of, recompute
 from translate.data import Dataset
 from translate.engine import Engine, seed_step
@@ -104,6 +105,10 @@ class Setup:
             seed=config.seed,
             world=world,
             device=device,
+            # Ranks meet within a step, and what is recomputed reads the generator there: neither can be recorded.
+            graphs=cuda_graphs(device)
+            if config.graphs and device.type == "cuda" and world.count == 1 and not config.recompute
+            else None,
         )
         return cls(config, catalog, dataset, parts, method, engine, steps, world)
 

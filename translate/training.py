@@ -176,6 +176,7 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                     left=steps - run.step,
                     world=world,
                     device=engine.device,
+                    changed=engine.forget_graphs,
                 )
                 passed = logged = time.monotonic()
                 logged_step = run.step

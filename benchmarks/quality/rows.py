@@ -226,7 +226,7 @@ ROWS: dict[str, Row] = {
         "unit",
         "usps-mnist",
         # A judge of whole images pulls this way's translations to other classes in some runs, one of patches does not.
-        {**UNIT, "discriminator": "auxiliary_patch(width=16, tied=2)", "classify": 10.0},
+        {**UNIT, "discriminator": "auxiliary_patch(width=16, tied=2)", "classify": 10.0, "steps": 2400},
         {"forward": (JUDGED_MNIST,), "classify": ("classification_error",)},
     ),
     "unit-mnist-usps": Row(

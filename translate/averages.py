@@ -1,0 +1,83 @@
+"""Averages: the moving average of what is kept, beside the weights that train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from translate.state import compare, under
+
+
+class Averages:
+    """Moving averages of modules by direction, with ``decay``; 0 keeps none. Buffers that are no floats are copied."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
+        self._modules = dict(modules) if decay else {}
+        self._decay = decay
+        self._kept: dict[str, dict[str, Tensor]] = {}
+        self.begin()
+
+    def begin(self) -> None:
+        """Start from the weights as they are."""
+        self._kept = {
+            direction: {name: value.detach().clone() for name, value in _tensors(module)}
+            for direction, module in self._modules.items()
+        }
+
+    @torch.no_grad()
+    def follow(self, step: int) -> None:
+        """Let the averages follow the weights after so many steps."""
+        # A young average follows closely: the first weights are noise (as Polyak averages are warmed up).
+        decay = min(self._decay, (1 + step) / (10 + step))
+        for direction, module in self._modules.items():
+            kept, floats, weights = self._kept[direction], [], []
+            for name, value in _tensors(module):
+                if value.is_floating_point():
+                    floats.append(kept[name])
+                    weights.append(value.detach())
+                else:
+                    kept[name].copy_(value)
+            torch._foreach_lerp_(floats, weights, 1 - decay)
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """The modules hold their averages inside."""
+        pairs = [
+            (value, self._kept[direction], name)
+            for direction, module in self._modules.items()
+            for name, value in _tensors(module)
+        ]
+        _swap(pairs)
+        try:
+            yield
+        finally:
+            # Backwards, since two directions may share a tensor.
+            _swap(reversed(pairs))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The averages, as ``DIRECTION/NAME``."""
+        return {f"{direction}/{name}": value for direction, kept in self._kept.items() for name, value in kept.items()}
+
+    def check(self, tensors: Mapping[str, Tensor]) -> None:
+        """Refuse what ``load`` could not take over."""
+        for direction, kept in self._kept.items():
+            compare(under(tensors, f"{direction}/"), kept, f"the moving average of {direction}")
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what ``tensors`` gave."""
+        for name, value in self.tensors().items():
+            value.copy_(tensors[name])
+
+
+@torch.no_grad()
+def _swap(pairs: Iterable[tuple[Tensor, dict[str, Tensor], str]]) -> None:
+    for value, kept, name in pairs:
+        value.data, kept[name] = kept[name], value.data
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
