@@ -13,7 +13,7 @@ from test_catalog import CATALOG, OFFERS, small
 from test_engine import Game, batch, engine, make, weights
 from torch import Tensor, nn
 
-from translate.capture import capturable
+from translate.capture import capturable, cuda_graphs
 from translate.data import Domain
 from translate.engine import Engine
 from translate.method import Batch, Method, Update
@@ -254,6 +254,27 @@ def replayed(first: Method, second: Method, name: str = "adam") -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_recorded(name: str) -> None:
     replayed(built(small("methods", name)), built(small("methods", name)))
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+
+@needs_gpu
+@pytest.mark.parametrize("name", METHODS)
+def test_cuda_graphs_are_the_step(name: str) -> None:
+    device = torch.device("cuda")
+    first, second = (built(small("methods", name)).to(device).double() for _ in range(2))
+    played = engine(first, fused, seed=7, device=device, steps=8)
+    recorded = engine(second, fused, seed=7, device=device, steps=8, graphs=cuda_graphs(device))
+    for step in range(8):
+        given = {
+            name: value.to(device).double() if value.is_floating_point() else value.to(device)
+            for name, value in drawn(first, step).items()
+        }
+        played.step([given])
+        recorded.step([given])
+    assert recorded.replays
+    torch.testing.assert_close(weights(second), weights(first), rtol=1e-5, atol=1e-8)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

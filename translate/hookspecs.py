@@ -48,7 +48,8 @@ def generators() -> Offers:
     """Image to image networks, called as ``factory(inputs, outputs, size, **options)``; name the arguments you need.
 
     ``inputs`` and ``outputs`` are channel counts, ``size`` the training images' (height, width). A network whose
-    sides must divide by more than 1 says so in an attribute ``size_multiple``.
+    sides must divide by more than 1 says so in an attribute ``size_multiple``. Where an image's answer depends on no
+    other image of the batch and nothing is drawn, a true ``translates_each_alone`` lets passes be put together.
     """
     raise AssertionError
 

@@ -114,6 +114,15 @@ class Method(nn.Module):
         """
         raise TypeError(f"{type(self).__name__} does not say which translators it trains")
 
+    def pass_together(self) -> None:
+        """From now on let images pass a network in one batch instead of several, where that changes nothing.
+
+        It is asked for on GPUs, before the first step. Adversaries can do so; a method extends this for its generators.
+        """
+        for module in self.modules():
+            if isinstance(module, Adversary):
+                module.judge_together()
+
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
         """Yield this step's updates.
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 
-from translate.adversary import Adversary
 from translate.capture import cuda_graphs
 from translate.compute import keep_memory, lay_out, memory_format_of, precision_of, recompute
 from translate.data import Dataset
@@ -83,9 +82,7 @@ class Setup:
         lay_out(method, memory_format)
         if device.type == "cuda":
             # Fewer and larger kernels; on a CPU it wins nothing.
-            for module in method.modules():
-                if isinstance(module, Adversary):
-                    module.judge_together()
+            method.pass_together()
         if config.recompute:
             if config.compile == "yes":
                 raise TranslateError("what is recomputed cannot be compiled; leave out --compile or --recompute")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
+import torch
 from torch import Tensor, nn
 
 from translate.consistency import ClassConsistency
@@ -84,6 +85,8 @@ class CycleGAN(Method):
         self.gan = gan
         self.semantic = semantic
         self.consistency = ClassConsistency(parts, confidence) if semantic else None
+        self.together = False
+        """Whether a generator translates and is shown its own domain in one batch; see ``pass_together``."""
 
     @property
     def needs(self) -> Needs:
@@ -111,15 +114,28 @@ class CycleGAN(Method):
             kept["classify"] = ClassHead(self.target_adversary.discriminator)
         return kept
 
+    def pass_together(self) -> None:
+        """Real images and fakes pass a discriminator together; so do source and target a generator, where exact."""
+        super().pass_together()
+        generators = (self.to_target, self.to_source)
+        self.together = all(getattr(generator, "translates_each_alone", False) for generator in generators)
+
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
         """The discriminators move on fakes that all share, then the generators."""
         source, target = batch["source"], batch["target"]
-        fake_target, fake_source = self.to_target(source), self.to_source(target)
+        moves = self.target_adversary.generator_moves(step)
+        weight = self.cycle * self.identity
+        if self.together and moves and weight:
+            fake_target, same_target = self.to_target(torch.cat([source, target])).split(len(source))
+            fake_source, same_source = self.to_source(torch.cat([target, source])).split(len(target))
+        else:
+            fake_target, fake_source = self.to_target(source), self.to_source(target)
+            same_target = same_source = None
         labelled = (batch["labelled"], batch["labelled_label"]) if self.semantic else None
         of_target = self.target_adversary.discriminator_terms(target, fake_target.detach(), labelled=labelled)
         of_source = self.source_adversary.discriminator_terms(source, fake_source.detach())
         yield Update("discriminators", {**_named("target", of_target), **_named("source", of_source)})
-        if not self.target_adversary.generator_moves(step):
+        if not moves:
             return
         labels = None if self.consistency is None else self.consistency(batch, self.target_adversary)
         forward = self.target_adversary.generator_terms(fake_target, target, labels=labels)
@@ -128,9 +144,11 @@ class CycleGAN(Method):
         if self.cycle:
             terms["forward_cycle"] = self.cycle * self.distance(self.to_source(fake_target), source)
             terms["backward_cycle"] = self.cycle * self.distance(self.to_target(fake_source), target)
-        if weight := self.cycle * self.identity:
-            terms["forward_identity"] = weight * self.distance(self.to_target(target), target)
-            terms["backward_identity"] = weight * self.distance(self.to_source(source), source)
+        if weight:
+            same_target = self.to_target(target) if same_target is None else same_target
+            same_source = self.to_source(source) if same_source is None else same_source
+            terms["forward_identity"] = weight * self.distance(same_target, target)
+            terms["backward_identity"] = weight * self.distance(same_source, source)
         yield Update("generators", terms)
 
     def _weighted(self, terms: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -81,6 +81,7 @@ class ResNet(nn.Module):
             blocks = 9 if size is None or min(size) >= 256 else 6
         bias = needs_bias(norm)
         self.dropout = dropout
+        self.translates_each_alone = norm != "batch" and not dropout
         self.encoder = nn.Sequential(
             Padding(3), nn.Conv2d(inputs, width, 7, bias=bias), normalization(norm, width), nn.ReLU()
         )

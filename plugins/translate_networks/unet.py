@@ -52,6 +52,7 @@ class UNet(nn.Module):
                 )
         self.size_multiple = 2**depth
         self.dropout = dropout
+        self.translates_each_alone = norm != "batch" and not dropout
         # The last block makes the image: noise belongs before it.
         self.noisy = min(3, depth - 1)
         channels = [width * min(2**scale, 8) for scale in range(depth)]

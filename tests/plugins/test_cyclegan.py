@@ -135,6 +135,28 @@ def test_defaults_are_the_published_networks() -> None:
     assert method.source_adversary.pool.size == method.target_adversary.pool.size == 50
 
 
+@pytest.mark.parametrize(
+    ("generator", "passes"),
+    [("resnet(blocks=1, width=4)", 2), ("resnet(blocks=1, width=4, norm=batch)", 3), ("unet(width=4)", 3)],
+)
+def test_passes_are_put_together_where_that_is_exact(generator: str, passes: int) -> None:
+    torch.manual_seed(0)
+    method = make(generator=generator, discriminator="patch(width=4, receptive_field=16)").double()
+    data = {name: value.double() for name, value in batch().items()}
+    seen: list[int] = []
+    method.to_target.register_forward_hook(lambda _network, given, _answer: seen.append(len(given[0])))
+    torch.manual_seed(1)
+    apart = moves(method, data)["generators"]
+    assert len(seen) == 3
+    method.pass_together()
+    seen.clear()
+    torch.manual_seed(1)
+    together = moves(method, data)["generators"]
+    assert len(seen) == passes
+    for name, term in apart.items():
+        torch.testing.assert_close(together[name], term, rtol=1e-12, atol=1e-12)
+
+
 def test_identity_follows_the_channels() -> None:
     data = batch(source=1, target=3)
     assert not any("identity" in name for name in moves(make(1, 3), data)["generators"])
