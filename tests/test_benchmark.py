@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from click.testing import CliRunner
 
 import translate
 from translate.benchmark import Report, cost, feeding
+from translate.benchmark.elsewhere import Action, elsewhere
 from translate.benchmark.limits import limits
 from translate.benchmark.timing import Ratio, in_turn, median_interval
 from translate.cli import cli
@@ -42,6 +45,28 @@ def test_rivals_take_turns_and_who_begins_changes() -> None:
     assert turns == ready == ["a", "b", "b", "a", "a", "b"]
     assert {name: len(values) for name, values in found.items()} == {"a": 3, "b": 3}
     assert str(Ratio(2.0, 1.5, 2.5)) == "2.00x (1.50 to 2.50)"
+
+
+def count_and_tell(path: Path) -> Action:
+    def act() -> None:
+        with path.open("a") as told:
+            told.write(f"{os.getpid()}\n")
+
+    return act
+
+
+def end() -> Action:
+    return partial(os._exit, 3)
+
+
+def test_a_rival_acts_in_a_process_of_its_own(tmp_path: Path) -> None:
+    with elsewhere(partial(count_and_tell, tmp_path / "told")) as act:
+        act()
+        act()
+    first, second = (tmp_path / "told").read_text().split()
+    assert first == second != str(os.getpid())
+    with elsewhere(end) as act, pytest.raises(TranslateError, match="the loop by hand has ended"):
+        act()
 
 
 def test_limits_are_of_this_machine() -> None:

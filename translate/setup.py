@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from translate.capture import cuda_graphs
-from translate.compute import keep_memory, lay_out, memory_format_of, precision_of, recompute
+from translate.compute import lay_out, memory_format_of, precision_of, recompute
 from translate.data import Dataset
 from translate.engine import Engine, seed_step
 from translate.errors import TranslateError, nearest
@@ -53,8 +53,6 @@ class Setup:
         catalog.offer("methods", config.method)
         device = pick_device(config.device if not started() else device_of_rank(config.device))
         world = join(device)
-        if device.type == "cpu":
-            keep_memory()
         precision = precision_of(config.precision, device, config.size)
         memory_format = memory_format_of(config.memory_format, device, config.size, precision)
         config = replace(config, precision=precision, memory_format=memory_format)

@@ -21,6 +21,7 @@ from translate import checkpoint, images, translator
 from translate.background import Background
 from translate.checkpoint import CheckpointError
 from translate.compilation import Compilation
+from translate.compute import keep_memory
 from translate.data import Domain
 from translate.errors import NotFiniteError, TranslateError
 from translate.launching import resume_together, train_together
@@ -160,6 +161,8 @@ def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
 def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) -> Run:
     """Play the steps, and keep the log, the samples and the checkpoints: of several ranks the leading one does."""
     config, engine, world = setup.config, setup.engine, setup.world
+    if engine.device.type == "cpu":
+        keep_memory()
     steps, stopped = run.steps, False
     sample_every = config.sample_every or max(1, steps // 10)
     save_every = config.save_every or max(1, steps // 10)

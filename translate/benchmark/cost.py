@@ -15,6 +15,7 @@ from translate.errors import TranslateError
 SCRIPT = """
 import json, resource, sys, time
 import torch
+from translate.compute import keep_memory
 from translate.run import Config
 from translate.setup import Setup
 
@@ -22,6 +23,8 @@ config = Config.from_values(json.loads(sys.argv[1]), "bench")
 setup = Setup.make(config)
 device, times = setup.engine.device, config.accumulate
 cuda = device.type == "cuda"
+if not cuda:
+    keep_memory()
 seconds = []
 with setup.loader() as loader:
     for number in range(int(sys.argv[2])):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ import torch
 from torch.autograd.profiler import profile as cpu_profile
 from torch.profiler import ProfilerActivity, profile
 
+from translate.benchmark.elsewhere import elsewhere
 from translate.benchmark.feeding import PillowImages, data_loader
 from translate.benchmark.timing import in_turn
 from translate.cache import cores
 from translate.compilation import Compilation
+from translate.compute import keep_memory
 from translate.engine import seed_step
 from translate.flops import flops_of_step
 from translate.images import find
@@ -55,15 +59,20 @@ def measure_steps(config: Config, *, rounds: int, warm_up: int = 3) -> Steps:
     rivals: dict[str, Callable[[], object]] = {}
     loaders = []
     catalog = setups["translate"].catalog
-    if config.method in catalog.offers("plain_loops"):
-        rivals[PLAIN] = _by_hand(Setup.make(eager), eager)
-    else:
-        setups[PLAIN] = Setup.make(eager)
-    for name, setup in setups.items():
-        loader = setup.loader()
-        loaders.append(loader)
-        rivals[name] = _ours(setup, loader)
-    try:
+    with ExitStack() as open_:
+        if device.type == "cpu":
+            keep_memory()
+        if config.method not in catalog.offers("plain_loops"):
+            setups[PLAIN] = Setup.make(eager)
+        elif device.type == "cpu":
+            # What this process does with memory a script would not have.
+            rivals[PLAIN] = open_.enter_context(elsewhere(partial(_by_hand, eager)))
+        else:
+            rivals[PLAIN] = _by_hand(eager)
+        for name, setup in setups.items():
+            loader = open_.enter_context(setup.loader())
+            loaders.append(loader)
+            rivals[name] = _ours(setup, loader)
         memory: dict[str, int] = {}
         for name, rival in rivals.items():
             for _ in range(warm_up):
@@ -75,9 +84,6 @@ def measure_steps(config: Config, *, rounds: int, warm_up: int = 3) -> Steps:
         batch = loaders[0].batch(0)
         seconds = in_turn(rivals, rounds, device)
         shares = _shares(rivals["translate"], device)
-    finally:
-        for loader in loaders:
-            loader.close()
     flops = flops_of_step(setups["translate"].method, batch)
     precision = {name: setup.config.precision for name, setup in setups.items()}
     return Steps(seconds, memory, flops, precision, shares)
@@ -94,7 +100,8 @@ def _ours(setup: Setup, loader: Any) -> Callable[[], object]:
     return step
 
 
-def _by_hand(setup: Setup, config: Config) -> Callable[[], object]:
+def _by_hand(config: Config) -> Callable[[], object]:
+    setup = Setup.make(config)
     loop = build(setup.catalog, "plain_loops", config.method, method=copy.deepcopy(setup.method))
     images = PillowImages(find(Path(config.data)), config.size[0])
     feed = data_loader(images, config.batch, cores(), setup.engine.device)
