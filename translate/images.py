@@ -227,7 +227,7 @@ def normalize(stored: Tensor, domain: Domain) -> Tensor:
         return table[stored[:, 0].long()].permute(0, 3, 1, 2).contiguous()
     if domain.depth == "float32":
         return (stored.float() - domain.low).mul_(2 / (domain.high - domain.low)).sub_(1)
-    return stored.float().div(_largest[domain.depth] / 2).sub_(1)
+    return stored.float().div_(_largest[domain.depth] / 2).sub_(1)
 
 
 def denormalize(images: Tensor, depth: Depth, low: float = 0.0, high: float = 1.0) -> Tensor:

@@ -226,8 +226,8 @@ class Loader:
                 rows = self._positions
             found: dict[str, Tensor] = {}
             for draw in draws:
-                examples, top, left, mirror, _, *seeds = draw.table.unbind()
-                cut = self._cut(examples if rows is None else rows, top, left, mirror)
+                examples, seeds = draw.table[0], draw.table[5:].unbind()
+                cut = self._cut(draw.table, rows)
                 for stream in draw.streams:
                     domain = self._domains[self._homes[stream]]
                     pixels = stored[stream]
@@ -252,14 +252,25 @@ class Loader:
     ) -> None:
         self.close()
 
-    def _cut(self, rows: Tensor, top: Tensor, left: Tensor, mirror: Tensor) -> Callable[[Tensor], Tensor]:
-        """What cuts the batch's windows (N, C, h, w) out of images (n, C, H, W), mirrored or not."""
+    def _cut(self, table: Tensor, rows: Tensor | None) -> Callable[[Tensor], Tensor]:
+        """What cuts the batch's windows (N, C, h, w) out of images (n, C, H, W), mirrored or not.
+
+        The images' ``rows`` (N,) are the examples of the draw unless they are given.
+        """
         (height, width), (load_height, load_width) = self._size, self._load_size
-        top, left = top % (load_height - height + 1), left % (load_width - width + 1)
-        mirror = mirror & 1 if self._flip else torch.zeros_like(mirror)
+        down, along = load_height - height + 1, load_width - width + 1
         if self._device.type == "cpu":
-            numbers = torch.stack((rows, top, left, mirror), 1).tolist()
+            # Python's whole numbers are faster here than torch's operations on a handful.
+            examples, tops, lefts, mirrors = table[:4].tolist()
+            numbers = [
+                (row, top % down, left % along, mirror & self._flip)
+                for row, top, left, mirror in zip(
+                    examples if rows is None else range(len(examples)), tops, lefts, mirrors, strict=True
+                )
+            ]
             return lambda kept: _slices(kept, numbers, self._size)
+        top, left, mirror = table[1] % down, table[2] % along, table[3] & int(self._flip)
+        rows = table[0] if rows is None else rows
         across = torch.where(mirror.bool()[:, None], width - 1 - self._across, self._across)
         lines, columns = top[:, None] + self._down, left[:, None] + across
         return lambda kept: _crop(kept, rows, lines, columns)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+_BLOCK = 64
+"""Batches whose draws are made at once."""
+
 _streams = {"source": 0, "target": 1, "mismatched": 2, "labelled": 3}
 
 
@@ -60,14 +63,25 @@ class Order:
         self._keys = {stream: key(seed, number) for stream, number in _streams.items()}
         self._offsets = torch.arange(4 + seeds, device=device)[:, None] * _NUMBER
         self._permutations: dict[tuple[str, int], Tensor] = {}
+        self._blocks: dict[int, list[list[Draw]]] = {}
 
     def draws(self, index: int) -> list[Draw]:
         """What the index-th batch holds, from 0: a pure function of the seed and the index."""
+        number, place = divmod(index, _BLOCK)
+        if number not in self._blocks:
+            # The next batches are begun while this one is used, so two blocks are in use where one ends.
+            while len(self._blocks) >= 2:
+                del self._blocks[next(iter(self._blocks))]
+            self._blocks[number] = self._block(number * _BLOCK)
+        return self._blocks[number][place]
+
+    def _block(self, first: int) -> list[list[Draw]]:
+        """The draws of several batches: many tiny operations at the price of one batch's."""
         found: list[Draw] = []
         for name, length in self._lengths.items():
             if self._paired and name != "source":
                 continue
-            rows, epochs = self._rows(name, index)
+            rows, epochs = self._rows(name, first)
             numbers = self._numbers(name, epochs, rows)
             found.append(Draw(tuple(self._lengths) if self._paired else (name,), torch.cat((rows[None], numbers))))
             if self._mismatched and name == "source":
@@ -75,15 +89,20 @@ class Order:
                 others = (rows + 1 + numbers[3] % (length - 1)) % length
                 found.append(Draw(("mismatched",), torch.cat((others[None], numbers))))
         if len(self._labelled):
-            places, epochs = self._rows("labelled", index)
+            places, epochs = self._rows("labelled", first)
             rows = self._labelled[places]
             found.append(Draw(("labelled",), torch.cat((rows[None], self._numbers("labelled", epochs, rows)))))
-        return found
+        return [list(draws) for draws in zip(*map(self._apart, found), strict=True)]
 
-    def _rows(self, name: str, index: int) -> tuple[Tensor, Tensor]:
-        """The examples (N,) of this rank's part of a batch, and the epoch (N,) that each belongs to."""
-        start = index * self._batch * self._ranks
-        stop = start + self._batch * self._ranks
+    def _apart(self, draw: Draw) -> list[Draw]:
+        """The batches of a block, one by one."""
+        tables = draw.table.view(len(draw.table), _BLOCK, self._batch).unbind(1)
+        return [Draw(draw.streams, table) for table in tables]
+
+    def _rows(self, name: str, first: int) -> tuple[Tensor, Tensor]:
+        """The examples of this rank's part of a block of batches, and the epoch that each belongs to."""
+        start = first * self._batch * self._ranks
+        stop = start + _BLOCK * self._batch * self._ranks
         length = self._sizes[name]
         pieces: list[Tensor] = []
         at = start
