@@ -243,6 +243,13 @@ ROWS: dict[str, Row] = {
         {**UNIT, "discriminator": "small_patch(width=16)"},
         {"forward": (JUDGED_MNIST,), "backward": (JUDGED_USPS,)},
     ),
+    "unit-bf16": Row(
+        "the same in bf16, whose scores should be those of float32",
+        "unit",
+        "usps-mnist",
+        {**UNIT, "discriminator": "small_patch(width=16)", "precision": "bf16"},
+        {"forward": (JUDGED_MNIST,), "backward": (JUDGED_USPS,)},
+    ),
     "cyclegan": Row(
         "both ways, no label",
         "cyclegan",

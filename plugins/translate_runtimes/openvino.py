@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable
 from functools import cache
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
@@ -47,8 +48,12 @@ class OpenVINO(Runtime):
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Bring convolutions to 8 bits, with the ranges that these batches have."""
-        if self.wants_images:
-            self._network = quantized(self._network, ranges(self._network, batches))
+        if not self.wants_images:
+            return
+        # Of no image nothing is known: then it still wants some.
+        images = iter(batches)
+        if (first := next(images, None)) is not None:
+            self._network = quantized(self._network, ranges(self._network, chain([first], images)))
             self.wants_images = False
 
     def prepare(self, example: Tensor) -> Callable[[Tensor], Tensor]:

@@ -79,6 +79,8 @@ def test_int8_waits_for_images(run: Run) -> None:
     image = torch.rand(1, 3, 30, 33) * 2 - 1
     with pytest.raises(TranslateError, match="must see some images"):
         translator.translate(image)
+    translator.calibrate([])
+    assert translator.wants_images
     translator.calibrate([image])
     assert not translator.wants_images
     assert translator.translate(image).shape == image.shape

@@ -137,6 +137,7 @@ def _steps(report: Report, config: Config, rounds: int) -> None:
         "operations of a step": "not known" if found.flops is None else f"{found.flops / 1e9:,.1f} GFLOP",
         "peak of matrix products": ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in reach.flops.items()),
         "peak of memory": f"{reach.bandwidth / 1e9:,.1f} GB/s",
+        "waiting for data": "{:.1%} of a step ({:.1%} to {:.1%})".format(*found.waiting),
         "where the step's time goes": ", ".join(f"{kind} {share:.0%}" for kind, share in found.shares.items()),
     }
 

@@ -16,7 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from translate.benchmark.elsewhere import elsewhere
 from translate.benchmark.feeding import PillowImages, data_loader
-from translate.benchmark.timing import in_turn
+from translate.benchmark.timing import Ratio, in_turn
 from translate.cache import cores
 from translate.compilation import Compilation
 from translate.compute import keep_memory
@@ -30,13 +30,15 @@ from translate.setup import Setup
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What steps took: seconds by rival, peak bytes by rival where the device tells, operations, and what they are."""
+    """What steps took: seconds by rival, by rival where the device tells peak bytes, operations, what goes where."""
 
     seconds: Mapping[str, list[float]]
     memory: Mapping[str, int]
     flops: int | None
     precision: Mapping[str, str]
     shares: Mapping[str, float]
+    waiting: tuple[float, float, float]
+    """The part of a step that goes to getting its batch, with its interval: against steps on one batch."""
 
 
 PLAIN = "by hand"
@@ -82,11 +84,15 @@ def measure_steps(config: Config, *, rounds: int, warm_up: int = 3) -> Steps:
                 rival()
                 memory[name] = torch.cuda.max_memory_allocated(device)
         batch = loaders[0].batch(0)
+        fed = "on one batch"
+        rivals[fed] = partial(setups["translate"].engine.step, [batch])
         seconds = in_turn(rivals, rounds, device)
+        repeated = Ratio.of(seconds["translate"], seconds.pop(fed))
+        waiting = (1 - 1 / repeated.median, 1 - 1 / repeated.low, 1 - 1 / repeated.high)
         shares = _shares(rivals["translate"], device)
     flops = flops_of_step(setups["translate"].method, batch)
     precision = {name: setup.config.precision for name, setup in setups.items()}
-    return Steps(seconds, memory, flops, precision, shares)
+    return Steps(seconds, memory, flops, precision, shares, waiting)
 
 
 def _ours(setup: Setup, loader: Any) -> Callable[[], object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -132,14 +133,20 @@ def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
 
 
 def some(tasks: Sequence[Task], work: Work, count: int) -> Iterator[Tensor]:
-    """Up to so many of the images, evenly out of all, each as a batch in [-1, 1]; bad ones are left out."""
-    for number in range(min(count, len(tasks))):
+    """Up to so many of the images, evenly out of all, each as a batch in [-1, 1]; others stand in for bad ones."""
+    picked = dict.fromkeys(number * len(tasks) // count for number in range(count)) if tasks else {}
+    others = (number for number in range(len(tasks)) if number not in picked)
+    found = 0
+    for number in chain(picked, islice(others, 7 * count)):
         try:
-            decoded = decode(tasks[number * len(tasks) // min(count, len(tasks))], work)
+            decoded = decode(tasks[number], work)
         except (TranslateError, OSError, MemoryError):
             # The conversion itself will name it.
             continue
         yield _stacked([decoded], work.translator)
+        found += 1
+        if found == count:
+            return
 
 
 def write(answer: Answer, work: Work) -> None:
