@@ -96,8 +96,8 @@ class Order:
 
     def _apart(self, draw: Draw) -> list[Draw]:
         """The batches of a block, one by one."""
-        tables = draw.table.view(len(draw.table), _BLOCK, self._batch).unbind(1)
-        return [Draw(draw.streams, table) for table in tables]
+        tables = draw.table.view(len(draw.table), _BLOCK, self._batch).transpose(0, 1).contiguous()
+        return [Draw(draw.streams, table) for table in tables.unbind()]
 
     def _rows(self, name: str, first: int) -> tuple[Tensor, Tensor]:
         """The examples of this rank's part of a block of batches, and the epoch that each belongs to."""
