@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from translate.order import Order, key, mix
@@ -114,6 +115,18 @@ def test_the_order_stays_what_it_was() -> None:
         [4, 8877139606070403836],
         [5, 8091543377671495685],
     ]
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_draws_do_not_depend_on_how_many_are_made_at_once(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = labelled([6, 1, 4], rank=rank, ranks=2)
+    found = [at_once.draws(index) for index in (*range(140), 3, 64, 63, 1000)]
+    monkeypatch.setattr("translate.order._BLOCK", 1)
+    one_by_one = labelled([6, 1, 4], rank=rank, ranks=2)
+    for draws, index in zip(found, (*range(140), 3, 64, 63, 1000), strict=True):
+        for ours, theirs in zip(draws, one_by_one.draws(index), strict=True):
+            assert ours.streams == theirs.streams
+            assert torch.equal(ours.table, theirs.table)
 
 
 def test_keys_differ() -> None:
