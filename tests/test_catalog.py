@@ -93,13 +93,15 @@ GRADED = [
 ]
 """All networks, and every normalization."""
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
+DEVICES = ("cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")))
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize(("kind", "name"), GRADED)
-def test_gradients(kind: str, name: str, batch: int, layout: torch.memory_format) -> None:
-    testing.check_gradients(kind, small(kind, name), batch=batch, layout=layout)
+def test_gradients(kind: str, name: str, batch: int, layout: torch.memory_format, device: str) -> None:
+    testing.check_gradients(kind, small(kind, name), batch=batch, layout=layout, device=device)
 
 
 def test_a_gradient_that_is_silently_wrong_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,12 +119,13 @@ def test_a_gradient_that_is_silently_wrong_is_seen(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.compiled
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize(("kind", "name"), GRADED)
-def test_gradients_compiled(kind: str, name: str, batch: int, layout: torch.memory_format) -> None:
+def test_gradients_compiled(kind: str, name: str, batch: int, layout: torch.memory_format, device: str) -> None:
     torch.compiler.reset()
-    testing.check_gradients(kind, small(kind, name), batch=batch, layout=layout, compiled=True)
+    testing.check_gradients(kind, small(kind, name), batch=batch, layout=layout, compiled=True, device=device)
 
 
 @pytest.mark.compiled

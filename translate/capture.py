@@ -196,7 +196,7 @@ class Capture:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         self._given_up = True
         self._recorded.clear()
-        log.warning("steps are not replayed as CUDA graphs, which this training cannot be: %s", reason)
+        log.warning("the training goes on without CUDA graphs: %s", reason)
 
 
 def _kind(batch: Batch) -> dict[str, tuple[torch.Size, torch.dtype]]:

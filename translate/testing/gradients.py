@@ -26,6 +26,7 @@ def check_gradients(
     batch: int,
     layout: torch.memory_format = torch.contiguous_format,
     compiled: bool = False,
+    device: str = "cpu",
     plugins: Sequence[str] = (),
 ) -> None:
     """Directional derivatives of a network in float64, towards a random change of its input and of all its weights.
@@ -35,13 +36,13 @@ def check_gradients(
     """
     seed_step(0, 0)
     network, given = _built(discover(extra=plugins), kind, part, batch)
-    network = network.double().train().to(memory_format=layout)  # type: ignore[call-overload]
+    network = network.double().train().to(device, memory_format=layout)  # type: ignore[call-overload]
     weights = [weight for weight in network.parameters() if weight.requires_grad]
-    point = [given.double(), *(weight.detach().clone() for weight in weights)]
+    point = [given.double().to(device), *(weight.detach().clone() for weight in weights)]
     if point[0].dim() == 4:
         point[0] = point[0].to(memory_format=layout)
     draws = torch.Generator().manual_seed(1)
-    ways = [torch.randn(each.shape, generator=draws, dtype=torch.float64) * _spread(each) for each in point]
+    ways = [torch.randn(each.shape, generator=draws, dtype=torch.float64).to(device) * _spread(each) for each in point]
     call: Callable[[Tensor], Any] = torch.compile(network, dynamic=False) if compiled else network
 
     def value(at: Sequence[Tensor]) -> Tensor:
@@ -108,7 +109,7 @@ def _weighed(answer: Any) -> Tensor:
         found = [answer]
     draws = torch.Generator().manual_seed(2)
     return torch.stack(
-        [(each * torch.randn(each.shape, generator=draws, dtype=each.dtype)).sum() for each in found]
+        [(each * torch.randn(each.shape, generator=draws, dtype=each.dtype).to(each.device)).sum() for each in found]
     ).sum()
 
 
