@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,7 @@ from translate.cache import (
     read,
     undecodable,
 )
+from translate.compute import one_thread
 from translate.data import Domain, Example
 from translate.errors import TranslateError
 from translate.images import ImageError
@@ -230,10 +232,10 @@ class Loader:
                 cut = self._cut(draw.table, rows)
                 for stream in draw.streams:
                     domain = self._domains[self._homes[stream]]
-                    pixels = stored[stream]
-                    if self._pipeline is None:
-                        pixels = cut(pixels)
-                    found[stream] = self._finish(pixels, domain, seeds)
+                    with nullcontext() if self._device.type == "cuda" else one_thread():
+                        pixels = stored[stream] if self._pipeline is not None else cut(stored[stream])
+                        image = normalize(pixels, domain)
+                    found[stream] = self._augmented(image, domain, seeds)
                     if stream in self._labels:
                         found[f"{stream}_label"] = self._labels[stream][examples]
             return found
@@ -275,8 +277,7 @@ class Loader:
         lines, columns = top[:, None] + self._down, left[:, None] + across
         return lambda kept: _crop(kept, rows, lines, columns)
 
-    def _finish(self, pixels: Tensor, domain: Domain, seeds: Sequence[Tensor]) -> Tensor:
-        found = normalize(pixels, domain)
+    def _augmented(self, found: Tensor, domain: Domain, seeds: Sequence[Tensor]) -> Tensor:
         if not domain.classes and domain.channels in (1, 3):
             for augment, each in zip(self._augment, seeds, strict=True):
                 found = augment(found, each)

@@ -130,12 +130,13 @@ class Bench:
 
 
 def row_of(config: Config) -> str:
-    """How the table names a run: its method with the options that were given.
+    """How the table names a run: its method with the options that were given, and bf16 where that was its arithmetic.
 
     >>> row_of(Config("pix2pix", "photos", {"gan": 0.0}))
     'pix2pix --gan 0'
     """
-    return " ".join([config.method, *_flags(config.options)])
+    fewer_bits = ["--precision bf16"] if config.precision == "bf16" else []
+    return " ".join([config.method, *_flags(config.options), *fewer_bits])
 
 
 def command_of(config: Config) -> str:
