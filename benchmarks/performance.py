@@ -42,6 +42,7 @@ COSTED = ("pix2pix", "cyclegan", "gan", "unit", "vaegan", "pix2pixhd", "stackgan
 
 ROWS: Mapping[str, Row] = {
     "cyclegan-1": Row("cyclegan", {"what": ["steps"], "rounds": 9}),
+    "cyclegan-1-compiled": Row("cyclegan", {"what": ["steps"], "rounds": 7, "compile": "yes"}),
     "pix2pix-1": Row("pix2pix", {"what": ["steps"], "rounds": 15}),
     "pix2pix-16": Row("pix2pix", {"what": ["steps"], "batch": 16, "rounds": 7}),
     "cyclegan-16": Row("cyclegan", {"what": ["steps"], "batch": 16, "rounds": 9}, gpu=True),

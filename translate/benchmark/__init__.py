@@ -18,6 +18,9 @@ from translate.images import find
 from translate.run import Config
 from translate.translator import pick_device
 
+MANY = 1000
+"""Images for which a conversion is reckoned from fewer."""
+
 WHAT = ("steps", "cost", "feeding", "conversion", "beginning")
 
 
@@ -88,8 +91,8 @@ def bench(
     for each in what:
         if each not in WHAT:
             raise TranslateError(f"bench measures no {each!r}; {nearest(each, WHAT)}")
-    if min(size, batch, rounds, images) < 1:
-        raise TranslateError("size, batch, rounds and images must be at least 1")
+    if min(size, batch, rounds) < 1 or images < commands.FIFTH:
+        raise TranslateError(f"size, batch and rounds must be at least 1, and images {commands.FIFTH}")
     place = pick_device(device)
     asked = {"method": method, "size": size, "batch": batch, "rounds": rounds, "images": images, "options": options}
     report = Report(machine(place), asked)
@@ -109,9 +112,15 @@ def bench(
         if "conversion" in what:
             run = commands.untrained(config, Path(scratch))
             squares = feeding.made_up(_made(Path(scratch) / "in"), images, (size, size))
-            timed, apart = commands.conversion(run, squares[0].parent, Path(scratch), max(rounds // 3, 1))
-            told = {name: f"{1000 * min(each) / images:.1f} ms an image at best" for name, each in timed.items()}
-            told |= {name: f"{told[name]}, {near} to the loop's" for name, near in apart.items()}
+            found = commands.conversion(run, squares[0].parent, Path(scratch), max(rounds // 3, 1))
+            plain = found[commands.PLAIN]
+            told = {
+                name: f"{1000 * each.each:.0f} ms for each further image, "
+                f"{plain.whole(MANY) / each.whole(MANY):.2f}x at {MANY:,} images in proportion"
+                + ("" if each is plain else f", {each.apart:.0f} dB to the loop's")
+                for name, each in found.items()
+            }
+            timed = {name: each.seconds for name, each in found.items()}
             report.add(f"conversion of {images} images, whole command", timed, commands.PLAIN, told)
         if "beginning" in what:
             timed = commands.beginning(method, photos, Path(scratch), size, max(rounds // 3, 1))
@@ -132,6 +141,8 @@ def _steps(report: Report, config: Config, rounds: int) -> None:
             share = f"{rate / reach.flops[precision]:.0%} of the {precision} peak"
             notes[name] = ", ".join(part for part in (notes.get(name, ""), share) if part)
     title = f"step of {config.method}, {config.size[0]}x{config.size[1]}, batch {config.batch}"
+    if config.compile == "yes":
+        title += ", networks compiled"
     report.add(title, found.seconds, steps.PLAIN, notes)
     report.facts |= {
         "operations of a step": "not known" if found.flops is None else f"{found.flops / 1e9:,.1f} GFLOP",

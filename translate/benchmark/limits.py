@@ -17,7 +17,7 @@ class Limits:
     bandwidth: float
 
 
-def limits(device: torch.device, tries: int = 5) -> Limits:
+def limits(device: torch.device, tries: int = 20) -> Limits:
     """Measure a square product in float32 and in bf16, and a copy; whether float32 allows TF32 is torch's setting."""
     side = 8192 if device.type == "cuda" else 1536
     flops: dict[str, float] = {}
