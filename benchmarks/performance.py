@@ -48,7 +48,7 @@ ROWS: Mapping[str, Row] = {
     "cyclegan-16": Row("cyclegan", {"what": ["steps"], "batch": 16, "rounds": 9}, gpu=True),
     "feeding": Row("pix2pix", {"what": ["feeding"], "rounds": 9}),
     "conversion": Row("gan", {"what": ["conversion"], "images": 1000, "rounds": 9}, gpu=True),
-    "conversion-100": Row("gan", {"what": ["conversion"], "images": 100, "rounds": 9}),
+    "conversion-64": Row("gan", {"what": ["conversion"], "images": 64, "rounds": 3}),
     **{f"cost-{method}": Row(method, {"what": ["cost"], "rounds": 6}) for method in COSTED},
     "beginning": Row("pix2pix", {"what": ["beginning"], "rounds": 15}),
 }

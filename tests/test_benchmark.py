@@ -127,12 +127,12 @@ def test_what_a_step_costs_is_measured_in_a_process_of_its_own(tmp_path: Path) -
 def test_the_command_keeps_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("translate.benchmark.commands.missing_compiler", lambda device: "minutes")
     given = ["bench", "gan", "generator=shallow(width=2)", "discriminator=small_patch(width=2)", "--size", "32"]
-    given += ["--what", "conversion", "--images", "5", "--rounds", "1", "--json", str(tmp_path / "b.json")]
+    given += ["--what", "conversion", "--images", "2", "--rounds", "1", "--json", str(tmp_path / "b.json")]
     told = CliRunner().invoke(cli, given, catch_exceptions=False)
     assert told.exit_code == 0
-    assert "conversion of 5 images, whole command" in told.output
+    assert "conversion of 2 images, whole command" in told.output
     found = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
-    rows = found["parts"]["conversion of 5 images, whole command"]
+    rows = found["parts"]["conversion of 2 images, whole command"]
     assert [row["name"] for row in rows][:2] == ["a loop by hand", "translate convert"]
     assert rows[-1]["name"] == "translate convert --runtime openvino --precision int8"
     assert all(float(row["note"].split()[-5]) > 20 for row in rows[1:])

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate.compute import precision_of
-
 Range = tuple[float, float]
 LEVELS = 255
 Convolution = nn.Conv2d | nn.ConvTranspose2d
@@ -33,10 +31,7 @@ def ranges(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, Range]:
     ]
     try:
         for batch in batches:
-            # A range need not be known to more digits than bf16 has, where that is faster.
-            fast = precision_of("auto", batch.device, (batch.shape[2], batch.shape[3])) == "bf16"
-            with torch.autocast(batch.device.type, torch.bfloat16, enabled=fast):
-                network(batch)
+            network(batch)
     finally:
         for handle in handles:
             handle.remove()

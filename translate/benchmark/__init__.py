@@ -91,8 +91,8 @@ def bench(
     for each in what:
         if each not in WHAT:
             raise TranslateError(f"bench measures no {each!r}; {nearest(each, WHAT)}")
-    if min(size, batch, rounds) < 1 or images < commands.FIFTH:
-        raise TranslateError(f"size, batch and rounds must be at least 1, and images {commands.FIFTH}")
+    if min(size, batch, rounds) < 1 or images < commands.HALF:
+        raise TranslateError(f"size, batch and rounds must be at least 1, and images {commands.HALF}")
     place = pick_device(device)
     asked = {"method": method, "size": size, "batch": batch, "rounds": rounds, "images": images, "options": options}
     report = Report(machine(place), asked)

@@ -43,8 +43,8 @@ for path in sorted(Path(sys.argv[2]).iterdir()):
 """What one writes by hand: an image at a time, float32, decoded and encoded by Pillow between two networks."""
 
 PLAIN = "a loop by hand"
-FIFTH = 5
-"""The part of the images that is converted a second time, so that beginning and going on can be told apart."""
+HALF = 2
+"""The part of the images that is converted once more, so that beginning and going on can be told apart."""
 CPU = torch.device("cpu")
 
 
@@ -52,7 +52,7 @@ CPU = torch.device("cpu")
 class Converted:
     """What converting a folder took a rival.
 
-    ``seconds`` are whole commands on all images, and ``few`` the same on a fifth of them; ``apart`` is how far the
+    ``seconds`` are whole commands on all images, and ``few`` the same on half of them; ``apart`` is how far the
     answers lie from the first rival's, in decibels.
     """
 
@@ -64,7 +64,7 @@ class Converted:
     @property
     def each(self) -> float:
         """The seconds of one further image."""
-        more = self.images - self.images // FIFTH
+        more = self.images - self.images // HALF
         return max(median(self.seconds) - median(self.few), 0.0) / more
 
     def whole(self, images: int) -> float:
@@ -73,15 +73,15 @@ class Converted:
 
 
 def conversion(run: Path, folder: Path, out: Path, rounds: int) -> dict[str, Converted]:
-    """Time whole commands that convert a folder of RGB images, and a fifth of it.
+    """Time whole commands that convert a folder of RGB images, and half of it.
 
     A script comes first; then the conversion as it is, in bf16, and by the runtimes that this machine has.
     """
     paths = sorted(folder.iterdir())
-    fifth = out / "fifth"
-    fifth.mkdir()
-    for path in paths[: len(paths) // FIFTH]:
-        shutil.copy(path, fifth)
+    half = out / "half"
+    half.mkdir()
+    for path in paths[: len(paths) // HALF]:
+        shutil.copy(path, half)
     choices = [("", "float32"), ("", "bf16")]
     if missing_compiler(CPU) is None:
         choices += [("compiled", "float32"), ("compiled", "bf16")]
@@ -98,10 +98,10 @@ def conversion(run: Path, folder: Path, out: Path, rounds: int) -> dict[str, Con
     turns: dict[str, Callable[[], object]] = {}
     for name, command in rivals.items():
         turns[name] = partial(_run, [*command, str(folder), str(out / name)])
-        turns[f"{name}, a fifth"] = partial(_run, [*command, str(fifth), str(out / f"{name}, a fifth")])
+        turns[f"{name}, half"] = partial(_run, [*command, str(half), str(out / f"{name}, half")])
     timed = in_turn(turns, rounds, CPU)
     return {
-        name: Converted(timed[name], timed[f"{name}, a fifth"], _apart(out / PLAIN, out / name), len(paths))
+        name: Converted(timed[name], timed[f"{name}, half"], _apart(out / PLAIN, out / name), len(paths))
         for name in rivals
     }
 
