@@ -54,6 +54,9 @@ ROWS: Mapping[str, Row] = {
 }
 """Published networks at 256 px; ``gan`` has CycleGAN's generator of 9 blocks."""
 
+FLAGS = ("what", "rounds", "batch", "images")
+"""What is an option of the command itself; all else is one of the training."""
+
 OVERHEAD = ["--pairs", "200"]
 
 
@@ -62,7 +65,7 @@ def command(row: Row) -> str:
     words = ["translate", "bench", row.method]
     for name, value in row.asked.items():
         for each in value if isinstance(value, list) else [value]:
-            words += [f"--{name}", str(each)]
+            words += [f"--{name}", str(each)] if name in FLAGS else [f"{name}={each}"]
     return shlex.join(words)
 
 
