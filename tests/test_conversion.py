@@ -527,8 +527,13 @@ def test_an_interrupt_ends_the_threads_and_leaves_no_half_file(tmp_path: Path, b
 
     translator = Interrupted()
     source = many(tmp_path / "in", 60)
-    with pytest.raises(KeyboardInterrupt):
-        convert(translator, source, tmp_path / "out", batch=batch_size)
+    # Whoever runs the tests in the background of a script has the signal ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            convert(translator, source, tmp_path / "out", batch=batch_size)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("translate-convert")]
     assert translator.events[-1][0] == "conversion_ended"
     written = files(tmp_path / "out")
