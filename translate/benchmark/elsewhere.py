@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
@@ -44,6 +45,8 @@ def elsewhere(make: Callable[[], Action]) -> Iterator[Action]:
 
 
 def _serve(pipe: Connection, make: Callable[[], Action]) -> None:
+    # Ctrl-C is for the one that asks; when it goes, the pipe ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     action = make()
     pipe.send(True)
     while True:
