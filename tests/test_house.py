@@ -20,13 +20,13 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "ranks", "compiler"},
+    {"errors", "precision", "ranks", "compiler", "winograd"},
     {"options", "data", "headers", "formats", "encoding"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary"},
     {"method"},
     {"run", "fixed", "consistency"},
-    {"players", "compute", "compilation", "background", "capture"},
+    {"players", "compute", "convolutions", "compilation", "background", "capture"},
     {"state"},
     {"averages"},
     {"engine", "flops", "order", "cache", "stored", "pipeline", "loader"},

@@ -10,6 +10,7 @@ from torch.optim import Adam
 
 from translate.adversary import Adversary
 from translate.compute import lay_out
+from translate.convolutions import convolve_fast
 from translate.method import Method
 from translate.testing.loops import differences
 
@@ -22,17 +23,25 @@ NETWORKS = (
     "generator='unet(width=4, norm=none, dropout=0)', discriminator='patch(width=4, receptive_field=16, norm=none)'"
 )
 
+WIDE = (
+    "generator='resnet(width=32, blocks=1, norm=none)', discriminator='patch(width=4, receptive_field=16, norm=none)'"
+)
+"""Its blocks have 128 channels, and its last convolution three outputs: both have algorithms of their own."""
+
 
 @pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("networks", [NETWORKS, WIDE], ids=["small", "wide"])
 @pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
-def test_levers_in_float64(name: str, memory_format: str) -> None:
+def test_levers_in_float64(name: str, networks: str, memory_format: str) -> None:
     def prepare(method: Method) -> None:
         lay_out(method, memory_format)
+        convolve_fast(method)
+        assert networks == NETWORKS or any("forward" in vars(module) for module in method.modules())
         method.pass_together()
         adversaries = [module for module in method.modules() if isinstance(module, Adversary)]
         assert getattr(method, "together", True)
         assert all(adversary.together for adversary in adversaries)
 
-    found = differences(f"{name}({NETWORKS})", dtype=torch.float64, prepare=prepare, adam=FUSED)
+    found = differences(f"{name}({networks})", dtype=torch.float64, prepare=prepare, adam=FUSED)
     assert found.pop("the sum of the losses") < 1e-10
     assert max(found.values()) < 1e-8

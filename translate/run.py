@@ -80,6 +80,10 @@ class Config:
         Literal["auto", "contiguous", "channels_last", "mixed"],
         Option("layout of images in memory; mixed: channels_last where a network prefers it"),
     ] = "auto"
+    convolutions: Annotated[
+        Literal["auto", "direct", "fast"],
+        Option("algorithm of convolutions; fast: fewer products for wide maps; auto: so on a CPU"),
+    ] = "auto"
     compile: Annotated[
         Literal["auto", "yes", "no"], Option("compile the networks; auto: where a long run turns out to be faster so")
     ] = "auto"

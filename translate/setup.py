@@ -16,6 +16,7 @@ import torch
 
 from translate.capture import cuda_graphs
 from translate.compute import lay_out, memory_format_of, precision_of, recompute
+from translate.convolutions import convolutions_of, convolve_fast
 from translate.data import Dataset
 from translate.engine import Engine, seed_step
 from translate.errors import TranslateError, nearest
@@ -55,7 +56,8 @@ class Setup:
         world = join(device)
         precision = precision_of(config.precision, device, config.size)
         memory_format = memory_format_of(config.memory_format, device, config.size, precision)
-        config = replace(config, precision=precision, memory_format=memory_format)
+        convolutions = convolutions_of(config.convolutions, device)
+        config = replace(config, precision=precision, memory_format=memory_format, convolutions=convolutions)
         dataset = open_dataset(catalog, config.data, config.layout)
         if dataset.problems:
             more = f" (and {len(dataset.problems) - 1} more problems)" if len(dataset.problems) > 1 else ""
@@ -78,6 +80,8 @@ class Setup:
         )
         method.to(device).train()
         lay_out(method, memory_format)
+        if convolutions == "fast":
+            convolve_fast(method)
         if device.type == "cuda":
             # Fewer and larger kernels; on a CPU it wins nothing.
             method.pass_together()

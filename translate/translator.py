@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from translate import images
 from translate.compute import lay_out
+from translate.convolutions import convolve_fast
 from translate.data import Depth, Domain
 from translate.engine import seed_step
 from translate.errors import TranslateError, UnfitError, nearest
@@ -73,6 +74,8 @@ class Translator:
         else:
             half = precision == "bf16"
             lay_out(self.network, "mixed" if device.type == "cpu" else "channels_last" if half else "contiguous")
+            if device.type == "cpu":
+                convolve_fast(self.network)
 
     @property
     def wants_images(self) -> bool:

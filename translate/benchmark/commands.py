@@ -28,6 +28,8 @@ from pathlib import Path
 import numpy, torch, translate
 from PIL import Image
 network = translate.load(sys.argv[1]).network.to(memory_format=torch.contiguous_format)
+for module in network.modules():
+    module.__dict__.pop("forward", None)
 device = next(network.parameters()).device
 target = Path(sys.argv[3])
 target.mkdir(parents=True, exist_ok=True)
@@ -40,7 +42,10 @@ for path in sorted(Path(sys.argv[2]).iterdir()):
     pixels = answer.add(1).mul(127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
     Image.fromarray(pixels).save(target / (path.stem + ".png"))
 """
-"""What one writes by hand: an image at a time, float32, decoded and encoded by Pillow between two networks."""
+"""What one writes by hand: an image at a time, float32, decoded and encoded by Pillow between two networks.
+
+What computes the network's convolutions in place of torch is taken away.
+"""
 
 PLAIN = "a loop by hand"
 HALF = 2

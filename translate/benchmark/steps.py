@@ -53,7 +53,13 @@ def measure_steps(config: Config, *, rounds: int, warm_up: int = 3) -> Steps:
     setups = {"translate": Setup.make(config)}
     chosen = setups["translate"].config
     eager = replace(
-        config, precision="float32", memory_format="contiguous", compile="no", graphs=False, recompute=False
+        config,
+        precision="float32",
+        memory_format="contiguous",
+        convolutions="direct",
+        compile="no",
+        graphs=False,
+        recompute=False,
     )
     if chosen.precision != "float32":
         setups["translate, float32"] = Setup.make(replace(config, precision="float32"))

@@ -1,0 +1,106 @@
+"""Convolutions: by which algorithm they are computed. On a CPU some are faster by fewer products, or as other ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from translate.winograd import Tile, answers, convolve, transformed
+
+Convolutions = Literal["auto", "direct", "fast"]
+
+WIDE = 128
+"""From so many channels on, fewer products win more than the transformations cost."""
+
+FEW = 4
+"""Up to so many outputs, 2x2 pixels are computed at once."""
+
+TILES: Mapping[torch.dtype, tuple[Tile, int]] = {
+    torch.float64: ((4, 4), 0),
+    torch.float32: ((4, 4), 2**18),
+    torch.bfloat16: ((2, 4), 2**19),
+}
+"""By the type of the products: outputs computed together, and from how many numbers of a map on that is faster.
+
+In bf16 larger tiles would cost another bit. In float64 nothing is won; there it can be told apart from a mistake.
+"""
+
+
+def convolutions_of(asked: Convolutions, device: torch.device) -> Literal["direct", "fast"]:
+    """The algorithms of a run's convolutions; ``auto`` is fast on CPUs, since a GPU's library chooses for itself.
+
+    >>> convolutions_of("auto", torch.device("cpu"))
+    'fast'
+    """
+    if asked != "auto":
+        return asked
+    return "fast" if device.type == "cpu" else "direct"
+
+
+def convolve_fast(network: nn.Module) -> None:
+    """Let each convolution of a network be computed in the way that is faster for its shape, where there is one.
+
+    3x3 convolutions of wide maps go by Winograd's algorithm. Those to at most four channels, of whose vectors three
+    quarters would be empty, compute 2x2 pixels at once. The answers differ by rounding.
+    """
+    for module in network.modules():
+        if type(module) is not nn.Conv2d or isinstance(module.padding, str) or module.padding_mode != "zeros":
+            continue
+        if (module.stride, module.dilation, module.groups) != ((1, 1), (1, 1), 1):
+            continue
+        if module.kernel_size == (3, 3) and min(module.in_channels, module.out_channels) >= WIDE:
+            vars(module)["forward"] = _Wide(module)
+        elif module.out_channels <= FEW and module.in_channels >= 16 and min(module.kernel_size) > 4:
+            vars(module)["forward"] = _Narrow(module)
+
+
+class _Wide:
+    """A 3x3 convolution by Winograd's algorithm, where the map is large enough."""
+
+    def __init__(self, module: nn.Conv2d) -> None:
+        self._module = module
+        self._kept: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        module = self._module
+        dtype = module.weight.dtype
+        if torch.is_autocast_enabled(x.device.type) and dtype != torch.float64:
+            dtype = torch.get_autocast_dtype(x.device.type)
+        above, left = (int(each) for each in module.padding)
+        height, width = x.shape[-2] + 2 * above - 2, x.shape[-1] + 2 * left - 2
+        tile, enough = TILES.get(dtype, ((1, 1), 0))
+        if tile == (1, 1) or len(x) * height * width * min(module.in_channels, module.out_channels) < enough:
+            return nn.Conv2d.forward(module, x)
+        padding = (left, left + -width % tile[1], above, above + -height % tile[0])
+        padded = F.pad(x, padding) if any(padding) else x
+        padded = padded.to(dtype, memory_format=torch.channels_last)
+        if torch.is_grad_enabled() or module.weight.requires_grad:
+            return convolve(padded, module.weight, module.bias, tile, dtype)[..., :height, :width]
+        # Nothing changes these weights: what is made of them serves all images.
+        if self._kept is None or self._kept.dtype != dtype:
+            self._kept = transformed(module.weight, tile, dtype)
+        return answers(padded, self._kept, module.bias, tile)[..., :height, :width]
+
+
+class _Narrow:
+    """A convolution to few channels as one of stride 2 to four times as many: the pixels of each 2x2 square."""
+
+    def __init__(self, module: nn.Conv2d) -> None:
+        self._module = module
+
+    def __call__(self, x: Tensor) -> Tensor:
+        module = self._module
+        above, left = (int(each) for each in module.padding)
+        high, wide = module.kernel_size
+        height, width = x.shape[-2] + 2 * above - high + 1, x.shape[-1] + 2 * left - wide + 1
+        outputs = module.out_channels
+        moved = [F.pad(module.weight, (right, 1 - right, down, 1 - down)) for down in (0, 1) for right in (0, 1)]
+        weight = torch.stack(moved, 1).reshape(4 * outputs, -1, high + 1, wide + 1)
+        bias = None if module.bias is None else module.bias.repeat_interleave(4)
+        padding = (left, left + width % 2, above, above + height % 2)
+        padded = F.pad(x, padding) if any(padding) else x
+        return F.pixel_shuffle(F.conv2d(padded, weight, bias, stride=2), 2)[..., :height, :width]

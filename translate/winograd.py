@@ -1,0 +1,194 @@
+"""3x3 convolutions by fewer products: Winograd's minimal filtering (Lavin & Gray 2016, arXiv:1509.09308).
+
+A square of m x m outputs of a 3x3 convolution needs 9 m^2 products; interpolated from (m + 2)^2 points it needs one for
+each. What is left is one product of matrices for each point, and two transformations, which are products of matrices as
+well. The mathematics is the same, the rounding another: sums of inputs and of weights are rounded before they are
+multiplied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Tile = tuple[int, int]
+"""Rows and columns of the outputs that are computed together."""
+
+POINTS: Mapping[int, tuple[float, ...]] = {2: (0, 1, -1), 4: (0, 0.625, -0.625, 1.5, -1.5)}
+"""Where polynomials are evaluated, beside infinity, for 2 and 4 outputs in a row.
+
+For 4 the usual points (0, 1, -1, 2, -2) lose twice as many bits, since their powers differ more.
+"""
+
+LARGEST = 2**22
+"""So many transformed numbers are held at a time, which is 16 MiB in float32: large images go in parts."""
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile, dtype: torch.dtype) -> Tensor:
+    """Convolve (N, C, H, W), which is padded already, with (K, C, 3, 3) to (N, K, H - 2, W - 2) of ``dtype``.
+
+    ``dtype`` is that of the products; weights are transformed in their own. H - 2 and W - 2 are multiples of the tile.
+    It can be differentiated as often as one likes, and is fast for the first derivative. The answer is channels_last.
+
+    >>> x, weight = torch.arange(16.0).view(1, 1, 4, 4), torch.ones(1, 1, 3, 3)
+    >>> convolve(x, weight, None, (2, 2), torch.float32)[0, 0]
+    tensor([[45., 54.],
+            [81., 90.]])
+    """
+    answer: Tensor = _Convolution.apply(x.to(dtype), weight, bias, tile)  # type: ignore[no-untyped-call]
+    return answer
+
+
+def transformed(weight: Tensor, tile: Tile, dtype: torch.dtype) -> Tensor:
+    """Weights (K, C, 3, 3) at the points, (points, K, C) in ``dtype``."""
+    outputs, inputs = weight.shape[:2]
+    evaluate = _matrices(tile, weight)[1]
+    rows = evaluate @ weight.permute(2, 3, 0, 1).reshape(9, -1)
+    return rows.to(dtype).view(-1, outputs, inputs)
+
+
+def answers(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
+    """The convolution of (N, C, H, W) with weights that are transformed already, of x's dtype; no gradients."""
+    interpolate, _, collect = _matrices(tile, x)
+    count, _, height, width = x.shape
+    outputs = weight.shape[1]
+    answer = x.new_empty(count, (height - 2) // tile[0], tile[0], (width - 2) // tile[1], tile[1], outputs)
+    for part in _parts(x, tile):
+        given = interpolate @ _windows(x, tile)[:, :, *part].reshape(len(weight), -1)
+        products = torch.bmm(given.view(len(weight), -1, weight.shape[2]), weight.transpose(1, 2))
+        found = collect @ products.view(len(weight), -1)
+        if bias is not None:
+            found.view(-1, outputs).add_(bias)
+        whole = _squares(answer)[:, :, *part]
+        whole.copy_(found.view(whole.shape))
+    return answer.view(count, height - 2, width - 2, outputs).permute(0, 3, 1, 2)
+
+
+class _Convolution(torch.autograd.Function):
+    """``convolve`` with its gradients, which are sums over the same products with the matrices transposed."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.tile, ctx.biased = tile, bias is not None
+        with torch.autocast(x.device.type, enabled=False):
+            return answers(x, transformed(weight, tile, x.dtype), bias, tile)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        # Operations that autograd knows, and nothing in place of what it must remember: so there are more derivatives.
+        x, weight = ctx.saved_tensors
+        with torch.autocast(x.device.type, enabled=False):
+            for_x, for_weight = _slopes(x, weight, slope.to(x.dtype), ctx.tile, ctx.needs_input_grad)
+            return for_x, for_weight, slope.sum((0, 2, 3)) if ctx.biased else None, None
+
+
+def _slopes(
+    x: Tensor, weight: Tensor, slope: Tensor, tile: Tile, needed: tuple[bool, ...]
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of x and of the weights, each where it is needed."""
+    interpolate, _, collect = _matrices(tile, x)
+    outputs, inputs = weight.shape[:2]
+    points = len(interpolate)
+    at_points = transformed(weight, tile, x.dtype) if needed[0] else None
+    for_points: Tensor | None = None
+    count, _, height, width = x.shape
+    rows, columns = (height - 2) // tile[0], (width - 2) // tile[1]
+    # One more tile than there are, since the last window reaches two pixels into it.
+    image = x.new_zeros(count, rows + 1, tile[0], columns + 1, tile[1], inputs) if needed[0] else None
+    squares = _squares(slope.permute(0, 2, 3, 1).reshape(count, rows, tile[0], columns, tile[1], outputs))
+    for part in _parts(x, tile):
+        products = (collect.T @ squares[:, :, *part].reshape(collect.shape[0], -1)).view(points, -1, outputs)
+        if at_points is not None and image is not None:
+            windows = interpolate.T @ torch.bmm(products, at_points).view(points, -1)
+            _add_windows(image, windows, tile, part)
+        if needed[1]:
+            given = interpolate @ _windows(x, tile)[:, :, *part].reshape(points, -1)
+            found = torch.bmm(products.transpose(1, 2), given.view(points, -1, inputs)).to(weight.dtype)
+            for_points = found if for_points is None else for_points + found
+    for_x = for_weight = None
+    if image is not None:
+        whole = image.view(count, (rows + 1) * tile[0], (columns + 1) * tile[1], inputs)
+        for_x = whole[:, :height, :width].permute(0, 3, 1, 2)
+    if for_points is not None:
+        back = _matrices(tile, weight)[1].T @ for_points.view(points, -1)
+        for_weight = back.view(3, 3, outputs, inputs).permute(2, 3, 0, 1)
+    return for_x, for_weight
+
+
+def _add_windows(image: Tensor, windows: Tensor, tile: Tile, part: tuple[slice, slice]) -> None:
+    """Add windows, which overlap by two pixels, to the tiles of an image (N, rows, m, columns, m', C)."""
+    images, rows = part
+    columns = image.shape[3] - 1
+    shape = (tile[0] + 2, tile[1] + 2, images.stop - images.start, rows.stop - rows.start, columns, image.shape[-1])
+    pieces = windows.view(shape).permute(2, 3, 0, 4, 1, 5)
+    below = slice(rows.start + 1, rows.stop + 1)
+    for (down, high, from_row), (right, wide, from_column) in product(
+        ((rows, tile[0], 0), (below, 2, tile[0])),
+        ((slice(columns), tile[1], 0), (slice(1, None), 2, tile[1])),
+    ):
+        image[images, down, :high, right, :wide] += pieces[
+            :, :, from_row : from_row + high, :, from_column : from_column + wide
+        ]
+
+
+def _windows(x: Tensor, tile: Tile) -> Tensor:
+    """A view of the overlapping windows of (N, C, H, W): (m + 2, m' + 2, N, rows, columns, C)."""
+    pixels = x.permute(0, 2, 3, 1)
+    return pixels.unfold(1, tile[0] + 2, tile[0]).unfold(2, tile[1] + 2, tile[1]).permute(4, 5, 0, 1, 2, 3)
+
+
+def _squares(tiles: Tensor) -> Tensor:
+    """A view of (N, rows, m, columns, m', K) as (m, m', N, rows, columns, K)."""
+    return tiles.permute(2, 4, 0, 1, 3, 5)
+
+
+def _parts(x: Tensor, tile: Tile) -> Iterator[tuple[slice, slice]]:
+    """Images and rows of tiles that are transformed together: several small images, or some rows of a large one."""
+    count, channels, height, width = x.shape
+    rows = (height - 2) // tile[0]
+    of_row = (tile[0] + 2) * (tile[1] + 2) * ((width - 2) // tile[1]) * channels
+    together = max(LARGEST // (of_row * rows), 1)
+    high = rows if together > 1 else min(max(LARGEST // of_row, 1), rows)
+    for first, top in product(range(0, count, together), range(0, rows, high)):
+        yield slice(first, min(first + together, count)), slice(top, min(top + high, rows))
+
+
+def _matrices(tile: Tile, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For windows, weights and answers of a tile, flattened: what brings them to the points, or back from there."""
+    # Made anew for each call, which costs microseconds: a tensor that is kept belongs to the mode in which it was made.
+    return tuple(torch.from_numpy(each).to(like) for each in _SQUARED[tile])  # type: ignore[return-value]
+
+
+def _of_row(outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The matrices for a row of so many outputs: B^T, G and A^T of the paper.
+
+    Rows of B^T are the coefficients of the products of (x - point) over all other points, divided for G by what they
+    are at their own; the last row is of all points, for infinity.
+    """
+    points = np.array(POINTS[outputs])
+    size = outputs + 2
+    windows = np.zeros((size, size))
+    weights, collecting = np.zeros((size, 3)), np.zeros((outputs, size))
+    for number, point in enumerate(points):
+        others = np.delete(points, number)
+        windows[number, : size - 1] = np.polynomial.polynomial.polyfromroots(others)
+        weights[number] = point ** np.arange(3) / np.prod(point - others)
+        collecting[:, number] = point ** np.arange(outputs)
+    windows[-1] = np.polynomial.polynomial.polyfromroots(points)
+    weights[-1, -1] = collecting[-1, -1] = 1
+    return windows, weights, collecting
+
+
+_ROWS = {outputs: _of_row(outputs) for outputs in POINTS}
+# At import, since a compiler does not look into caches; they are a few thousand numbers.
+_SQUARED = {
+    (high, wide): tuple(np.kron(down, right) for down, right in zip(_ROWS[high], _ROWS[wide], strict=True))
+    for high, wide in product(POINTS, POINTS)
+}
