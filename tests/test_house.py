@@ -20,12 +20,12 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "ranks", "compiler", "winograd"},
+    {"errors", "precision", "ranks", "compiler"},
     {"options", "data", "headers", "formats", "encoding"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary"},
     {"method"},
-    {"run", "fixed", "consistency"},
+    {"run", "fixed", "consistency", "winograd"},
     {"players", "compute", "convolutions", "compilation", "background", "capture"},
     {"state"},
     {"averages"},
