@@ -28,7 +28,9 @@ class Padding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Pad all four edges of (N, C, H, W)."""
         mode = "reflect" if min(x.shape[-2:]) > self.pixels else "replicate"
-        return F.pad(x, (self.pixels,) * 4, mode=mode)
+        # On a CPU autocast would widen x for this, though nothing is computed.
+        with torch.autocast(x.device.type, enabled=False):
+            return F.pad(x, (self.pixels,) * 4, mode=mode)
 
 
 class Block(nn.Module):

@@ -19,7 +19,7 @@ from translate.options import options_of
 from translate_networks import discriminators, generators
 from translate_networks.normalization import BatchNorm, InstanceNorm, normalize_each
 from translate_networks.patch import Patch
-from translate_networks.resnet import ResNet
+from translate_networks.resnet import Padding, ResNet
 from translate_networks.two_headed import TwoHeaded
 from translate_networks.unet import UNet
 
@@ -535,3 +535,12 @@ def test_unet_learns_a_real_pair() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.25 * losses[0]
+
+
+def test_padding_keeps_the_type_under_autocast() -> None:
+    """A CPU would widen what is only moved."""
+    x = torch.randn(1, 2, 4, 4).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        padded = Padding(1)(x)
+    assert padded.dtype == torch.bfloat16
+    assert torch.equal(padded.float(), Padding(1)(x.float()))
