@@ -28,8 +28,8 @@ class Padding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Pad all four edges of (N, C, H, W)."""
         mode = "reflect" if min(x.shape[-2:]) > self.pixels else "replicate"
-        # On a CPU autocast would widen x for this, though nothing is computed.
-        with torch.autocast(x.device.type, enabled=False):
+        # On a CPU autocast would widen x for this, though nothing is computed; elsewhere this is nothing.
+        with torch.autocast("cpu", enabled=False):
             return F.pad(x, (self.pixels,) * 4, mode=mode)
 
 
