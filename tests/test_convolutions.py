@@ -100,6 +100,14 @@ def test_autocast_gives_its_type_and_float32_gradients() -> None:
     assert all(each.grad is not None and each.grad.dtype == torch.float32 for each in module.parameters())
 
 
+def test_inferring_under_autocast_rounds_no_more_than_training_does() -> None:
+    module, x = fast(nn.Conv2d(128, 128, 3)), torch.randn(1, 128, 66, 66)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        wanted = module(x)
+        with torch.inference_mode():
+            assert torch.equal(module.requires_grad_(False)(x), wanted)
+
+
 def test_weights_that_change_are_never_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither by a step, nor by the averages' swapping, of which torch counts nothing."""
     monkeypatch.setattr(convolutions, "TILES", {torch.float32: ((4, 4), 0)})

@@ -81,9 +81,10 @@ class _Wide:
         if torch.is_grad_enabled() or module.weight.requires_grad:
             return convolve(padded, module.weight, module.bias, tile, dtype)[..., :height, :width]
         # Nothing changes these weights: what is made of them serves all images.
-        if self._kept is None or self._kept.dtype != dtype:
-            self._kept = transformed(module.weight, tile, dtype)
-        return answers(padded, self._kept, module.bias, tile)[..., :height, :width]
+        with torch.autocast(x.device.type, enabled=False):
+            if self._kept is None or self._kept.dtype != dtype:
+                self._kept = transformed(module.weight, tile, dtype)
+            return answers(padded, self._kept, module.bias, tile)[..., :height, :width]
 
 
 class _Narrow:
