@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 
 import translate
-from translate.benchmark import Report, cost, feeding
+from translate.benchmark import Report, commands, cost, feeding
 from translate.benchmark.elsewhere import Action, elsewhere
 from translate.benchmark.limits import limits
 from translate.benchmark.timing import Ratio, in_turn, median_interval
@@ -135,9 +135,25 @@ def test_the_command_keeps_its_numbers(tmp_path: Path, monkeypatch: pytest.Monke
     rows = found["parts"]["conversion of 2 images, whole command"]
     assert [row["name"] for row in rows][:2] == ["a loop by hand", "translate convert"]
     assert rows[-1]["name"] == "translate convert --runtime openvino --precision int8"
+    assert [row["name"] for row in rows][2:] == [
+        "translate convert --precision bf16",
+        "translate convert --runtime openvino",
+        "translate convert --runtime openvino --precision bf16",
+        "translate convert --runtime openvino --precision int8",
+    ]
     assert all(float(row["note"].split()[-5]) > 20 for row in rows[1:])
     assert float(rows[1]["note"].split()[-5]) > 80
     assert found["machine"]["torch"] == torch.__version__
+
+
+def test_many_images_are_not_converted_by_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "MANY", 4)
+    given = {"size": 32, "generator": "shallow(width=2)", "discriminator": "small_patch(width=2)", "device": "cpu"}
+    report = translate.bench("gan", what=["conversion"], images=4, rounds=1, rival=["bf16"], **given)
+    rows = report.parts["conversion of 4 images, whole command"]
+    assert [row.name for row in rows] == ["a loop by hand", "translate convert --precision bf16"]
+    assert rows[0].note == f"{1000 * rows[0].seconds / 4:.0f} ms for each image"
+    assert "at 1,000 images" not in rows[1].note
 
 
 @pytest.mark.parametrize(
@@ -145,6 +161,7 @@ def test_the_command_keeps_its_numbers(tmp_path: Path, monkeypatch: pytest.Monke
     [
         ({"what": ["stpes"]}, "bench measures no 'stpes'; did you mean steps"),
         ({"rounds": 0}, "must be at least 1"),
+        ({"rival": ["openvino-int4"]}, "converts in no way 'openvino-int4'; did you mean openvino-int8"),
         ({"nonsense": 1}, "has no option 'nonsense'"),
     ],
 )

@@ -66,6 +66,9 @@ class Negative:
         self.shown = [tuple(batch.shape) for batch in batches]
         self.wants_images = False
 
+    def beside(self) -> Negative | None:
+        return None
+
     def translate(self, batch: Tensor, /, *, samples: int | None = None, seed: int = 0) -> Tensor:
         assert batch.dtype == torch.float32
         assert batch.shape[1] == self.source.channels

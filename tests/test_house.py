@@ -20,7 +20,7 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "ranks", "compiler"},
+    {"errors", "precision", "ranks", "compiler", "matrices", "squares"},
     {"options", "data", "headers", "formats", "encoding"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary"},
@@ -61,6 +61,7 @@ GROUND = {
     "ranks",
     "run",
     "runtime",
+    "squares",
     "testing",
 }
 

@@ -87,8 +87,10 @@ def keep_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return
-    trim_threshold, mmap_threshold = -1, -3
+    trim_threshold, mmap_threshold, most_arenas = -1, -3, -8
     mallopt(trim_threshold, 2**31 - 1)
+    # Threads that are yet to begin share one heap: one of their own would give back what reaches beyond 64 MB.
+    mallopt(most_arenas, 1)
     # Not every version takes the larger one; it then answers 0 and changes nothing.
     if not mallopt(mmap_threshold, 2**30):
         mallopt(mmap_threshold, 2**25)

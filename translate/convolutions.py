@@ -9,15 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.squares import by_squares, few, of_squares, plain
 from translate.winograd import Tile, answers, convolve, transformed
 
 Convolutions = Literal["auto", "direct", "fast"]
 
 WIDE = 128
 """From so many channels on, fewer products win more than the transformations cost."""
-
-FEW = 4
-"""Up to so many outputs, 2x2 pixels are computed at once."""
 
 TILES: Mapping[torch.dtype, tuple[Tile, int]] = {
     torch.float64: ((4, 4), 0),
@@ -48,14 +46,18 @@ def convolve_fast(network: nn.Module) -> None:
     quarters would be empty, compute 2x2 pixels at once. The answers differ by rounding.
     """
     for module in network.modules():
-        if type(module) is not nn.Conv2d or isinstance(module.padding, str) or module.padding_mode != "zeros":
-            continue
-        if (module.stride, module.dilation, module.groups) != ((1, 1), (1, 1), 1):
+        if not plain(module):
             continue
         if module.kernel_size == (3, 3) and min(module.in_channels, module.out_channels) >= WIDE:
             vars(module)["forward"] = _Wide(module)
-        elif module.out_channels <= FEW and module.in_channels >= 16 and min(module.kernel_size) > 4:
+        elif few(module):
             vars(module)["forward"] = _Narrow(module)
+
+
+def algorithms(network: nn.Module) -> list[object]:
+    """What computes a network's convolutions in place of torch; it may serve copies that have the same tensors."""
+    found = (vars(module).get("forward") for module in network.modules())
+    return [each for each in found if isinstance(each, (_Wide, _Narrow))]
 
 
 class _Wide:
@@ -94,14 +96,5 @@ class _Narrow:
         self._module = module
 
     def __call__(self, x: Tensor) -> Tensor:
-        module = self._module
-        above, left = (int(each) for each in module.padding)
-        high, wide = module.kernel_size
-        height, width = x.shape[-2] + 2 * above - high + 1, x.shape[-1] + 2 * left - wide + 1
-        outputs = module.out_channels
-        moved = [F.pad(module.weight, (right, 1 - right, down, 1 - down)) for down in (0, 1) for right in (0, 1)]
-        weight = torch.stack(moved, 1).reshape(4 * outputs, -1, high + 1, wide + 1)
-        bias = None if module.bias is None else module.bias.repeat_interleave(4)
-        padding = (left, left + width % 2, above, above + height % 2)
-        padded = F.pad(x, padding) if any(padding) else x
-        return F.pixel_shuffle(F.conv2d(padded, weight, bias, stride=2), 2)[..., :height, :width]
+        weight, bias = of_squares(self._module.weight, self._module.bias)
+        return by_squares(x, self._module, lambda padded: F.conv2d(padded, weight, bias, stride=2))

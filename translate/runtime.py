@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from translate.errors import UnfitError
 
@@ -17,6 +18,17 @@ Precision = Literal["float32", "bf16", "int8"]
 
 MOST_SIZES = 8
 """How many sizes stay prepared; of more, the one that was used longest ago is prepared again when it comes back."""
+
+
+def twin(network: nn.Module, *shared: object) -> nn.Module:
+    """A copy of a network with the same tensors, and with whatever else is shared; it may be changed, or keep things.
+
+    >>> layer = nn.Conv2d(1, 1, 1)
+    >>> twin(layer) is layer, twin(layer).weight is layer.weight
+    (False, True)
+    """
+    same = (*network.parameters(), *network.buffers(), *shared)
+    return copy.deepcopy(network, {id(each): each for each in same})
 
 
 class Runtime(ABC):
@@ -38,6 +50,10 @@ class Runtime(ABC):
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:  # noqa: B027 - most have nothing to learn
         """Learn the range of what comes, from batches (N, C, H, W) as the network will be given them."""
+
+    def beside(self) -> Runtime | None:
+        """Another one for a thread of its own, which shares what can be; None if there can be none."""
+        return None
 
     def __call__(self, batch: Tensor) -> Tensor:
         """Answer a batch (N, C, H, W) float32."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.nn import functional as F
 
 from translate import images
 from translate.compute import lay_out
-from translate.convolutions import convolve_fast
+from translate.convolutions import algorithms, convolve_fast
 from translate.data import Depth, Domain
 from translate.engine import seed_step
 from translate.errors import TranslateError, UnfitError, nearest
@@ -23,7 +24,7 @@ from translate.method import Method, Parts
 from translate.parts import Kept, build, domain_of, facts_of
 from translate.plugins import Catalog, discover
 from translate.run import Size
-from translate.runtime import Precision, Runtime
+from translate.runtime import Precision, Runtime, twin
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -86,6 +87,24 @@ class Translator:
         """Show images (N, C, H, W) in [-1, 1], as they will come, to a runtime that learns their range."""
         if self._runtime is not None:
             self._runtime.calibrate(self._prepared(batch) for batch in batches)
+
+    def beside(self) -> Translator | None:
+        """Another translator with the same weights, for a thread of its own; None where one thread is all there is.
+
+        What a network keeps from its last image is not shared, so threads do not disturb each other.
+        """
+        if self.device.type != "cpu":
+            return None
+        other = copy.copy(self)
+        if self._runtime is not None:
+            other._runtime = self._runtime.beside()
+            return None if other._runtime is None else other
+        try:
+            other.network = twin(self.network, *algorithms(self.network))
+        except TypeError:
+            # It keeps something that cannot be copied.
+            return None
+        return other
 
     @torch.inference_mode()
     def translate(self, batch: Tensor, *, samples: int | None = None, seed: int = 0) -> Tensor:

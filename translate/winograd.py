@@ -9,13 +9,15 @@ multiplied.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import product
+from itertools import product as pairs
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from translate.matrices import product, products
 
 Tile = tuple[int, int]
 """Rows and columns of the outputs that are computed together."""
@@ -49,7 +51,7 @@ def transformed(weight: Tensor, tile: Tile, dtype: torch.dtype) -> Tensor:
     """Weights (K, C, 3, 3) at the points, (points, K, C) in ``dtype``."""
     outputs, inputs = weight.shape[:2]
     evaluate = _matrices(tile, weight)[1]
-    rows = evaluate @ weight.permute(2, 3, 0, 1).reshape(9, -1)
+    rows = product(evaluate, weight.permute(2, 3, 0, 1).reshape(9, -1))
     return rows.to(dtype).view(-1, outputs, inputs)
 
 
@@ -60,9 +62,9 @@ def answers(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tenso
     outputs = weight.shape[1]
     answer = x.new_empty(count, (height - 2) // tile[0], tile[0], (width - 2) // tile[1], tile[1], outputs)
     for part in _parts(x, tile):
-        given = interpolate @ _windows(x, tile)[:, :, *part].reshape(len(weight), -1)
-        products = torch.bmm(given.view(len(weight), -1, weight.shape[2]), weight.transpose(1, 2))
-        found = collect @ products.view(len(weight), -1)
+        given = product(interpolate, _windows(x, tile)[:, :, *part].reshape(len(weight), -1))
+        multiplied = products(given.view(len(weight), -1, weight.shape[2]), weight.transpose(1, 2))
+        found = product(collect, multiplied.view(len(weight), -1))
         if bias is not None:
             found.view(-1, outputs).add_(bias)
         whole = _squares(answer)[:, :, *part]
@@ -104,20 +106,20 @@ def _slopes(
     image = x.new_zeros(count, rows + 1, tile[0], columns + 1, tile[1], inputs) if needed[0] else None
     squares = _squares(slope.permute(0, 2, 3, 1).reshape(count, rows, tile[0], columns, tile[1], outputs))
     for part in _parts(x, tile):
-        products = (collect.T @ squares[:, :, *part].reshape(collect.shape[0], -1)).view(points, -1, outputs)
+        slopes = product(collect.T, squares[:, :, *part].reshape(collect.shape[0], -1)).view(points, -1, outputs)
         if at_points is not None and image is not None:
-            windows = interpolate.T @ torch.bmm(products, at_points).view(points, -1)
+            windows = product(interpolate.T, products(slopes, at_points).view(points, -1))
             _add_windows(image, windows, tile, part)
         if needed[1]:
-            given = interpolate @ _windows(x, tile)[:, :, *part].reshape(points, -1)
-            found = torch.bmm(products.transpose(1, 2), given.view(points, -1, inputs)).to(weight.dtype)
+            given = product(interpolate, _windows(x, tile)[:, :, *part].reshape(points, -1))
+            found = products(slopes.transpose(1, 2), given.view(points, -1, inputs)).to(weight.dtype)
             for_points = found if for_points is None else for_points + found
     for_x = for_weight = None
     if image is not None:
         whole = image.view(count, (rows + 1) * tile[0], (columns + 1) * tile[1], inputs)
         for_x = whole[:, :height, :width].permute(0, 3, 1, 2)
     if for_points is not None:
-        back = _matrices(tile, weight)[1].T @ for_points.view(points, -1)
+        back = product(_matrices(tile, weight)[1].T, for_points.view(points, -1))
         for_weight = back.view(3, 3, outputs, inputs).permute(2, 3, 0, 1)
     return for_x, for_weight
 
@@ -129,7 +131,7 @@ def _add_windows(image: Tensor, windows: Tensor, tile: Tile, part: tuple[slice, 
     shape = (tile[0] + 2, tile[1] + 2, images.stop - images.start, rows.stop - rows.start, columns, image.shape[-1])
     pieces = windows.view(shape).permute(2, 3, 0, 4, 1, 5)
     below = slice(rows.start + 1, rows.stop + 1)
-    for (down, high, from_row), (right, wide, from_column) in product(
+    for (down, high, from_row), (right, wide, from_column) in pairs(
         ((rows, tile[0], 0), (below, 2, tile[0])),
         ((slice(columns), tile[1], 0), (slice(1, None), 2, tile[1])),
     ):
@@ -156,7 +158,7 @@ def _parts(x: Tensor, tile: Tile) -> Iterator[tuple[slice, slice]]:
     of_row = (tile[0] + 2) * (tile[1] + 2) * ((width - 2) // tile[1]) * channels
     together = max(LARGEST // (of_row * rows), 1)
     high = rows if together > 1 else min(max(LARGEST // of_row, 1), rows)
-    for first, top in product(range(0, count, together), range(0, rows, high)):
+    for first, top in pairs(range(0, count, together), range(0, rows, high)):
         yield slice(first, min(first + together, count)), slice(top, min(top + high, rows))
 
 
@@ -190,5 +192,5 @@ _ROWS = {outputs: _of_row(outputs) for outputs in POINTS}
 # At import, since a compiler does not look into caches; they are a few thousand numbers.
 _SQUARED = {
     (high, wide): tuple(np.kron(down, right) for down, right in zip(_ROWS[high], _ROWS[wide], strict=True))
-    for high, wide in product(POINTS, POINTS)
+    for high, wide in pairs(POINTS, POINTS)
 }

@@ -18,9 +18,6 @@ from translate.images import find
 from translate.run import Config
 from translate.translator import pick_device
 
-MANY = 1000
-"""Images for which a conversion is reckoned from fewer."""
-
 WHAT = ("steps", "cost", "feeding", "conversion", "beginning")
 
 
@@ -79,6 +76,7 @@ def bench(
     batch: int = 1,
     rounds: int = 10,
     images: int = 100,
+    rival: Sequence[str] = (),
     device: str = "auto",
     **options: Any,
 ) -> Report:
@@ -86,15 +84,19 @@ def bench(
 
     ``data`` is a folder of pairs or of two domains; without, photographs of 640 x 480 are made up. ``options`` are the
     method's own and those of the training. ``rounds`` is how often each rival has its turn, ``images`` how many a
-    conversion converts.
+    conversion converts, ``rival`` in which ways: all that the machine has, unless some are named.
     """
     for each in what:
         if each not in WHAT:
             raise TranslateError(f"bench measures no {each!r}; {nearest(each, WHAT)}")
+    for each in rival:
+        if each not in commands.RIVALS:
+            raise TranslateError(f"bench converts in no way {each!r}; {nearest(each, commands.RIVALS)}")
     if min(size, batch, rounds) < 1 or images < commands.HALF:
         raise TranslateError(f"size, batch and rounds must be at least 1, and images {commands.HALF}")
     place = pick_device(device)
     asked = {"method": method, "size": size, "batch": batch, "rounds": rounds, "images": images, "options": options}
+    ways = list(rival) or commands.available(place)
     report = Report(machine(place), asked)
     with _photos(data, images) as photos, tempfile.TemporaryDirectory() as scratch:
         values = {**options, "method": method, "data": str(photos), "size": size, "batch": batch, "device": device}
@@ -112,14 +114,8 @@ def bench(
         if "conversion" in what:
             run = commands.untrained(config, Path(scratch))
             squares = feeding.made_up(_made(Path(scratch) / "in"), images, (size, size))
-            found = commands.conversion(run, squares[0].parent, Path(scratch), max(rounds // 3, 1))
-            plain = found[commands.PLAIN]
-            told = {
-                name: f"{1000 * each.each:.0f} ms for each further image, "
-                f"{plain.whole(MANY) / each.whole(MANY):.2f}x at {MANY:,} images in proportion"
-                + ("" if each is plain else f", {each.apart:.0f} dB to the loop's")
-                for name, each in found.items()
-            }
+            found = commands.conversion(run, squares[0].parent, Path(scratch), max(rounds // 3, 1), ways, place)
+            told = {name: _converted(each, found[commands.PLAIN]) for name, each in found.items()}
             timed = {name: each.seconds for name, each in found.items()}
             report.add(f"conversion of {images} images, whole command", timed, commands.PLAIN, told)
         if "beginning" in what:
@@ -151,6 +147,16 @@ def _steps(report: Report, config: Config, rounds: int) -> None:
         "waiting for data": "{:.1%} of a step ({:.1%} to {:.1%})".format(*found.waiting),
         "where the step's time goes": ", ".join(f"{kind} {share:.0%}" for kind, share in found.shares.items()),
     }
+
+
+def _converted(rival: commands.Converted, plain: commands.Converted) -> str:
+    """What a rival takes for an image, and how far its answers lie from the plain loop's."""
+    told = f"{1000 * rival.each:.0f} ms for each image"
+    if rival.few:
+        many = commands.MANY
+        told = f"{1000 * rival.each:.0f} ms for each further image"
+        told += f", {plain.whole(many) / rival.whole(many):.2f}x at {many:,} images in proportion"
+    return told if rival is plain else f"{told}, {rival.apart:.0f} dB to the loop's"
 
 
 @contextmanager

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 import numpy, torch, translate
 from PIL import Image
-network = translate.load(sys.argv[1]).network.to(memory_format=torch.contiguous_format)
+network = translate.load(sys.argv[1], device=sys.argv[4]).network.to(memory_format=torch.contiguous_format)
 for module in network.modules():
     module.__dict__.pop("forward", None)
 device = next(network.parameters()).device
@@ -50,6 +50,18 @@ What computes the network's convolutions in place of torch is taken away.
 PLAIN = "a loop by hand"
 HALF = 2
 """The part of the images that is converted once more, so that beginning and going on can be told apart."""
+MANY = 1000
+"""Images for which a conversion is reckoned from fewer; so many are long enough to need no reckoning."""
+RIVALS = {
+    f"{runtime}-{precision}".lstrip("-"): (runtime, precision)
+    for runtime, precisions in (
+        ("", ("float32", "bf16")),
+        ("compiled", ("float32", "bf16")),
+        ("openvino", ("float32", "bf16", "int8")),
+    )
+    for precision in precisions
+}
+"""Ways to convert, by name: the runtime and the precision."""
 CPU = torch.device("cpu")
 
 
@@ -57,8 +69,8 @@ CPU = torch.device("cpu")
 class Converted:
     """What converting a folder took a rival.
 
-    ``seconds`` are whole commands on all images, and ``few`` the same on half of them; ``apart`` is how far the
-    answers lie from the first rival's, in decibels.
+    ``seconds`` are whole commands on all images, and ``few`` the same on half of them, unless there are many;
+    ``apart`` is how far the answers lie from the first rival's, in decibels.
     """
 
     seconds: list[float]
@@ -68,7 +80,9 @@ class Converted:
 
     @property
     def each(self) -> float:
-        """The seconds of one further image."""
+        """The seconds of one further image; of many, those of one of them."""
+        if not self.few:
+            return median(self.seconds) / self.images
         more = self.images - self.images // HALF
         return max(median(self.seconds) - median(self.few), 0.0) / more
 
@@ -77,23 +91,31 @@ class Converted:
         return median(self.seconds) + (images - self.images) * self.each
 
 
-def conversion(run: Path, folder: Path, out: Path, rounds: int) -> dict[str, Converted]:
-    """Time whole commands that convert a folder of RGB images, and half of it.
+def available(device: torch.device) -> list[str]:
+    """The ways to convert that this machine has on a device."""
+    found = ["float32", "bf16"]
+    if missing_compiler(device) is None:
+        found += ["compiled-float32", "compiled-bf16"]
+    if device.type == "cpu" and find_spec("openvino") is not None:
+        found += ["openvino-float32", "openvino-bf16", "openvino-int8"]
+    return found
 
-    A script comes first; then the conversion as it is, in bf16, and by the runtimes that this machine has.
+
+def conversion(
+    run: Path, folder: Path, out: Path, rounds: int, ways: Sequence[str], device: torch.device
+) -> dict[str, Converted]:
+    """Time whole commands that convert a folder of RGB images, and half of it unless they are many.
+
+    A script comes first; then the conversion in each of the ways that are named.
     """
     paths = sorted(folder.iterdir())
+    halved = len(paths) < MANY
     half = out / "half"
     half.mkdir()
-    for path in paths[: len(paths) // HALF]:
+    for path in paths[: len(paths) // HALF] if halved else ():
         shutil.copy(path, half)
-    choices = [("", "float32"), ("", "bf16")]
-    if missing_compiler(CPU) is None:
-        choices += [("compiled", "float32"), ("compiled", "bf16")]
-    if find_spec("openvino") is not None:
-        choices += [("openvino", "float32"), ("openvino", "bf16"), ("openvino", "int8")]
     rivals = {PLAIN: [sys.executable, "-c", LOOP, str(run)]}
-    for runtime, precision in choices:
+    for runtime, precision in map(RIVALS.__getitem__, ways):
         asked = [
             *(["--runtime", runtime] if runtime else []),
             *(["--precision", precision] if precision != "float32" else []),
@@ -102,11 +124,14 @@ def conversion(run: Path, folder: Path, out: Path, rounds: int) -> dict[str, Con
         rivals[name] = [sys.executable, "-m", "translate", "convert", "--format=png", *asked, str(run)]
     turns: dict[str, Callable[[], object]] = {}
     for name, command in rivals.items():
-        turns[name] = partial(_run, [*command, str(folder), str(out / name)])
-        turns[f"{name}, half"] = partial(_run, [*command, str(half), str(out / f"{name}, half")])
+        # The loop's last argument, and the conversion's option.
+        on = str(device) if name == PLAIN else f"--device={device}"
+        turns[name] = partial(_run, [*command, str(folder), str(out / name), on])
+        if halved:
+            turns[f"{name}, half"] = partial(_run, [*command, str(half), str(out / f"{name}, half"), on])
     timed = in_turn(turns, rounds, CPU)
     return {
-        name: Converted(timed[name], timed[f"{name}, half"], _apart(out / PLAIN, out / name), len(paths))
+        name: Converted(timed[name], timed.get(f"{name}, half", []), _apart(out / PLAIN, out / name), len(paths))
         for name in rivals
     }
 

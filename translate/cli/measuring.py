@@ -25,6 +25,12 @@ from translate.errors import TranslateError
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images in a batch.")
 @click.option("--rounds", type=click.IntRange(min=1), default=10, show_default=True, help="Turns of each rival.")
 @click.option("--images", type=click.IntRange(min=2), default=100, show_default=True, help="How many to convert.")
+@click.option(
+    "--rival",
+    multiple=True,
+    metavar="NAME",
+    help="A way to convert: float32, bf16, openvino-int8 ...; may be repeated [default: all that there are].",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 ...")
 @click.option("--json", "file", type=click.Path(path_type=Path), metavar="FILE", help="Keep the numbers in a file.")
 def bench(method: str, options: tuple[str, ...], what: tuple[str, ...], file: Path | None, **asked: Any) -> None:

@@ -8,7 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from translate import images
+from translate.compute import keep_memory
 from translate.conversion.batch import Translating, Work, some
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import FormatName, Task, plan, suffix_rule
@@ -90,8 +93,10 @@ def convert(
         if started():
             device = device_of_rank(device)
         # Loading brings in everything that trains, which a translator in hand does not need.
-        from translate.translator import load
+        from translate.translator import load, pick_device
 
+        # Already now: the threads that load might get heaps of their own.
+        _keep_memory(pick_device(device))
         translator = load(
             translator, direction=direction, device=device, precision=precision, runtime=runtime,
             plugins=plugins, no_plugins=no_plugins,
@@ -121,6 +126,7 @@ def convert(
             run, source, target, options, devices=devices, catalog=catalog, plugins=plugins, no_plugins=no_plugins
         )
     else:
+        _keep_memory(translator.device)
         rank, ranks = place()
         work = Work(translator, at, samples, seed, quality, max_pixels)
         if translator.wants_images:
@@ -141,6 +147,11 @@ def convert(
     finally:
         translator.catalog.tell("conversion_ended")
     return Conversion(converted, tuple(failed), target)
+
+
+def _keep_memory(device: torch.device) -> None:
+    if device.type == "cpu":
+        keep_memory()
 
 
 def _convert_here(

@@ -40,6 +40,10 @@ class Translating(Protocol):
         """Show it images (N, C, H, W) in [-1, 1]."""
         ...
 
+    def beside(self) -> Translating | None:
+        """Another one for a thread of its own; None if one thread at a time is all that it can serve."""
+        ...
+
     def translate(self, batch: Tensor, /, *, samples: int | None = None, seed: int = 0) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1] to (N, C', H, W), or (N * samples, C', H, W)."""
         ...

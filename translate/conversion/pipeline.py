@@ -1,8 +1,8 @@
-"""Pipeline of a conversion: threads that decode and encode around the one that translates, nothing unbounded.
+"""Pipeline of a conversion: threads that decode and encode around those that translate, nothing unbounded.
 
-The calling thread translates. It hands files to a pool of threads a few ahead, sorts decoded images into buckets of
-one size, translates a bucket when it is full, and hands the answers back to the pool. Jobs of the pool never wait for
-one another, so nothing can lock up; how many images are alive depends on threads and batch, never on the folder.
+The calling thread hands files to a pool of threads a few ahead, sorts decoded images into buckets of one size, has a
+bucket translated when it is full (on a GPU it does so itself), and hands the answers back to the pool. Jobs never wait
+for one another, so nothing can lock up; how many images are alive depends on threads and batch, never on the folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from translate.conversion.batch import Decoded, Work, decode, translate, write
+from translate.conversion.batch import Answer, Decoded, Work, decode, write
+from translate.conversion.lanes import Lanes
 from translate.conversion.plan import Task
 from translate.errors import TranslateError, UnfitError
 
@@ -33,8 +34,30 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
     remaining = iter(tasks)
     decoding: deque[tuple[Task, Future[Decoded]]] = deque()
     writing: deque[tuple[Task, Future[None]]] = deque()
+    translating: deque[tuple[list[Decoded], Future[list[Answer]]]] = deque()
     buckets: dict[tuple[Any, ...], list[Decoded]] = {}
     pool = ThreadPoolExecutor(workers, thread_name_prefix="translate-convert")
+    lanes = Lanes(work, alone=len(tasks) == 1)
+
+    def begin(bucket: list[Decoded]) -> None:
+        translating.append((bucket, lanes.begin(bucket)))
+
+    def translated(limit: int) -> Iterator[Outcome]:
+        """Hand answers on to be written, oldest first, until no more than so many buckets are under way."""
+        while translating and (len(translating) > limit or translating[0][1].done()):
+            bucket, future = translating.popleft()
+            error = future.exception()
+            if error is None:
+                writing.extend((answer.task, pool.submit(write, answer, work)) for answer in future.result())
+            elif isinstance(error, UnfitError) or not isinstance(error, Exception):
+                # No other image would fare better.
+                raise error
+            elif len(bucket) == 1:
+                yield bucket[0].task, _sentence(error, bucket[0].task)
+            else:
+                # One of them is at fault, or all together were too many.
+                while bucket:
+                    begin([bucket.pop(0)])
 
     def written(limit: int) -> Iterator[Outcome]:
         while writing and (len(writing) > limit or writing[0][1].done()):
@@ -56,40 +79,21 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
             buckets.setdefault(key, []).append(future.result())
             del future
             if len(buckets[key]) >= min(batch, _fitting(key)):
-                yield from _translate(buckets.pop(key), work, pool, writing)
+                begin(buckets.pop(key))
             while sum(len(bucket) for bucket in buckets.values()) > waiting_limit:
                 fullest = max(buckets, key=lambda each: len(buckets[each]))
-                yield from _translate(buckets.pop(fullest), work, pool, writing)
+                begin(buckets.pop(fullest))
+            yield from translated(lanes.count)
             yield from written(ahead)
         for key in list(buckets):
-            yield from _translate(buckets.pop(key), work, pool, writing)
+            begin(buckets.pop(key))
+            yield from translated(lanes.count)
             yield from written(ahead)
+        yield from translated(0)
         yield from written(0)
     finally:
+        lanes.close()
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _translate(
-    bucket: list[Decoded],
-    work: Work,
-    pool: ThreadPoolExecutor,
-    writing: deque[tuple[Task, Future[None]]],
-) -> Iterator[Outcome]:
-    """Translate a bucket and queue its answers to be written; where it fails, translate its images one by one."""
-    try:
-        answers = translate(bucket, work)
-    except UnfitError:
-        # No other image would fare better.
-        raise
-    except Exception as error:
-        if len(bucket) == 1:
-            yield bucket[0].task, _sentence(error, bucket[0].task)
-            return
-    else:
-        writing.extend((answer.task, pool.submit(write, answer, work)) for answer in answers)
-        return
-    while bucket:
-        yield from _translate([bucket.pop(0)], work, pool, writing)
 
 
 def _fitting(key: tuple[Any, ...]) -> int:
