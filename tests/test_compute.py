@@ -64,7 +64,8 @@ def test_layouts() -> None:
     assert laid("channels_last") == [True, True]
     assert memory_format_of("auto", CPU, (64, 256), "bf16") == "contiguous"
     assert memory_format_of("auto", CPU, (256, 256), "bf16") == "mixed"
-    assert memory_format_of("auto", CPU, (256, 256), "float32") == "contiguous"
+    assert memory_format_of("auto", CPU, (256, 256), "float32") == "mixed"
+    assert memory_format_of("auto", CPU, (127, 256), "float32") == "contiguous"
     assert memory_format_of("channels_last", CPU, (8, 8), "float32") == "channels_last"
 
 

@@ -46,18 +46,16 @@ def memory_format_of(
 ) -> Literal["contiguous", "channels_last", "mixed"]:
     """The layout of images and weights; ``mixed`` is channels_last for those networks alone that prefer it.
 
-    ``auto`` takes channels_last on a GPU in bf16, whose tensor cores want it, and mixed on a CPU in bf16 for large
-    images: there it speeds up networks of wide maps, and slows down others.
+    ``auto`` takes channels_last on a GPU in bf16, whose tensor cores want it, and mixed on a CPU for large images:
+    there it speeds up networks of wide maps, and slows down others.
 
     >>> memory_format_of("auto", torch.device("cpu"), (256, 256), "bf16")
     'mixed'
     """
     if asked != "auto":
         return asked
-    if precision != "bf16":
-        return "contiguous"
     if device.type == "cuda":
-        return "channels_last"
+        return "channels_last" if precision == "bf16" else "contiguous"
     return "mixed" if min(size) >= LARGE else "contiguous"
 
 

@@ -51,10 +51,6 @@ class Runtime(ABC):
     def calibrate(self, batches: Iterable[Tensor]) -> None:  # noqa: B027 - most have nothing to learn
         """Learn the range of what comes, from batches (N, C, H, W) as the network will be given them."""
 
-    def beside(self) -> Runtime | None:
-        """Another one for a thread of its own, which shares what can be; None if there can be none."""
-        return None
-
     def __call__(self, batch: Tensor) -> Tensor:
         """Answer a batch (N, C, H, W) float32."""
         if self.wants_images:

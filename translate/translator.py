@@ -93,12 +93,10 @@ class Translator:
 
         What a network keeps from its last image is not shared, so threads do not disturb each other.
         """
-        if self.device.type != "cpu":
+        if self.device.type != "cpu" or self._runtime is not None:
+            # Runtimes share out the cores themselves, and as well.
             return None
         other = copy.copy(self)
-        if self._runtime is not None:
-            other._runtime = self._runtime.beside()
-            return None if other._runtime is None else other
         try:
             other.network = twin(self.network, *algorithms(self.network))
         except TypeError:

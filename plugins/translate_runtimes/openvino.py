@@ -6,14 +6,11 @@ import copy
 import logging
 import sys
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import chain
-from threading import Lock
 from types import ModuleType
 from typing import Any
-from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -50,10 +47,6 @@ class OpenVINO(Runtime):
         self._network = _by_squares(network)
         self._precision = precision
         self.wants_images = precision == "int8"
-        self._cores = torch.get_num_threads()
-        # Of all threads beside each other; a model goes with the last that answers by it.
-        self._models: WeakValueDictionary[torch.Size, Any] = WeakValueDictionary()
-        self._one_at_a_time = Lock()
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Bring convolutions to 8 bits, with the ranges that these batches have."""
@@ -71,41 +64,34 @@ class OpenVINO(Runtime):
             self.wants_images = False
 
     def prepare(self, example: Tensor) -> Callable[[Tensor], Tensor]:
-        """Export the network for the example's shape and let OpenVINO compile that, unless another thread has."""
-        with self._one_at_a_time:
-            model = self._models.get(example.shape)
-            if model is None:
-                model = self._models[example.shape] = self._compiled(example)
-        return _answering(model)
-
-    def beside(self) -> OpenVINO:
-        """Another one with the same models, which answer several at a time."""
-        other = copy.copy(self)
-        other._prepared = OrderedDict()
-        return other
-
-    def _compiled(self, example: Tensor) -> Any:
+        """Export the network for the example's shape and let OpenVINO compile that."""
         try:
             model = exported(self._library, self._network, example)
         except Exception as error:
             told = (str(error).strip().splitlines() or [""])[-1]
             raise UnfitError(f"OpenVINO cannot run this network ({told}); leave --runtime out") from None
-        options = {
-            "INFERENCE_PRECISION_HINT": HINTS[self._precision],
-            "INFERENCE_NUM_THREADS": self._cores,
-            # As many at a time as threads share the cores.
-            "NUM_STREAMS": max(self._cores // torch.get_num_threads(), 1),
-        }
-        compiled = core().compile_model(model, "CPU", options)
+        compiled = core().compile_model(
+            model,
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": HINTS[self._precision],
+                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                "PERFORMANCE_HINT": "LATENCY",
+            },
+        )
+
+        def answer(batch: Tensor) -> Tensor:
+            return torch.from_numpy(compiled([batch.contiguous().numpy()])[0])
+
+        if min(example.shape[-2:]) < TOLD:
+            return answer
         # OpenVINO has been seen to compute an odd form of normalization wrongly in int8, without a word.
-        if min(example.shape[-2:]) >= TOLD:
-            off = (_answering(compiled)(example) - self._network(example)).square().mean().sqrt().item()
-            if not off < OFF:
-                raise UnfitError(
-                    f"OpenVINO answers this network {off:.2g} off in {self._precision}; "
-                    "leave --runtime or --precision out"
-                )
-        return compiled
+        off = (answer(example) - self._network(example)).square().mean().sqrt().item()
+        if not off < OFF:
+            raise UnfitError(
+                f"OpenVINO answers this network {off:.2g} off in {self._precision}; leave --runtime or --precision out"
+            )
+        return answer
 
 
 def _by_squares(network: nn.Module) -> nn.Module:
@@ -116,12 +102,6 @@ def _by_squares(network: nn.Module) -> nn.Module:
             parent, _, leaf = name.rpartition(".")
             setattr(answer.get_submodule(parent), leaf, Squares(module))
     return answer
-
-
-def _answering(model: Any) -> Callable[[Tensor], Tensor]:
-    """What answers by a model in one thread."""
-    request = model.create_infer_request()
-    return lambda batch: torch.from_numpy(request.infer([batch.contiguous().numpy()])[0])
 
 
 def exported(library: ModuleType, network: nn.Module, example: Tensor) -> Any:

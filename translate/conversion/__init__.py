@@ -8,8 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from translate import images
 from translate.compute import keep_memory
 from translate.conversion.batch import Translating, Work, some
@@ -95,8 +93,9 @@ def convert(
         # Loading brings in everything that trains, which a translator in hand does not need.
         from translate.translator import load, pick_device
 
-        # Already now: the threads that load might get heaps of their own.
-        _keep_memory(pick_device(device))
+        if not runtime and pick_device(device).type == "cpu":
+            # Already now: the threads that load might get heaps of their own.
+            keep_memory()
         translator = load(
             translator, direction=direction, device=device, precision=precision, runtime=runtime,
             plugins=plugins, no_plugins=no_plugins,
@@ -126,7 +125,6 @@ def convert(
             run, source, target, options, devices=devices, catalog=catalog, plugins=plugins, no_plugins=no_plugins
         )
     else:
-        _keep_memory(translator.device)
         rank, ranks = place()
         work = Work(translator, at, samples, seed, quality, max_pixels)
         if translator.wants_images:
@@ -147,11 +145,6 @@ def convert(
     finally:
         translator.catalog.tell("conversion_ended")
     return Conversion(converted, tuple(failed), target)
-
-
-def _keep_memory(device: torch.device) -> None:
-    if device.type == "cpu":
-        keep_memory()
 
 
 def _convert_here(

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import torch
 
+from translate.compute import keep_memory
 from translate.conversion.batch import Answer, Decoded, Work, translate
 
 TOGETHER = 2**21
@@ -35,6 +36,7 @@ class Lanes:
         self.count = 1
         # Noise is drawn from a generator that all threads share.
         if not alone and self._cores > 1 and work.samples is None and work.translator.beside() is not None:
+            keep_memory()
             self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="translate-convert-lane")
             self.count = self._cores
 
