@@ -30,11 +30,11 @@ FIRST, LAST = "<!-- performance: benchmarks/performance.py -->", "<!-- end of pe
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What ``translate bench`` is asked for; ``gpu`` rows are too long for a CPU."""
+    """What ``translate bench`` is asked for, and where: some rows are too long for a CPU, or for nothing else."""
 
     method: str
     asked: Mapping[str, Any]
-    gpu: bool = False
+    on: tuple[str, ...] = ("cpu", "cuda")
 
 
 COSTED = ("pix2pix", "cyclegan", "gan", "unit", "vaegan", "pix2pixhd", "stackgan")
@@ -43,15 +43,18 @@ COSTED = ("pix2pix", "cyclegan", "gan", "unit", "vaegan", "pix2pixhd", "stackgan
 GOALS = [] if torch.cuda.is_available() else ["float32", "bf16", "openvino-bf16", "openvino-int8"]
 """Ways to convert a thousand images, which takes a CPU minutes; a GPU all that it has."""
 
+OTHERS = ["compiled-float32", "compiled-bf16", "openvino-float32"]
+"""The other ways, which so many images would not change."""
+
 ROWS: Mapping[str, Row] = {
     "cyclegan-1": Row("cyclegan", {"what": ["steps"], "rounds": 9}),
     "cyclegan-1-compiled": Row("cyclegan", {"what": ["steps"], "rounds": 7, "compile": "yes"}),
     "pix2pix-1": Row("pix2pix", {"what": ["steps"], "rounds": 15}),
     "pix2pix-16": Row("pix2pix", {"what": ["steps"], "batch": 16, "rounds": 7}),
-    "cyclegan-16": Row("cyclegan", {"what": ["steps"], "batch": 16, "rounds": 9}, gpu=True),
+    "cyclegan-16": Row("cyclegan", {"what": ["steps"], "batch": 16, "rounds": 9}, on=("cuda",)),
     "feeding": Row("pix2pix", {"what": ["feeding"], "rounds": 9}),
     "conversion": Row("gan", {"what": ["conversion"], "images": 1000, "rounds": 9, "rival": GOALS}),
-    "conversion-64": Row("gan", {"what": ["conversion"], "images": 64, "rounds": 3}),
+    "conversion-64": Row("gan", {"what": ["conversion"], "images": 64, "rounds": 3, "rival": OTHERS}, on=("cpu",)),
     **{f"cost-{method}": Row(method, {"what": ["cost"], "rounds": 6}) for method in COSTED},
     "beginning": Row("pix2pix", {"what": ["beginning"], "rounds": 15}),
 }
@@ -167,7 +170,7 @@ def main(given: Sequence[str] | None = None) -> int:
     if arguments.action == "list":
         print("\n".join(f"{name}: {command(row)}" for name, row in ROWS.items()))
         return 0
-    here = [name for name, row in ROWS.items() if torch.cuda.is_available() or not row.gpu]
+    here = [name for name, row in ROWS.items() if ("cuda" if torch.cuda.is_available() else "cpu") in row.on]
     try:
         measure([*here, "overhead"] if "all" in arguments.rows else arguments.rows)
     except TranslateError as error:

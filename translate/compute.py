@@ -56,7 +56,7 @@ def memory_format_of(
         return asked
     if device.type == "cuda":
         return "channels_last" if precision == "bf16" else "contiguous"
-    return "mixed" if min(size) >= LARGE else "contiguous"
+    return "mixed" if device.type == "cpu" and min(size) >= LARGE else "contiguous"
 
 
 def lay_out(method: nn.Module, memory_format: str) -> None:
