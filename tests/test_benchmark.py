@@ -150,6 +150,7 @@ def test_many_images_are_not_converted_by_half(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(commands, "MANY", 4)
     given = {"size": 32, "generator": "shallow(width=2)", "discriminator": "small_patch(width=2)", "device": "cpu"}
     report = translate.bench("gan", what=["conversion"], images=4, rounds=1, rival=["bf16"], **given)
+    assert report.to_json()["asked"]["rival"] == ["bf16"]
     rows = report.parts["conversion of 4 images, whole command"]
     assert [row.name for row in rows] == ["a loop by hand", "translate convert --precision bf16"]
     assert rows[0].note == f"{1000 * rows[0].seconds / 4:.0f} ms for each image"
