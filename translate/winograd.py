@@ -50,14 +50,14 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile, dtype: 
 def transformed(weight: Tensor, tile: Tile, dtype: torch.dtype) -> Tensor:
     """Weights (K, C, 3, 3) at the points, (points, K, C) in ``dtype``."""
     outputs, inputs = weight.shape[:2]
-    evaluate = _matrices(tile, weight)[1]
+    evaluate = matrices(tile, weight)[1]
     rows = product(evaluate, weight.permute(2, 3, 0, 1).reshape(9, -1))
     return rows.to(dtype).view(-1, outputs, inputs)
 
 
 def answers(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
     """The convolution of (N, C, H, W) with weights that are transformed already, of x's dtype; no gradients."""
-    interpolate, _, collect = _matrices(tile, x)
+    interpolate, _, collect = matrices(tile, x)
     count, _, height, width = x.shape
     outputs = weight.shape[1]
     answer = x.new_empty(count, (height - 2) // tile[0], tile[0], (width - 2) // tile[1], tile[1], outputs)
@@ -70,6 +70,18 @@ def answers(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tenso
         whole = _squares(answer)[:, :, *part]
         whole.copy_(found.view(whole.shape))
     return answer.view(count, height - 2, width - 2, outputs).permute(0, 3, 1, 2)
+
+
+def matrices(tile: Tile, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For windows, weights and answers of a tile, flattened: what brings them to the points, or back from there.
+
+    Of p points: (p, p), (p, 9) and (m m', p), in the type and on the device of ``like``.
+
+    >>> [tuple(each.shape) for each in matrices((2, 4), torch.zeros(()))]
+    [(24, 24), (24, 9), (8, 24)]
+    """
+    # Made anew for each call, which costs microseconds: a tensor that is kept belongs to the mode in which it was made.
+    return tuple(torch.from_numpy(each).to(like) for each in _SQUARED[tile])  # type: ignore[return-value]
 
 
 class _Convolution(torch.autograd.Function):
@@ -95,7 +107,7 @@ def _slopes(
     x: Tensor, weight: Tensor, slope: Tensor, tile: Tile, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of x and of the weights, each where it is needed."""
-    interpolate, _, collect = _matrices(tile, x)
+    interpolate, _, collect = matrices(tile, x)
     outputs, inputs = weight.shape[:2]
     points = len(interpolate)
     at_points = transformed(weight, tile, x.dtype) if needed[0] else None
@@ -119,7 +131,7 @@ def _slopes(
         whole = image.view(count, (rows + 1) * tile[0], (columns + 1) * tile[1], inputs)
         for_x = whole[:, :height, :width].permute(0, 3, 1, 2)
     if for_points is not None:
-        back = product(_matrices(tile, weight)[1].T, for_points.view(points, -1))
+        back = product(matrices(tile, weight)[1].T, for_points.view(points, -1))
         for_weight = back.view(3, 3, outputs, inputs).permute(2, 3, 0, 1)
     return for_x, for_weight
 
@@ -160,12 +172,6 @@ def _parts(x: Tensor, tile: Tile) -> Iterator[tuple[slice, slice]]:
     high = rows if together > 1 else min(max(LARGEST // of_row, 1), rows)
     for first, top in pairs(range(0, count, together), range(0, rows, high)):
         yield slice(first, min(first + together, count)), slice(top, min(top + high, rows))
-
-
-def _matrices(tile: Tile, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For windows, weights and answers of a tile, flattened: what brings them to the points, or back from there."""
-    # Made anew for each call, which costs microseconds: a tensor that is kept belongs to the mode in which it was made.
-    return tuple(torch.from_numpy(each).to(like) for each in _SQUARED[tile])  # type: ignore[return-value]
 
 
 def _of_row(outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from translate.convolutions import convolve_fast
 from translate.errors import TranslateError, UnfitError
 from translate.runtime import Runtime, twin
 from translate.squares import Squares, few
+from translate_runtimes.fewer import by_fewer_products
 from translate_runtimes.quantized import quantized, ranges
 
 HINTS = {"float32": "f32", "bf16": "bf16", "int8": "bf16"}
@@ -58,6 +60,7 @@ class OpenVINO(Runtime):
             # A range need not be known to more digits than bf16 has, where that is faster.
             fast = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             looking = copy.deepcopy(self._network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            convolve_fast(looking)
             with torch.autocast("cpu", torch.bfloat16, enabled=fast):
                 found = ranges(looking, chain([first], images))
             self._network = quantized(self._network, found)
@@ -67,6 +70,7 @@ class OpenVINO(Runtime):
         """Export the network for the example's shape and let OpenVINO compile that."""
         try:
             model = exported(self._library, self._network, example)
+            more = by_fewer_products(self._library, model, self._precision)
         except Exception as error:
             told = (str(error).strip().splitlines() or [""])[-1]
             raise UnfitError(f"OpenVINO cannot run this network ({told}); leave --runtime out") from None
@@ -81,7 +85,7 @@ class OpenVINO(Runtime):
         )
 
         def answer(batch: Tensor) -> Tensor:
-            return torch.from_numpy(compiled([batch.contiguous().numpy()])[0])
+            return torch.from_numpy(compiled([batch.contiguous().numpy(), *more])[0])
 
         if min(example.shape[-2:]) < TOLD:
             return answer
@@ -111,7 +115,10 @@ def exported(library: ModuleType, network: nn.Module, example: Tensor) -> Any:
     try:
         with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return library.convert_model(torch.export.export(network, (example.clone(),)))
+            model = library.convert_model(torch.export.export(network, (example.clone(),)))
+            # The sizes that torch knew are lost on the way; with them it is faster, and some more is known.
+            model.reshape(list(example.shape))
+            return model
     finally:
         # Where it fails, OpenVINO sets up the logging of the whole process to its own liking.
         root.setLevel(level)

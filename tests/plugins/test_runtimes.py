@@ -21,6 +21,8 @@ from translate.plugins import discover
 from translate.run import Run
 from translate.runtime import MOST_SIZES, Runtime
 from translate.translator import Translator
+from translate.winograd import matrices
+from translate_runtimes import fewer, openvino
 from translate_runtimes.compiled import Compiled
 from translate_runtimes.openvino import OpenVINO, exported
 from translate_runtimes.quantized import Quantized, quantized, ranges
@@ -184,6 +186,70 @@ def test_wrong_answers_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime._library, "convert_model", lambda _: model)
     with pytest.raises(UnfitError, match="off in float32"):
         runtime(torch.full((1, 1, 16, 16), 10.0))
+
+
+def model_of(network: nn.Module, x: Tensor) -> Any:
+    return exported(openvino.library(), network, x)
+
+
+def kinds(model: Any) -> list[str]:
+    return [each.get_type_name() for each in model.get_ordered_ops()]
+
+
+@pytest.mark.parametrize(("precision", "off"), [("float32", 1e-5), ("bf16", 2e-2)])
+@pytest.mark.parametrize("size", [(8, 12), (13, 7), (3, 3)])
+@pytest.mark.parametrize("together", [1, 2000, 10**6])
+def test_fewer_products_answer_the_same(
+    monkeypatch: pytest.MonkeyPatch, precision: str, off: float, size: tuple[int, int], together: int
+) -> None:
+    tile = fewer.WORTH[precision].tile
+    monkeypatch.setattr(fewer, "WORTH", {precision: fewer.Worth(tile, 4, 0)})
+    monkeypatch.setattr(fewer, "TOGETHER", together)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(4, 6, 3, padding=(1, 2)), nn.ReLU(), nn.Conv2d(6, 5, 3)).eval()
+    x = torch.randn(2, 4, *size)
+    model = model_of(network, x)
+    more = fewer.by_fewer_products(openvino.library(), model, precision)
+    assert [each.shape for each in more] == [tuple(each.shape) for each in matrices(tile, x)[::2]]
+    assert "Convolution" not in kinds(model)
+    windows = 2 * (tile[0] + 2) * (tile[1] + 2)
+    assert (kinds(model).count("Slice") >= 2 * windows) == (together < 10**6 and size[0] > 4)
+    hint = {"INFERENCE_PRECISION_HINT": openvino.HINTS[precision]}
+    found = openvino.core().compile_model(model, "CPU", hint)([x.numpy(), *more])[0]
+    expected = network(x).detach()
+    assert (torch.from_numpy(found) - expected).square().mean().sqrt() < off * expected.square().mean().sqrt()
+
+
+@pytest.mark.parametrize(
+    ("layer", "width", "precision"),
+    [
+        (nn.Conv2d(4, 4, 3, stride=2), 33, "float32"),
+        (nn.Conv2d(4, 4, 3, dilation=2), 33, "float32"),
+        (nn.Conv2d(4, 4, 5), 33, "float32"),
+        (nn.Conv2d(4, 4, 3, groups=2), 33, "float32"),
+        (nn.Conv2d(4, 3, 3), 33, "float32"),
+        (nn.Conv2d(4, 4, 3), 9, "float32"),
+        (nn.Conv2d(4, 4, 3), 33, "int8"),
+    ],
+)
+def test_other_convolutions_stay(monkeypatch: pytest.MonkeyPatch, layer: nn.Module, width: int, precision: str) -> None:
+    monkeypatch.setattr(fewer, "WORTH", {"float32": fewer.Worth((4, 4), 4, 4 * 7 * 8)})
+    model = model_of(nn.Sequential(layer).eval(), torch.zeros(1, 4, 9, width))
+    before = kinds(model)
+    assert fewer.by_fewer_products(openvino.library(), model, precision) == []
+    assert kinds(model) == before
+
+
+def test_a_wide_network_is_run_by_fewer_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    wide = nn.Sequential(nn.Conv2d(3, 128, 1), nn.ReLU(), nn.Conv2d(128, 128, 3, padding=1), nn.Conv2d(128, 3, 1))
+    compiled: list[Any] = []
+    real = openvino.by_fewer_products
+    monkeypatch.setattr(openvino, "by_fewer_products", lambda *given: (compiled.append(given[1]), real(*given))[1])
+    for side in (44, 48):
+        x = torch.rand(1, 3, side, side)
+        torch.testing.assert_close(OpenVINO(wide.eval(), "float32", CPU)(x), wide(x).detach(), atol=1e-5, rtol=1e-4)
+    assert [kinds(model).count("Convolution") for model in compiled] == [3, 2]
 
 
 def test_sizes_are_prepared_once_and_the_oldest_forgotten() -> None:
