@@ -20,12 +20,12 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "ranks", "compiler", "matrices", "squares"},
+    {"errors", "precision", "ranks", "compiler", "matrices", "squares", "winograd"},
     {"options", "data", "headers", "formats", "encoding"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary"},
     {"method"},
-    {"run", "fixed", "consistency", "winograd"},
+    {"run", "fixed", "consistency"},
     {"players", "compute", "convolutions", "compilation", "background", "capture"},
     {"state"},
     {"averages"},
@@ -63,6 +63,7 @@ GROUND = {
     "runtime",
     "squares",
     "testing",
+    "winograd",
 }
 
 

@@ -22,12 +22,18 @@ class Worth:
     channels: int
     numbers: int
 
+    @property
+    def more(self) -> float:
+        """How many numbers a window has for each pixel that it serves."""
+        high, wide = self.tile
+        return (high + 2) * (wide + 2) / (high * wide)
+
 
 WORTH: Mapping[str, Worth] = {"float32": Worth((4, 4), 128, 2**18), "bf16": Worth((2, 4), 256, 2**18)}
 """By the precision. In int8 nothing is won: sums of whole numbers of 8 bits take more than 8."""
 
-TOGETHER, MOST = 2**21, 4
-"""So many transformed numbers are best held at a time, in at most so many parts, since each part is to be compiled."""
+TOGETHER, MOST = 2**22, 2**24
+"""So many transformed numbers are held at a time; with more in all, moving them takes the time that is won."""
 
 
 def by_fewer_products(library: ModuleType, model: Any, precision: str) -> list[NDArray[np.float32]]:
@@ -56,11 +62,13 @@ def _wide(node: Any, worth: Worth) -> bool:
     outputs, inputs, *sides = node.input_value(1).get_shape()
     count, _, *size = node.output(0).get_shape()
     channels, asked = min(outputs, inputs), node.get_attributes()
+    spots = count * int(np.prod(size))
     return (
         sides == [3, 3]
         and (list(asked["strides"]), list(asked["dilations"])) == ([1, 1], [1, 1])
         and channels >= worth.channels
-        and channels * count * int(np.prod(size)) >= worth.numbers
+        and channels * spots >= worth.numbers
+        and inputs * spots * worth.more <= MOST
     )
 
 
@@ -77,8 +85,7 @@ def _fewer(operations: ModuleType, node: Any, tile: Tile, interpolate: Any, coll
     if any(before + after):
         x = operations.pad(x, _whole(0, *before, 0), _whole(0, *after, 0), "constant", np.float32(0))
     numbers = (tile[0] + 2) * (tile[1] + 2) * count * rows * columns * weight.shape[1]
-    parts = min(-(-numbers // TOGETHER), MOST, rows)
-    high = -(-rows // parts)
+    high = -(-rows // min(-(-numbers // TOGETHER), rows))
     bands = [
         _band(operations, x, (first, min(first + high, rows)), (interpolate, known, collect), tile, columns)
         for first in range(0, rows, high)

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from translate.convolutions import convolve_fast
 from translate.errors import TranslateError, UnfitError
 from translate.runtime import Runtime, twin
 from translate.squares import Squares, few
@@ -60,7 +59,6 @@ class OpenVINO(Runtime):
             # A range need not be known to more digits than bf16 has, where that is faster.
             fast = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             looking = copy.deepcopy(self._network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            convolve_fast(looking)
             with torch.autocast("cpu", torch.bfloat16, enabled=fast):
                 found = ranges(looking, chain([first], images))
             self._network = quantized(self._network, found)
