@@ -26,7 +26,7 @@ FLOORS = [
     {"adversary"},
     {"method"},
     {"run", "fixed", "consistency"},
-    {"players", "compute", "convolutions", "compilation", "background", "capture"},
+    {"players", "compute", "opaque", "convolutions", "compilation", "background", "capture"},
     {"state"},
     {"averages"},
     {"engine", "flops", "order", "cache", "stored", "pipeline", "loader"},

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate import opaque, winograd
 from translate.squares import by_squares, few, of_squares, plain
-from translate.winograd import Tile, answers, convolve, transformed
+from translate.winograd import Tile, answers, transformed
 
 Convolutions = Literal["auto", "direct", "fast"]
 
@@ -81,6 +82,7 @@ class _Wide:
         padded = F.pad(x, padding) if any(padding) else x
         padded = padded.to(dtype, memory_format=torch.channels_last)
         if torch.is_grad_enabled() or module.weight.requires_grad:
+            convolve = opaque.convolve if torch.compiler.is_compiling() else winograd.convolve
             return convolve(padded, module.weight, module.bias, tile, dtype)[..., :height, :width]
         # Nothing changes these weights: what is made of them serves all images.
         with torch.autocast(x.device.type, enabled=False):

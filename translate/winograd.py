@@ -72,41 +72,10 @@ def answers(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tenso
     return answer.view(count, height - 2, width - 2, outputs).permute(0, 3, 1, 2)
 
 
-def matrices(tile: Tile, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For windows, weights and answers of a tile, flattened: what brings them to the points, or back from there.
-
-    Of p points: (p, p), (p, 9) and (m m', p), in the type and on the device of ``like``.
-
-    >>> [tuple(each.shape) for each in matrices((2, 4), torch.zeros(()))]
-    [(24, 24), (24, 9), (8, 24)]
-    """
-    # Made anew for each call, which costs microseconds: a tensor that is kept belongs to the mode in which it was made.
-    return tuple(torch.from_numpy(each).to(like) for each in _SQUARED[tile])  # type: ignore[return-value]
-
-
-class _Convolution(torch.autograd.Function):
-    """``convolve`` with its gradients, which are sums over the same products with the matrices transposed."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.tile, ctx.biased = tile, bias is not None
-        with torch.autocast(x.device.type, enabled=False):
-            return answers(x, transformed(weight, tile, x.dtype), bias, tile)
-
-    @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
-        # Operations that autograd knows, and nothing in place of what it must remember: so there are more derivatives.
-        x, weight = ctx.saved_tensors
-        with torch.autocast(x.device.type, enabled=False):
-            for_x, for_weight = _slopes(x, weight, slope.to(x.dtype), ctx.tile, ctx.needs_input_grad)
-            return for_x, for_weight, slope.sum((0, 2, 3)) if ctx.biased else None, None
-
-
-def _slopes(
+def slopes(
     x: Tensor, weight: Tensor, slope: Tensor, tile: Tile, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of x and of the weights, each where it is needed."""
+    """The gradients of x and of the weights (``needed``) from that of the answer, which is of x's type."""
     interpolate, _, collect = matrices(tile, x)
     outputs, inputs = weight.shape[:2]
     points = len(interpolate)
@@ -134,6 +103,37 @@ def _slopes(
         back = product(matrices(tile, weight)[1].T, for_points.view(points, -1))
         for_weight = back.view(3, 3, outputs, inputs).permute(2, 3, 0, 1)
     return for_x, for_weight
+
+
+def matrices(tile: Tile, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """For windows, weights and answers of a tile, flattened: what brings them to the points, or back from there.
+
+    Of p points: (p, p), (p, 9) and (m m', p), in the type and on the device of ``like``.
+
+    >>> [tuple(each.shape) for each in matrices((2, 4), torch.zeros(()))]
+    [(24, 24), (24, 9), (8, 24)]
+    """
+    # Made anew for each call, which costs microseconds: a tensor that is kept belongs to the mode in which it was made.
+    return tuple(torch.from_numpy(each).to(like) for each in _SQUARED[tile])  # type: ignore[return-value]
+
+
+class _Convolution(torch.autograd.Function):
+    """``convolve`` with its gradients, which are sums over the same products with the matrices transposed."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.tile, ctx.biased = tile, bias is not None
+        with torch.autocast(x.device.type, enabled=False):
+            return answers(x, transformed(weight, tile, x.dtype), bias, tile)
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        # Operations that autograd knows, and nothing in place of what it must remember: so there are more derivatives.
+        x, weight = ctx.saved_tensors
+        with torch.autocast(x.device.type, enabled=False):
+            for_x, for_weight = slopes(x, weight, slope.to(x.dtype), ctx.tile, ctx.needs_input_grad)
+            return for_x, for_weight, slope.sum((0, 2, 3)) if ctx.biased else None, None
 
 
 def _add_windows(image: Tensor, windows: Tensor, tile: Tile, part: tuple[slice, slice]) -> None:

@@ -1,0 +1,76 @@
+"""Winograd's convolution as one operation, for compilers.
+
+Inside, windows overlap, and a compiler that writes them out takes the better part of an hour over their indices.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from translate.winograd import Tile, answers, slopes, transformed
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile, dtype: torch.dtype) -> Tensor:
+    """What ``winograd.convolve`` does, in a network that is being compiled; it has a first derivative only."""
+    answer: Tensor = _convolve(x.to(dtype), weight, bias, *tile)
+    return answer
+
+
+@torch.library.custom_op(
+    "translate::convolve", mutates_args=(), schema="(Tensor x, Tensor weight, Tensor? bias, int m, int n) -> Tensor"
+)
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, m: int, n: int) -> Tensor:
+    with torch.autocast(x.device.type, enabled=False):
+        return answers(x, transformed(weight, (m, n), x.dtype), bias, (m, n))
+
+
+@_convolve.register_fake
+def _(x: Tensor, weight: Tensor, *_: object) -> Tensor:
+    count, _channels, height, width = x.shape
+    return x.new_empty(count, height - 2, width - 2, len(weight)).permute(0, 3, 1, 2)
+
+
+@torch.library.custom_op(
+    "translate::convolve_slopes",
+    mutates_args=(),
+    schema="(Tensor x, Tensor weight, Tensor slope, int m, int n, bool for_x, bool for_weight) -> (Tensor, Tensor)",
+)
+def _slopes(
+    x: Tensor, weight: Tensor, slope: Tensor, m: int, n: int, for_x: bool, for_weight: bool
+) -> tuple[Tensor, Tensor]:
+    """The gradients of x and of the weights; one that is not wanted is empty."""
+    with torch.autocast(x.device.type, enabled=False):
+        of_x, of_weight = slopes(x, weight, slope.to(x.dtype), (m, n), (for_x, for_weight))
+    return (
+        x.new_empty(0) if of_x is None else of_x.contiguous(memory_format=torch.channels_last),
+        weight.new_empty(0) if of_weight is None else of_weight.contiguous(),
+    )
+
+
+@_slopes.register_fake
+def _(x: Tensor, weight: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
+    for_x, for_weight = given[-2:]
+    return (
+        torch.empty_like(x, memory_format=torch.channels_last) if for_x else x.new_empty(0),
+        torch.empty_like(weight, memory_format=torch.contiguous_format) if for_weight else weight.new_empty(0),
+    )
+
+
+def _remember(ctx: Any, inputs: tuple[Any, ...], **_: object) -> None:
+    x, weight, bias, *ctx.tile = inputs
+    ctx.save_for_backward(x, weight)
+    ctx.biased = bias is not None
+
+
+def _backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight = ctx.saved_tensors
+    for_x, for_weight = ctx.needs_input_grad[:2]
+    of_x, of_weight = _slopes(x, weight, slope, *ctx.tile, for_x, for_weight)
+    of_bias = slope.sum((0, 2, 3)) if ctx.biased else None
+    return of_x if for_x else None, of_weight if for_weight else None, of_bias, None, None
+
+
+_convolve.register_autograd(_backward, setup_context=_remember)
