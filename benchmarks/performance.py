@@ -63,7 +63,7 @@ ROWS: Mapping[str, Row] = {
 FLAGS = ("what", "rounds", "batch", "images", "rival")
 """What is an option of the command itself; all else is one of the training."""
 
-OVERHEAD = ["--pairs", "200"]
+OVERHEAD = ["--pairs", "1000"]
 
 
 def command(row: Row) -> str:

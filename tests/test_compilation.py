@@ -14,6 +14,7 @@ from torch.optim import Adam
 
 from translate import checkpoint
 from translate.compilation import COST, HOPED, SETTLING, TIMED, Compilation, missing_compiler
+from translate.convolutions import convolve_fast
 from translate.errors import TranslateError
 from translate.method import Method
 from translate.ranks import World
@@ -106,6 +107,23 @@ def test_what_cannot_be_compiled_goes_on_without(caplog: pytest.LogCaptureFixtur
     assert caplog.text.count("Linear cannot be compiled and goes on without") == 1
 
 
+def test_a_compiler_sees_a_convolution_by_fewer_products_as_one() -> None:
+    """Its windows written out took a compiler more than half an hour for nine blocks."""
+    seen: list[str] = []
+
+    def backend(graph: torch.fx.GraphModule, _: Any) -> Any:
+        seen.extend(str(node.target) for node in graph.graph.nodes if node.op == "call_function")
+        return graph.forward
+
+    network = nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(128, 128, 3), nn.ReLU())
+    convolve_fast(network)
+    x = torch.randn(1, 128, 46, 46)
+    found = torch.compile(network.forward, backend=backend, fullgraph=True)(x)
+    assert torch.equal(found, network(x))
+    assert [each for each in seen if "translate" in each] == ["translate.convolve.default"]
+    assert not [each for each in seen if "conv2d" in each or "mm" in each]
+
+
 def compiled(method: Method) -> None:
     networks = [module for player in method.players.values() for module in _networks(player)]
     Compilation("yes", networks, left=1, world=World(), device=CPU)
@@ -147,3 +165,21 @@ def test_a_compiled_run_resumes_exactly_and_penalises_twice(tmp_path: Path) -> N
 def test_recomputed_networks_are_not_compiled(tmp_path: Path) -> None:
     with pytest.raises(TranslateError, match="what is recomputed cannot be compiled"):
         fit("gan", "demo(size=32)", output=tmp_path / "run", compile="yes", recompute=True, size=32)
+
+
+@really
+@needs_compiler
+def test_a_compiled_wide_network_has_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(128, 128, 3), nn.ReLU(), nn.Conv2d(128, 130, 3, padding=1, bias=False)).double()
+    convolve_fast(network)
+    x = torch.randn(2, 128, 12, 7, dtype=torch.float64, requires_grad=True)
+
+    def played() -> list[torch.Tensor]:
+        answer = network(x)
+        return [answer, *torch.autograd.grad(answer.square().mean(), [x, *network.parameters()])]
+
+    expected = played()
+    Compilation("yes", [network], left=1, world=World(), device=CPU)
+    for ours, theirs in zip(played(), expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from translate import winograd
+from translate import opaque, winograd
 from translate.winograd import Tile, answers, convolve, transformed
 
 TILES: list[Tile] = [(2, 2), (2, 4), (4, 2), (4, 4)]
@@ -103,3 +103,36 @@ def test_what_is_made_while_inferring_serves_training() -> None:
     )
     slope.square().sum().backward()
     assert leaves[1].grad is not None
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("tile", TILES)
+def test_as_one_operation_it_has_the_same_bits(tile: Tile, biased: bool, layout: torch.memory_format) -> None:
+    x, weight, bias = drawn(2, 3, 5, (2 * tile[0], 3 * tile[1]))
+    x = x.contiguous(memory_format=layout)
+    leaves = [each.requires_grad_() for each in (x, weight, *([bias] if biased else []))]
+    given_ = x, weight, bias if biased else None, tile, torch.float64
+    wanted, found = winograd.convolve(*given_), opaque.convolve(*given_)
+    assert torch.equal(found, wanted)
+    slope = torch.randn_like(wanted)
+    for number in range(len(leaves)):
+        # Each alone, as where only some are wanted.
+        (ours,) = torch.autograd.grad(found, leaves[number], slope, retain_graph=True)
+        (theirs,) = torch.autograd.grad(wanted, leaves[number], slope, retain_graph=True)
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_compiler_is_told_the_truth_of_it(layout: torch.memory_format) -> None:
+    """Shapes, strides and what is remembered, as torch's own check of operations has them."""
+    x, weight, bias = drawn(2, 3, 5, (4, 8))
+    x = x.contiguous(memory_format=layout)
+    leaves = [each.requires_grad_() for each in (x, weight, bias)]
+    torch.library.opcheck(opaque._convolve, (*leaves, 4, 4))
+    slope = torch.randn(2, 5, 4, 8, dtype=torch.float64)
+    plain = x.detach(), weight.detach(), slope, 4, 4
+    for for_x, for_weight in ((True, True), (True, False), (False, True)):
+        torch.library.opcheck(
+            opaque._slopes, (*plain, for_x, for_weight), test_utils=("test_schema", "test_faketensor")
+        )
