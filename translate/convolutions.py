@@ -81,8 +81,9 @@ class _Wide:
         padding = (left, left + -width % tile[1], above, above + -height % tile[0])
         padded = F.pad(x, padding) if any(padding) else x
         padded = padded.to(dtype, memory_format=torch.channels_last)
-        if torch.is_grad_enabled() or module.weight.requires_grad:
-            convolve = opaque.convolve if torch.compiler.is_compiling() else winograd.convolve
+        compiling = torch.compiler.is_compiling()
+        if compiling or torch.is_grad_enabled() or module.weight.requires_grad:
+            convolve = opaque.convolve if compiling else winograd.convolve
             return convolve(padded, module.weight, module.bias, tile, dtype)[..., :height, :width]
         # Nothing changes these weights: what is made of them serves all images.
         with torch.autocast(x.device.type, enabled=False):

@@ -16,7 +16,7 @@ from translate.winograd import Tile, matrices, transformed
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """Outputs computed together, and from how many channels and numbers of a map on that is faster."""
+    """Outputs that are computed together, and from how many channels, and numbers of a map, on that is faster."""
 
     tile: Tile
     channels: int
@@ -37,7 +37,7 @@ TOGETHER, MOST = 2**22, 2**24
 
 
 def by_fewer_products(library: ModuleType, model: Any, precision: str) -> list[NDArray[np.float32]]:
-    """Change a model, of one input of a known shape; answered is what else it is to be given then, after its images.
+    """Change a model of one input of a known shape; the answer is what it must be given then, after its images.
 
     These are the matrices of the transformations, which are constant: but with matrices that it knows OpenVINO
     multiplies in float32, whatever precision it is asked for.
@@ -58,6 +58,8 @@ def by_fewer_products(library: ModuleType, model: Any, precision: str) -> list[N
 def _wide(node: Any, worth: Worth) -> bool:
     """Whether a node is a 3x3 convolution of stride 1 with known weights, wide and large enough."""
     if node.get_type_name() != "Convolution" or node.input_value(1).get_node().get_type_name() != "Constant":
+        return False
+    if not node.output(0).get_partial_shape().is_static:
         return False
     outputs, inputs, *sides = node.input_value(1).get_shape()
     count, _, *size = node.output(0).get_shape()
