@@ -109,7 +109,7 @@ def test_what_cannot_be_compiled_goes_on_without(caplog: pytest.LogCaptureFixtur
 
 @pytest.mark.parametrize("trained", [True, False])
 def test_a_compiler_sees_a_convolution_by_fewer_products_as_one(trained: bool) -> None:
-    """Its windows written out took a compiler more than half an hour for nine blocks."""
+    """With its windows written out a compiler was not done with nine blocks after twenty minutes."""
     seen: list[str] = []
 
     def backend(graph: torch.fx.GraphModule, _: Any) -> Any:

@@ -1,6 +1,6 @@
 """Winograd's convolution as one operation, for compilers.
 
-Inside, windows overlap, and a compiler that writes them out takes the better part of an hour over their indices.
+Inside, windows overlap, and a compiler that writes them out spends more than twenty minutes on their indices.
 """
 
 from __future__ import annotations
