@@ -114,7 +114,7 @@ def exported(library: ModuleType, network: nn.Module, example: Tensor) -> Any:
         with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = library.convert_model(torch.export.export(network, (example.clone(),)))
-            # The sizes that torch knew are lost on the way; with them it is faster, and some more is known.
+            # The sizes that torch knew are lost on the way; with them OpenVINO is faster, and maps can be measured.
             model.reshape(list(example.shape))
             return model
     finally:

@@ -95,9 +95,9 @@ def bench(
     if min(size, batch, rounds) < 1 or images < commands.HALF:
         raise TranslateError(f"size, batch and rounds must be at least 1, and images {commands.HALF}")
     place = pick_device(device)
-    ways = list(rival) or commands.available(place)
     asked: dict[str, Any] = {"method": method, "what": list(what), "size": size, "batch": batch, "rounds": rounds}
-    asked |= {"images": images, "rival": ways, "options": options}
+    asked |= {"images": images, "rival": list(rival), "options": options}
+    ways = list(rival) or commands.available(place)
     report = Report(machine(place), asked)
     with _photos(data, images) as photos, tempfile.TemporaryDirectory() as scratch:
         values = {**options, "method": method, "data": str(photos), "size": size, "batch": batch, "device": device}
