@@ -30,12 +30,13 @@ from torch.optim import Adam
 
 from translate.benchmark.hardware import described, machine
 from translate.benchmark.timing import median_interval
-from translate.compute import keep_memory
 from translate.data import Domain
-from translate.engine import Engine, seed_step
+from translate.devices import keep_memory
+from translate.engine.step import Engine
 from translate.method import Batch, Method
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
+from translate.seeds import seed_step
 
 adam = partial(Adam, lr=2e-4, betas=(0.5, 0.999), fused=True)
 

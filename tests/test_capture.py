@@ -13,9 +13,9 @@ from test_catalog import CATALOG, OFFERS, small
 from test_engine import Game, batch, engine, make, weights
 from torch import Tensor, nn
 
-from translate.capture import capturable, cuda_graphs
 from translate.data import Domain
-from translate.engine import Engine
+from translate.engine.capture import capturable, cuda_graphs
+from translate.engine.step import Engine
 from translate.method import Batch, Method, Update
 from translate.options import parse_call
 from translate.parts import CatalogParts, build, build_method

@@ -13,8 +13,8 @@ from torch import nn
 from torch.optim import Adam
 
 from translate import checkpoint
-from translate.compilation import COST, HOPED, SETTLING, TIMED, Compilation, missing_compiler
-from translate.convolutions import convolve_fast
+from translate.compute.compilation import COST, HOPED, SETTLING, TIMED, Compilation, missing_compiler
+from translate.compute.convolutions import convolve_fast
 from translate.errors import TranslateError
 from translate.method import Method
 from translate.ranks import World
@@ -45,7 +45,7 @@ def trial(monkeypatch: pytest.MonkeyPatch, left: int, plain: float, compiled: fl
     clock, done = Clock(), list[str]()
     monkeypatch.setattr(Compilation, "_compile", lambda self: done.append("compiled"))
     monkeypatch.setattr(Compilation, "_undo", lambda self: done.append("undone"))
-    monkeypatch.setattr("translate.compilation.missing_compiler", lambda device: None)
+    monkeypatch.setattr("translate.compute.compilation.missing_compiler", lambda device: None)
     found = Compilation("auto", [nn.Linear(1, 1)], left=left, world=World(), device=CPU, clock=clock)
     for number in range(3 * (SETTLING + TIMED)):
         clock.now += compiled if done else plain
@@ -95,7 +95,7 @@ def test_what_cannot_be_compiled_goes_on_without(caplog: pytest.LogCaptureFixtur
     compile_ = torch.compile
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "compile", lambda forward, **given: compile_(forward, backend=broken, **given))
-        patch.setattr("translate.compilation.missing_compiler", lambda device: None)
+        patch.setattr("translate.compute.compilation.missing_compiler", lambda device: None)
         changes: list[str] = []
         changed = partial(changes.append, "compiled")
         Compilation("yes", [network], left=1, world=World(), device=CPU, changed=changed)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from translate import checkpoint
-from translate.compute import lay_out, memory_format_of, precision_of, recompute
+from translate.compute.settings import lay_out, memory_format_of, precision_of, recompute
 from translate.errors import TranslateError
 from translate.run import Run
 from translate.training import fit, resume

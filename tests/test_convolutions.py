@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import translate
-from translate import checkpoint, convolutions
-from translate.convolutions import convolutions_of, convolve_fast
+from translate import checkpoint
+from translate.compute import convolutions
+from translate.compute.convolutions import convolutions_of, convolve_fast
 from translate.run import Run
 from translate.training import fit, resume
 

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.adversary import Adversary
-from translate.engine import Engine, MethodError, seed_step
+from translate.engine.step import Engine, MethodError
 from translate.errors import NotFiniteError, TranslateError
 from translate.method import Batch, Method, Update
+from translate.seeds import seed_step
 
 
 def conv(inputs: int = 3, outputs: int = 3) -> nn.Sequential:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import nn
 
-from translate.flops import flops_of_step
+from translate.compute.flops import flops_of_step
 from translate.method import Batch, Method, Update
 
 

@@ -20,16 +20,14 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "ranks", "compiler", "matrices", "squares", "winograd"},
-    {"options", "data", "headers", "formats", "encoding"},
+    {"errors", "precision", "ranks", "seeds"},
+    {"options", "data", "sizes", "devices"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary"},
     {"method"},
-    {"run", "fixed", "consistency"},
-    {"players", "compute", "opaque", "convolutions", "compilation", "background", "capture"},
-    {"state"},
-    {"averages"},
-    {"engine", "flops", "order", "cache", "stored", "pipeline", "loader"},
+    {"run", "fixed", "consistency", "background"},
+    {"compute"},
+    {"engine", "loader"},
     {"hookspecs"},
     {"plugins"},
     {"checkpoint"},
@@ -44,26 +42,26 @@ FLOORS = [
     {"cli"},
     {"__main__"},
 ]
+FOLDERS = sorted(path.parent.name for path in CORE if path.name == "__init__.py" and path.parent.name != "translate")
 GROUND = {
-    "compiler",
-    "errors",
-    "formats",
-    "options",
+    "adversary",
+    "compute",
+    "consistency",
     "data",
-    "images",
     "discriminator",
+    "errors",
+    "images",
     "latent",
     "method",
+    "options",
     "pool",
     "precision",
-    "adversary",
-    "consistency",
     "ranks",
     "run",
     "runtime",
-    "squares",
+    "seeds",
+    "sizes",
     "testing",
-    "winograd",
 }
 
 
@@ -139,6 +137,16 @@ def test_no_core_file_names_a_plugin() -> None:
                 assert not any(f"{plugin.name}." in node.value for plugin in PLUGINS), f"{path}:{node.lineno}"
 
 
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_outside_imports_the_inner_rooms_of_a_folder(path: Path) -> None:
+    for name, line in imports(path):
+        head, _, rest = name.partition(".")
+        folder, _, inner = rest.partition(".")
+        if head == "translate" and folder in FOLDERS and folder != module_of(path):
+            room = ROOT / "translate" / folder / f"{inner}.py"
+            assert not inner or not room.exists(), f"{path}:{line} passes the door of {folder}: {name}"
+
+
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
 def test_plugins_import_the_ground_floor_only(folder: Path) -> None:
     for path in folder.rglob("*.py"):
@@ -149,6 +157,7 @@ def test_plugins_import_the_ground_floor_only(folder: Path) -> None:
             )
             if head == "translate" and rest not in ("", "hookimpl", "__version__"):
                 assert rest.partition(".")[0] in GROUND, f"{path}:{line} imports {name}"
+                assert "." not in rest, f"{path}:{line} passes a door: {name}"
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from translate import images
+from translate.compute.convolutions import algorithms, convolve_fast
 from translate.conversion import convert
 from translate.conversion.batch import Work
 from translate.conversion.lanes import TOGETHER, Lanes
-from translate.convolutions import algorithms, convolve_fast
 from translate.data import Domain
 from translate.errors import UnfitError
 from translate.plugins import discover

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import translate.devices
 from PIL import Image as Pillow
 from torch import Tensor
 
-import translate.cache
-import translate.loader
+import translate.loader.batches
 from translate.data import Domain, Example
 from translate.errors import TranslateError
-from translate.loader import Loader, _crop, _slices, fixed
+from translate.loader.batches import Loader, _crop, _slices, fixed
 from translate.method import Needs
 
 CAMVID = Path(__file__).parents[1] / "../shared/data/paired/camvid"
@@ -143,7 +143,7 @@ def test_auto_takes_the_first_cache_that_fits(
     free: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter(free[::-1])  # RAM is asked for first
-    monkeypatch.setattr(translate.loader, "free_memory", lambda device: next(answers))
+    monkeypatch.setattr(translate.loader.batches, "free_memory", lambda device: next(answers))
     loader = object.__new__(Loader)
     loader._examples = {"source": coordinates(10)}  # 10 * 12 * 10 * 3 = 3,600 bytes, more than 60 % of 3,600
     loader._domains = {"source": Domain(3)}
@@ -153,13 +153,13 @@ def test_auto_takes_the_first_cache_that_fits(
 
 @pytest.mark.parametrize(("free", "expected"), [(10**9, "device"), (6001, "device"), (5999, "stream")])
 def test_auto_on_the_cpu(free: int, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translate.loader, "free_memory", lambda device: free)
+    monkeypatch.setattr(translate.loader.batches, "free_memory", lambda device: free)
     with make({"source": coordinates(10)}, cache="auto") as loader:
         assert loader.cache == expected
 
 
 def test_free_memory_of_this_machine_is_plausible() -> None:
-    assert 2**20 < translate.cache.free_memory(CPU) < 2**50
+    assert 2**20 < translate.devices.free_memory(CPU) < 2**50
 
 
 # --- the order ------------------------------------------------------------------------------------------------------

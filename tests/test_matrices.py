@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from translate import matrices
-from translate.matrices import product, products
+from translate.compute import matrices
+from translate.compute.matrices import product, products
 
 
 def strided(tensor: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from translate.data import Domain
-from translate.engine import Engine
+from translate.engine.step import Engine
 from translate.method import Method
 from translate.parts import CatalogParts, build, build_method
 from translate.plugins import OURS, discover

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from translate.errors import TranslateError
-from translate.run import Config, Run, Scalars, free_folder, parse_size, read_config
+from translate.run import Config, Run, Scalars, free_folder, read_config
+from translate.sizes import parse_size
 
 
 def config(**values: object) -> Config:

@@ -9,8 +9,8 @@ import torch
 from torch.optim import Adam
 
 from translate.adversary import Adversary
-from translate.compute import lay_out
-from translate.convolutions import convolve_fast
+from translate.compute.convolutions import convolve_fast
+from translate.compute.settings import lay_out
 from translate.method import Method
 from translate.testing.loops import differences
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from translate.squares import Squares, few, plain
+from translate.compute.squares import Squares, few, plain
 
 
 @pytest.mark.parametrize(

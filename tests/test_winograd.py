@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from translate import opaque, winograd
-from translate.winograd import Tile, answers, convolve, transformed
+from translate.compute import custom_op as opaque
+from translate.compute import winograd
+from translate.compute.winograd import Tile, answers, convolve, transformed
 
 TILES: list[Tile] = [(2, 2), (2, 4), (4, 2), (4, 4)]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from translate import images
-from translate.cache import planes, read
 from translate.data import Example
 from translate.errors import TranslateError
+from translate.loader import planes, read
 from translate.saved import BATCH, Classifier, load_classifier
 
 

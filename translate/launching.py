@@ -17,7 +17,7 @@ from typing import IO, Any
 import torch
 
 from translate import checkpoint
-from translate.cache import cores
+from translate.devices import cores
 from translate.errors import TranslateError
 from translate.ranks import LOST
 from translate.run import Config, Run

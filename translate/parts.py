@@ -20,7 +20,8 @@ from translate.method import Method, Parts, Role, role_of
 from translate.options import Call, check_options, describe, options_of, parse_call, parse_calls
 from translate.plugins import KINDS, Catalog
 from translate.pool import ImagePool
-from translate.run import Config, Size, fitting_sizes
+from translate.run import Config
+from translate.sizes import Size, fitting_sizes
 
 log = logging.getLogger("translate")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from translate import images
-from translate.conversion.plan import FormatName, suffix_rule
+from translate.conversion import FormatName, suffix_rule
 from translate.errors import TranslateError
 from translate.saved import BATCH, Sampler, load_sampler
 

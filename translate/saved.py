@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from translate.data import Domain
+from translate.devices import pick_device
 from translate.errors import TranslateError
 from translate.method import Role
-from translate.order import key
 from translate.parts import Kept
 from translate.plugins import Catalog, discover
-from translate.run import Size
-from translate.translator import pick_device
+from translate.seeds import noise_of
+from translate.sizes import Size
 
 BATCH = 64
 """Images that pass a network at once."""
@@ -61,13 +61,6 @@ class Classifier:
         """The probabilities (N, K) of the classes of images (N, C, H, W) in [-1, 1] of the training's size."""
         logits = [self.network(each.to(self.device, torch.float32)).float() for each in batch.split(BATCH)]
         return torch.cat(logits).softmax(dim=1)
-
-
-def noise_of(network: nn.Module, indices: Sequence[int], seed: int) -> Tensor:
-    """Standard normal noise (N, *network.noise) on the CPU, one draw a number, whatever the others are."""
-    shape: tuple[int, ...] = tuple(network.noise)  # type: ignore[arg-type]
-    drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(key(seed, index))) for index in indices]
-    return torch.stack(drawn)
 
 
 def load_sampler(

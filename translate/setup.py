@@ -14,11 +14,10 @@ from typing import Any
 
 import torch
 
-from translate.capture import cuda_graphs
-from translate.compute import lay_out, memory_format_of, precision_of, recompute
-from translate.convolutions import convolutions_of, convolve_fast
+from translate.compute import convolutions_of, convolve_fast, lay_out, memory_format_of, precision_of, recompute
 from translate.data import Dataset
-from translate.engine import Engine, seed_step
+from translate.devices import pick_device
+from translate.engine import Engine, cuda_graphs
 from translate.errors import TranslateError, nearest
 from translate.loader import Loader
 from translate.method import Method
@@ -26,7 +25,7 @@ from translate.parts import CatalogParts, build, build_method, open_dataset
 from translate.plugins import Catalog, discover
 from translate.ranks import World, device_of_rank, join, share_statistics, started
 from translate.run import Config
-from translate.translator import pick_device
+from translate.seeds import seed_step
 
 DEFAULT_EPOCHS = 200
 

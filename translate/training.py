@@ -20,16 +20,16 @@ from torch import Tensor
 from translate import checkpoint, images, translator
 from translate.background import Background
 from translate.checkpoint import CheckpointError
-from translate.compilation import Compilation
-from translate.compute import keep_memory
+from translate.compute import Compilation
 from translate.data import Domain
+from translate.devices import keep_memory
 from translate.errors import NotFiniteError, TranslateError
 from translate.launching import resume_together, train_together
 from translate.loader import Loader, fixed
 from translate.method import role_of
 from translate.ranks import announces, orphaned, place, started
 from translate.run import Config, Run, Scalars, free_folder
-from translate.saved import noise_of
+from translate.seeds import noise_of
 from translate.setup import Setup
 
 SHOWN = 4

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate import images
-from translate.compute import lay_out
-from translate.convolutions import algorithms, convolve_fast
+from translate.compute import algorithms, convolve_fast, lay_out
 from translate.data import Depth, Domain
-from translate.engine import seed_step
+from translate.devices import pick_device
 from translate.errors import TranslateError, UnfitError, nearest
 from translate.method import Method, Parts
 from translate.parts import Kept, build, domain_of, facts_of
 from translate.plugins import Catalog, discover
-from translate.run import Size
 from translate.runtime import Precision, Runtime, twin
+from translate.seeds import seed_step
+from translate.sizes import Size
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -260,15 +260,3 @@ def load(
         precision=precision,
         runtime=runtime,
     )
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` takes the GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError):
-        raise TranslateError(f"there is no device {name!r} here; use --device auto, cpu, cuda or cuda:1") from None
-    return device

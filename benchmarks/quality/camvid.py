@@ -32,7 +32,8 @@ from translate.data import Dataset
 from translate.errors import TranslateError
 from translate.parts import open_dataset
 from translate.plugins import Catalog, discover
-from translate.run import Config, Run, parse_size
+from translate.run import Config, Run
+from translate.sizes import parse_size
 from translate.translator import load
 from translate_metrics import distances
 

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from benchmarks.quality.scores import Photos
 from translate.data import Dataset, Domain
-from translate.engine import seed_step
 from translate.images import denormalize
-from translate.loader import fixed
+from translate.loader.batches import fixed
 from translate.parts import CatalogParts, build_method
 from translate.plugins import Catalog
-from translate.run import Size
+from translate.seeds import seed_step
+from translate.sizes import Size
 
 
 @dataclass(frozen=True, slots=True)

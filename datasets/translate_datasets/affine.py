@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from translate.errors import TranslateError
 from translate.options import Option
-from translate_datasets.chance import uniform
+from translate.seeds import uniform
 
 
 def affine(

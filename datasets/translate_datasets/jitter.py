@@ -11,7 +11,7 @@ from torch import Tensor
 
 from translate.errors import TranslateError
 from translate.options import Option
-from translate_datasets.chance import uniform
+from translate.seeds import uniform
 
 
 def jitter(

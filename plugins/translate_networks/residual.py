@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from translate.errors import TranslateError
 from translate.options import Option
 from translate.precision import single
-from translate.run import fitting_sizes
+from translate.sizes import fitting_sizes
 from translate_networks.initialization import initialize
 from translate_networks.normalization import Norm, needs_bias, normalization
 from translate_networks.resnet import Block, Padding

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from translate.errors import TranslateError
 from translate.options import Option
 from translate.precision import single
-from translate.run import fitting_sizes
+from translate.sizes import fitting_sizes
 from translate_networks.initialization import initialize
 from translate_networks.noise import check_samples, repeat
 from translate_networks.normalization import Norm, needs_bias, normalization

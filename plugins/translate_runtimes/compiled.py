@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from translate.compiler import keep_compiled, missing_compiler
+from translate.compute import keep_compiled, missing_compiler
 from translate.errors import TranslateError, UnfitError
 from translate.runtime import MOST_SIZES, Runtime
 

@@ -1,4 +1,4 @@
-"""Models of OpenVINO's whose wide 3x3 convolutions go by fewer products, as ``translate.winograd`` computes them."""
+"""Models of OpenVINO's whose wide 3x3 convolutions go by fewer products, as ``translate.compute`` computes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from translate.winograd import Tile, matrices, transformed
+from translate.compute import Tile, matrices, transformed
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from translate.compute import Squares, few
 from translate.errors import TranslateError, UnfitError
 from translate.runtime import Runtime, twin
-from translate.squares import Squares, few
 from translate_runtimes.fewer import by_fewer_products
 from translate_runtimes.quantized import quantized, ranges
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from translate.errors import TranslateError
+from translate.seeds import uniform
 from translate_datasets.affine import affine
-from translate_datasets.chance import uniform
 
 SEEDS = torch.arange(64)
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 import translate
 from translate.data import Domain
-from translate.engine import Engine
+from translate.engine.step import Engine
 from translate.errors import TranslateError
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover

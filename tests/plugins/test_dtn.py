@@ -15,7 +15,7 @@ import translate
 from translate.checkpoint import load as load_tensors
 from translate.data import Domain
 from translate.discriminator import DiscriminatorOutput
-from translate.engine import Engine
+from translate.engine.step import Engine
 from translate.errors import TranslateError
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.data import Domain
-from translate.engine import Engine
+from translate.engine.step import Engine
 from translate.errors import TranslateError
 from translate.method import Method
 from translate.parts import CatalogParts, build_method

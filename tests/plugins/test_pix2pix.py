@@ -10,10 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.data import Domain
-from translate.engine import Engine, seed_step
+from translate.engine.step import Engine
 from translate.method import Method
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
+from translate.seeds import seed_step
 from translate.testing import check_plugin
 
 SMALL = {"generator": "unet(width=8)", "discriminator": "patch(width=8, receptive_field=16)"}

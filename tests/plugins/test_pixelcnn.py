@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import translate
 from translate import testing
 from translate.data import Domain
-from translate.engine import Engine
+from translate.engine.step import Engine
 from translate.errors import TranslateError
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import translate
+from translate.compute.winograd import matrices
 from translate.errors import TranslateError, UnfitError
 from translate.plugins import discover
 from translate.run import Run
 from translate.runtime import MOST_SIZES, Runtime
 from translate.translator import Translator
-from translate.winograd import matrices
 from translate_runtimes import fewer, openvino
 from translate_runtimes.compiled import Compiled
 from translate_runtimes.openvino import OpenVINO, exported

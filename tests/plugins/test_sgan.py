@@ -13,12 +13,13 @@ from torch.nn import functional as F
 
 import translate
 from translate.data import Domain
-from translate.engine import Engine, seed_step
+from translate.engine.step import Engine
 from translate.errors import TranslateError
 from translate.method import Method
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
 from translate.saved import load_classifier, load_sampler
+from translate.seeds import seed_step
 from translate.testing import check_method
 
 SMALL: dict[str, Any] = {

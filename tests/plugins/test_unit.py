@@ -14,12 +14,13 @@ from torch.nn import functional as F
 import translate
 from translate import checkpoint
 from translate.data import Domain
-from translate.engine import Engine, seed_step
+from translate.engine.step import Engine
 from translate.errors import TranslateError
 from translate.latent import logged_as
 from translate.method import Method, Update
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
+from translate.seeds import seed_step
 from translate.testing import check_plugin
 from translate_unit.latent import LatentDiscriminator, nats
 

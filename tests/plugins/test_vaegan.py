@@ -13,11 +13,12 @@ from torch.nn import functional as F
 import translate
 from translate import checkpoint
 from translate.data import Domain
-from translate.engine import Engine, seed_step
+from translate.engine.step import Engine
 from translate.errors import TranslateError
 from translate.method import Method, Update
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
+from translate.seeds import seed_step
 from translate.testing import check_method, check_plugin
 from translate_vaegan.gaussian import draw, nats, split
 from translate_vaegan.vae import surprise

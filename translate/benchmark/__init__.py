@@ -13,10 +13,10 @@ from translate.benchmark import commands, cost, feeding, steps
 from translate.benchmark.hardware import described, machine
 from translate.benchmark.limits import limits
 from translate.benchmark.timing import Ratio
+from translate.devices import pick_device
 from translate.errors import TranslateError, nearest
 from translate.images import find
 from translate.run import Config
-from translate.translator import pick_device
 
 WHAT = ("steps", "cost", "feeding", "conversion", "beginning")
 

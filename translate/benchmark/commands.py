@@ -17,7 +17,7 @@ import torch
 
 from translate import checkpoint, images, translator
 from translate.benchmark.timing import in_turn
-from translate.compiler import missing_compiler
+from translate.compute import missing_compiler
 from translate.errors import TranslateError
 from translate.run import Config
 from translate.setup import Setup

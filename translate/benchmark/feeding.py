@@ -19,9 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from translate.benchmark.timing import in_turn
-from translate.cache import cores
-from translate.compute import keep_memory
 from translate.data import Domain, Example
+from translate.devices import cores, keep_memory
 from translate.images import find
 from translate.loader import Cache, Loader
 from translate.method import Needs

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from translate.benchmark.timing import seconds
-from translate.matrices import product
+from translate.compute import product
 
 
 @dataclass(frozen=True, slots=True)

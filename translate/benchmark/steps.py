@@ -17,14 +17,12 @@ from torch.profiler import ProfilerActivity, profile
 from translate.benchmark.elsewhere import elsewhere
 from translate.benchmark.feeding import PillowImages, data_loader
 from translate.benchmark.timing import Ratio, in_turn
-from translate.cache import cores
-from translate.compilation import Compilation
-from translate.compute import keep_memory
-from translate.engine import seed_step
-from translate.flops import flops_of_step
+from translate.compute import Compilation, flops_of_step
+from translate.devices import cores, keep_memory
 from translate.images import find
 from translate.parts import build
 from translate.run import Config
+from translate.seeds import seed_step
 from translate.setup import Setup
 
 

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from translate.options import Parameter, check, describe
 from translate.plugins import Catalog, discover
-from translate.run import parse_size
+from translate.sizes import parse_size
 
 
 class Session:

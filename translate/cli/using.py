@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from translate.cli.flags import session_of
-from translate.run import parse_size
+from translate.sizes import parse_size
 
 
 class _Named(click.Option):

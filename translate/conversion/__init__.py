@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from translate import images
-from translate.compute import keep_memory
 from translate.conversion.batch import Translating, Work, some
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import FormatName, Task, plan, suffix_rule
 from translate.conversion.together import convert_together, write_down
+from translate.devices import keep_memory
 from translate.errors import TranslateError
 from translate.ranks import device_of_rank, place, started
-from translate.run import Size, parse_size
 from translate.runtime import Precision
+from translate.sizes import Size, parse_size
 
-__all__ = ["Conversion", "convert"]
+__all__ = ["Conversion", "FormatName", "convert", "suffix_rule"]
 
 GPU_BATCH = 8
 MOST_WORKERS = 16
@@ -91,7 +91,8 @@ def convert(
         if started():
             device = device_of_rank(device)
         # Loading brings in everything that trains, which a translator in hand does not need.
-        from translate.translator import load, pick_device
+        from translate.devices import pick_device
+        from translate.translator import load
 
         if not runtime and pick_device(device).type == "cpu":
             # Already now: the threads that load might get heaps of their own.

@@ -18,7 +18,7 @@ from translate.conversion.plan import Task, deepest
 from translate.data import Depth, Domain
 from translate.errors import TranslateError
 from translate.plugins import Catalog
-from translate.run import Size
+from translate.sizes import Size
 
 
 class Translating(Protocol):

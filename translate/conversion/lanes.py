@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import torch
 
-from translate.compute import keep_memory
 from translate.conversion.batch import Answer, Decoded, Work, translate
+from translate.devices import keep_memory
 
 TOGETHER = 2**21
 """So many pixels are translated at a time, or one bucket: a network's maps take some hundred bytes for each."""

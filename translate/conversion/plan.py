@@ -41,7 +41,7 @@ FORMATS = {
     "bmp": Format((".bmp",), ("uint8",), (1, 3), alpha=False),
     "npy": Format((".npy",), DEPTHS, (), alpha=False),
 }
-"""What can be written, as ``translate.encoding`` does it."""
+"""What can be written, as ``translate.images.encode`` does it."""
 
 
 @dataclass(frozen=True, slots=True)

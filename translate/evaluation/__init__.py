@@ -16,7 +16,7 @@ from translate.errors import TranslateError, nearest
 from translate.evaluation.subjects import Asked, subject_of
 from translate.parts import CatalogParts, Kept, build, open_dataset
 from translate.plugins import discover
-from translate.run import parse_size
+from translate.sizes import parse_size
 
 RESIZE = "stretched to the size: mean over the area, class maps by nearest neighbour"
 ERROR = "_standard_error"

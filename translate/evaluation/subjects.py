@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from translate import translator
-from translate.cache import decode_all, normalize
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
+from translate.loader import decode_all, normalize
 from translate.method import role_of
-from translate.order import key
 from translate.parts import Kept
-from translate.run import Size
 from translate.saved import load_classifier, load_sampler
+from translate.seeds import key
+from translate.sizes import Size
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import torch
 
 from translate import checkpoint, conversion, images, translator
 from translate.adversary import Adversary
-from translate.engine import Engine, seed_step
+from translate.engine import Engine
 from translate.errors import TranslateError
 from translate.method import Method
 from translate.options import parse_call
@@ -20,6 +20,7 @@ from translate.parts import build_method
 from translate.plugins import discover
 from translate.run import Run
 from translate.saved import load_classifier, load_sampler
+from translate.seeds import seed_step
 from translate.testing.networks import CHANNELS, parts_of
 from translate.training import fit, resume
 

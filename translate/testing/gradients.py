@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from translate.discriminator import DiscriminatorOutput
-from translate.engine import seed_step
 from translate.errors import TranslateError
 from translate.plugins import Catalog, discover
+from translate.seeds import seed_step
 from translate.testing.networks import parts_of
 
 SIZE = (32, 32)

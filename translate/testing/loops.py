@@ -11,11 +11,12 @@ import torch
 from torch import nn
 from torch.optim import Adam, Optimizer
 
-from translate.engine import Engine, seed_step
+from translate.engine import Engine
 from translate.method import Method
 from translate.options import parse_call
 from translate.parts import build, build_method
 from translate.plugins import discover
+from translate.seeds import seed_step
 from translate.testing.networks import parts_of
 
 STEPS = 10

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from translate import checkpoint, translator
 from translate.data import Domain
 from translate.discriminator import DiscriminatorOutput
-from translate.engine import seed_step
 from translate.errors import TranslateError
 from translate.parts import CatalogParts
 from translate.plugins import Catalog, discover
+from translate.seeds import seed_step
 
 SIZES = ((32, 32), (64, 32))
 CHANNELS = ((3, 3), (1, 4), (5, 2))

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from translate.data import Domain, Example
 from translate.errors import TranslateError
-from translate.loader import Loader
+from translate.loader.albumentations_file import Pipeline
+from translate.loader.batches import Loader
 from translate.method import Needs
-from translate.pipeline import Pipeline
 
 SHORT = "- HorizontalFlip: {p: 0.5}\n- RandomCrop: {height: 8, width: 8}\n"
 

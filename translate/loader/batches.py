@@ -17,27 +17,16 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from translate.cache import (
-    Resize,
-    cores,
-    decode_all,
-    dtype_of,
-    free_memory,
-    normalize,
-    planes,
-    planes_of,
-    read,
-    undecodable,
-)
-from translate.compute import one_thread
 from translate.data import Domain, Example
+from translate.devices import cores, free_memory, one_thread
 from translate.errors import TranslateError
 from translate.images import ImageError
+from translate.loader.albumentations_file import Pipeline
+from translate.loader.cache import Resize, decode_all, dtype_of, normalize, planes, planes_of, read, undecodable
+from translate.loader.disk_cache import decode_stored
+from translate.loader.sampling import Draw, Order
 from translate.method import Needs
-from translate.order import Draw, Order
-from translate.pipeline import Pipeline
-from translate.run import Size
-from translate.stored import decode_stored
+from translate.sizes import Size
 
 Cache = Literal["auto", "device", "host", "stream"]
 Augmentation = Callable[[Tensor, Tensor], Tensor]

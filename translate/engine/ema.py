@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from translate.state import compare, under
+from translate.engine.state import compare, under
 
 
 class Averages:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from translate.order import Order, key, mix
+from translate.loader.sampling import Order
+from translate.seeds import key, mix
 
 MASK = 2**64 - 1
 
@@ -121,7 +122,7 @@ def test_the_order_stays_what_it_was() -> None:
 def test_draws_do_not_depend_on_how_many_are_made_at_once(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
     at_once = labelled([6, 1, 4], rank=rank, ranks=2)
     found = [at_once.draws(index) for index in (*range(140), 3, 64, 63, 1000)]
-    monkeypatch.setattr("translate.order._BLOCK", 1)
+    monkeypatch.setattr("translate.loader.sampling._BLOCK", 1)
     one_by_one = labelled([6, 1, 4], rank=rank, ranks=2)
     for draws, index in zip(found, (*range(140), 3, 64, 63, 1000), strict=True):
         for ours, theirs in zip(draws, one_by_one.draws(index), strict=True):

@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from translate.cache import Resize, cores, decode_all, dtype_of, planes_of
 from translate.data import Domain, Example
+from translate.devices import cores
 from translate.errors import TranslateError
-from translate.run import Size
+from translate.loader.cache import Resize, decode_all, dtype_of, planes_of
+from translate.sizes import Size
 
 FORMAT = "1"
 

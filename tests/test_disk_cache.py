@@ -15,9 +15,9 @@ from PIL import Image as Pillow
 
 from translate.data import Domain, Example
 from translate.errors import TranslateError
-from translate.loader import Loader
+from translate.loader.batches import Loader
+from translate.loader.disk_cache import decode_stored
 from translate.method import Needs
-from translate.stored import decode_stored
 
 CPU = torch.device("cpu")
 DOMAINS = {"source": Domain(3)}
@@ -107,7 +107,7 @@ def test_the_loader_gives_the_same_batches(tmp_path: Path) -> None:
 
 
 def test_a_mapped_file_may_be_larger_than_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("translate.loader.free_memory", lambda device: 10)
+    monkeypatch.setattr("translate.loader.batches.free_memory", lambda device: 10)
     options: dict[str, Any] = {"paired": False, "needs": Needs(), "batch": 1, "size": (8, 8), "load_size": None}
     options |= {"resize": "stretch", "flip": False, "device": CPU}
     listed = {"source": photos(tmp_path / "photos")}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -70,39 +67,6 @@ def lay_out(method: nn.Module, memory_format: str) -> None:
         chosen = list(preferring) if memory_format == "mixed" else []
     for module in chosen:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def keep_memory() -> None:
-    """Let this process keep the memory that is freed in a step, for the next one, where the C library is glibc.
-
-    Else glibc gives large blocks back to the system at once and asks for them again, page by page, which costs a small
-    step on a CPU more time than Python does. Who has set ``MALLOC_TRIM_THRESHOLD_`` or ``MALLOC_MMAP_THRESHOLD_`` has
-    decided already.
-    """
-    if any(name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")):
-        return
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    trim_threshold, mmap_threshold, most_arenas = -1, -3, -8
-    mallopt(trim_threshold, 2**31 - 1)
-    # Threads that are yet to begin share one heap: one of their own would give back what reaches beyond 64 MB.
-    mallopt(most_arenas, 1)
-    # Not every version takes the larger one; it then answers 0 and changes nothing.
-    if not mallopt(mmap_threshold, 2**30):
-        mallopt(mmap_threshold, 2**25)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Let this thread compute alone inside: sharing out an operation of a tenth of a millisecond costs more than it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def recompute(networks: Iterable[nn.Module]) -> None:

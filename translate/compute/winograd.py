@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from translate.matrices import product, products
+from translate.compute.matrices import product, products
 
 Tile = tuple[int, int]
 """Rows and columns of the outputs that are computed together."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,8 +13,9 @@ from torch import Tensor
 
 from translate import images
 from translate.data import Domain, Example
+from translate.devices import cores
 from translate.errors import TranslateError
-from translate.run import Size
+from translate.sizes import Size
 
 Resize = Literal["stretch", "cover"]
 
@@ -126,31 +125,3 @@ def undecodable(errors: Sequence[images.ImageError], total: int) -> TranslateErr
     return TranslateError(
         f"{len(errors)} of {total} images cannot be used: {named}{more}; remove them, or see `translate data`"
     )
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that are free: of a GPU, or of this machine within what its container allows."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    lines = _lines("/proc/meminfo")
-    if "MemAvailable:" not in lines:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 if hasattr(os, "sysconf") else 2**32
-    free = lines["MemAvailable:"] * 1024
-    limit = next(iter(_lines("/sys/fs/cgroup/memory.max")), "max")
-    if limit.isdigit():
-        free = min(free, max(0, int(limit) - _lines("/sys/fs/cgroup/memory.stat").get("anon", 0)))
-    return free
-
-
-def _lines(path: str) -> dict[str, int]:
-    """The first word of each line of a kernel file, with the number that follows it."""
-    try:
-        words = [line.split() for line in Path(path).read_text(encoding="ascii").splitlines()]
-    except OSError:
-        return {}
-    return {line[0]: int(line[1]) if len(line) > 1 and line[1].isdigit() else 0 for line in words if line}

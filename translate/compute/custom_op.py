@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from translate.winograd import Tile, answers, slopes, transformed
+from translate.compute.winograd import Tile, answers, slopes, transformed
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile, dtype: torch.dtype) -> Tensor:

@@ -12,8 +12,8 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from translate.formats import Image
-from translate.headers import ImageError
+from translate.images.formats import Image
+from translate.images.headers import ImageError
 
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy")
 """The suffixes that can be written."""

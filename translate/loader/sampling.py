@@ -8,8 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from translate.seeds import SPACING, key, mix, signed
+
 _BLOCK = 64
 """Batches whose draws are made at once."""
+
+_EPOCH = signed(0xD1342543DE82EF95)
+_EXAMPLE = signed(0xDA942042E4DD58B5)
 
 _streams = {"source": 0, "target": 1, "mismatched": 2, "labelled": 3}
 
@@ -61,7 +66,7 @@ class Order:
         self._batch, self._rank, self._ranks = batch, rank, ranks
         self._seed, self._device = seed, device
         self._keys = {stream: key(seed, number) for stream, number in _streams.items()}
-        self._offsets = torch.arange(4 + seeds, device=device)[:, None] * _NUMBER
+        self._offsets = torch.arange(4 + seeds, device=device)[:, None] * SPACING
         self._permutations: dict[tuple[str, int], Tensor] = {}
         self._blocks: dict[int, list[list[Draw]]] = {}
 
@@ -127,38 +132,3 @@ class Order:
     def _numbers(self, stream: str, epochs: Tensor, rows: Tensor) -> Tensor:
         """Random numbers (4 + seeds, N) in [0, 2^63)."""
         return mix(epochs * _EPOCH + rows * _EXAMPLE + self._keys[stream] + self._offsets)
-
-
-def _signed(number: int) -> int:
-    """The int64 with the low 64 bits of a whole number."""
-    return (number + 2**63) % 2**64 - 2**63
-
-
-_NUMBER = _signed(0x9E3779B97F4A7C15)
-_EPOCH = _signed(0xD1342543DE82EF95)
-_EXAMPLE = _signed(0xDA942042E4DD58B5)
-_FIRST = _signed(0xBF58476D1CE4E5B9)
-_SECOND = _signed(0x94D049BB133111EB)
-
-
-def mix(state: Tensor) -> Tensor:
-    """Hash int64 to [0, 2^63): the finaliser of SplitMix64 (Steele, Lea and Flood 2014) in wrapping arithmetic.
-
-    Shifts are masked because torch's keep the sign. Neighbouring states give unrelated numbers, so that a state may
-    be a sum of odd multiples of what it stands for.
-    """
-    state = (state ^ ((state >> 30) & (2**34 - 1))) * _FIRST
-    state = (state ^ ((state >> 27) & (2**37 - 1))) * _SECOND
-    return (state ^ ((state >> 31) & (2**33 - 1))) & (2**63 - 1)
-
-
-def key(*numbers: int) -> int:
-    """Hash whole numbers, in their order, to [0, 2^63).
-
-    >>> key(0, 1) == key(0, 1), key(0, 1) == key(1, 0)
-    (True, False)
-    """
-    state = torch.zeros((), dtype=torch.int64)
-    for number in numbers:
-        state = mix(state + _NUMBER + _signed(number))
-    return int(state)

@@ -22,7 +22,16 @@ import PIL.Image
 from numpy.typing import NDArray
 from PIL import ImageCms
 
-from translate.headers import MAX_PIXELS, ImageError, Opened, check_size, decoding, depth_of, open_array, open_file
+from translate.images.headers import (
+    MAX_PIXELS,
+    ImageError,
+    Opened,
+    check_size,
+    decoding,
+    depth_of,
+    open_array,
+    open_file,
+)
 
 # A bad file is told in an ImageError; OpenCV would write its own lines into the progress bar besides.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

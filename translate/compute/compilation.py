@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from translate.compiler import keep_compiled, missing_compiler
+from translate.compute.compiler import keep_compiled, missing_compiler
 from translate.errors import TranslateError
 from translate.ranks import World
 

@@ -10,35 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from translate.averages import Averages
-from translate.capture import Capture, Graph, capturable
+from translate.engine.capture import Capture, Graph, capturable
+from translate.engine.ema import Averages
+from translate.engine.players import MethodError, Player, players_of
+from translate.engine.state import compare, optimizer_numbers, optimizer_state, optimizer_tensors, under
 from translate.errors import NotFiniteError, nearest
 from translate.method import Batch, Method, Update
-from translate.players import MethodError, Player, players_of
 from translate.pool import ImagePool
 from translate.precision import single
 from translate.ranks import Waiting, World
-from translate.state import compare, optimizer_numbers, optimizer_state, optimizer_tensors, under
+from translate.seeds import seed_step
 
 Schedule = Callable[[int, int], float]
 """Maps (step, steps) to the factor on the learning rate at that step."""
-
-
-def seed_step(seed: int, step: int, rank: int = 0) -> None:
-    """Seed torch's generators, of the CPU and of every device, from (seed, step, rank) alone.
-
-    So every draw of a step is the same in a run that was resumed there. The three are mixed as splitmix64 does.
-    """
-    mixed = 0
-    for part in (seed, step, rank):
-        mixed = (mixed ^ part) + 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF
-        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & 0xFFFFFFFFFFFFFFFF
-        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB & 0xFFFFFFFFFFFFFFFF
-        mixed ^= mixed >> 31
-    # As torch.manual_seed does, which however formats the whole stack for each device that is not in use yet.
-    torch.default_generator.manual_seed(mixed)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(mixed)
 
 
 class Engine:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate import opaque, winograd
-from translate.squares import by_squares, few, of_squares, plain
-from translate.winograd import Tile, answers, transformed
+from translate.compute import custom_op as opaque
+from translate.compute import winograd
+from translate.compute.squares import by_squares, few, of_squares, plain
+from translate.compute.winograd import Tile, answers, transformed
 
 Convolutions = Literal["auto", "direct", "fast"]
 

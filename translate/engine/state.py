@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from translate.engine.players import Player
 from translate.errors import TranslateError
-from translate.players import Player
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

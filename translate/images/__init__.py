@@ -1,0 +1,40 @@
+"""Images: files to pixels and back, and stored values to what networks see, [-1, 1].
+
+The only door to files' bit depth and colour: ``read`` and ``write`` for files, ``normalize`` and ``denormalize`` for
+tensors, on whatever device they are. Nothing here keeps a state, so everything may be called from many threads.
+"""
+
+from __future__ import annotations
+
+from translate.images.encoding import WRITABLE, encode
+from translate.images.files import READABLE, find, write
+from translate.images.formats import Image, indices, planes, read, read_indices
+from translate.images.headers import MAX_PIXELS, Header, ImageError, probe
+from translate.images.pixels import as_channels, as_depth, read_example, resize
+from translate.images.tensors import colours, denormalize, normalize, to_rgb, to_stored
+
+__all__ = [
+    "MAX_PIXELS",
+    "READABLE",
+    "WRITABLE",
+    "Header",
+    "Image",
+    "ImageError",
+    "as_channels",
+    "as_depth",
+    "colours",
+    "denormalize",
+    "encode",
+    "find",
+    "indices",
+    "normalize",
+    "planes",
+    "probe",
+    "read",
+    "read_example",
+    "read_indices",
+    "resize",
+    "to_rgb",
+    "to_stored",
+    "write",
+]

@@ -1,0 +1,8 @@
+"""The loader: a data set's examples on their way to batches on the device, and decoded examples for other verbs."""
+
+from __future__ import annotations
+
+from translate.loader.batches import Cache, Loader, fixed
+from translate.loader.cache import Resize, decode_all, normalize, planes, read
+
+__all__ = ["Cache", "Loader", "Resize", "decode_all", "fixed", "normalize", "planes", "read"]

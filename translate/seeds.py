@@ -1,0 +1,84 @@
+"""Seeds: every random draw is a function of the seed and of where it happens, by the finaliser of SplitMix64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def seed_step(seed: int, step: int, rank: int = 0) -> None:
+    """Seed torch's generators, of the CPU and of every device, from (seed, step, rank) alone.
+
+    So every draw of a step is the same in a run that was resumed there. The three are mixed as SplitMix64 does.
+    """
+    mixed = 0
+    for part in (seed, step, rank):
+        mixed = (mixed ^ part) + _GOLDEN & _MASK
+        mixed = (mixed ^ mixed >> 30) * _FIRST & _MASK
+        mixed = (mixed ^ mixed >> 27) * _SECOND & _MASK
+        mixed ^= mixed >> 31
+    # As torch.manual_seed does, which however formats the whole stack for each device that is not in use yet.
+    torch.default_generator.manual_seed(mixed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(mixed)
+
+
+def signed(number: int) -> int:
+    """The int64 with the low 64 bits of a whole number.
+
+    >>> signed(2**63), signed(-1)
+    (-9223372036854775808, -1)
+    """
+    return (number + 2**63) % 2**64 - 2**63
+
+
+def mix(state: Tensor) -> Tensor:
+    """Hash int64 to [0, 2^63): the finaliser of SplitMix64 (Steele, Lea and Flood 2014) in wrapping arithmetic.
+
+    Neighbouring states give unrelated numbers, so that a state may be a sum of odd multiples of what it stands for.
+    """
+    return _finalised(state) & (2**63 - 1)
+
+
+def key(*numbers: int) -> int:
+    """Hash whole numbers, in their order, to [0, 2^63).
+
+    >>> key(0, 1) == key(0, 1), key(0, 1) == key(1, 0)
+    (True, False)
+    """
+    state = torch.zeros((), dtype=torch.int64)
+    for number in numbers:
+        state = mix(state + SPACING + signed(number))
+    return int(state)
+
+
+def uniform(seeds: Tensor, count: int) -> Tensor:
+    """Numbers (count, N) float32 uniform in [-1, 1), from the neighbours of each of N seeds int64, on their device."""
+    neighbours = torch.arange(1, count + 1, device=seeds.device)[:, None] * SPACING
+    # 24 bits with their sign, which float32 holds exactly.
+    return (_finalised(seeds + neighbours) >> 40).float() / 2**23
+
+
+def noise_of(network: nn.Module, indices: Sequence[int], seed: int) -> Tensor:
+    """Standard normal noise (N, *network.noise) on the CPU, one draw a number, whatever the others are."""
+    shape: tuple[int, ...] = tuple(network.noise)  # type: ignore[arg-type]
+    drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(key(seed, index))) for index in indices]
+    return torch.stack(drawn)
+
+
+def _finalised(state: Tensor) -> Tensor:
+    # Shifts are masked because torch's keep the sign.
+    state = (state ^ ((state >> 30) & (2**34 - 1))) * signed(_FIRST)
+    state = (state ^ ((state >> 27) & (2**37 - 1))) * signed(_SECOND)
+    return state ^ ((state >> 31) & (2**33 - 1))
+
+
+_MASK = 2**64 - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+_FIRST = 0xBF58476D1CE4E5B9
+_SECOND = 0x94D049BB133111EB
+
+SPACING = signed(_GOLDEN)
+"""What separates the states of neighbouring draws: 2^64 divided by the golden ratio, odd."""
