@@ -9,10 +9,11 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from translate.options import options_of
+from translate.options import declared_by, options_of
 from translate.plugins import KINDS, OURS, Catalog, Offer, discover
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,9 +63,27 @@ def plain(default: Any) -> str:
     return "none" if default is None else str(default)
 
 
+def flags(function: str) -> Callable[[Catalog], list[str]]:
+    """The options of a verb, as its function declares them."""
+
+    def table(_: Catalog) -> list[str]:
+        module, _, name = function.partition(":")
+        lines = ["| option | default | |", "|---|---|---|"]
+        for each in declared_by(getattr(import_module(module), name)).values():
+            flag = each.option.flag or "--" + each.name.replace("_", "-")
+            default = "" if each.required or each.default in (None, "", ()) else f"`{plain(each.default)}`"
+            bounds = f" ({each.option.bounds})" if each.option.bounds else ""
+            lines.append(f"| `{flag}` | {default} | {each.option.help}{bounds} |")
+        return lines
+
+    return table
+
+
 NETWORKS = ("generators", "encoders", "decoders", "discriminators", "feature_extractors")
 PAGES: Mapping[str, Mapping[str, Callable[[Catalog], list[str]]]] = {
     "README.md": {"methods": methods, "parts": parts},
+    "docs/conversion.md": {"convert": flags("translate.conversion:convert")},
+    "docs/evaluation.md": {"evaluate": flags("translate.evaluation:evaluate")},
     "docs/networks.md": {kind: options(kind) for kind in NETWORKS},
 }
 """The tables of each page, by the name in its marks."""

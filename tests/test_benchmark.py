@@ -14,9 +14,10 @@ import torch
 from click.testing import CliRunner
 
 import translate
-from translate.benchmark import Report, commands, cost, feeding
+from translate.benchmark import commands, cost, feeding
 from translate.benchmark.elsewhere import Action, elsewhere
 from translate.benchmark.limits import limits
+from translate.benchmark.report import Report
 from translate.benchmark.timing import Ratio, in_turn, median_interval
 from translate.cli import cli
 from translate.errors import TranslateError
@@ -160,8 +161,8 @@ def test_many_images_are_not_converted_by_half(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"what": ["stpes"]}, "bench measures no 'stpes'; did you mean steps"),
-        ({"rounds": 0}, "must be at least 1"),
+        ({"what": ["stpes"]}, r"bench: what must be a list .* not \['stpes'\]; did you mean steps\?"),
+        ({"rounds": 0}, "bench: rounds must be a whole number >= 1, not 0"),
         ({"rival": ["openvino-int4"]}, "converts in no way 'openvino-int4'; did you mean openvino-int8"),
         ({"nonsense": 1}, "has no option 'nonsense'"),
     ],

@@ -25,8 +25,11 @@ from translate import hookspecs, images
 from translate.cli import cli
 from translate.cli.flags import Session
 from translate.cli.training import MethodCommand
+from translate.conversion import convert
 from translate.errors import TranslateError
-from translate.options import Parameter, check_options, options_of, parse_calls
+from translate.evaluation import evaluate
+from translate.images import MAX_PIXELS
+from translate.options import Parameter, check_options, declared_by, options_of, parse_calls
 from translate.plugins import OURS, Catalog, discover
 from translate.run import Config, Run
 
@@ -267,14 +270,16 @@ def test_pages_tell_every_part_with_its_options(page: str, kind: str) -> None:
         assert re.findall(r"`(\w+=[^`]*)`", cell) == wanted, f"docs/{page} tells other options of {name}"
 
 
-def test_conversion_tells_every_option_of_convert() -> None:
-    table = rows("conversion.md")
-    command = cli.commands["convert"]
-    for option in command.params:
-        if isinstance(option, click.Option):
-            assert option.opts[-1] in table
-            if option.show_default:
-                assert table[option.opts[-1]][1] == f"`{option.default}`"
+@pytest.mark.parametrize(
+    ("page", "verb"), [("conversion.md", convert), ("evaluation.md", evaluate)], ids=["convert", "evaluate"]
+)
+def test_pages_tell_every_option_of_a_verb(page: str, verb: Any) -> None:
+    table = rows(page)
+    for parameter in declared_by(verb).values():
+        flag = parameter.option.flag or "--" + parameter.name.replace("_", "-")
+        assert flag in table, f"docs/{page} does not tell of {flag}"
+        if not parameter.required and parameter.default not in (None, "", MAX_PIXELS):
+            assert table[flag][1] == f"`{told(parameter.default)}`", f"docs/{page} tells another default of {flag}"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name != "benchmarks"], ids=name_of)
@@ -284,7 +289,7 @@ def test_flags_in_the_text_exist(page: Path, session: Session) -> None:
     with click.Context(cli, obj=session) as context:
         while waiting:
             command = waiting.pop()
-            known |= {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
+            known |= {flag for option in command.get_params(context) for flag in (*option.opts, *option.secondary_opts)}
             if isinstance(command, click.Group):
                 names = command.list_commands(context)
                 waiting += [found for name in names if (found := command.get_command(context, name)) is not None]

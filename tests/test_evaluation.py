@@ -237,7 +237,7 @@ def test_a_sampler(toy: tuple[Path, str]) -> None:
     assert (found.protocol["domain"], found.protocol["seed"]) == ("target", 3)
     assert measure(toy, "grey()", ["frechet(extractor=mean)"], direction="sample", seed=4).scores != found.scores
     with pytest.raises(TranslateError, match="training's size only"):
-        measure(toy, "grey()", ["frechet(extractor=mean)"], direction="sample", size=16)
+        measure(toy, "grey()", ["frechet(extractor=mean)"], direction="sample", at=16)
 
 
 def test_samples_do_not_depend_on_the_batch(toy: tuple[Path, str]) -> None:
@@ -258,7 +258,7 @@ def test_a_metric_gets_what_it_asks_for_and_nothing_else(toy: tuple[Path, str]) 
 
 
 def test_another_size_and_fewer_images(toy: tuple[Path, str]) -> None:
-    found = measure(toy, "grey()", ["l1", "ssim"], size="16x12", limit=6)
+    found = measure(toy, "grey()", ["l1", "ssim"], at="16x12", limit=6)
     assert found.counts == {"target": 6, "fake": 6}
     assert found.protocol["size"] == "16x12"
     # Every second one: a sorted list would otherwise give its first class only.
@@ -289,7 +289,7 @@ def test_it_is_told_in_lines_and_in_json(toy: tuple[Path, str]) -> None:
         ("grey()", ["psnr"], {"split": "tset"}, r"no split 'tset'; did you mean test\?"),
         ("grey()", ["psnr"], {"split": "bare"}, "the split 'bare' of grey has no source images to translate"),
         ("grey()", ["psnr"], {"direction": "forwards"}, r"no direction 'forwards'; did you mean forward\?"),
-        ("grey()", ["psnr"], {"limit": 0}, "must be at least 1"),
+        ("grey()", ["psnr"], {"limit": 0}, "evaluate: limit must be a whole number >= 1"),
         ("grey()", ["frechet"], {}, "frechet needs the option 'extractor'"),
         ("grey(paired=no)", ["psnr"], {}, "psnr compares pairs, and the split 'test' of grey is not paired"),
         ("grey(target=no)", ["kid(extractor=mean)"], {}, "needs target images, and the split 'test' of grey has none"),

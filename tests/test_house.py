@@ -20,8 +20,11 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "ranks", "seeds"},
+    {"errors", "precision", "public"},
     {"options", "data", "sizes", "devices"},
+    {"traits"},
+    {"ranks", "seeds"},
+    {"common_options"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary"},
     {"method"},

@@ -33,6 +33,16 @@ def nearest(name: str, names: Iterable[str]) -> str:
     known = list(names)
     if not known:
         return "there are none"
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    meant = similar(name, known)
     listed = ", ".join(known)
-    return f"did you mean {' or '.join(close)}? ({listed})" if close else f"choose from {listed}"
+    return f"{meant} ({listed})" if meant else f"choose from {listed}"
+
+
+def similar(name: str, names: Iterable[str]) -> str:
+    """Ask whether a misspelt name means one that is like it; empty where none is.
+
+    >>> similar("unte", ["unet", "resnet"])
+    'did you mean unet?'
+    """
+    close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else ""

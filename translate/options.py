@@ -11,17 +11,22 @@ import ast
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from translate.errors import TranslateError, nearest
+from translate.errors import TranslateError, nearest, similar
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What the signature cannot say of an option: its help, its bounds, and the kind of part that it names."""
+    """What the signature cannot say of an option.
+
+    ``help`` is a phrase, ``ge`` to ``lt`` are bounds, and ``part`` is the kind of part that the option names.
+    ``parse(value, where)`` reads what is more than its type, such as a size, and ``metavar`` names that on the command
+    line. ``flag`` is written there in place of the option's name, and ``short`` is a one-letter form of it.
+    """
 
     help: str
     ge: float | None = None
@@ -29,6 +34,10 @@ class Option:
     le: float | None = None
     lt: float | None = None
     part: str | None = None
+    parse: Callable[[Any, str], Any] | None = None
+    metavar: str | None = None
+    flag: str | None = None
+    short: str | None = None
 
     @property
     def bounds(self) -> str:
@@ -142,12 +151,24 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
     'number of halvings'
     """
     target = factory.__init__ if inspect.isclass(factory) else factory
-    hints = typing.get_type_hints(target, include_extras=True)
-    found: dict[str, Parameter] = {}
-    for name, parameter in inspect.signature(target).parameters.items():
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            found[name] = parameter_of(name, hints.get(name, Any), parameter.default)
-    return found
+    declared = [each for each in inspect.signature(target).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    # Other arguments may have types that are imported for type checkers only.
+    annotated = {each.name: each.annotation for each in declared if each.annotation is not each.empty}
+    scope = getattr(inspect.unwrap(target), "__globals__", {})
+    hints = typing.get_type_hints(types.SimpleNamespace(__annotations__=annotated), scope, include_extras=True)
+    return {each.name: parameter_of(each.name, hints.get(each.name, Any), each.default) for each in declared}
+
+
+def asked_of(function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the arguments that a function was called with, those that it declares with an ``Option``, checked."""
+    declared = declared_by(function)
+    given = {name: value for name, value in values.items() if name in declared}
+    return check_options(given, declared, function.__name__)
+
+
+def declared_by(function: Callable[..., Any]) -> dict[str, Parameter]:
+    """The options of a function that have an ``Option``: what its command takes as flags."""
+    return {name: each for name, each in options_of(function).items() if each.option.help}
 
 
 def parameter_of(name: str, hint: Any, default: Any) -> Parameter:
@@ -156,6 +177,8 @@ def parameter_of(name: str, hint: Any, default: Any) -> Parameter:
     if get_origin(hint) is Annotated:
         hint, *extras = get_args(hint)
         option = next((extra for extra in extras if isinstance(extra, Option)), option)
+    if get_origin(hint) is Sequence:
+        hint = types.GenericAlias(tuple, (get_args(hint)[0], Ellipsis))
     return Parameter(name, hint, default, option)
 
 
@@ -174,10 +197,15 @@ def check_options(options: Mapping[str, Any], parameters: Mapping[str, Parameter
 
 def check(value: Any, parameter: Parameter, where: str) -> Any:
     """Bring a value, typed or as text, to the parameter's type, and hold it against its bounds."""
+    if parameter.option.parse is not None:
+        optional = types.NoneType in get_args(parameter.kind)
+        return None if optional and value in (None, "none") else parameter.option.parse(value, where)
     try:
         result = _convert(value, parameter.kind)
     except (ValueError, TypeError, OverflowError):
-        raise TranslateError(f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r}") from None
+        meant = [similar(str(each), _choices(parameter.kind)) for each in _each(value)]
+        hint = "".join(f"; {each}" for each in meant[:1] if each)
+        raise TranslateError(f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r}{hint}") from None
     option = parameter.option
     for number in result if isinstance(result, tuple) else (result,):
         if isinstance(number, bool) or not isinstance(number, (int, float)):
@@ -191,6 +219,17 @@ def check(value: Any, parameter: Parameter, where: str) -> Any:
         ):
             raise TranslateError(f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r}")
     return result
+
+
+def _choices(kind: Any) -> list[str]:
+    """The choices of a literal, or of each element of a list."""
+    if get_origin(kind) is Literal:
+        return [str(argument) for argument in get_args(kind)]
+    return [choice for argument in get_args(kind) for choice in _choices(argument)]
+
+
+def _each(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else (value,)
 
 
 def describe(parameter: Parameter) -> str:

@@ -22,6 +22,7 @@ from translate.plugins import KINDS, Catalog
 from translate.pool import ImagePool
 from translate.run import Config
 from translate.sizes import Size, fitting_sizes
+from translate.traits import Traits
 
 log = logging.getLogger("translate")
 
@@ -86,7 +87,7 @@ class CatalogParts:
             inputs=self.source.channels if inputs is None else inputs,
             outputs=self.target.channels if outputs is None else outputs,
         )
-        multiple = int(getattr(network, "size_multiple", 1))
+        multiple = Traits(network).size_multiple
         if any(side % multiple for side in self.size):
             raise TranslateError(
                 f"{name} needs sides that divide by {multiple}, which {self.size[0]}x{self.size[1]} does not; "
@@ -266,7 +267,7 @@ class Kept:
         """The images that a direction takes, or, for a sampler, makes."""
         if role_of(direction) == "translator":
             return domain_of(self.facts["target" if direction == "backward" else "source"])
-        return domain_of(self.facts[str(getattr(self.method.translators[direction], "domain", "target"))])
+        return domain_of(self.facts[Traits(self.method.translators[direction]).domain])
 
     @property
     def size(self) -> Size:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn import functional as collectives
 
+from translate.traits import Traits
+
 log = logging.getLogger("translate")
 
 T = TypeVar("T")
@@ -169,10 +171,10 @@ def device_of_rank(asked: str) -> str:
 def share_statistics(method: nn.Module) -> None:
     """Let the batch normalizations of a method take their statistics over the batches of all ranks.
 
-    They are the modules with an attribute ``shared_statistics``.
+    They are the modules that have the trait ``shared_statistics``.
     """
     for module in method.modules():
-        if hasattr(module, "shared_statistics"):
+        if Traits(module).shared_statistics is not None:
             module.shared_statistics = True  # type: ignore[assignment]
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
 
+from translate.common_options import Device, Layout
 from translate.errors import TranslateError
 from translate.options import Option, Parameter, check_options, parameter_of
 from translate.sizes import Size, parse_size
@@ -38,18 +39,18 @@ class Config:
     options: Mapping[str, Any] = field(default_factory=dict)
     """The method's own options."""
 
-    layout: Annotated[
-        str | None,
-        Option('how the folder is laid out, where it is not clear, such as "folders(source=a)"', part="datasets"),
-    ] = None
+    layout: Layout = None
     steps: Annotated[int | None, Option("length of the training in steps (default: what --epochs gives)", ge=1)] = None
     epochs: Annotated[float | None, Option("length of the training in passes over the data (default: 200)", gt=0)] = (
         None
     )
     batch: Annotated[int, Option("images in a batch", ge=1)] = 1
     accumulate: Annotated[int, Option("batches whose gradients make one step", ge=1)] = 1
-    size: Annotated[Size, Option("training size, 256 or HEIGHTxWIDTH", ge=1)] = (256, 256)
-    load_size: Annotated[Size | None, Option("size before the random crop (default: 286/256 of the size)", ge=1)] = None
+    size: Annotated[Size, Option("training size, 256 or HEIGHTxWIDTH", parse=parse_size, metavar="SIZE")] = (256, 256)
+    load_size: Annotated[
+        Size | None,
+        Option("size before the random crop (default: 286/256 of the size)", parse=parse_size, metavar="SIZE"),
+    ] = None
     resize: Annotated[
         Literal["stretch", "cover"], Option("stretch: ignore the aspect ratio; cover: keep it and crop the middle")
     ] = "stretch"
@@ -93,7 +94,7 @@ class Config:
         bool,
         Option("compute the generators' inner maps twice instead of keeping them: less memory"),
     ] = False
-    device: Annotated[str, Option("auto, cpu, cuda, cuda:1 ...")] = "auto"
+    device: Device = "auto"
     devices: Annotated[int, Option("devices of this machine that train together, each on batches of its own", ge=1)] = 1
     batch_statistics: Annotated[
         Literal["device", "all"],
@@ -138,10 +139,6 @@ class Config:
                 raise TranslateError(
                     f"{where}: {name} is missing; {'name a method' if name == 'method' else 'name a folder'}"
                 )
-        if "size" in core:
-            core["size"] = parse_size(core["size"], where)
-        if core.get("load_size") is not None:
-            core["load_size"] = parse_size(core["load_size"], where)
         checked = check_options({name: core[name] for name in core if name in parameters}, parameters, where)
         return cls(
             method=str(core["method"]),

@@ -6,15 +6,14 @@ import copy
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from translate.common_options import Precision
 from translate.errors import UnfitError
 
-Precision = Literal["float32", "bf16", "int8"]
-"""The arithmetic in which a trained network may answer; torch alone has the first two."""
+__all__ = ["MOST_SIZES", "Precision", "Runtime", "twin"]
 
 MOST_SIZES = 8
 """How many sizes stay prepared; of more, the one that was used longest ago is prepared again when it comes back."""

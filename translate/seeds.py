@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from translate.traits import Traits
+
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
     """Seed torch's generators, of the CPU and of every device, from (seed, step, rank) alone.
@@ -63,7 +65,7 @@ def uniform(seeds: Tensor, count: int) -> Tensor:
 
 def noise_of(network: nn.Module, indices: Sequence[int], seed: int) -> Tensor:
     """Standard normal noise (N, *network.noise) on the CPU, one draw a number, whatever the others are."""
-    shape: tuple[int, ...] = tuple(network.noise)  # type: ignore[arg-type]
+    shape = Traits(network).noise
     drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(key(seed, index))) for index in indices]
     return torch.stack(drawn)
 

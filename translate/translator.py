@@ -25,6 +25,7 @@ from translate.plugins import Catalog, discover
 from translate.runtime import Precision, Runtime, twin
 from translate.seeds import seed_step
 from translate.sizes import Size
+from translate.traits import Traits
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -61,8 +62,9 @@ class Translator:
         self.source = source
         self.target = target
         self.size = size
-        self.size_multiple = int(getattr(network, "size_multiple", 1))
-        self.fixed_size: Size | None = getattr(network, "fixed_size", None)
+        traits = Traits(network)
+        self.size_multiple = traits.size_multiple
+        self.fixed_size = traits.fixed_size
         self.device = device
         self.precision = precision
         self._runtime: Runtime | None = None
@@ -214,7 +216,7 @@ def contents(
     }
     facts = {
         **facts_of(method, name=name, options=options, parts=parts, plugin=plugin),
-        "size_multiple": {key: int(getattr(module, "size_multiple", 1)) for key, module in method.translators.items()},
+        "size_multiple": {key: Traits(module).size_multiple for key, module in method.translators.items()},
         "range": [-1, 1],
     }
     return tensors, facts

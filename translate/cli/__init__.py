@@ -18,9 +18,8 @@ from click.shell_completion import get_completion_class
 from translate import __version__
 from translate.cli.flags import session_of
 from translate.cli.looking import data, plugins
-from translate.cli.measuring import bench
 from translate.cli.training import fit
-from translate.cli.using import classify, convert, evaluate, sample
+from translate.cli.verbs import bench, classify, convert, evaluate, sample
 from translate.errors import TranslateError, nearest
 
 

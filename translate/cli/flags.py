@@ -13,7 +13,6 @@ from click.shell_completion import CompletionItem
 
 from translate.options import Parameter, check, describe
 from translate.plugins import Catalog, discover
-from translate.sizes import parse_size
 
 
 class Session:
@@ -37,10 +36,11 @@ def session_of(context: click.Context) -> Session:
 
 
 class Declared(click.ParamType[Any]):
-    """The type of an option that a factory or the config declares; checks as they do."""
+    """The type of an option that a factory, the config or a verb declares; checks as they do."""
 
-    def __init__(self, parameter: Parameter) -> None:
+    def __init__(self, parameter: Parameter, where: str) -> None:
         self.parameter = parameter
+        self.where = where
         self.name = "value"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -48,24 +48,23 @@ class Declared(click.ParamType[Any]):
         single = self.parameter
         if _repeats(single.kind):
             single = Parameter(single.name, get_args(single.kind)[0], single.default, single.option)
-        if single.name in ("size", "load_size"):
-            return parse_size(value)
-        return check(value, single, "fit")
+        return check(value, single, self.where)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Name the kind of value: the choices of a literal, otherwise its type."""
-        kind = self.parameter.kind
+        option = self.parameter.option
+        if option.metavar or option.part:
+            return option.metavar or "NAME(...)"
+        kind = get_args(self.parameter.kind)[0] if _repeats(self.parameter.kind) else self.parameter.kind
         if get_origin(kind) is Literal:
             return "[" + "|".join(str(choice) for choice in get_args(kind)) + "]"
         kinds = [each for each in (get_args(kind) or (kind,)) if each is not type(None)]
-        if self.parameter.option.part:
-            return "NAME(...)"
-        names = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
-        return "SIZE" if "size" in self.parameter.name else names.get(kinds[0], "VALUE")
+        return {int: "N", float: "X", str: "TEXT", Path: "PATH"}.get(kinds[0], "VALUE")
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Suggest the choices, or the names of the parts that the option may name."""
         kind, part = self.parameter.kind, self.parameter.option.part
+        kind = get_args(kind)[0] if _repeats(kind) else kind
         if get_origin(kind) is Literal:
             return _suggest(get_args(kind), incomplete)
         if part:
@@ -81,24 +80,27 @@ def _repeats(kind: Any) -> bool:
     return get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis
 
 
-def option_of(parameter: Parameter, catalog: Catalog) -> click.Option:
-    """The command line's form of a declared option."""
-    flag = "--" + parameter.name.replace("_", "-")
+def option_of(parameter: Parameter, catalog: Catalog, where: str = "fit") -> click.Option:
+    """The command line's form of a declared option; ``where`` names the command in an error."""
     option = parameter.option
+    flag = option.flag or "--" + parameter.name.replace("_", "-")
+    names = [parameter.name, flag, *([option.short] if option.short else [])]
     help_text = option.help or describe(parameter)
     if option.bounds:
         help_text += f" ({option.bounds})"
     if option.part:
         help_text += f": {', '.join(catalog.offers(option.part))}"
     if parameter.kind is bool:
-        return click.Option([f"{flag}/--no-{flag[2:]}"], default=parameter.default, show_default=True, help=help_text)
+        names[1] = f"{flag}/--no-{flag[2:]}"
+        return click.Option(names, default=parameter.default, show_default=True, help=help_text)
+    repeats = _repeats(parameter.kind)
     default: Any = None if parameter.required or parameter.default in (None, (), "") else parameter.default
-    if parameter.name == "size":
-        default = "x".join(str(side) for side in dict.fromkeys(parameter.default))
+    if option.parse is not None and isinstance(default, tuple):
+        default = "x".join(str(side) for side in dict.fromkeys(default))
     return click.Option(
-        [flag],
-        type=Declared(parameter),
-        multiple=_repeats(parameter.kind),
+        names,
+        type=Declared(parameter, where),
+        multiple=repeats,
         default=default,
         show_default=default is not None,
         required=parameter.required,

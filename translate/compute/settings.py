@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from translate.errors import TranslateError
+from translate.traits import Traits
 
 Precision = Literal["auto", "float32", "bf16"]
 MemoryFormat = Literal["auto", "contiguous", "channels_last", "mixed"]
@@ -59,11 +60,11 @@ def memory_format_of(
 def lay_out(method: nn.Module, memory_format: str) -> None:
     """Bring the weights of a method's networks into the layout that a run has; their maps follow the weights'.
 
-    A network says with the attribute ``prefers_channels_last`` that it is faster so on a CPU as well.
+    A network says with the trait ``prefers_channels_last`` that it is faster so on a CPU as well.
     """
     chosen = [method]
     if memory_format != "channels_last":
-        preferring = (module for module in method.modules() if getattr(module, "prefers_channels_last", False))
+        preferring = (module for module in method.modules() if Traits(module).prefers_channels_last)
         chosen = list(preferring) if memory_format == "mixed" else []
     for module in chosen:
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -6,11 +6,11 @@ import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 from translate import images
 from translate.data import Depth, Domain
-from translate.errors import TranslateError, nearest
+from translate.errors import TranslateError
 
 FormatName = Literal["same", "png", "jpg", "webp", "tiff", "npy"]
 DEPTHS: tuple[Depth, ...] = ("uint8", "uint16", "float32")
@@ -91,14 +91,11 @@ def suffix_rule(source: Domain, target: Domain, chosen: FormatName) -> Callable[
     channels = 1 if target.classes else target.channels
     depth: Depth = "uint8" if target.classes or source.depth == target.depth else target.depth
     lossless = target.classes > 0
-    if chosen != "same":
-        if chosen not in FORMATS:
-            raise TranslateError(f"there is no format {chosen!r}; {nearest(chosen, get_args(FormatName))}")
-        # A chosen format may cost depth (a float answer as png): that is the wish; it may not cost planes or classes.
-        if not FORMATS[chosen].holds(channels, "uint8", lossless=lossless):
-            fit = [name for name in ("png", "tiff", "npy") if FORMATS[name].holds(channels, depth, lossless=lossless)]
-            what = "class indices unharmed" if lossless else f"images of {channels} channels"
-            raise TranslateError(f"{chosen} cannot hold {what}; choose --format {' or '.join(fit)}")
+    # A chosen format may cost depth (a float answer as png): that is the wish; it may not cost planes or classes.
+    if chosen != "same" and not FORMATS[chosen].holds(channels, "uint8", lossless=lossless):
+        fit = [name for name in ("png", "tiff", "npy") if FORMATS[name].holds(channels, depth, lossless=lossless)]
+        what = "class indices unharmed" if lossless else f"images of {channels} channels"
+        raise TranslateError(f"{chosen} cannot hold {what}; choose --format {' or '.join(fit)}")
 
     def rule(suffix: str) -> str:
         written = format_of(suffix) if chosen == "same" else FORMATS[chosen]

@@ -22,7 +22,6 @@ def convert_together(
     target: Path,
     options: Mapping[str, Any],
     *,
-    devices: int,
     catalog: Catalog,
     plugins: Sequence[str],
     no_plugins: Sequence[str],
@@ -31,8 +30,10 @@ def convert_together(
 
     Observers are told while the devices work. Raises ``LostError`` if one of them dies; what was converted stays.
     """
+    devices: int = options["devices"]
     flags = [f"--plugin={name}" for name in plugins] + [f"--no-plugin={name}" for name in no_plugins]
-    asked = [f"--{name.replace('_', '-')}={_text(value)}" for name, value in options.items() if value is not None]
+    own = {name: value for name, value in options.items() if name != "devices" and value not in (None, "")}
+    asked = [f"--{name.replace('_', '-')}={_text(value)}" for name, value in own.items()]
     with tempfile.TemporaryDirectory() as place:
         files = [Path(place) / f"rank-{rank}.jsonl" for rank in range(devices)]
         told: list[tuple[Path, str | None]] = []

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-import torch
-from torch import Tensor
+from translate.common_options import At, Device, Direction, Layout, NoiseSeed
+from translate.errors import TranslateError
+from translate.options import Option, asked_of
 
-from translate.errors import TranslateError, nearest
-from translate.evaluation.subjects import Asked, subject_of
-from translate.parts import CatalogParts, Kept, build, open_dataset
-from translate.plugins import discover
-from translate.sizes import parse_size
+if TYPE_CHECKING:
+    from torch import Tensor
 
-RESIZE = "stretched to the size: mean over the area, class maps by nearest neighbour"
+__all__ = ["Evaluation", "Metric", "evaluate"]
+
 ERROR = "_standard_error"
 
 
@@ -96,91 +94,36 @@ def _is_error(name: str, scores: Mapping[str, float]) -> bool:
 
 
 def evaluate(
-    run_or_translator: str | Path,
+    run: str | Path,
     data: str | Path,
     *,
-    metrics: Sequence[str],
-    split: str = "test",
-    layout: str | None = None,
-    direction: str | None = None,
-    size: Any = None,
-    limit: int | None = None,
-    batch: int = 32,
-    samples: int = 8,
-    seed: int = 0,
-    device: str = "auto",
+    metrics: Annotated[
+        Sequence[str],
+        Option("what to measure; may be repeated", part="metrics", flag="--metric"),
+    ],
+    split: Annotated[str, Option("which of the data's splits: train, val or test")] = "test",
+    layout: Layout = None,
+    direction: Direction = None,
+    at: At = None,
+    limit: Annotated[int | None, Option("at most so many images of each domain, evenly spread", ge=1)] = None,
+    batch: Annotated[int, Option("images at a time", ge=1)] = 32,
+    samples: Annotated[int, Option("answers drawn for each image, for metrics of their diversity", ge=1)] = 8,
+    seed: NoiseSeed = 0,
+    device: Device = "auto",
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
 ) -> Evaluation:
     """Measure a run's folder, or its ``translator.safetensors``, on a split of data.
 
     ``metrics`` are named as parts, such as ``frechet(extractor=squeezenet(weights='w.pth'))``. ``direction`` is what of
-    the run is measured: ``forward`` (by default the first it keeps), ``backward``, ``sample``, ``classify``. ``size``
-    is the training's unless told otherwise; ``limit`` takes that many images of each domain, evenly spread; ``samples``
-    is how many translations of one image a metric of samples gets, drawn from ``seed``.
+    the run is measured: ``forward`` (by default the first it keeps), ``backward``, ``sample``, ``classify``. ``at`` is
+    the training's size unless given; ``samples`` is how many translations of one image a metric of samples gets, drawn
+    from ``seed``.
     """
-    if not metrics:
+    asked = asked_of(evaluate, locals())
+    if not asked["metrics"]:
         raise TranslateError("there is nothing to measure; name at least one --metric, such as psnr")
-    if (limit is not None and limit < 1) or batch < 1 or samples < 1:
-        raise TranslateError("limit, batch and samples must be at least 1")
-    catalog = discover(extra=plugins, blocked=no_plugins)
-    kept = Kept.open(run_or_translator, catalog)
-    directions = list(kept.facts["directions"])
-    chosen = direction or directions[0]
-    if chosen not in directions:
-        raise TranslateError(f"{run_or_translator} has no direction {chosen!r}; {nearest(chosen, directions)}")
-    dataset = open_dataset(catalog, str(data), layout)
-    if split not in dataset.splits:
-        raise TranslateError(f"{dataset.name} has no split {split!r}; {nearest(split, dataset.splits)}")
-    taken = kept.size if size is None else parse_size(size)
+    # Imported here, so that what may be asked can be read without torch.
+    from translate.evaluation.measuring import measure
 
-    asked = Asked(kept, chosen, dataset, split, limit, taken, batch, samples, seed)
-    subject = subject_of(asked, device=device, plugins=plugins, no_plugins=no_plugins)
-    parts = CatalogParts(catalog, source=subject.source, target=subject.target, size=taken)
-    built: dict[str, Metric] = {text: build(catalog, "metrics", text, parts=parts) for text in metrics}
-    wanted: set[str] = set()
-    for text, metric in built.items():
-        for need in sorted(metric.needs):
-            if (reason := subject.lacks(need)) is not None:
-                raise TranslateError(f"{text} {reason}")
-        wanted |= metric.needs | getattr(metric, "wants", frozenset())
-
-    counts: dict[str, int] = {}
-    with torch.no_grad():  # decoding threads write into what is made here
-        for each in subject.batches(wanted):
-            for name in ("source", "target", "fake", "samples", "bits", "logits"):
-                if name in each and name in wanted:
-                    counts[name] = counts.get(name, 0) + len(each[name])
-            for metric in built.values():
-                mine = metric.needs | getattr(metric, "wants", frozenset())
-                if part := {name: tensor for name, tensor in each.items() if name in mine}:
-                    metric.update(part)
-    scores: dict[str, float] = {}
-    told: dict[str, str] = {}
-    for text, metric in built.items():
-        found = {name: float(value) for name, value in metric.result().items()}
-        if twice := sorted(found.keys() & scores.keys()):
-            raise TranslateError(
-                f"{text} measures {twice[0]}, which another metric has measured; ask for one at a time"
-            )
-        scores |= found
-        told[next(iter(found), text)] = metric.protocol
-    with kept.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    protocol = {
-        "method": kept.facts["method"],
-        "direction": chosen,
-        "weights_sha256": digest,
-        "data": dataset.name,
-        "layout": dataset.layout,
-        "split": split,
-        "size": f"{taken[0]}x{taken[1]}",
-        "resize": RESIZE,
-        "metrics": told,
-    }
-    protocol |= subject.facts
-    if "samples" in wanted:
-        protocol |= {"samples": samples, "seed": seed}
-    place = kept.path.resolve()
-    name = place.parent.name if place.name == "translator.safetensors" else place.stem
-    return Evaluation(name, scores, counts, protocol)
+    return Evaluation(**measure(Path(run), str(data), asked, plugins, no_plugins))

@@ -20,6 +20,7 @@ from translate.parts import Kept
 from translate.saved import load_classifier, load_sampler
 from translate.seeds import key
 from translate.sizes import Size
+from translate.traits import Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,8 @@ class Translations(Subject):
         network = self.translator.network
         if "samples" in inspect.signature(network.forward).parameters:
             gives.add("samples")
-        if hasattr(network, "bits_per_dimension"):
+        self._bits = Traits(network).bits_per_dimension
+        if self._bits is not None:
             gives.add("bits")
         self.gives = frozenset(gives)
         self._drawn = 0
@@ -169,8 +171,8 @@ class Translations(Subject):
         if "samples" in wanted:
             found["samples"] = torch.stack([self._samples(image) for image in source.split(1)])
         if "bits" in wanted:
-            bits: Callable[[Tensor, Tensor], Tensor] = self.translator.network.bits_per_dimension  # type: ignore[assignment]
-            found["bits"] = bits(found["target"], source)
+            assert self._bits is not None
+            found["bits"] = self._bits(found["target"], source)
         return found
 
     def _samples(self, image: Tensor) -> Tensor:
@@ -186,10 +188,10 @@ class Drawings(Subject):
     def __init__(self, asked: Asked, **loading: Any) -> None:
         self.sampler = load_sampler(asked.kept.path, **loading)
         self.device = self.sampler.device
-        self._bits: Callable[[Tensor], Tensor] | None = getattr(self.sampler.network, "bits_per_dimension", None)
+        self._bits = Traits(self.sampler.network).bits_per_dimension
         self.gives = frozenset({"fake", "target", "target_label", *(["bits"] if self._bits else [])})
         if asked.size != self.sampler.size:
-            raise TranslateError("a sampler makes images of the training's size only; leave out --size")
+            raise TranslateError("a sampler makes images of the training's size only; leave out --at")
         side = asked.only("target")
         super().__init__(asked, {"target": (side, self.sampler.domain)})
         self.facts = {"domain": side, "seed": asked.seed}
@@ -213,7 +215,7 @@ class Answers(Subject):
     def __init__(self, asked: Asked, **loading: Any) -> None:
         self.classifier = load_classifier(asked.kept.path, **loading)
         self.device = self.classifier.device
-        side = asked.only(str(getattr(asked.kept.method.translators[asked.direction], "domain", "target")))
+        side = asked.only(Traits(asked.kept.method.translators[asked.direction]).domain)
         super().__init__(asked, {"source": (side, self.classifier.domain)})
         self.target = self.classifier.domain
         self.facts = {"domain": side}

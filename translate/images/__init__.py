@@ -1,17 +1,22 @@
 """Images: files to pixels and back, and stored values to what networks see, [-1, 1].
 
 The only door to files' bit depth and colour: ``read`` and ``write`` for files, ``normalize`` and ``denormalize`` for
-tensors, on whatever device they are. Nothing here keeps a state, so everything may be called from many threads.
+tensors, on whatever device they are. Nothing here keeps a state, so everything may be called from many threads. What
+is about tensors is imported on first use, since the rest works without torch.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from translate.images.encoding import WRITABLE, encode
 from translate.images.files import READABLE, find, write
 from translate.images.formats import Image, indices, planes, read, read_indices
 from translate.images.headers import MAX_PIXELS, Header, ImageError, probe
 from translate.images.pixels import as_channels, as_depth, read_example, resize
-from translate.images.tensors import colours, denormalize, normalize, to_rgb, to_stored
+
+if TYPE_CHECKING:
+    from translate.images.tensors import colours, denormalize, normalize, to_rgb, to_stored
 
 __all__ = [
     "MAX_PIXELS",
@@ -38,3 +43,13 @@ __all__ = [
     "to_stored",
     "write",
 ]
+
+_of_tensors = ("colours", "denormalize", "normalize", "to_rgb", "to_stored")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _of_tensors:
+        raise AttributeError(f"module 'translate.images' has no attribute {name!r}")
+    from translate.images import tensors
+
+    return getattr(tensors, name)

@@ -1,0 +1,60 @@
+"""The report of a benchmark: rivals by part with their ratios, as text and as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from translate.benchmark.hardware import described
+from translate.benchmark.timing import Ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One rival: the median of its seconds, and how many times faster it is than the one that it is held against."""
+
+    name: str
+    seconds: float
+    ratio: Ratio | None
+    note: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """What was measured, by part, and on which machine."""
+
+    machine: Mapping[str, Any]
+    asked: Mapping[str, Any]
+    parts: dict[str, list[Row]] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def add(
+        self, part: str, seconds: Mapping[str, Sequence[float]], against: str | None, notes: Mapping[str, str]
+    ) -> None:
+        """Add the rivals of a part, each compared with one of them, if any."""
+        rows = []
+        for name, values in seconds.items():
+            ratio = None if against in (None, name) else Ratio.of(seconds[str(against)], values)
+            rows.append(Row(name, sorted(values)[len(values) // 2], ratio, notes.get(name, "")))
+        self.parts[part] = rows
+
+    def lines(self) -> list[str]:
+        """Tell it as lines of text for a terminal."""
+        told = [described(dict(self.machine))]
+        for part, rows in self.parts.items():
+            told += ["", part]
+            width = max(len(row.name) for row in rows)
+            for row in rows:
+                ratio = str(row.ratio) if row.ratio is not None else ""
+                told.append(f"  {row.name:<{width}}  {_time(row.seconds):>9}  {ratio:<24}{row.note}".rstrip())
+        return told + (["", *(f"{name}: {fact}" for name, fact in self.facts.items())] if self.facts else [])
+
+    def to_json(self) -> dict[str, Any]:
+        """Tell it as JSON values."""
+        parts = {part: [asdict(row) for row in rows] for part, rows in self.parts.items()}
+        return {"machine": dict(self.machine), "asked": dict(self.asked), "parts": parts, "facts": self.facts}
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.2f} ms"

@@ -1,0 +1,56 @@
+"""Predictions as they were asked for: images in batches through a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from translate import images
+from translate.data import Example
+from translate.errors import TranslateError
+from translate.loader import planes, read
+from translate.saved import BATCH, Classifier, load_classifier
+
+Row = tuple[Path, str, float, str | None]
+
+
+def predict(
+    classifier: Classifier | str | Path,
+    source: Path,
+    asked: Mapping[str, Any],
+    plugins: Sequence[str],
+    no_plugins: Sequence[str],
+) -> Iterator[Row]:
+    """Yield each file with its class, the probability of it, and None; or with the reason why it cannot be read."""
+    if isinstance(classifier, (str, Path)):
+        classifier = load_classifier(classifier, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
+    if not source.exists():
+        raise TranslateError(f"there is no file or folder {source} to classify; check its name")
+    files = images.find(source) if source.is_dir() else [source]
+    if not files:
+        raise TranslateError(f"{source} holds no images to classify; give a folder with some")
+    for start in range(0, len(files), BATCH):
+        yield from _batch(classifier, files[start : start + BATCH])
+
+
+def _batch(classifier: Classifier, files: Sequence[Path]) -> Iterator[Row]:
+    errors: dict[Path, str] = {}
+    rows: list[torch.Tensor] = []
+    domain = classifier.domain
+    for file in files:
+        try:
+            pixels = read(Example(file, file.name), domain)
+        except images.ImageError as error:
+            errors[file] = str(error)
+            continue
+        rows.append(images.normalize(planes(pixels, domain, classifier.size, "stretch")[None], domain))
+    probabilities = iter(classifier.classify(torch.cat(rows)) if rows else ())
+    for file in files:
+        if file in errors:
+            yield file, "", 0.0, errors[file]
+            continue
+        probability, label = next(probabilities).max(dim=0)
+        yield file, classifier.labels[int(label)], float(probability), None

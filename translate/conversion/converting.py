@@ -1,0 +1,107 @@
+"""A conversion as it was asked for: loads the translator, plans, and converts here or on several devices."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from translate.conversion.batch import Translating, Work, some
+from translate.conversion.pipeline import convert_all
+from translate.conversion.plan import Task, plan, suffix_rule
+from translate.conversion.together import convert_together, write_down
+from translate.devices import keep_memory, pick_device
+from translate.errors import TranslateError
+from translate.ranks import device_of_rank, place, started
+from translate.translator import load
+
+GPU_BATCH = 8
+MOST_WORKERS = 16
+SHOWN = 32
+"""How many images a translator is shown that must see some first."""
+
+Failed = tuple[tuple[Path, str], ...]
+
+
+def convert_as_asked(
+    translator: Translating | str | Path,
+    source: Path,
+    target: Path,
+    asked: Mapping[str, Any],
+    plugins: Sequence[str],
+    no_plugins: Sequence[str],
+) -> tuple[int, Failed, Path]:
+    """Convert with the checked options of ``convert``: how many were converted, which failed and why, and where to."""
+    run = Path(translator) if isinstance(translator, (str, Path)) else None
+    if run is None and asked["devices"] > 1:
+        raise TranslateError("convert: a translator in hand lies on one device; give its run or file to use several")
+    if isinstance(translator, (str, Path)):
+        translator = _loaded(translator, asked, plugins, no_plugins)
+    elif asked["direction"] not in (None, translator.direction):
+        raise TranslateError(
+            f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
+        )
+    rule = suffix_rule(translator.source, translator.target, asked["format"])
+    tasks = plan(source, target, rule, asked["format"], asked["samples"])
+    try:
+        tasks[0].outputs[0].parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TranslateError(f"cannot make the folder {tasks[0].outputs[0].parent}: {error.strerror}") from None
+    if run is not None and asked["devices"] > 1:
+        outcomes = convert_together(
+            run, source, target, asked, catalog=translator.catalog, plugins=plugins, no_plugins=no_plugins
+        )
+    else:
+        rank, ranks = place()
+        work = Work(translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"])
+        if translator.wants_images:
+            translator.calibrate(some(tasks, work, SHOWN))
+        threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)
+        tasks = tasks[rank::ranks]
+        outcomes = _convert_here(tasks, work, _batch(translator, asked), threads, rank)
+    converted = 0
+    failed: list[tuple[Path, str]] = []
+    translator.catalog.tell("conversion_started", total=len(tasks))
+    try:
+        with closing(outcomes):
+            for file, reason in outcomes:
+                if reason is None:
+                    converted += 1
+                else:
+                    failed.append((file, reason))
+    finally:
+        translator.catalog.tell("conversion_ended")
+    return converted, tuple(failed), target
+
+
+def _loaded(
+    path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]
+) -> Translating:
+    device = device_of_rank(asked["device"]) if started() else asked["device"]
+    if not asked["runtime"] and pick_device(device).type == "cpu":
+        # Already now: the threads that load might get heaps of their own.
+        keep_memory()
+    return load(
+        path, direction=asked["direction"], device=device, precision=asked["precision"], runtime=asked["runtime"],
+        plugins=plugins, no_plugins=no_plugins,
+    )  # fmt: skip
+
+
+def _batch(translator: Translating, asked: Mapping[str, Any]) -> int:
+    """How many images pass the network at once; noise is drawn for one image at a time."""
+    if asked["samples"] is not None:
+        return 1
+    return int(asked["batch"] or (1 if translator.device.type == "cpu" else GPU_BATCH))
+
+
+def _convert_here(
+    tasks: Sequence[Task], work: Work, batch: int, workers: int, rank: int
+) -> Generator[tuple[Path, str | None], None, None]:
+    """Convert on this device, and tell what becomes of each image: observers, or whoever started this share."""
+    with closing(convert_all(tasks, work, batch=batch, workers=workers)) as outcomes:
+        for task, reason in outcomes:
+            if not write_down(rank, task.source, reason):
+                work.translator.catalog.tell("image_converted", source=task.source, error=reason)
+            yield task.source, reason

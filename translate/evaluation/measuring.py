@@ -1,0 +1,90 @@
+"""Measurements as they were asked for: what a run keeps, held against data by metrics."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from translate.errors import TranslateError, nearest
+from translate.evaluation.subjects import Asked, subject_of
+from translate.parts import CatalogParts, Kept, build, open_dataset
+from translate.plugins import discover
+from translate.sizes import Size
+
+if TYPE_CHECKING:
+    from translate.evaluation import Metric
+
+RESIZE = "stretched to the size: mean over the area, class maps by nearest neighbour"
+
+
+def measure(
+    run: Path, data: str, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]
+) -> dict[str, Any]:
+    """Measure what the checked options of ``evaluate`` ask for; the fields of an ``Evaluation``."""
+    catalog = discover(extra=plugins, blocked=no_plugins)
+    kept = Kept.open(run, catalog)
+    directions = list(kept.facts["directions"])
+    chosen = asked["direction"] or directions[0]
+    if chosen not in directions:
+        raise TranslateError(f"{run} has no direction {chosen!r}; {nearest(chosen, directions)}")
+    dataset = open_dataset(catalog, data, asked["layout"])
+    split: str = asked["split"]
+    if split not in dataset.splits:
+        raise TranslateError(f"{dataset.name} has no split {split!r}; {nearest(split, dataset.splits)}")
+    taken: Size = asked["at"] or kept.size
+
+    samples, seed = asked["samples"], asked["seed"]
+    wish = Asked(kept, chosen, dataset, split, asked["limit"], taken, asked["batch"], samples, seed)
+    subject = subject_of(wish, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
+    parts = CatalogParts(catalog, source=subject.source, target=subject.target, size=taken)
+    built: dict[str, Metric] = {text: build(catalog, "metrics", text, parts=parts) for text in asked["metrics"]}
+    wanted: set[str] = set()
+    for text, metric in built.items():
+        for need in sorted(metric.needs):
+            if (reason := subject.lacks(need)) is not None:
+                raise TranslateError(f"{text} {reason}")
+        wanted |= metric.needs | getattr(metric, "wants", frozenset())
+
+    counts: dict[str, int] = {}
+    with torch.no_grad():  # decoding threads write into what is made here
+        for each in subject.batches(wanted):
+            for name in ("source", "target", "fake", "samples", "bits", "logits"):
+                if name in each and name in wanted:
+                    counts[name] = counts.get(name, 0) + len(each[name])
+            for metric in built.values():
+                mine = metric.needs | getattr(metric, "wants", frozenset())
+                if part := {name: tensor for name, tensor in each.items() if name in mine}:
+                    metric.update(part)
+    scores: dict[str, float] = {}
+    told: dict[str, str] = {}
+    for text, metric in built.items():
+        found = {name: float(value) for name, value in metric.result().items()}
+        if twice := sorted(found.keys() & scores.keys()):
+            raise TranslateError(
+                f"{text} measures {twice[0]}, which another metric has measured; ask for one at a time"
+            )
+        scores |= found
+        told[next(iter(found), text)] = metric.protocol
+    with kept.path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    protocol = {
+        "method": kept.facts["method"],
+        "direction": chosen,
+        "weights_sha256": digest,
+        "data": dataset.name,
+        "layout": dataset.layout,
+        "split": split,
+        "size": f"{taken[0]}x{taken[1]}",
+        "resize": RESIZE,
+        "metrics": told,
+    }
+    protocol |= subject.facts
+    if "samples" in wanted:
+        protocol |= {"samples": samples, "seed": seed}
+    place = kept.path.resolve()
+    name = place.parent.name if place.name == "translator.safetensors" else place.stem
+    return {"subject": name, "scores": scores, "counts": counts, "protocol": protocol}

@@ -1,0 +1,48 @@
+"""Samples as they were asked for: a sampler's images of given numbers, each in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from translate import images
+from translate.conversion import suffix_rule
+from translate.errors import TranslateError
+from translate.saved import BATCH, Sampler, load_sampler
+
+
+def sample_as_asked(
+    sampler: Sampler | str | Path,
+    folder: Path,
+    asked: Mapping[str, Any],
+    plugins: Sequence[str],
+    no_plugins: Sequence[str],
+) -> list[Path]:
+    """Write the images that the checked options of ``sample`` ask for, and name their files."""
+    if isinstance(sampler, (str, Path)):
+        sampler = load_sampler(sampler, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
+    count, domain = asked["count"], sampler.domain
+    suffix = suffix_rule(domain, domain, asked["format"])(".png")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TranslateError(f"cannot make the folder {folder}: {error.strerror}") from None
+    written: list[Path] = []
+    tell = sampler.catalog.tell
+    tell("conversion_started", total=count)
+    try:
+        for start in range(0, count, BATCH):
+            indices = range(start, min(start + BATCH, count))
+            depth = "uint8" if domain.classes else domain.depth
+            drawn = (
+                images.to_stored(sampler.draw(indices, asked["seed"]), domain, depth).permute(0, 2, 3, 1).cpu().numpy()
+            )
+            for index, pixels in zip(indices, drawn, strict=True):
+                path = folder / f"{index:06d}{suffix}"
+                images.write(path, images.Image(pixels, None))
+                tell("image_converted", source=path, error=None)
+                written.append(path)
+    finally:
+        tell("conversion_ended")
+    return written

@@ -1,0 +1,126 @@
+"""Traits: what a network says of itself by attributes, typed and checked in one place.
+
+An author sets an attribute of that name on the module, in its ``__init__`` or on its class; one that is not set has
+the default. ``docs/traits.md`` is made from this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from torch import Tensor, nn
+
+from translate.errors import TranslateError
+from translate.sizes import Size
+
+T = TypeVar("T")
+
+_NEEDED: Any = object()
+"""In the place of a default where there is none."""
+
+
+class Traits:
+    """The traits of one network, each read when it is asked for.
+
+    Raises ``TranslateError`` where an attribute has another type than the trait, naming network and attribute.
+
+    >>> Traits(nn.Identity()).size_multiple
+    1
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    @property
+    def size_multiple(self) -> int:
+        """Any image network: the sides of its images must divide by it (default 1). Conversion pads and crops back."""
+        return self._read("size_multiple", 1, _is_whole, "a whole number >= 1")
+
+    @property
+    def fixed_size(self) -> Size | None:
+        """Any image network: the only (height, width) that it takes (default None). Conversion resizes to it."""
+        return self._read("fixed_size", None, _is_size, "a (height, width) or None")
+
+    @property
+    def prefers_channels_last(self) -> bool:
+        """Any image network: it is faster in channels_last on a CPU as well (default False)."""
+        return self._read("prefers_channels_last", False, _is_flag, "True or False")
+
+    @property
+    def translates_each_alone(self) -> bool:
+        """A generator: each output depends on its own input only and nothing is drawn (default False).
+
+        Several passes may then be joined in one batch.
+        """
+        return self._read("translates_each_alone", False, _is_flag, "True or False")
+
+    @property
+    def judges_each_alone(self) -> bool:
+        """A discriminator: its output for an image depends on no other image of the batch (default False).
+
+        Real images and fakes may then share a batch.
+        """
+        return self._read("judges_each_alone", False, _is_flag, "True or False")
+
+    @property
+    def shared(self) -> nn.Module | None:
+        """An encoder, decoder or discriminator: the layers that those of two domains may share (default None)."""
+        return self._read("shared", None, lambda value: isinstance(value, nn.Module), "a module")
+
+    @property
+    def latent(self) -> tuple[int, ...]:
+        """An encoder: the shape of one statistic of its code, (D,) or (D, h, w). It has no default."""
+        return self._read("latent", _NEEDED, _is_shape, "a tuple of whole numbers")
+
+    @property
+    def noise(self) -> tuple[int, ...]:
+        """A sampler: the shape of the noise of one image. It has no default."""
+        return self._read("noise", _NEEDED, _is_shape, "a tuple of whole numbers")
+
+    @property
+    def domain(self) -> Literal["source", "target"]:
+        """A sampler: whose images it makes; a classifier: whose it was trained on (default ``target``)."""
+        return self._read("domain", "target", lambda value: value in ("source", "target"), "'source' or 'target'")
+
+    @property
+    def bits_per_dimension(self) -> Callable[..., Tensor] | None:
+        """A network with a likelihood: a method from images (N, C, H, W), and their sources, to bits (N,).
+
+        Metrics such as ``bits_per_dim`` call it; the default is None.
+        """
+        return self._read("bits_per_dimension", None, callable, "a method")
+
+    @property
+    def shared_statistics(self) -> bool | None:
+        """A batch normalization that can take its statistics over all ranks (SyncBatchNorm) says False (default None).
+
+        The training sets it to True for ``--batch-statistics all``.
+        """
+        return self._read("shared_statistics", None, _is_flag, "True or False")
+
+    def _read(self, name: str, default: T, fits: Callable[[Any], bool], wanted: str) -> T:
+        value: T = getattr(self._network, name, default)
+        if value is _NEEDED:
+            raise TranslateError(f"{type(self._network).__name__} must have an attribute {name}, {wanted}")
+        if (value is None and default is None) or fits(value):
+            return value
+        raise TranslateError(
+            f"the attribute {name} of {type(self._network).__name__} must be {wanted}, not {value!r:.80}"
+        )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, tuple) and all(_is_whole(side) for side in value)
+
+
+def _is_size(value: Any) -> bool:
+    return _is_shape(value) and len(value) == 2
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
