@@ -110,7 +110,7 @@ def test_small_images_get_small_patches_or_a_sentence() -> None:
 def test_the_lambda_that_weighs_feature_matching_as_the_reference_does(field: int, scales: int, weight: float) -> None:
     """There: squares without 1/2, and 10 / scales * 4 / (L + 1) for each of L + 1 layers; 10 and 1/2 are the paper's."""
     torch.manual_seed(0)
-    side = 96
+    side = 192
     judge = f"multiscale(width=4, scales={scales}, receptive_field={field})"
     parts = CatalogParts(discover(), source=Domain(3), target=Domain(2), size=(side, side))
     options = {"generator": GENERATOR, "discriminator": judge, "enhance": 0.0, "joint": 0.0}
