@@ -12,9 +12,14 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from translate.adversary import Adversary
+from translate.data import Domain
 from translate.discriminator import DiscriminatorOutput
 from translate.errors import TranslateError
+from translate.parts import CatalogParts, build_method
+from translate.plugins import discover
 from translate.pool import ImagePool
+from translate_losses.adversarial import Hinge
+from translate_losses.penalties import R1
 
 
 class Judge(nn.Module):
@@ -192,6 +197,83 @@ def test_images_with_labels_are_judged_once(images: Tensor) -> None:
     terms = adversary.discriminator_terms(REAL, FAKE, labelled=(images, torch.tensor([0])))
     assert len(calls) == 2
     assert torch.equal(terms["classes"], adversary.generator_terms(images, REAL, labels=torch.tensor([0]))["classes"])
+
+
+def test_several_kinds_of_fakes_are_judged_apart_and_share_the_fakes_weight() -> None:
+    shown: list[Tensor] = []
+    network = Judge()
+    network.register_forward_pre_hook(lambda _, given: shown.append(given[0]))
+    adversary = Adversary(network, Logistic())
+    second = images(-0.6)
+    terms = adversary.discriminator_terms(REAL, FAKE, others=[second])
+    assert [image is wanted for image, wanted in zip(shown, (REAL, FAKE, second), strict=True)] == [True] * 3
+    # Logits are 0.7 times the mean: 0.35 for the real image, -0.21 and -0.42 for the fakes.
+    assert terms["adversarial"].item() == pytest.approx(soft(-0.35) + (soft(-0.21) + soft(-0.42)) / 2)
+    made = adversary.generator_terms(FAKE, REAL, others=[second])
+    assert made["adversarial"].item() == pytest.approx((soft(0.21) + soft(0.42)) / 2)
+    relative = Adversary(Judge(), Relativistic()).generator_terms(FAKE, REAL, others=[second])
+    assert relative["adversarial"].item() == pytest.approx((soft(0.35 + 0.21) + soft(0.35 + 0.42)) / 2)
+
+
+def test_several_kinds_of_fakes_pass_together_where_that_changes_nothing() -> None:
+    torch.manual_seed(0)
+    adversary = Adversary(Alone(), Logistic())
+    others = [images(-0.6), images(0.9)]
+    wanted = adversary.discriminator_terms(REAL, FAKE, OWN, others=others)["adversarial"]
+    made = adversary.generator_terms(FAKE, REAL, OWN, others=others)["adversarial"]
+    adversary.judge_together()
+    adversary.discriminator.passes = 0  # type: ignore[assignment]
+    torch.testing.assert_close(adversary.discriminator_terms(REAL, FAKE, OWN, others=others)["adversarial"], wanted)
+    torch.testing.assert_close(adversary.generator_terms(FAKE, REAL, OWN, others=others)["adversarial"], made)
+    assert adversary.discriminator.passes == 2
+
+
+class Mean:
+    """A penalty: the slope of the mean logit between real and fake, squared, and how often it was asked."""
+
+    def __init__(self, *, sees_fakes: bool = True) -> None:
+        self.sees_fakes = sees_fakes
+        self.asked = 0
+
+    def __call__(self, discriminate: Any, real: Tensor, fake: Tensor) -> Tensor:
+        self.asked += 1
+        total: Tensor = discriminate(fake if self.sees_fakes else real).logits[0].square().mean()
+        return total
+
+
+def test_a_penalty_of_several_kinds_of_fakes_is_the_mean_and_one_of_real_images_is_asked_once() -> None:
+    between, real = Mean(), Mean(sees_fakes=False)
+    adversary = Adversary(Judge(), Logistic(), regularizers={"between": between, "real": real})
+    terms = adversary.discriminator_terms(REAL, FAKE, others=[images(-0.6)])
+    assert terms["between"].item() == pytest.approx((0.21**2 + 0.42**2) / 2)
+    assert terms["real"].item() == pytest.approx(0.35**2)
+    assert (between.asked, real.asked) == (2, 1)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.5])
+def test_a_penalty_keeps_its_share_of_the_adversarial_loss_where_that_is_halved(weight: float) -> None:
+    """Logits w m, m the mean of 48 values: hinge is (1 - 0.35) + (1 - 0.21), r1 with weight 10 is 10 / 2 w^2 / 48."""
+    adversary = Adversary(Judge(), Hinge(), regularizers={"r1": R1(weight=10.0)}, weight=weight)
+    terms = adversary.discriminator_terms(REAL, FAKE)
+    hinge, r1 = 0.65 + 0.79, 5 * 0.7**2 / 48
+    assert terms["adversarial"].item() == pytest.approx(weight * hinge)
+    assert terms["r1"].item() == pytest.approx(weight * r1)
+    # The share, and with it the direction in which the discriminator moves, is that of the published game.
+    assert (terms["r1"] / terms["adversarial"]).item() == pytest.approx(0.0354456, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "gan", "sgan", "vaegan", "cyclegan", "stackgan", "pix2pixhd", "unit"])
+def test_a_penalty_has_one_share_in_every_method(name: str) -> None:
+    size = (32, 32)
+    parts = CatalogParts(discover(), source=Domain(3), target=Domain(3), size=size)
+    options = {"discriminator": "semi_supervised(width=4, dropout=0)", "adversarial": "hinge + r1(weight=10)"}
+    if name == "cyclegan":
+        options["pool"] = "0"
+    method = build_method(discover(), name, options, parts)
+    for adversary in (module for module in method.modules() if isinstance(module, Adversary)):
+        adversary.discriminator = Judge()
+        terms = adversary.discriminator_terms(REAL, FAKE)
+        assert (terms["r1"] / terms["adversarial"]).item() == pytest.approx(0.0354456, rel=1e-5)
 
 
 def test_penalties_alone_are_those_among_the_terms() -> None:

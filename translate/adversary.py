@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,8 @@ class Adversary(nn.Module):
 
     Losses are summed over the discriminator's scales. A discriminator with a second head for the match of image and
     condition has a term of its own for it; one that tells ``classes`` apart has one for them where labels are given.
-    ``weight`` scales the discriminator's adversarial terms (pix2pix and CycleGAN halve them, to slow it down).
+    ``weight`` scales the discriminator's adversarial terms and its penalties (pix2pix halves them, to slow it down), so
+    that a penalty's own weight is relative to the whole adversarial loss, as its paper has it, in every method.
 
     A regularizer is a penalty, called as ``(discriminate, real, fake)``, or has some of these: ``augment(image,
     condition)``, applied to all that the discriminator judges, real and fake, for both players; ``prepare(
@@ -86,21 +87,20 @@ class Adversary(nn.Module):
         condition: Tensor | None = None,
         mismatched: Tensor | None = None,
         labelled: Labelled | None = None,
+        others: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
         """What the discriminator minimises. Images (N, C, H, W), ``fake`` detached.
 
+        ``others`` are further kinds of fakes, as many images each and without a history: real images and each kind are
+        a batch of their own, shown once, and the kinds share the fakes' weight.
         ``mismatched`` is a condition that does not belong to ``real``: the pair is a third kind of fake, sharing the
         fakes' weight with the generated ones (Reed et al. 2016, arXiv:1605.05396, algorithm 1). ``labelled`` are images
         and their classes (M,) int64, -1 for none: the cross entropy of the discriminator's classes is a further term.
         """
         newest = fake
         fake, with_fake = self._remembered(fake, condition)
-        if self.together and real.shape[1:] == fake.shape[1:]:
-            conditions = None if condition is None or with_fake is None else torch.cat([condition, with_fake])
-            of_real, of_fake = self.judge(torch.cat([real, fake]), conditions).split(len(real))
-        else:
-            of_real = self.judge(real, condition)
-            of_fake = self.judge(fake, with_fake)
+        kinds = [(fake, with_fake), *((other, condition) for other in others)]
+        of_real, *of_fakes = self._judged([(real, condition), *kinds])
         of_mismatched = None if mismatched is None else self.judge(real, mismatched)
 
         def term(real: tuple[Tensor, ...], fakes: list[tuple[Tensor, ...]]) -> Tensor:
@@ -110,53 +110,72 @@ class Adversary(nn.Module):
                 torch.stack(losses).sum() * (self.weight / len(fakes)) if len(losses) > 1 else losses[0] * self.weight
             )
 
-        if of_real.match is not None and of_fake.match is not None:
-            others = [of_fake.match]
-            if of_mismatched is not None and of_mismatched.match is not None:
-                others.append(of_mismatched.match)
-            terms = {"realness": term(of_real.logits, [of_fake.logits]), "match": term(of_real.match, others)}
+        made = [found.logits for found in of_fakes]
+        if of_real.match is not None:
+            unlike = of_fakes if of_mismatched is None else [*of_fakes, of_mismatched]
+            matches = [found.match for found in unlike if found.match is not None]
+            terms = {"realness": term(of_real.logits, made), "match": term(of_real.match, matches)}
         else:
-            others = [of_fake.logits] + ([of_mismatched.logits] if of_mismatched is not None else [])
-            terms = {"adversarial": term(of_real.logits, others)}
+            unlike_pairs = [] if of_mismatched is None else [of_mismatched.logits]
+            terms = {"adversarial": term(of_real.logits, [*made, *unlike_pairs])}
         if labelled is not None:
             images, labels = labelled
             # Often the labelled images are those just judged.
-            known = of_real if images is real else of_fake if images is fake else None
+            known = of_real if images is real else of_fakes[0] if images is fake else None
             terms["classes"] = self._told(known or self.judge(images), labels)
-        return terms | self.penalties(real, newest, condition)
+        return terms | self.penalties(real, newest, condition, others)
 
-    def penalties(self, real: Tensor, fake: Tensor, condition: Tensor | None = None) -> dict[str, Tensor]:
-        """The penalties alone, which are among what the discriminator minimises; by name, none where there are none."""
+    def penalties(
+        self, real: Tensor, fake: Tensor, condition: Tensor | None = None, others: Sequence[Tensor] = ()
+    ) -> dict[str, Tensor]:
+        """The penalties alone, which are among what the discriminator minimises; by name, none where there are none.
+
+        Of several kinds of fakes it is the mean; a penalty with a false attribute ``sees_fakes`` is asked once.
+        """
         if not self._penalties:
             return {}
         # Penalties differentiate twice: bf16 would put their gradient off by percents, and compiled code cannot.
         with torch.autocast(real.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
             judge = partial(self.judge, condition=None if condition is None else single(condition))
-            return {name: penalty(judge, single(real), single(fake)) for name, penalty in self._penalties.items()}
+            found = {}
+            for name, penalty in self._penalties.items():
+                shown = (fake, *others) if getattr(penalty, "sees_fakes", True) else (fake,)
+                asked = [penalty(judge, single(real), single(each)) for each in shown]
+                found[name] = self.weight * (torch.stack(asked).mean() if len(asked) > 1 else asked[0])
+            return found
 
     def generator_terms(
-        self, fake: Tensor, real: Tensor, condition: Tensor | None = None, labels: Tensor | None = None
+        self,
+        fake: Tensor,
+        real: Tensor,
+        condition: Tensor | None = None,
+        labels: Tensor | None = None,
+        others: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
         """What the generator minimises against this discriminator; ``real`` matters to relativistic losses only.
 
+        ``others`` are further kinds of fakes, judged each as a batch of its own; the terms are means over the kinds.
         With ``labels`` (N,), -1 for none, the fakes should be seen as of these classes, too.
         """
-        of_fake = self.judge(fake, condition)
+        of_fakes = self._judged([(each, condition) for each in (fake, *others)])
         of_real = self.judge(real, condition) if getattr(self.loss, "relativistic", False) else None
 
-        def term(fake: tuple[Tensor, ...], real: tuple[Tensor, ...] | None) -> Tensor:
-            losses = [self.loss.generator(f, None if real is None else real[i]) for i, f in enumerate(fake)]
-            return torch.stack(losses).sum() if len(losses) > 1 else losses[0]
+        def term(fakes: list[tuple[Tensor, ...]], real: tuple[Tensor, ...] | None) -> Tensor:
+            pairs = [(f, None if real is None else real[i]) for fake in fakes for i, f in enumerate(fake)]
+            losses = [self.loss.generator(f, r) for f, r in pairs]
+            return torch.stack(losses).sum() / len(fakes) if len(losses) > 1 else losses[0]
 
-        if of_fake.match is not None:
+        made = [found.logits for found in of_fakes]
+        matches = [found.match for found in of_fakes if found.match is not None]
+        if matches:
             terms = {
-                "realness": term(of_fake.logits, of_real.logits if of_real else None),
-                "match": term(of_fake.match, of_real.match if of_real else None),
+                "realness": term(made, of_real.logits if of_real else None),
+                "match": term(matches, of_real.match if of_real else None),
             }
         else:
-            terms = {"adversarial": term(of_fake.logits, of_real.logits if of_real else None)}
+            terms = {"adversarial": term(made, of_real.logits if of_real else None)}
         if labels is not None:
-            terms["classes"] = self._told(of_fake, labels)
+            terms["classes"] = self._told(of_fakes[0], labels)
         return terms
 
     def judge(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
@@ -167,6 +186,18 @@ class Adversary(nn.Module):
         if not isinstance(output, DiscriminatorOutput):
             raise TypeError(f"{type(self.discriminator).__name__} must return a DiscriminatorOutput")
         return output
+
+    def _judged(self, shown: list[tuple[Tensor, Tensor | None]]) -> list[DiscriminatorOutput]:
+        """The answers to several batches of images and conditions, from one pass where that changes nothing."""
+        if not self.together or len(shown) == 1 or len({image.shape[1:] for image, _ in shown}) > 1:
+            return [self.judge(image, condition) for image, condition in shown]
+        conditions = [condition for _, condition in shown if condition is not None]
+        rest = self.judge(torch.cat([image for image, _ in shown]), torch.cat(conditions) if conditions else None)
+        answers = []
+        for image, _ in shown[:-1]:
+            first, rest = rest.split(len(image))
+            answers.append(first)
+        return [*answers, rest]
 
     def _told(self, output: DiscriminatorOutput, labels: Tensor) -> Tensor:
         """The mean cross entropy of the classes over those that have a label; 0 where none has."""

@@ -115,8 +115,9 @@ def regularizers() -> Offers:
     """What restrains a discriminator, called as ``factory(**options)``; see ``translate.adversary.Adversary``.
 
     The result is a penalty, which maps ``(discriminate, real, fake)`` to a scalar in float32, where ``discriminate``
-    maps images to a ``DiscriminatorOutput`` and may be differentiated twice; or it has some of ``augment(image,
-    condition)``, ``prepare(discriminator)``, ``project(discriminator)`` and ``updates``.
+    maps images to a ``DiscriminatorOutput`` and may be differentiated twice; one that looks at real images only may say
+    so by a false attribute ``sees_fakes``. Or it has some of ``augment(image, condition)``,
+    ``prepare(discriminator)``, ``project(discriminator)`` and ``updates``.
     """
     raise AssertionError
 

@@ -35,7 +35,8 @@ from translate.plugins import Catalog, discover
 from translate.run import Config, Run
 from translate.sizes import parse_size
 from translate.translator import load
-from translate_metrics import distances
+from translate_metrics.distances import frechet
+from translate_metrics.kernels import kernel_distance
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -96,12 +97,12 @@ class Bench:
         span a covariance of 512 channels; ``kernel`` compares the images' mean features.
         """
         fake, real = squeezenet.features(self.network, torch.from_numpy(fakes)) / self.scale, self.real
-        kernel, error = distances.kernel_distance(fake.mean(1).numpy(), real.mean(1).numpy(), paired=True)
+        kernel, error = kernel_distance(fake.mean(1).numpy(), real.mean(1).numpy(), paired=True)
         return {
             "l1": scores.l1(fakes, self.test.photos),
             "psnr": scores.psnr(fakes, self.test.photos),
             "ssim": scores.ssim(fakes, self.test.photos),
-            "frechet": distances.frechet(fake.flatten(0, 1).numpy(), real.flatten(0, 1).numpy()),
+            "frechet": frechet(fake.flatten(0, 1).numpy(), real.flatten(0, 1).numpy()),
             "kernel": kernel,
             "kernel_error": error,
         }

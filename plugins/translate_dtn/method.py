@@ -113,13 +113,13 @@ class DTN(Method):
     def _discriminator_terms(self, real: Tensor, fake: Tensor, same: Tensor) -> dict[str, Tensor]:
         if self.ternary is not None:
             return self.ternary.discriminator_terms(real, fake, same)
-        # Penalties between real and fake, and relativistic losses, want as many of the one as of the other.
-        return self.adversary.discriminator_terms(torch.cat([real, real]), torch.cat([fake, same]))
+        # Each kind is a batch of its own, for discriminators that compare the images of a batch.
+        return self.adversary.discriminator_terms(real, fake, others=[same])
 
     def _generator_terms(self, real: Tensor, fake: Tensor, same: Tensor) -> dict[str, Tensor]:
         if self.ternary is not None:
             return self.ternary.generator_terms(fake, same)
-        return self.adversary.generator_terms(torch.cat([fake, same]), torch.cat([real, real]))
+        return self.adversary.generator_terms(fake, real, others=[same])
 
 
 def drawing(parts: Parts, decoder: str, features: nn.Module, name: str) -> nn.Module:

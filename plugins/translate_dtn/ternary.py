@@ -64,7 +64,7 @@ class Ternary:
         """``L_D`` and the penalties; fakes are detached."""
         kinds = ((from_source, FROM_SOURCE), (from_target, FROM_TARGET), (real, REAL))
         told = torch.stack([self._told(images, kind) for images, kind in kinds]).sum()
-        return {"ternary": told, **self.adversary.penalties(real, from_source)}
+        return {"ternary": told, **self.adversary.penalties(real, from_source, others=[from_target])}
 
     def generator_terms(self, from_source: Tensor, from_target: Tensor) -> dict[str, Tensor]:
         """``L_GANG``."""

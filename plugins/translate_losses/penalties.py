@@ -7,7 +7,7 @@ of an image's summed logits. Several scales or heads are discriminators of their
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ class R1:
 
     ``weight / 2 * E ||grad D(x)||^2`` for real x; the weight is the paper's gamma.
     """
+
+    sees_fakes = False
 
     def __init__(self, *, weight: Annotated[float, Option("weight of the penalty (gamma)", ge=0)] = 10.0) -> None:
         self.weight = weight
@@ -55,23 +57,37 @@ class GradientPenalty:
 class Dragan:
     """The one-centred penalty around real images (DRAGAN, Kodali et al. 2017, arXiv:1705.07215).
 
-    ``weight * E (||grad D(x + d)|| - 1)^2`` for real x and noise d, each of whose values is drawn from
-    [0, spread * std), where std is that of all values of the batch. The weight is the paper's lambda; its k is 1.
+    ``weight * E (||grad D(x + d)|| - 1)^2`` for real x, with s = spread * std, std that of all values of the batch. By
+    default the noise d is the published code's: ``d = a u`` with u drawn from [0, s) for each value and a from [0, 1)
+    for each image. With ``noise=gaussian`` it is the paper's, drawn from N(0, c I), where c = s^2: the paper's own
+    c = 10 would drown images in [-1, 1]. The weight is the paper's lambda; its k is 1.
     """
+
+    sees_fakes = False
 
     def __init__(
         self,
         *,
         weight: Annotated[float, Option("weight of the penalty (lambda)", ge=0)] = 10.0,
-        spread: Annotated[float, Option("largest noise, in standard deviations of the batch", ge=0)] = 0.5,
+        spread: Annotated[
+            float, Option("size of the noise in the batch's standard deviations: the largest, or the gaussian's", ge=0)
+        ] = 0.5,
+        noise: Annotated[
+            Literal["uniform", "gaussian"], Option("noise of the published code, or the paper's")
+        ] = "uniform",
     ) -> None:
         self.weight = weight
         self.spread = spread
+        self.noise = noise
 
     def __call__(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
         """The penalty, a scalar in float32 at least; ``fake`` is not looked at."""
         real = single(real.detach())
-        around = gradients(discriminate, real + self.spread * real.std(correction=0) * torch.rand_like(real))
+        if self.noise == "gaussian":
+            noise = torch.randn_like(real)
+        else:
+            noise = torch.rand_like(real) * torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
+        around = gradients(discriminate, real + self.spread * real.std(correction=0) * noise)
         return self.weight * off_one(around)
 
 

@@ -13,8 +13,9 @@ from torch import Tensor
 from translate.errors import TranslateError
 from translate.method import Parts
 from translate.options import Option
-from translate_metrics.distances import Moments, frechet_of_gaussians, kernel_distance
+from translate_metrics.distances import Moments, frechet_of_gaussians
 from translate_metrics.extraction import Extraction
+from translate_metrics.kernels import kernel_distance
 
 SIDES = ("fake", "target")
 
@@ -75,8 +76,9 @@ class Frechet:
 class KID:
     """The kernel distance (Binkowski et al. 2018, arXiv:1801.01401): squared MMD of features, unbiased.
 
-    Kernel ``(x . y / d + 1)^3``. All pairs of samples are used, no random subsets; the standard error is the
-    jackknife's. It may be negative, and is 0 on average for two sets of one distribution, however few there are.
+    Kernel ``(x . y / d + 1)^3``. All pairs of samples are used, no random subsets; the variance
+    behind the standard error is unbiased too. It may be negative, and is 0 on average for two sets of one distribution,
+    however few there are.
     """
 
     needs = frozenset(SIDES)
@@ -115,8 +117,8 @@ class KID:
     def result(self) -> Mapping[str, float]:
         """The squared discrepancy and its standard error."""
         fake, real = (torch.cat(self._rows[side]).double().numpy() for side in SIDES)
-        if min(len(fake), len(real)) < 3:
-            raise TranslateError(f"kid needs at least 3 images of each set, and here are {len(fake)} and {len(real)}")
+        if min(len(fake), len(real)) < 4:
+            raise TranslateError(f"kid needs at least 4 images of each set, and here are {len(fake)} and {len(real)}")
         if self._scaled:
             scale = math.sqrt(float(np.square(real).mean())) or 1.0
             fake, real = fake / scale, real / scale

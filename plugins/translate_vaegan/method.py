@@ -120,19 +120,19 @@ class VAEGAN(Method):
             adversary = self._adversary(name)
             label = f"{name}_" if len(images) == 2 else ""
             fakes = [codes[name], noise, *(code for other, code in codes.items() if other != name)]
-            made = self.decoders[name](torch.cat(fakes))
-            # As many real images as fakes, since some losses compare them one by one.
-            real = image.repeat(len(fakes), 1, 1, 1)
-            terms = adversary.discriminator_terms(real, made.detach())
+            made = self.decoders[name](torch.cat(fakes)).split(len(image))
+            # A batch for each kind: a discriminator that compares the images of a batch would learn to count them.
+            rebuilt, *others = made
+            terms = adversary.discriminator_terms(image, rebuilt.detach(), others=[other.detach() for other in others])
             judged |= {f"{label}{term}": value for term, value in terms.items()}
             if not moves:
                 continue
-            unlike, values = self._unlike(adversary, made[: len(image)], image)
+            unlike, values = self._unlike(adversary, rebuilt, image)
             encoder[f"{label}kl"] = logged_as(nats(*found[name]), 1 / values)
             encoder[f"{label}likeness"] = logged_as(unlike, 1 / values)
             if self.gamma:
                 decoder[f"{label}likeness"] = logged_as(unlike, self.gamma / values)
-            advice = adversary.generator_terms(made, real)
+            advice = adversary.generator_terms(rebuilt, image, others=others)
             decoder |= {f"{label}{term}": value for term, value in advice.items()}
         discriminator = Update("discriminator", judged)
         yield (Update("encoder", encoder), Update("decoder", decoder), discriminator) if moves else discriminator
@@ -140,6 +140,7 @@ class VAEGAN(Method):
     def _unlike(self, adversary: Adversary, rebuilt: Tensor, image: Tensor) -> tuple[Tensor, int]:
         """L_like in nats an image, and the number of values that were compared."""
         # Not by the adversary's judge, whose augmentations would change the two in unlike ways.
+        # In one batch, so that batch normalization changes both alike; each image is in it once.
         seen = adversary.discriminator(torch.cat([rebuilt, image])).features
         if not -len(seen) <= self.layer < len(seen):
             raise TranslateError(

@@ -106,6 +106,30 @@ def test_small_images_get_small_patches_or_a_sentence() -> None:
         MultiScale(3, 0, (8, 8))
 
 
+@pytest.mark.parametrize(("field", "scales", "weight"), [(70, 3, 10 / 6), (70, 2, 2.5), (16, 3, 10 / 3)])
+def test_the_lambda_that_weighs_feature_matching_as_the_reference_does(field: int, scales: int, weight: float) -> None:
+    """There: squares without 1/2, and 10 / scales * 4 / (L + 1) for each of L + 1 layers; 10 and 1/2 are the paper's."""
+    torch.manual_seed(0)
+    side = 192
+    judge = f"multiscale(width=4, scales={scales}, receptive_field={field})"
+    parts = CatalogParts(discover(), source=Domain(3), target=Domain(2), size=(side, side))
+    options = {"generator": GENERATOR, "discriminator": judge, "enhance": 0.0, "joint": 0.0}
+    method: Any = build_method(discover(), "pix2pixhd", {**options, "feature_matching": weight}, parts)
+    network = method.adversary.discriminator
+    fake, real, source = (torch.rand(1, channels, side, side) for channels in (2, 2, 3))
+    made, wanted = network(fake, source), network(real, source)
+    layers = len(made.features) // scales
+    squares = sum((logit - 1).square().mean() for logit in made.logits)
+    apart = sum((one - other).abs().mean() for one, other in zip(made.features, wanted.features, strict=True))
+    reference = 10 / scales * 4 / layers * apart / squares
+    ours = weight * method._matching(method.adversary, fake, real, source)
+    game = method.adversary.generator_terms(fake, real, condition=source)["adversarial"]
+    torch.testing.assert_close(ours / game, reference)
+    # The published formula is the default, and weighs as many times as much.
+    by_default = build_method(discover(), "pix2pixhd", options, parts)
+    assert by_default.feature_matching / weight == pytest.approx(2 * scales * layers / 4)  # type: ignore[operator]
+
+
 # --- the stages -----------------------------------------------------------------------------------------------------
 
 

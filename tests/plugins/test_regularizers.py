@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -54,8 +55,38 @@ def test_dragan_looks_around_real_images() -> None:
     Dragan(spread=0.5)(network, real, images())
     shares = (network.seen[0][0] - real) / real.std()
     assert -1e-6 < shares.min() < 0.01
-    assert 0.49 < shares.max() < 0.5001
-    assert shares.mean().item() == pytest.approx(0.25, abs=0.01)
+    assert 0.45 < shares.max() < 0.5001
+    # The product of two draws from [0, 1) is 1/4 on average, times 0.5.
+    assert shares.mean().item() == pytest.approx(0.125, abs=0.01)
+    # How far along its noise an image lies is its own: the means of images spread as 0.25 a does, 0.25 / sqrt(12).
+    assert shares.mean((1, 2, 3)).std().item() == pytest.approx(0.25 / math.sqrt(12), rel=0.15)
+
+
+def test_dragan_with_the_paper_s_gaussian_noise() -> None:
+    network = Recorder(torch.ones(2, 8, 8))
+    real = images(count=200)
+    torch.manual_seed(0)
+    Dragan(spread=0.5, noise="gaussian")(network, real, images())
+    shares = (network.seen[0][0] - real) / real.std(correction=0)
+    assert shares.mean().item() == pytest.approx(0, abs=0.01)
+    assert shares.std().item() == pytest.approx(0.5, rel=0.02)
+    assert shares.mean((1, 2, 3)).std().item() == pytest.approx(0.5 / math.sqrt(128), rel=0.15)
+
+
+@pytest.mark.parametrize("noise", ["uniform", "gaussian"])
+def test_dragan_s_noise_by_hand(noise: Literal["uniform", "gaussian"]) -> None:
+    """Real values 1 and 3, std 1, spread 0.5; D(x) = x^2 / 2, whose gradient is the place it is asked at."""
+
+    def discriminate(x: Tensor) -> DiscriminatorOutput:
+        return DiscriminatorOutput((x.square().sum((1, 2, 3)) / 2,))
+
+    real = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1)
+    torch.manual_seed(3)
+    drawn = (torch.rand(2), torch.rand(2)) if noise == "uniform" else (torch.randn(2), torch.ones(2))
+    places = [value + 0.5 * u * a for value, u, a in zip((1, 3), *(each.tolist() for each in drawn), strict=True)]
+    by_hand = sum((abs(place) - 1) ** 2 for place in places) / 2
+    torch.manual_seed(3)
+    assert Dragan(weight=1.0, noise=noise)(discriminate, real, real).item() == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_dragan_of_a_curved_discriminator_by_hand() -> None:

@@ -128,9 +128,9 @@ def test_vaegan_is_algorithm_one() -> None:
     mean, log_variance = split(encoder(x))
     code = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
     rebuilt, sampled = decoder(torch.cat([code, torch.randn_like(code)])).chunk(2)
-    # The discriminator's batch normalization sees what the method's sees.
-    logits = judge(torch.cat([rebuilt, sampled])).logits[0]
-    of_real = judge(torch.cat([x, x])).logits[0]
+    # The discriminator's batch normalization sees what the method's sees: each kind for itself.
+    logits = torch.cat([judge(rebuilt).logits[0], judge(sampled).logits[0]])
+    of_real = judge(x).logits[0]
     seen = judge(torch.cat([rebuilt, x])).features[-1]
     like = (seen[:2] - seen[2:].detach()).square().sum() / 2 / 2
     values = seen[0].numel()

@@ -1,0 +1,131 @@
+"""The kernel distance of two sets of samples (n, d) and its standard error, in float64 on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[Any]
+"""(n, d): one sample a row."""
+
+BLOCK = 1024
+"""Rows of a kernel matrix that are in memory at once."""
+
+Kernel = Callable[[slice], NDArray[np.float64]]
+"""Rows of a kernel matrix."""
+
+
+def kernel_distance(first: Samples, second: Samples, *, paired: bool) -> tuple[float, float]:
+    """The squared maximum mean discrepancy of samples (m, d) and (n, d), unbiased, and its standard error.
+
+    Kernel ``(x . y / d + 1)^3`` (KID: Binkowski et al. 2018, arXiv:1801.01401). Of independent sets: the mean of
+    ``k(x_i, x_j)`` over i != j, plus that of ``k(y_i, y_j)``, less twice the mean of ``k(x_i, y_j)`` (Gretton et al.
+    2012). Where x_i and y_i belong together, as a translation and its target do, ``paired`` leaves out
+    ``k(x_i, y_i)``, which would bias it (Gretton et al. 2008, arXiv:0805.2368).
+
+    The variance is estimated without bias: ``U^2`` less the mean of the products of kernels that share no sample, which
+    estimates ``(E U)^2`` (Sutherland 2019, arXiv:1906.02104). It has a part of first order, from how much a sample's
+    mean kernels differ, and one of second order; like sets have the second alone, which a jackknife counts twice, and
+    its standard error was 1.4 times too large. Where the estimate falls below half of the second part, that is taken.
+    The error is nan for fewer than four samples.
+    """
+    x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if min(len(x), len(y)) < 2:
+        return float("nan"), float("nan")
+    k = _Centred(x, y)
+    if paired:
+        pairs = Sums(len(x), len(x), lambda rows: k.pairs(x, y, rows), itself=True)
+        found = pairs.mean
+        parts = None if len(x) < 4 else pairs.parts()
+    else:
+        xx, yy = (Sums(len(z), len(z), lambda rows, z=z: k(z[rows], z), itself=True) for z in (x, y))  # type: ignore[misc]
+        xy = Sums(len(x), len(y), lambda rows: k(x[rows], y))
+        found = xx.mean + yy.mean - 2 * xy.mean
+        parts = None if min(len(x), len(y)) < 4 else _parts_of_two(xx, yy, xy)
+    if parts is None:
+        return found, float("nan")
+    once, twice = parts
+    return found, float(np.sqrt(max(once + twice, twice / 2, 0.0)))
+
+
+class Sums:
+    """The sums of a kernel matrix (m, n) that its U-statistics are made of; ``itself``: without the diagonal."""
+
+    def __init__(self, m: int, n: int, kernel: Kernel, *, itself: bool = False) -> None:
+        self.m, self.n = m, n
+        self.rows, self.columns, self.squares = np.zeros(m), np.zeros(n), 0.0
+        for start in range(0, m, BLOCK):
+            values = kernel(slice(start, start + BLOCK))
+            if itself:
+                values[np.arange(len(values)), start + np.arange(len(values))] = 0
+            self.rows[start : start + BLOCK] = values.sum(1)
+            self.columns += values.sum(0)
+            self.squares += float(np.square(values).sum())
+        self.total = float(self.rows.sum())
+        self.mean = self.total / (m * (n - 1 if itself else n))
+
+    def moments(self) -> tuple[float, float, float]:
+        """Of k(x_1, x_2)^2, k(x_1, x_2) k(x_1, x_3) and k(x_1, x_2) k(x_3, x_4), the means over all of them."""
+        n, total, squares = self.n, self.total, self.squares
+        rows = float(np.square(self.rows).sum())
+        pairs = n * (n - 1)
+        apart = (total * total - 4 * rows + 2 * squares) / (pairs * (n - 2) * (n - 3))
+        return squares / pairs, (rows - squares) / (pairs * (n - 2)), apart
+
+    def parts(self) -> tuple[float, float]:
+        """The first and the second order of the variance of the mean."""
+        n = self.n
+        squares, shared, apart = self.moments()
+        return 4 / n * (shared - apart), 2 / (n * (n - 1)) * (squares - 2 * shared + apart)
+
+
+class _Centred:
+    """``k(x, y) - k(x, c) - k(c, y) + k(c, c)`` with c the mean of all samples.
+
+    The distance and its variance are the same for this kernel, and sums of it lose no digits to what cancels.
+    """
+
+    def __init__(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+        self.centre = np.concatenate([x, y]).mean(0, keepdims=True)
+        self.half = _kernel(self.centre, self.centre) / 2
+
+    def __call__(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        values = _kernel(x, y)
+        values -= _kernel(x, self.centre) - self.half
+        values -= _kernel(self.centre, y) - self.half
+        return values
+
+    def pairs(self, x: NDArray[np.float64], y: NDArray[np.float64], rows: slice) -> NDArray[np.float64]:
+        """What two pairs say: ``k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(x_j, y_i)``, for some i and all j."""
+        values = _kernel(x[rows], x)
+        values -= _kernel(x[rows], y)
+        values += _kernel(y[rows], y)
+        values -= _kernel(y[rows], x)
+        return values
+
+
+def _parts_of_two(xx: Sums, yy: Sums, xy: Sums) -> tuple[float, float]:
+    """The first and the second order of the variance of the discrepancy of independent sets."""
+    m, n = xy.m, xy.n
+    by_x, by_y = float(np.square(xy.rows).sum()), float(np.square(xy.columns).sum())
+    same_x = (by_x - xy.squares) / (m * n * (n - 1))
+    same_y = (by_y - xy.squares) / (m * n * (m - 1))
+    apart = (xy.total**2 - by_x - by_y + xy.squares) / (m * (m - 1) * n * (n - 1))
+    once = twice = 0.0
+    for own, across, count, other, shared in ((xx, xy.rows, m, n, same_x), (yy, xy.columns, n, m, same_y)):
+        squares, own_shared, own_apart = own.moments()
+        both = float(own.rows @ across)
+        mixed_shared = both / (count * (count - 1) * other)
+        mixed_apart = (own.total * xy.total - 2 * both) / (count * (count - 1) * (count - 2) * other)
+        once += 4 / count * (own_shared - 2 * mixed_shared + shared - (own_apart - 2 * mixed_apart + apart))
+        twice += 2 / (count * (count - 1)) * (squares - 2 * own_shared + own_apart)
+    twice += 4 / (m * n) * (xy.squares / (m * n) - same_x - same_y + apart)
+    return once, twice
+
+
+def _kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = x @ y.T / x.shape[1] + 1
+    return values * values * values  # a power would be several times as slow
