@@ -40,7 +40,6 @@ def test_the_file_alone_is_enough(run: Run, tmp_path: Path) -> None:
     assert facts["method"] == "pix2pix"
     assert facts["directions"] == ["forward"]
     assert facts["size"] == [32, 32]
-    assert facts["size_multiple"] == {"forward": 32}
     assert facts["plugin"] == {"name": "pix2pix", "distribution": "image-translate", "version": translate.__version__}
 
 

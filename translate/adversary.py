@@ -41,7 +41,6 @@ class Adversary(nn.Module):
         regularizers: Mapping[str, Any] | None = None,
         weight: float = 1.0,
         pool: ImagePool | None = None,
-        classes: int = 0,
     ) -> None:
         super().__init__()
         self.discriminator = discriminator
@@ -49,7 +48,6 @@ class Adversary(nn.Module):
         self.regularizers = dict(regularizers or {})
         self.weight = weight
         self.pool = pool
-        self.classes = classes
         self.together = False
         """Whether real images and fakes pass the discriminator in one batch; see ``judge_together``."""
         parts = self.regularizers.values()

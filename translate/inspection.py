@@ -56,11 +56,6 @@ class Inspection:
     problems: tuple[str, ...]
     decoded: bool
 
-    @property
-    def sound(self) -> bool:
-        """Whether nothing was found that makes the data unfit for training."""
-        return not self.unreadable and not self.problems
-
     def lines(self) -> list[str]:
         """Tell it as aligned lines of text."""
         rows = [("split", "domain", "images", "size (height x width)", "values")]

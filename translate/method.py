@@ -141,6 +141,10 @@ class Parts(Protocol):
     target: Domain
     size: tuple[int, int]
 
+    def at_size(self, size: tuple[int, int]) -> Parts:
+        """The same parts for images of another (height, width), such as the first stage of a method."""
+        ...
+
     def generator(self, name: str, *, inputs: int | None = None, outputs: int | None = None) -> nn.Module:
         """A generator, from the source's channels to the target's unless told otherwise."""
         ...

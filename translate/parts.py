@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 from collections.abc import Callable, Mapping
@@ -78,6 +79,12 @@ class CatalogParts:
         """All networks that were built."""
         self.translating: list[nn.Module] = []
         """The generators, encoders and decoders among them, which take most of a step's memory."""
+
+    def at_size(self, size: Size) -> CatalogParts:
+        """The same parts for images of another size; what they build counts among the networks of these."""
+        other = copy.copy(self)
+        other.size = size
+        return other
 
     def generator(self, name: str, *, inputs: int | None = None, outputs: int | None = None) -> nn.Module:
         """A generator, from the source's channels to the target's unless told otherwise."""
@@ -163,7 +170,6 @@ class CatalogParts:
             regularizers={call.name: build(self._catalog, "regularizers", call) for call in others},
             weight=weight,
             pool=self.pool(pool, images + context) if pool else None,
-            classes=classes,
         )
 
     def loss(self, name: str) -> Callable[[Tensor, Tensor], Tensor]:

@@ -214,12 +214,7 @@ def contents(
         for direction, module in method.translators.items()
         for key, value in module.state_dict().items()
     }
-    facts = {
-        **facts_of(method, name=name, options=options, parts=parts, plugin=plugin),
-        "size_multiple": {key: Traits(module).size_multiple for key, module in method.translators.items()},
-        "range": [-1, 1],
-    }
-    return tensors, facts
+    return tensors, facts_of(method, name=name, options=options, parts=parts, plugin=plugin)
 
 
 def load(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, cast
 
@@ -59,8 +58,7 @@ class Pix2PixHD(Method):
             )
         self.starts = (enhance, joint)
         self.growing = Growing(parts.generator(generator), generator, parts.target.channels)
-        half = copy.copy(parts)
-        half.size = (parts.size[0] // 2, parts.size[1] // 2)
+        half = parts.at_size((parts.size[0] // 2, parts.size[1] // 2))
         self.coarse_adversary = half.adversary(discriminator, loss=adversarial, condition="source")
         self.adversary = parts.adversary(discriminator, loss=adversarial, condition="source")
         self.extractor = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -58,8 +57,7 @@ class StackGAN(Method):
         ] = True,
     ) -> None:
         super().__init__()
-        small = copy.copy(parts)
-        small.size = reduced(parts.size, reduction)
+        small = parts.at_size(reduced(parts.size, reduction))
         coder = small.encoder(encoder, statistics=2)
         first, *places = tuple(int(side) for side in coder.latent)  # type: ignore[union-attr]
         self.stack = Stack(

@@ -299,7 +299,6 @@ class Engine:
         """What belongs to the state and is no tensor, as JSON values."""
         return {
             "step": self.step_count,
-            "steps": self.steps,
             "optimizer_numbers": optimizer_numbers(self.players.values()),
             "log_counts": {name: count for name, count in self._counts.items() if count},
         }

@@ -56,9 +56,6 @@ class Loader:
     cache: str
     """Which cache was taken: ``device``, ``host`` or ``stream``."""
 
-    length: int
-    """Examples in one epoch: of the source, or of the only domain."""
-
     def __init__(
         self,
         examples: Mapping[str, Sequence[Example]],
@@ -101,7 +98,6 @@ class Loader:
         self._batch, self._size, self._resize, self._flip = batch, size, resize, flip
         self._augment, self._ranks = tuple(augment), ranks
         self._device = device
-        self.length = len(next(iter(self._examples.values())))
         workers = workers or cores()
 
         self._pipeline: Pipeline | None = None
