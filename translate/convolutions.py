@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate import opaque, winograd
+from translate.runtime import Seen
 from translate.squares import by_squares, few, of_squares, plain
 from translate.winograd import Tile, answers, transformed
 
@@ -66,10 +68,13 @@ class _Wide:
 
     def __init__(self, module: nn.Conv2d) -> None:
         self._module = module
-        self._kept: Tensor | None = None
+        self._kept: _Kept | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         module = self._module
+        if x.dim() == 3:
+            answer: Tensor = self(x[None])[0]
+            return answer
         dtype = module.weight.dtype
         if torch.is_autocast_enabled(x.device.type) and dtype != torch.float64:
             dtype = torch.get_autocast_dtype(x.device.type)
@@ -87,9 +92,32 @@ class _Wide:
             return convolve(padded, module.weight, module.bias, tile, dtype)[..., :height, :width]
         # Nothing changes these weights: what is made of them serves all images.
         with torch.autocast(x.device.type, enabled=False):
-            if self._kept is None or self._kept.dtype != dtype:
-                self._kept = transformed(module.weight, tile, dtype)
-            return answers(padded, self._kept, module.bias, tile)[..., :height, :width]
+            return answers(padded, self._transformed(tile, dtype), module.bias, tile)[..., :height, :width]
+
+    def _transformed(self, tile: Tile, dtype: torch.dtype) -> Tensor:
+        """The weights at the points, kept for as long as the weights stay as they are."""
+        weight = self._module.weight
+        if weight.is_inference():
+            # Of such a tensor torch does not count the changes.
+            return transformed(weight, tile, dtype)
+        # Looked up once: another thread may keep something else meanwhile.
+        kept = self._kept
+        if kept is None or kept.of != (tile, dtype) or not kept.seen([weight]):
+            kept = self._kept = _Kept((tile, dtype), Seen([weight]), transformed(weight, tile, dtype))
+        return kept.made
+
+    def __getstate__(self) -> dict[str, object]:
+        """A copy has weights of its own."""
+        return {**vars(self), "_kept": None}
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What was made of a weight, for tiles and in a type."""
+
+    of: tuple[Tile, torch.dtype]
+    seen: Seen
+    made: Tensor
 
 
 class _Narrow:
@@ -99,5 +127,8 @@ class _Narrow:
         self._module = module
 
     def __call__(self, x: Tensor) -> Tensor:
+        if x.dim() == 3:
+            answer: Tensor = self(x[None])[0]
+            return answer
         weight, bias = of_squares(self._module.weight, self._module.bias)
         return by_squares(x, self._module, lambda padded: F.conv2d(padded, weight, bias, stride=2))
