@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from translate.state import compare, under
 
-
 AVERAGED = ("running_mean", "running_var")
 """The buffers that are averaged as weights are: statistics of normalizations."""
 
