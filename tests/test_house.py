@@ -28,7 +28,7 @@ FLOORS = [
     {"run", "fixed", "consistency"},
     {"players", "compute", "opaque", "convolutions", "compilation", "background", "capture"},
     {"state"},
-    {"averages"},
+    {"accumulation", "averages"},
     {"engine", "flops", "order", "cache", "stored", "pipeline", "loader"},
     {"hookspecs"},
     {"plugins"},

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from translate.method import Batch, Method, Update
 from translate.players import MethodError, Player
@@ -133,7 +133,7 @@ class _Past:
     def __init__(self, method: Method, players: Mapping[str, Player]) -> None:
         self._method, self._players = method, players
         self._names: list[Names] = []
-        self._moved: list[list[nn.Parameter]] = []
+        self._moved: list[list[Tensor]] = []
         self._others: list[list[Tensor]] = []
         self._at = 0
 
