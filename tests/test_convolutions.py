@@ -145,3 +145,59 @@ def test_a_run_resumes_exactly_and_its_translator_agrees(tmp_path: Any, monkeypa
         vars(module).pop("forward", None)
     torch.testing.assert_close(found, translator(image), rtol=0, atol=1e-4)
     assert not torch.equal(found, translator(image))
+
+
+def test_weights_that_are_loaded_or_replaced_later_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolutions, "TILES", {torch.float64: ((4, 4), 0)})
+    module = fast(nn.Conv2d(128, 128, 3).double()).requires_grad_(False)
+    x = torch.randn(1, 128, 6, 6, dtype=torch.float64)
+
+    def agrees() -> None:
+        for mode in (torch.no_grad, torch.inference_mode):
+            with mode():
+                found = module(x)
+                assert torch.equal(module(x), found)
+                torch.testing.assert_close(found, nn.Conv2d.forward(module, x), rtol=1e-11, atol=1e-10)  # type: ignore[arg-type]
+
+    agrees()
+    module.load_state_dict({name: torch.randn_like(value) for name, value in module.state_dict().items()})
+    agrees()
+    other = nn.Conv2d(128, 128, 3).double()
+    module.load_state_dict(other.state_dict(), assign=True)
+    agrees()
+    for _ in range(4):
+        # A new weight often lies where the last but one lay, and is as new as that.
+        module.weight = nn.Parameter(torch.randn(128, 128, 3, 3, dtype=torch.float64), requires_grad=False)
+        module.weight = nn.Parameter(torch.randn(128, 128, 3, 3, dtype=torch.float64), requires_grad=False)
+        agrees()
+    with torch.no_grad():
+        module.weight.mul_(2)  # type: ignore[operator]
+    agrees()
+    with torch.inference_mode():
+        module.weight = nn.Parameter(torch.randn(128, 128, 3, 3, dtype=torch.float64), requires_grad=False)
+        agrees()
+        module.weight.mul_(2)
+        agrees()
+
+
+def test_what_is_made_of_weights_that_stay_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolutions, "TILES", {torch.float32: ((4, 4), 0)})
+    made: list[int] = []
+    transform = convolutions.transformed
+    monkeypatch.setattr(convolutions, "transformed", lambda *given: made.append(1) or transform(*given))
+    module = fast(nn.Conv2d(128, 128, 3)).requires_grad_(False)
+    with torch.inference_mode():
+        for _ in range(3):
+            module(torch.randn(1, 128, 6, 6))
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize("module", [nn.Conv2d(128, 128, 3, padding=1), nn.Conv2d(16, 3, 7, padding=3)])
+def test_a_single_image_is_taken_as_torch_takes_it(module: nn.Module) -> None:
+    module = module.double()
+    x = torch.randn(module.in_channels, 9, 10, dtype=torch.float64)  # type: ignore[arg-type]
+    wanted = module(x)
+    assert fast(module)(x).shape == wanted.shape
+    torch.testing.assert_close(fast(module)(x), wanted, rtol=1e-11, atol=1e-11)
+    with torch.inference_mode():
+        torch.testing.assert_close(fast(module).requires_grad_(False)(x), wanted, rtol=1e-11, atol=1e-11)

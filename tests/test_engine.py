@@ -536,3 +536,46 @@ def test_stages_follow_one_another_by_their_shares_and_each_is_checked() -> None
         late.step([batch(number)])
     with pytest.raises(MethodError, match="generator/l1 has no gradient path"):
         late.step([batch(3)])
+
+
+def rates(method: Method, steps: int) -> list[float]:
+    """The generator's rate in each step, which falls from 1 to 0 over a schedule."""
+    playing = engine(method, lambda p: torch.optim.SGD(p, lr=1.0), steps=steps, schedule=lambda at, of: 1 - at / of)
+    found = []
+    for number in range(steps):
+        playing.step([batch(number)])
+        found.append(playing.players["generator"].optimizer.param_groups[0]["lr"])
+    return found
+
+
+def test_each_stage_has_a_schedule_of_its_own() -> None:
+    class Staged(Game):
+        stages: Any = (0.25, 0.75)
+
+    class Going(Staged):
+        restarts = (0.75,)
+
+    class Skipping(Staged):
+        stages = (0.0, 0.5, 0.5, 1.0)
+
+    assert rates(make(), 4) == [1, 0.75, 0.5, 0.25]
+    assert rates(Staged(), 8) == [1, 0.5, 1, 0.75, 0.5, 0.25, 1, 0.5]
+    # Shares between two steps: of ten, the stages begin with the third and with the ninth.
+    assert rates(Staged(), 10) == pytest.approx([1, 2 / 3, 1 / 3, 1, 0.8, 0.6, 0.4, 0.2, 1, 0.5])
+    assert rates(Going(), 8) == pytest.approx([1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 1, 0.5])
+    assert rates(Skipping(), 4) == [1, 0.5, 1, 0.5]
+
+
+def test_a_stage_and_its_schedule_begin_with_the_same_step() -> None:
+    class Staged(Game):
+        stages = (0.1, 0.3, 0.7)
+
+    for steps in (3, 7, 10, 29):
+        begun: list[int] = []
+        playing = engine(Staged(lambda *_: iter(())), steps=steps, schedule=lambda at, _: begun.append(at) or 1.0)  # noqa: B023
+        stages = []
+        for number in range(steps):
+            playing.step([batch(number)])
+            stages.append(playing.method.stage)
+        changes = [number for number in range(steps) if number == 0 or stages[number] != stages[number - 1]]
+        assert [number for number, at in enumerate(begun) if at == 0] == changes

@@ -68,6 +68,17 @@ def test_two_ranks_of_one_train_as_one_of_two(tmp_path: Path) -> None:
     assert (config["ranks"], config["config"]["devices"], config["threads"]) == (2, 2, 1)
 
 
+def test_two_ranks_of_two_batches_train_as_one_of_four(tmp_path: Path) -> None:
+    alone = trained(tmp_path / "alone", accumulate=4)
+    together = trained(tmp_path / "together", devices=2, accumulate=2)
+    large = trained(tmp_path / "large", batch=4)
+    first, second, third = weights(alone), weights(together), weights(large)
+    for name, value in first.items():
+        if name.startswith("method/"):
+            assert torch.allclose(value, second[name], atol=2e-6), name
+            assert torch.allclose(value, third[name], atol=2e-6), name
+
+
 def test_a_job_goes_on_exactly_with_a_pool_for_each_rank(tmp_path: Path) -> None:
     options = {"method": "gan", "pool": 3, "optimizer": ("adam(lr=0.001)",), "devices": 2, "save_every": 3}
     whole = trained(tmp_path / "whole", steps=6, **options)

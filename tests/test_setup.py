@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import translate
 from translate import images
 from translate.errors import TranslateError
+from translate.ranks import World
 from translate.run import Config, Run
-from translate.setup import Setup
+from translate.setup import Setup, _recorded
 
 SMALL: dict[str, Any] = {
     "size": 32, "batch": 2, "steps": 2, "generator": "unet(width=4)", "discriminator": "patch(width=4, receptive_field=16)",
@@ -144,6 +146,17 @@ def test_steps_come_from_epochs() -> None:
     assert setup("pix2pix", "demo(size=32, count=7)", steps=None, epochs=3, batch=2).steps == 11
     assert setup("pix2pix", "demo(size=32, count=7)", steps=None).steps == 1400
     assert setup("pix2pix", "demo(size=32, count=7)", steps=None, epochs=1, batch=2, accumulate=2).steps == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({}, True), ({"accumulate": 2}, False), ({"recompute": True}, False), ({"graphs": False}, False)],
+)
+def test_which_steps_are_recorded(options: dict[str, Any], expected: bool) -> None:
+    config = Config.from_values({"method": "pix2pix", "data": "demo", **options})
+    assert _recorded(config, torch.device("cuda"), World()) == expected
+    assert not _recorded(config, torch.device("cpu"), World())
+    assert not _recorded(config, torch.device("cuda"), World(0, 2))
 
 
 def trained(data: Path, folder: Path, **options: Any) -> Run:

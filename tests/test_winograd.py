@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from translate.compute import custom_op as opaque
-from translate.compute import winograd
+from translate.compute import custom_op, winograd
 from translate.compute.winograd import Tile, answers, convolve, transformed
 
 TILES: list[Tile] = [(2, 2), (2, 4), (4, 2), (4, 4)]
@@ -114,7 +113,7 @@ def test_as_one_operation_it_has_the_same_bits(tile: Tile, biased: bool, layout:
     x = x.contiguous(memory_format=layout)
     leaves = [each.requires_grad_() for each in (x, weight, *([bias] if biased else []))]
     given_ = x, weight, bias if biased else None, tile, torch.float64
-    wanted, found = winograd.convolve(*given_), opaque.convolve(*given_)
+    wanted, found = winograd.convolve(*given_), custom_op.convolve(*given_)
     assert torch.equal(found, wanted)
     slope = torch.randn_like(wanted)
     for number in range(len(leaves)):
@@ -130,10 +129,10 @@ def test_a_compiler_is_told_the_truth_of_it(layout: torch.memory_format) -> None
     x, weight, bias = drawn(2, 3, 5, (4, 8))
     x = x.contiguous(memory_format=layout)
     leaves = [each.requires_grad_() for each in (x, weight, bias)]
-    torch.library.opcheck(opaque._convolve, (*leaves, 4, 4))
+    torch.library.opcheck(custom_op._convolve, (*leaves, 4, 4))
     slope = torch.randn(2, 5, 4, 8, dtype=torch.float64)
     plain = x.detach(), weight.detach(), slope, 4, 4
     for for_x, for_weight in ((True, True), (True, False), (False, True)):
         torch.library.opcheck(
-            opaque._slopes, (*plain, for_x, for_weight), test_utils=("test_schema", "test_faketensor")
+            custom_op._slopes, (*plain, for_x, for_weight), test_utils=("test_schema", "test_faketensor")
         )

@@ -98,6 +98,14 @@ class Method(nn.Module):
         return ()
 
     @property
+    def restarts(self) -> Sequence[float]:
+        """Shares of the training after which the learning rates' schedule begins anew, ascending: at each stage.
+
+        So every stage is a training of its own, unless a method says otherwise.
+        """
+        return self.stages
+
+    @property
     def players(self) -> Mapping[str, nn.Module]:
         """Who is updated, by name; each has an optimizer of its own."""
         raise TypeError(f"{type(self).__name__} does not say who its players are")
@@ -127,6 +135,10 @@ class Method(nn.Module):
         """Yield this step's updates.
 
         ``step`` may choose which updates happen within a period, ``stage`` which game is played, and nothing else does.
+
+        Where a step has several batches (``--accumulate``), these are played move by move. For the second move each
+        batch's updates begin again from the top, with the weights, buffers and draws of the first time; so what a
+        method remembers must lie in buffers. What follows the last yield runs for the last batch only.
         """
         raise TypeError(f"{type(self).__name__} yields no updates")
 

@@ -30,7 +30,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
         "Tile",
         "few",
         "keep_compiled",
-        "matrices",
+        "transformation_matrices",
         "missing_compiler",
         "transformed",
     ),

@@ -6,6 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,35 @@ def twin(network: nn.Module, *shared: object) -> nn.Module:
     """
     same = (*network.parameters(), *network.buffers(), *shared)
     return copy.deepcopy(network, {id(each): each for each in same})
+
+
+class Seen:
+    """Tensors as they were when something was made of them; calling it says whether they still are.
+
+    It looks at which tensors they are, where they lie, and how often they were changed. The latter torch does not count
+    for tensors that were made in inference mode, nor for what is done to their ``data``.
+
+    >>> layer = nn.Conv2d(1, 1, 1)
+    >>> seen = Seen([layer.weight])
+    >>> seen([layer.weight]), layer.requires_grad_(False).weight.add_(1).shape, seen([layer.weight])
+    (True, torch.Size([1, 1, 1, 1]), False)
+    """
+
+    def __init__(self, tensors: Iterable[Tensor]) -> None:
+        # An address alone would not do: another tensor may come to lie where one has gone.
+        self._them = [(ref(each), _state(each)) for each in tensors]
+
+    def __call__(self, tensors: Iterable[Tensor]) -> bool:
+        """Whether these are the same tensors, unchanged."""
+        now = list(tensors)
+        return len(now) == len(self._them) and all(
+            known() is each and state == _state(each) for (known, state), each in zip(self._them, now, strict=True)
+        )
+
+
+def _state(tensor: Tensor) -> tuple[object, ...]:
+    version = None if tensor.is_inference() else tensor._version
+    return version, tensor.data_ptr(), tensor.dtype, tensor.device
 
 
 class Runtime(ABC):

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from translate.traits import Traits
 
 
-def seed_step(seed: int, step: int, rank: int = 0) -> None:
-    """Seed torch's generators, of the CPU and of every device, from (seed, step, rank) alone.
+def seed_step(seed: int, step: int, rank: int = 0, number: int = 0) -> None:
+    """Seed torch's generators, of the CPU and of every device, from (seed, step, rank, number) alone.
 
-    So every draw of a step is the same in a run that was resumed there. The three are mixed as SplitMix64 does.
+    So every draw of a step is the same in a run that was resumed there. ``number`` is that of the batch, where a step
+    has several. All are mixed as SplitMix64 does.
     """
     mixed = 0
-    for part in (seed, step, rank):
+    for part in (seed, step, rank, number) if number else (seed, step, rank):
         mixed = (mixed ^ part) + _GOLDEN & _MASK
         mixed = (mixed ^ mixed >> 30) * _FIRST & _MASK
         mixed = (mixed ^ mixed >> 27) * _SECOND & _MASK

@@ -103,10 +103,7 @@ class Setup:
             seed=config.seed,
             world=world,
             device=device,
-            # Ranks meet within a step, and what is recomputed reads the generator there: neither can be recorded.
-            graphs=cuda_graphs(device)
-            if config.graphs and device.type == "cuda" and world.count == 1 and not config.recompute
-            else None,
+            graphs=cuda_graphs(device) if _recorded(config, device, world) else None,
         )
         return cls(config, catalog, dataset, parts, method, engine, steps, world)
 
@@ -161,6 +158,16 @@ class Setup:
             "data": _fingerprint(self.dataset),
             "resources": self.parts.resources,
         }
+
+
+def _recorded(config: Config, device: torch.device, world: World) -> bool:
+    """Whether steps are recorded.
+
+    Ranks meet within a step, what is recomputed reads the generator there, and a step on several batches seeds it: none
+    of these can be recorded.
+    """
+    plain = world.count == 1 and config.accumulate == 1 and not config.recompute
+    return config.graphs and device.type == "cuda" and plain
 
 
 def _optimizers(catalog: Catalog, config: Config, method: Method) -> dict[str, Any]:

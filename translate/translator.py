@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -22,7 +22,7 @@ from translate.errors import TranslateError, UnfitError, nearest
 from translate.method import Method, Parts
 from translate.parts import Kept, build, domain_of, facts_of
 from translate.plugins import Catalog, discover
-from translate.runtime import Precision, Runtime, twin
+from translate.runtime import Precision, Runtime, Seen, twin
 from translate.seeds import seed_step
 from translate.sizes import Size
 from translate.traits import Traits
@@ -68,10 +68,9 @@ class Translator:
         self.device = device
         self.precision = precision
         self._runtime: Runtime | None = None
+        self._asked = runtime
         if runtime:
-            self._runtime = build(
-                catalog, "runtimes", runtime, network=self.network, precision=precision, device=device
-            )
+            self._run_by(runtime)
         elif precision == "int8":
             raise TranslateError("torch alone does not compute networks in int8; add --runtime openvino")
         else:
@@ -87,8 +86,8 @@ class Translator:
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Show images (N, C, H, W) in [-1, 1], as they will come, to a runtime that learns their range."""
-        if self._runtime is not None:
-            self._runtime.calibrate(self._prepared(batch) for batch in batches)
+        if (runtime := self._runtime_of_now()) is not None:
+            runtime.calibrate(self._prepared(batch) for batch in batches)
 
     def beside(self) -> Translator | None:
         """Another translator with the same weights, for a thread of its own; None where one thread is all there is.
@@ -119,6 +118,25 @@ class Translator:
             return _resize(answer.float(), (height, width))
         return answer[..., :height, :width].float()
 
+    def _run_by(self, runtime: str) -> Runtime:
+        """Hand the network, as it is now, to a runtime."""
+        found: Runtime = build(
+            self.catalog, "runtimes", runtime, network=self.network, precision=self.precision, device=self.device
+        )
+        self._runtime, self._seen = found, Seen(self._tensors())
+        return found
+
+    def _runtime_of_now(self) -> Runtime | None:
+        """The runtime, if there is one; anew where the weights are no longer those of which it has prepared things."""
+        if self._runtime is None or self._seen(self._tensors()):
+            return self._runtime
+        with torch.inference_mode(False), torch.no_grad():
+            return self._run_by(self._asked)
+
+    def _tensors(self) -> Iterator[Tensor]:
+        yield from self.network.parameters()
+        yield from self.network.buffers()
+
     def _prepared(self, batch: Tensor) -> Tensor:
         """Images as the network takes them: on its device, padded, or of its size."""
         given = batch.to(self.device, torch.float32)
@@ -126,10 +144,10 @@ class Translator:
 
     def _answered(self, batch: Tensor, samples: int | None, seed: int) -> Tensor:
         """The network's answers, by torch or by what runs it in its place."""
-        if self._runtime is not None:
+        if (runtime := self._runtime_of_now()) is not None:
             if samples is not None:
                 raise UnfitError("samples are drawn by torch alone; leave out --samples or --runtime")
-            return self._runtime(batch)
+            return runtime(batch)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             answer: Tensor
             if samples is None:

@@ -84,6 +84,11 @@ class Pix2PixHD(Method):
         return self.starts
 
     @property
+    def restarts(self) -> Sequence[float]:
+        """The enhancer's stage; that of both goes on with its schedule, as published."""
+        return self.starts[:1]
+
+    @property
     def players(self) -> Mapping[str, nn.Module]:
         """All of the generator, and the discriminators of both sizes; who is fixed in a stage gets no gradient."""
         judges = {"coarse": self.coarse_adversary.discriminator, "fine": self.adversary.discriminator}

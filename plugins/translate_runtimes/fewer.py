@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from translate.compute import Tile, matrices, transformed
+from translate.compute import Tile, transformation_matrices, transformed
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def by_fewer_products(library: ModuleType, model: Any, precision: str) -> list[N
     found = [] if worth is None else [each for each in model.get_ordered_ops() if _wide(each, worth)]
     if worth is None or not found:
         return []
-    interpolate, _, collect = (each.numpy() for each in matrices(worth.tile, torch.zeros(())))
+    interpolate, _, collect = (each.numpy() for each in transformation_matrices(worth.tile, torch.zeros(())))
     given = [library.opset13.parameter(each.shape, np.float32) for each in (interpolate, collect)]
     for each in found:
         each.output(0).replace(_fewer(library.opset13, each, worth.tile, *given).output(0))

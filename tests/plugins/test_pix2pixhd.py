@@ -153,6 +153,21 @@ def test_three_stages_follow_one_another_and_train_what_they_should() -> None:
     assert trained == [{"coarse", "head", "d"}] * 5 + [{"enhancer", "D"}] + [{"coarse", "enhancer", "D"}] * 4
 
 
+def test_the_joint_stage_goes_on_with_the_enhancers_schedule() -> None:
+    seen: list[tuple[int, int]] = []
+    method = make()
+    machine = Engine(
+        method,
+        dict.fromkeys(method.players, lambda weights: torch.optim.SGD(weights, lr=0.0)),
+        steps=10,
+        schedule=lambda step, steps: seen.append((step, steps)) or 1.0,  # type: ignore[func-returns-value]
+    )
+    for step in range(10):
+        machine.step([batch(step)])
+    assert seen == [(step, 5) for step in range(5)] * 2
+    assert method.stage == 2
+
+
 def test_a_network_that_waits_starts_with_a_fresh_optimizer() -> None:
     """The enhancer's first step is Adam's first: as large as the rate, not swollen by a second moment of nothing."""
     method = make(enhance=0.5, joint=0.5)

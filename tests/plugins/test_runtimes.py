@@ -91,6 +91,28 @@ def test_int8_waits_for_images(run: Run) -> None:
     assert not plain.wants_images
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_weights_that_are_loaded_later_are_followed(run: Run, precision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[torch.Size] = []
+    prepare = OpenVINO.prepare
+    monkeypatch.setattr(OpenVINO, "prepare", lambda self, x: prepared.append(x.shape) or prepare(self, x))
+    translator = translate.load(run.folder, runtime="openvino", precision=precision)
+    image = torch.rand(1, 3, 32, 32) * 2 - 1
+    translator.calibrate([image])
+    before = translator.translate(image)
+    assert torch.equal(translator.translate(image), before)
+    assert len(prepared) == 1
+    state = {name: value * 1.5 for name, value in translator.network.state_dict().items()}
+    translator.network.load_state_dict(state)
+    translator.calibrate([image])
+    found = translator.translate(image)
+    assert len(prepared) == 2
+    plain = translate.load(run.folder)
+    plain.network.load_state_dict(state)
+    wanted = plain.translate(image)
+    assert (before - wanted).abs().mean() > 4 * (found - wanted).abs().mean()
+
+
 def test_from_the_command_line(run: Run, folder: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "translate", "convert", str(run.folder), str(folder / "a.png")]
     done = subprocess.run(

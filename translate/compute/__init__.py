@@ -9,7 +9,7 @@ from translate.compute.flops import flops_of_step
 from translate.compute.matrices import product
 from translate.compute.settings import MemoryFormat, Precision, lay_out, memory_format_of, precision_of, recompute
 from translate.compute.squares import Squares, few
-from translate.compute.winograd import Tile, matrices, transformed
+from translate.compute.winograd import Tile, transformation_matrices, transformed
 
 __all__ = [
     "Compilation",
@@ -26,11 +26,11 @@ __all__ = [
     "flops_of_step",
     "keep_compiled",
     "lay_out",
-    "matrices",
     "memory_format_of",
     "missing_compiler",
     "precision_of",
     "product",
     "recompute",
+    "transformation_matrices",
     "transformed",
 ]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate.compute import custom_op as opaque
-from translate.compute import winograd
+from translate.compute import custom_op, winograd
 from translate.compute.squares import by_squares, few, of_squares, plain
 from translate.compute.winograd import Tile, answers, transformed
+from translate.runtime import Seen
 
 Convolutions = Literal["auto", "direct", "fast"]
 
@@ -67,10 +68,13 @@ class _Wide:
 
     def __init__(self, module: nn.Conv2d) -> None:
         self._module = module
-        self._kept: Tensor | None = None
+        self._kept: _Kept | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         module = self._module
+        if x.dim() == 3:
+            answer: Tensor = self(x[None])[0]
+            return answer
         dtype = module.weight.dtype
         if torch.is_autocast_enabled(x.device.type) and dtype != torch.float64:
             dtype = torch.get_autocast_dtype(x.device.type)
@@ -84,13 +88,36 @@ class _Wide:
         padded = padded.to(dtype, memory_format=torch.channels_last)
         compiling = torch.compiler.is_compiling()
         if compiling or torch.is_grad_enabled() or module.weight.requires_grad:
-            convolve = opaque.convolve if compiling else winograd.convolve
+            convolve = custom_op.convolve if compiling else winograd.convolve
             return convolve(padded, module.weight, module.bias, tile, dtype)[..., :height, :width]
         # Nothing changes these weights: what is made of them serves all images.
         with torch.autocast(x.device.type, enabled=False):
-            if self._kept is None or self._kept.dtype != dtype:
-                self._kept = transformed(module.weight, tile, dtype)
-            return answers(padded, self._kept, module.bias, tile)[..., :height, :width]
+            return answers(padded, self._transformed(tile, dtype), module.bias, tile)[..., :height, :width]
+
+    def _transformed(self, tile: Tile, dtype: torch.dtype) -> Tensor:
+        """The weights at the points, kept for as long as the weights stay as they are."""
+        weight = self._module.weight
+        if weight.is_inference():
+            # Of such a tensor torch does not count the changes.
+            return transformed(weight, tile, dtype)
+        # Looked up once: another thread may keep something else meanwhile.
+        kept = self._kept
+        if kept is None or kept.of != (tile, dtype) or not kept.seen([weight]):
+            kept = self._kept = _Kept((tile, dtype), Seen([weight]), transformed(weight, tile, dtype))
+        return kept.made
+
+    def __getstate__(self) -> dict[str, object]:
+        """A copy has weights of its own."""
+        return {**vars(self), "_kept": None}
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What was made of a weight, for tiles and in a type."""
+
+    of: tuple[Tile, torch.dtype]
+    seen: Seen
+    made: Tensor
 
 
 class _Narrow:
@@ -100,5 +127,8 @@ class _Narrow:
         self._module = module
 
     def __call__(self, x: Tensor) -> Tensor:
+        if x.dim() == 3:
+            answer: Tensor = self(x[None])[0]
+            return answer
         weight, bias = of_squares(self._module.weight, self._module.bias)
         return by_squares(x, self._module, lambda padded: F.conv2d(padded, weight, bias, stride=2))

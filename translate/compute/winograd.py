@@ -50,14 +50,14 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile, dtype: 
 def transformed(weight: Tensor, tile: Tile, dtype: torch.dtype) -> Tensor:
     """Weights (K, C, 3, 3) at the points, (points, K, C) in ``dtype``."""
     outputs, inputs = weight.shape[:2]
-    evaluate = matrices(tile, weight)[1]
+    evaluate = transformation_matrices(tile, weight)[1]
     rows = product(evaluate, weight.permute(2, 3, 0, 1).reshape(9, -1))
     return rows.to(dtype).view(-1, outputs, inputs)
 
 
 def answers(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
     """The convolution of (N, C, H, W) with weights that are transformed already, of x's dtype; no gradients."""
-    interpolate, _, collect = matrices(tile, x)
+    interpolate, _, collect = transformation_matrices(tile, x)
     count, _, height, width = x.shape
     outputs = weight.shape[1]
     answer = x.new_empty(count, (height - 2) // tile[0], tile[0], (width - 2) // tile[1], tile[1], outputs)
@@ -76,7 +76,7 @@ def slopes(
     x: Tensor, weight: Tensor, slope: Tensor, tile: Tile, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of x and of the weights (``needed``) from that of the answer, which is of x's type."""
-    interpolate, _, collect = matrices(tile, x)
+    interpolate, _, collect = transformation_matrices(tile, x)
     outputs, inputs = weight.shape[:2]
     points = len(interpolate)
     at_points = transformed(weight, tile, x.dtype) if needed[0] else None
@@ -100,17 +100,17 @@ def slopes(
         whole = image.view(count, (rows + 1) * tile[0], (columns + 1) * tile[1], inputs)
         for_x = whole[:, :height, :width].permute(0, 3, 1, 2)
     if for_points is not None:
-        back = product(matrices(tile, weight)[1].T, for_points.view(points, -1))
+        back = product(transformation_matrices(tile, weight)[1].T, for_points.view(points, -1))
         for_weight = back.view(3, 3, outputs, inputs).permute(2, 3, 0, 1)
     return for_x, for_weight
 
 
-def matrices(tile: Tile, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def transformation_matrices(tile: Tile, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """For windows, weights and answers of a tile, flattened: what brings them to the points, or back from there.
 
     Of p points: (p, p), (p, 9) and (m m', p), in the type and on the device of ``like``.
 
-    >>> [tuple(each.shape) for each in matrices((2, 4), torch.zeros(()))]
+    >>> [tuple(each.shape) for each in transformation_matrices((2, 4), torch.zeros(()))]
     [(24, 24), (24, 9), (8, 24)]
     """
     # Made anew for each call, which costs microseconds: a tensor that is kept belongs to the mode in which it was made.

@@ -10,9 +10,17 @@ from torch import Tensor, nn
 
 from translate.engine.state import compare, under
 
+AVERAGED = ("running_mean", "running_var")
+"""The buffers that are averaged as weights are: statistics of normalizations."""
+
 
 class Averages:
-    """Moving averages of modules by direction, with ``decay``; 0 keeps none. Buffers that are no floats are copied."""
+    """Moving averages of modules by direction, with ``decay``; 0 keeps none.
+
+    Of the buffers only running statistics are averaged; all others are copied. What they hold need not have a mean: of
+    the unit vectors by which spectral normalization finds a weight's largest singular value, it would be shorter than
+    1, and the averaged weight would be divided by too little.
+    """
 
     def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
         self._modules = dict(modules) if decay else {}
@@ -23,7 +31,7 @@ class Averages:
     def begin(self) -> None:
         """Start from the weights as they are."""
         self._kept = {
-            direction: {name: value.detach().clone() for name, value in _tensors(module)}
+            direction: {name: value.detach().clone() for name, value, _ in _tensors(module)}
             for direction, module in self._modules.items()
         }
 
@@ -34,8 +42,8 @@ class Averages:
         decay = min(self._decay, (1 + step) / (10 + step))
         for direction, module in self._modules.items():
             kept, floats, weights = self._kept[direction], [], []
-            for name, value in _tensors(module):
-                if value.is_floating_point():
+            for name, value, averaged in _tensors(module):
+                if averaged:
                     floats.append(kept[name])
                     weights.append(value.detach())
                 else:
@@ -48,7 +56,7 @@ class Averages:
         pairs = [
             (value, self._kept[direction], name)
             for direction, module in self._modules.items()
-            for name, value in _tensors(module)
+            for name, value, _ in _tensors(module)
         ]
         _swap(pairs)
         try:
@@ -78,6 +86,9 @@ def _swap(pairs: Iterable[tuple[Tensor, dict[str, Tensor], str]]) -> None:
         value.data, kept[name] = kept[name], value.data
 
 
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from module.named_parameters()
-    yield from module.named_buffers()
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
+    """All that a module holds, by name, and whether it is averaged."""
+    for name, weight in module.named_parameters():
+        yield name, weight, weight.is_floating_point()
+    for name, buffer in module.named_buffers():
+        yield name, buffer, name.rpartition(".")[2] in AVERAGED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from translate.engine.accumulation import Accumulation
 from translate.engine.capture import Capture, Graph, capturable
 from translate.engine.ema import Averages
 from translate.engine.players import MethodError, Player, players_of
@@ -60,6 +62,15 @@ class Engine:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._checked_until = method.period
+        self._accumulation = Accumulation(
+            method,
+            self.players,
+            resume=self._resume,
+            check=self._check,
+            push=self._push,
+            step=self._move_all,
+            seed=self._seed,
+        )
         self._pooled = [
             f"{name}.{buffer}"
             for name, module in method.named_modules()
@@ -82,9 +93,9 @@ class Engine:
     # --- the hot path -----------------------------------------------------------------------------------------------
 
     def step(self, batches: Sequence[Batch]) -> None:
-        """Play one step on one batch, or on several whose gradients are averaged; players step on the last one."""
+        """Play one step on one batch, or on several whose gradients are averaged for each move."""
         self._seed()
-        factor = self.schedule(self.step_count, self.steps)
+        factor = self.schedule(*_since_restart(self.step_count, self.steps, self.method.restarts))
         for player in self.players.values():
             for group, rate in zip(player.optimizer.param_groups, player.rates, strict=True):
                 if isinstance(group["lr"], Tensor):
@@ -99,48 +110,45 @@ class Engine:
             self.method.stage = stage
             self._checked_until = self.method.period
             self.forget_graphs()
-        play = self._play_all if self._capture is None else self._capture.step
+        # What seeds its draws on the way cannot be recorded.
+        play = self._play_all if self._capture is None or len(batches) > 1 else self._capture.step
         play(batches, self.step_count)
         self.step_count += 1
         self._checked_until -= 1
         self._averages.follow(self.step_count)
 
-    def _seed(self) -> None:
-        seed_step(self.seed, self.step_count, self.world.rank)
+    def _seed(self, number: int = 0) -> None:
+        seed_step(self.seed, self.step_count, self.world.rank, number)
 
     def _play_all(self, batches: Sequence[Batch], step: int) -> None:
         for player in self.players.values():
             self._forget(player)
-        for number, batch in enumerate(batches, start=1):
-            self._play(batch, step, 1 / len(batches), last=number == len(batches))
+        if len(batches) > 1:
+            self._accumulation.play(batches, step)
+            return
+        updates = iter(self.method.updates(batches[0], step))
+        while (moves := self._resume(updates)) is not None:
+            self._check(moves)
+            for arrive in self._push(moves, 1, True):
+                arrive()
+            self._move_all(tuple(move.player for move in moves))
 
-    def _play(self, batch: Batch, step: int, scale: float, *, last: bool) -> None:
-        updates = iter(self.method.updates(batch, step))
-        while True:
-            item = self._resume(updates)
-            if item is None:
-                return
-            moves = item if isinstance(item, tuple) else (item,)
-            if self._checked_until > 0:
-                self._check(moves)
-            together = frozenset(move.player for move in moves)
-            for move in moves:
-                self._forget(self.players[move.player])
-            travelling: list[Waiting] = []
-            for number, move in enumerate(moves, start=1):
-                weights = self.players[move.player].moving(together)
-                loss = self._loss(move, scale)
-                torch.autograd.backward(loss, inputs=weights, retain_graph=number < len(moves))
-                if last and self.world.count > 1:
-                    # While these gradients travel, the next player's are computed.
-                    travelling.append(self.world.average([w.grad for w in weights if w.grad is not None]))
-            if last:
-                for arrive in travelling:
-                    arrive()
-                for move in moves:
-                    self._move(self.players[move.player], together)
+    def _push(self, moves: tuple[Update, ...], scale: float, last: bool) -> list[Waiting]:
+        """Add to each mover's gradients those of its terms; with the last batch's they begin to travel."""
+        together = frozenset(move.player for move in moves)
+        for move in moves:
+            self._forget(self.players[move.player])
+        travelling: list[Waiting] = []
+        for number, move in enumerate(moves, start=1):
+            weights = self.players[move.player].moving(together)
+            loss = self._loss(move, scale)
+            torch.autograd.backward(loss, inputs=weights, retain_graph=number < len(moves))
+            if last and self.world.count > 1:
+                # While these gradients travel, the next player's are computed.
+                travelling.append(self.world.average([w.grad for w in weights if w.grad is not None]))
+        return travelling
 
-    def _resume(self, updates: Iterator[Update | tuple[Update, ...]]) -> Update | tuple[Update, ...] | None:
+    def _resume(self, updates: Iterator[Update | tuple[Update, ...]]) -> tuple[Update, ...] | None:
         """Let the method go on to its next yield, in autocast, which is left again before any optimizer steps."""
         kind = self.device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
@@ -154,7 +162,7 @@ class Engine:
             raise MethodError(
                 f"{type(self.method).__name__} yields inside a `with` that changes {what}; leave it before the yield"
             )
-        return item
+        return item if item is None or isinstance(item, tuple) else (item,)
 
     def _loss(self, move: Update, scale: float) -> Tensor:
         """Sum a move's terms, and remember each for the log."""
@@ -171,13 +179,15 @@ class Engine:
         assert loss is not None
         return loss if scale == 1 else loss * scale
 
-    def _move(self, player: Player, together: frozenset[str]) -> None:
-        if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(player.moving(together), self.clip_norm)
-        player.optimizer.step()
-        for project in player.projections:
-            project()
-        player.moved = True
+    def _move_all(self, names: tuple[str, ...]) -> None:
+        """Step the optimizers of players that move together."""
+        for player in map(self.players.__getitem__, names):
+            if self.clip_norm is not None:
+                nn.utils.clip_grad_norm_(player.moving(frozenset(names)), self.clip_norm)
+            player.optimizer.step()
+            for project in player.projections:
+                project()
+            player.moved = True
 
     @staticmethod
     def _forget(player: Player) -> None:
@@ -190,6 +200,8 @@ class Engine:
 
     def _check(self, moves: tuple[Update, ...]) -> None:
         """Hold the first period's updates against the rules; later ones repeat them."""
+        if self._checked_until <= 0:
+            return
         for move in moves:
             if not isinstance(move, Update):
                 raise MethodError(f"{type(self.method).__name__} yielded a {type(move).__name__} instead of an Update")
@@ -332,6 +344,20 @@ class Engine:
         compare(of_method, self.method.state_dict(), "the method")
         self.method.load_state_dict(of_method)
         self._averages.begin()
+
+
+def _since_restart(step: int, steps: int, restarts: Sequence[float]) -> tuple[int, int]:
+    """A step counted from the first one of its schedule, and the number of this schedule's steps.
+
+    >>> [_since_restart(step, 10, (0.25, 0.6)) for step in (0, 2, 3, 5, 6, 9)]
+    [(0, 3), (2, 3), (0, 3), (2, 3), (0, 4), (3, 4)]
+    """
+    if not restarts:
+        return step, steps
+    # It begins with the first step that has this share of the training behind it, by the division that stages go by.
+    firsts = [0, *(bisect_left(range(steps), share, key=lambda n: n / steps) for share in restarts), steps]
+    which = bisect_right(firsts, step, hi=len(firsts) - 1) - 1
+    return step - firsts[which], firsts[which + 1] - firsts[which]
 
 
 def _reaches(term: Tensor, weights: set[nn.Parameter]) -> bool:
