@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-compiled clean
+.PHONY: demo test test-compiled mutation clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -32,5 +32,12 @@ test: $(VENV)/.installed-test
 test-compiled: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m compiled
 
+# The map takes as long as the tests; remove it after files have moved.
+.mutation/map.json: | $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.mutation --map
+
+mutation: .mutation/map.json
+	$(BIN)/python -m benchmarks.mutation
+
 clean:
-	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo .mutation .mypy_cache .pytest_cache .ruff_cache .hypothesis
