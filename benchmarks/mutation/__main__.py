@@ -103,8 +103,9 @@ def _record(root: Path, parts: Sequence[str], mapped: Sequence[str], jobs: int) 
             if answer is None or "timeout" in answer:
                 sys.exit(f"the tests of {parts[number]} could not be recorded:\n{output[-3000:]}")
             covers.take(parts[number], answer)
-            without = f", without {len(answer['failed'])} that failed or were skipped" if answer["failed"] else ""
-            print(f"{parts[number]}: {len(answer['seconds'])} tests in {seconds:.0f} s{without}", flush=True)
+            print(f"{parts[number]}: {len(answer['seconds'])} tests in {seconds:.0f} s", flush=True)
+            for name in answer["failed"]:
+                print(f"  without {name}, which fails here", flush=True)
     covers.write(path)
 
 

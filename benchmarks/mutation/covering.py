@@ -159,8 +159,8 @@ def _record(tree: Path, part: str, mapped: Sequence[str]) -> dict[str, Any]:
         }
         lines[Path(name).relative_to(tree).as_posix()] = found
     return {
-        "seconds": {name: value for name, value in recorder.seconds.items() if name not in recorder.failed},
-        "apart": sorted(recorder.apart - recorder.failed),
+        "seconds": {name: value for name, value in recorder.seconds.items() if name in recorder.passed},
+        "apart": sorted(recorder.apart & recorder.passed),
         "lines": lines,
         "failed": sorted(recorder.failed),
     }
@@ -174,6 +174,7 @@ class _Recorder:
         self.seconds: dict[str, float] = defaultdict(float)
         self.apart: set[str] = set()
         self.failed: set[str] = set()
+        self.skipped: set[str] = set()
         self.users: dict[str, set[str]] = defaultdict(set)
         self.now = ""
         sys.addaudithook(self._audit)
@@ -182,11 +183,15 @@ class _Recorder:
         if event == "subprocess.Popen" and self.now:
             self.apart.add(self.now)
 
+    @property
+    def passed(self) -> set[str]:
+        return set(self.seconds) - self.failed - self.skipped
+
     def tests_of(self, context: str) -> set[str]:
         """The tests that passed and saw what ran in a context."""
         kind, _, name = context.partition(" ")
         names = self.users[name] if kind == "fixture" else {name} if kind == "test" else set()
-        return names & self.seconds.keys() - self.failed
+        return names & self.passed
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -210,6 +215,8 @@ class _Recorder:
             self.measure.switch_context(f"test {self.now}")
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.failed or report.skipped:
+        if report.failed:
             self.failed.add(report.nodeid)
+        elif report.skipped:
+            self.skipped.add(report.nodeid)
         self.seconds[report.nodeid] += report.duration
