@@ -205,16 +205,16 @@ def count(steps):
 
 TESTS = """
 import pytest
-import toy
+from toy.parts import things
 
 
 @pytest.fixture(scope="module")
 def made():
-    return toy.half(4)
+    return things.half(4)
 
 
 def test_weak():
-    assert toy.larger(2, 1)
+    assert things.larger(2, 1)
 
 
 def test_first(made):
@@ -233,17 +233,18 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_weak_test_lets_a_mutant_live_and_a_strong_one_kills_it(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
-    (tmp_path / "toy.py").write_text(TOY)
-    (tmp_path / "tests" / "test_things.py").write_text(TESTS)
+    (tmp_path / "toy" / "parts").mkdir(parents=True)
+    (tmp_path / "toy" / "parts" / "things.py").write_text(TOY)
+    (tmp_path / "tests" / "test_toys.py").write_text(TESTS)
     root = ("--root", str(tmp_path))
     assert "there is no map" in command(*root).stderr
-    mapped = command(*root, "--map", "--mapped", "toy.py")
-    assert mapped.stdout.startswith("tests/test_things.py: 3 tests in"), mapped.stderr
+    mapped = command(*root, "--map", "--mapped", "toy")
+    assert mapped.stdout.startswith("tests/test_toys.py: 3 tests in"), mapped.stderr
     wanted = {
-        "toy.py:5:comparison": "survived",
-        "toy.py:9:arithmetic": "killed",
-        "toy.py:9:return": "killed",
-        "toy.py:14:arithmetic": "no test",
+        "toy/parts/things.py:5:comparison": "survived",
+        "toy/parts/things.py:9:arithmetic": "killed",
+        "toy/parts/things.py:9:return": "killed",
+        "toy/parts/things.py:14:arithmetic": "no test",
     }
     done = command(*root, "--only", *wanted, "--json", str(tmp_path / "results.json"))
     assert done.returncode == 1, done.stderr
@@ -251,8 +252,11 @@ def test_a_weak_test_lets_a_mutant_live_and_a_strong_one_kills_it(tmp_path: Path
     mutants = {one["id"]: one for one in results["mutants"]}
     assert {name: one["result"] for name, one in mutants.items()} == wanted
     # The strong test is credited with what its module's fixture ran for the test before it.
-    assert mutants["toy.py:9:arithmetic"]["by"] == "tests/test_things.py::test_strong"
+    assert mutants["toy/parts/things.py:9:arithmetic"]["by"] == "tests/test_toys.py::test_strong"
     assert results["figures"]["killed"] == 2
-    assert "| `toy.py:5:comparison` | `return a > b` | `return (a >= b)` | survived |  |" in done.stdout
-    assert (tmp_path / "toy.py").read_text() == TOY
-    assert "there is no mutant toy.py:5:nothing" in command(*root, "--only", "toy.py:5:nothing").stderr
+    assert "| `toy/parts/things.py:5:comparison` | `return a > b` | `return (a >= b)` | survived |  |" in done.stdout
+    assert (tmp_path / "toy" / "parts" / "things.py").read_text() == TOY
+    assert (
+        "there is no mutant toy/parts/things.py:5:nothing"
+        in command(*root, "--only", "toy/parts/things.py:5:nothing").stderr
+    )

@@ -106,7 +106,7 @@ def _record(root: Path, parts: Sequence[str], mapped: Sequence[str], jobs: int) 
             print(f"{parts[number]}: {len(answer['seconds'])} tests in {seconds:.0f} s", flush=True)
             for name in answer["failed"]:
                 print(f"  without {name}, which fails here", flush=True)
-    covers.write(path)
+            covers.write(path)
 
 
 if __name__ == "__main__":

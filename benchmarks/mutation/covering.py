@@ -58,7 +58,9 @@ class Map:
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = {"tests": list(self.seconds), "seconds": list(self.seconds.values()), "apart": sorted(self.apart)}
-        path.write_text(json.dumps({**kept, "lines": lines, "texts": self.texts}), encoding="utf-8")
+        beside = path.with_suffix(".part")
+        beside.write_text(json.dumps({**kept, "lines": lines, "texts": self.texts}), encoding="utf-8")
+        beside.replace(path)
 
     def follow(self, texts: dict[str, str]) -> None:
         """Let the lines be those of the texts as they are now."""
@@ -142,8 +144,8 @@ def recording(part: str, mapped: Sequence[str]) -> Job:
 def _record(tree: Path, part: str, mapped: Sequence[str]) -> dict[str, Any]:
     import coverage
 
-    places = [str(tree / name) for name in mapped]
-    measure = coverage.Coverage(data_file=None, config_file=False, include=[f"{place}*" for place in places])
+    patterns = [f"{tree / name}{deeper}" for name in mapped for deeper in ("", "/**")]
+    measure = coverage.Coverage(data_file=None, config_file=False, include=patterns)
     recorder = _Recorder(measure)
     measure.start()
     code = pytest_run(tree, [part], recorder)
