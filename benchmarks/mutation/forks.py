@@ -129,6 +129,8 @@ def _fork(job: Job, tree: Path) -> int:
 def _settle(tree: Path) -> None:
     """Make this fork at home in its copy: its packages come first, what it prints goes to a file."""
     os.setsid()
+    # A shell's background jobs ignore it, and tests send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     output = os.open(_output_of(tree), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for old, new in ((nothing, 0), (output, 1), (output, 2)):
