@@ -695,6 +695,13 @@ def test_samples_depend_on_seed_and_name_alone(tmp_path: Path) -> None:
     assert {"named-1.png", "named-2.png"} < set(files(tmp_path))
 
 
+def test_a_translator_in_hand_lies_on_one_device(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 1)
+    with pytest.raises(TranslateError, match="lies on one device; give its run or file to use several"):
+        convert(Negative(), source, tmp_path / "out", devices=2)
+    assert not (tmp_path / "out").exists()
+
+
 def test_images_alike_have_other_samples_under_other_names(tmp_path: Path) -> None:
     """In one folder, in two, and however many lie beside them; the folder's own name does not count."""
     pixels = random_image((12, 16, 3))

@@ -87,9 +87,9 @@ def test_of_an_error_and_of_the_log_only_whole_statements_go() -> None:
 
 
 def test_every_mutation_is_another_program_and_has_its_own_id() -> None:
-    path = ROOT / "translate" / "pool.py"
-    source = path.read_text(encoding="utf-8")
-    found = mutations_of(source, "translate/pool.py")
+    file = "plugins/translate_cyclegan/method.py"
+    source = (ROOT / file).read_text(encoding="utf-8")
+    found = mutations_of(source, file)
     assert len(found) > 20
     assert len({one.id for one in found}) == len(found)
     before = ast.dump(ast.parse(source))
@@ -118,7 +118,7 @@ def test_a_sample_is_even_and_seeded(tmp_path: Path) -> None:
 def test_the_targets_and_the_tests_left_out_exist() -> None:
     files = targets.files_of(ROOT)
     assert len(files) > 20
-    assert {"translate/checkpoint.py", "plugins/translate_cyclegan/method.py"} < set(files)
+    assert "plugins/translate_cyclegan/method.py" in files
     assert all((ROOT / name).exists() for name in LEFT_OUT)
 
 

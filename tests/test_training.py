@@ -150,6 +150,11 @@ def test_accumulated_batches_are_those_that_follow_one_another(tmp_path: Path) -
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+def test_samples_are_drawn_at_the_beginning_every_so_often_and_at_the_end(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", sample_every=3)
+    assert sorted(int(path.stem[5:]) for path in run.samples.iterdir()) == [0, 3, 6, 8]
+
+
 def test_only_so_many_checkpoints_are_kept(tmp_path: Path) -> None:
     run = fit(tmp_path / "run", save_every=2, keep=2, steps=7)
     assert [int(path.stem[5:]) for path in run.checkpoints] == [6, 7]
@@ -286,6 +291,9 @@ def test_a_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "train: 7 source, 7 target" in text
     assert "11 steps of 2 at 32x32" in text
     assert "generator/l1" in text
+    players = Setup.make(Config.from_values({"method": "pix2pix", "data": DEMO, **SMALL, "epochs": 3.0})).method.players
+    for name, module in players.items():
+        assert f"  {name}: {sum(weight.numel() for weight in module.parameters()):,} weights" in lines
     assert not list(tmp_path.iterdir())
 
 
