@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo lint test test-compiled clean
+.PHONY: demo lint test test-compiled mutation clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,5 +36,12 @@ test: lint
 test-compiled: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m compiled
 
+# The map takes as long as the tests; remove it after files have moved.
+.mutation/map.json: | $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.mutation --map
+
+mutation: .mutation/map.json
+	$(BIN)/python -m benchmarks.mutation
+
 clean:
-	rm -rf $(VENV) demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo .mutation .mypy_cache .pytest_cache .ruff_cache .hypothesis

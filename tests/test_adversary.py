@@ -276,6 +276,30 @@ def test_a_penalty_has_one_share_in_every_method(name: str) -> None:
         assert (terms["r1"] / terms["adversarial"]).item() == pytest.approx(0.0354456, rel=1e-5)
 
 
+def test_penalties_see_the_newest_fakes_and_the_loss_the_remembered_ones() -> None:
+    """A penalty's place is between the data and what the generator makes now."""
+    seen: list[Tensor] = []
+
+    def penalty(discriminate: Any, real: Tensor, fake: Tensor) -> Tensor:
+        seen.append(fake)
+        return discriminate(fake).logits[0].sum()  # type: ignore[no-any-return]
+
+    adversary = Adversary(Judge(), Logistic(), regularizers={"p": penalty}, pool=ImagePool(1, (3, 4, 4)))
+    earlier = images(0.9)
+    adversary.discriminator_terms(REAL, earlier)
+    terms = {}
+    for seed in range(20):
+        assert adversary.pool is not None
+        adversary.pool.images.copy_(earlier)
+        torch.manual_seed(seed)
+        found = adversary.discriminator_terms(REAL, FAKE)
+        assert torch.equal(seen[-1], FAKE)
+        assert found["p"].item() == pytest.approx(0.7 * -0.3)
+        terms[round(found["adversarial"].item(), 4)] = seed
+    # The loss was shown either one in some of the draws.
+    assert terms.keys() == {round(soft(-0.35) + soft(0.7 * fake), 4) for fake in (-0.3, 0.9)}
+
+
 def test_penalties_alone_are_those_among_the_terms() -> None:
     regularizers = {"size": lambda judge, real, fake: judge(real).logits[0].sum() + fake.sum()}
     adversary = Adversary(Judge(), Logistic(), regularizers=regularizers)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from translate import checkpoint
 from translate.checkpoint import CheckpointError, load, save, sweep
 from translate.errors import NotFiniteError
 
@@ -115,6 +119,60 @@ def test_a_file_with_nan_weights_and_a_right_checksum_is_refused(
         save(path, {"a": torch.tensor([float("nan")])}, {})
     with pytest.raises(CheckpointError, match="not finite in a"):
         load(path)
+
+
+def test_a_file_is_on_the_disk_and_read_back_before_it_takes_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut a name may stand for a file whose content never arrived, unless the content was synced first."""
+    path, beside = tmp_path / "x.safetensors", tmp_path / ".x.safetensors.part"
+    save(path, {"a": torch.zeros(2)}, {"step": 1})
+    events: list[tuple[str, Any]] = []
+    sync, rename, read = os.fsync, Path.replace, checkpoint.load
+
+    def fsync(handle: int) -> None:
+        found = os.fstat(handle)
+        inode = next(place for place in (tmp_path, beside) if place.stat().st_ino == found.st_ino)
+        events.append(("sync folder" if stat.S_ISDIR(found.st_mode) else "sync file", inode))
+        sync(handle)
+
+    def replace(self: Path, target: Path) -> Path:
+        events.append(("rename", (self, target)))
+        return rename(self, target)
+
+    def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        events.append(("read back", path))
+        return read(path)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    monkeypatch.setattr(checkpoint, "load", load)
+    save(path, {"a": torch.ones(2)}, {"step": 2})
+    assert events == [
+        ("sync file", beside),
+        ("read back", beside),
+        ("rename", (beside, path)),
+        ("sync folder", tmp_path),
+    ]
+
+
+def test_what_a_disk_garbles_is_noticed_while_the_old_file_is_still_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.safetensors"
+    save(path, {"a": torch.zeros(4)}, {"step": 1})
+
+    def garbled(tensors: dict[str, torch.Tensor], place: Path, metadata: dict[str, str]) -> None:
+        save_file(tensors, place, metadata=metadata)
+        content = bytearray(place.read_bytes())
+        content[-1] ^= 1
+        place.write_bytes(content)
+
+    monkeypatch.setattr(checkpoint, "save_file", garbled)
+    with pytest.raises(CheckpointError, match="is damaged: its checksum does not match"):
+        save(path, {"a": torch.ones(4)}, {"step": 2})
+    assert load(path)[1] == {"step": 1}
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_full_disk_costs_nothing(tmp_path: Path) -> None:

@@ -695,6 +695,27 @@ def test_samples_depend_on_seed_and_name_alone(tmp_path: Path) -> None:
     assert {"named-1.png", "named-2.png"} < set(files(tmp_path))
 
 
+def test_a_translator_in_hand_lies_on_one_device(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 1)
+    with pytest.raises(TranslateError, match="lies on one device; give its run or file to use several"):
+        convert(Negative(), source, tmp_path / "out", devices=2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_alike_have_other_samples_under_other_names(tmp_path: Path) -> None:
+    """In one folder, in two, and however many lie beside them; the folder's own name does not count."""
+    pixels = random_image((12, 16, 3))
+    for name in ("a.png", "b.png", "sub/a.png"):
+        save(tmp_path / "in" / name, pixels)
+        save(tmp_path / "elsewhere" / name, pixels)
+    for folder in ("in", "elsewhere"):
+        convert(Negative(), tmp_path / folder, tmp_path / f"{folder}-out", samples=1, seed=5)
+    names = ("a-1.png", "b-1.png", "sub/a-1.png")
+    answers = [(tmp_path / "in-out" / name).read_bytes() for name in names]
+    assert len(set(answers)) == 3
+    assert answers == [(tmp_path / "elsewhere-out" / name).read_bytes() for name in names]
+
+
 def test_a_translator_without_noise_says_so_once(tmp_path: Path) -> None:
     with pytest.raises(TranslateError, match="one answer; leave out --samples"):
         convert(real_translator(), many(tmp_path / "in", 2), tmp_path / "out", samples=2)

@@ -147,6 +147,23 @@ def test_a_built_in_name_wins_with_a_warning(install: Install, caplog: pytest.Lo
     assert "offers method 'pix2pix', which pix2pix (image-translate" in caplog.records[0].getMessage()
 
 
+@pytest.mark.parametrize("name", ["aaa", "zzz"])
+def test_no_stranger_takes_a_built_in_name(
+    install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """Neither an installed one nor a file that was asked for, wherever they stand in the alphabet."""
+    install(f"translate-{name}", GOOD % "pix2pix", entry=name)
+    (tmp_path / f"{name}_file.py").write_text(GOOD % "pix2pix")
+    catalog = discover(extra=[str(tmp_path / f"{name}_file.py")])
+    for offer in (catalog.offer("methods", "pix2pix"), catalog.offers("methods")["pix2pix"]):
+        assert offer.plugin.distribution == OURS
+        assert offer.target == "translate_pix2pix.method:Pix2Pix"
+    losers = [record.getMessage() for record in caplog.records]
+    assert len(losers) == 2
+    assert any(f"the plugin {name} (translate-{name} 1.2) offers method 'pix2pix'" in loser for loser in losers)
+    assert any(f"the plugin {name}_file (unpackaged" in loser for loser in losers)
+
+
 def test_two_strangers_clash_only_for_who_asks(install: Install, caplog: pytest.LogCaptureFixture) -> None:
     install("translate-one", GOOD % "same")
     install("translate-two", GOOD % "same")

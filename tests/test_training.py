@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import torch
 
 import translate
 from translate import checkpoint
+from translate.engine.step import Engine
 from translate.errors import NotFiniteError, TranslateError
 from translate.run import Config, Run
 from translate.setup import Setup
@@ -112,6 +114,47 @@ def test_a_run_folder_holds_what_it_should(whole: Run) -> None:
     assert not list(whole.folder.rglob("*.part"))
 
 
+MEAN = """
+from torch import nn
+from translate import hookimpl
+from translate.method import Method, Update
+
+class Mean(Method):
+    def __init__(self, parts):
+        super().__init__()
+        self.network = nn.Conv2d(3, 3, 1)
+    @property
+    def players(self): return {"network": self.network}
+    @property
+    def translators(self): return {"forward": self.network}
+    def updates(self, batch, step):
+        yield Update("network", {"l": (self.network(batch["source"]) - batch["target"]).square().mean()})
+
+@hookimpl
+def methods(): return {"mean": Mean}
+"""
+
+
+def test_accumulated_batches_are_those_that_follow_one_another(tmp_path: Path) -> None:
+    """Gradients averaged over three batches of one are those of a batch of three."""
+    plugin = tmp_path / "means.py"
+    plugin.write_text(MEAN)
+    common = {"size": 16, "steps": 4, "optimizer": ["sgd(lr=0.1)"], "plugins": [str(plugin)], "log_every": 1}
+    runs = [
+        translate.fit("mean", "demo(size=16, count=8)", output=tmp_path / f"{batch}", **common, **more)
+        for batch, more in ((1, {"batch": 1, "accumulate": 3}), (3, {"batch": 3, "accumulate": 1}))
+    ]
+    one, other = (state(run)["method/network.weight"] for run in runs)
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+    losses = [[line["network/l"] for line in run.metrics] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_samples_are_drawn_at_the_beginning_every_so_often_and_at_the_end(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", sample_every=3)
+    assert sorted(int(path.stem[5:]) for path in run.samples.iterdir()) == [0, 3, 6, 8]
+
+
 def test_only_so_many_checkpoints_are_kept(tmp_path: Path) -> None:
     run = fit(tmp_path / "run", save_every=2, keep=2, steps=7)
     assert [int(path.stem[5:]) for path in run.checkpoints] == [6, 7]
@@ -191,19 +234,26 @@ def test_values_that_are_not_finite_stop_the_run_and_keep_the_last_good_checkpoi
     checkpoint.load(run.translator)
 
 
-def test_one_optimizer_a_player(tmp_path: Path) -> None:
-    config = Config.from_values(
-        {
-            "method": "pix2pix",
-            "data": DEMO,
-            **SMALL,
-            "steps": 1,
-            "optimizer": ("adam(lr=0.1)", "discriminator=sgd(lr=0.5)"),
-        }
-    )
-    players = Setup.make(config).engine.players
+@pytest.mark.parametrize(
+    "optimizers",
+    [
+        ("adam(lr=0.1)", "discriminator=sgd(lr=0.5)"),
+        ("discriminator=sgd(lr=0.5)", "adam(lr=0.1)"),
+        ("discriminator=sgd(lr=0.5)", "generator=adam(lr=0.1)"),
+    ],
+    ids=" ".join,
+)
+def test_one_optimizer_a_player(optimizers: tuple[str, ...]) -> None:
+    """A player's own one counts, whether it is named before or after everybody's."""
+    values = {"method": "pix2pix", "data": DEMO, **SMALL, "steps": 1, "optimizer": optimizers}
+    players = Setup.make(Config.from_values(values)).engine.players
     assert players["generator"].rates == [0.1]
+    assert type(players["generator"].optimizer).__name__ == "Adam"
+    assert players["discriminator"].rates == [0.5]
     assert type(players["discriminator"].optimizer).__name__ == "SGD"
+
+
+def test_an_optimizer_of_nobody_is_told(tmp_path: Path) -> None:
     with pytest.raises(TranslateError, match="there is no player 'critic'"):
         fit(tmp_path / "run", optimizer=["critic=adam"])
 
@@ -241,55 +291,92 @@ def test_a_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "train: 7 source, 7 target" in text
     assert "11 steps of 2 at 32x32" in text
     assert "generator/l1" in text
+    players = Setup.make(Config.from_values({"method": "pix2pix", "data": DEMO, **SMALL, "epochs": 3.0})).method.players
+    for name, module in players.items():
+        assert f"  {name}: {sum(weight.numel() for weight in module.parameters()):,} weights" in lines
     assert not list(tmp_path.iterdir())
 
 
+LONG = {**SMALL, "steps": 5000, "ema": 0.9, "pool": 3, "schedule": "none", "sample_every": 10_000}
+"""A run that is stopped long before its end; its rates do not depend on where that is."""
+
 SCRIPT = """
-import sys, translate
-translate.fit("pix2pix", "demo(size=32, count=7)", output=sys.argv[1], steps=int(sys.argv[2]), size=32, batch=2, log_every=2, ema=0.9,
-    save_every=10_000, generator="unet(width=4)", discriminator="patch(width=4, receptive_field=16)", sample_every=10_000)
+import json, sys, translate
+translate.fit("pix2pix", "demo(size=32, count=7)", output=sys.argv[1], **json.loads(sys.argv[2]))
 """
 
 
-def start(folder: Path, steps: int) -> subprocess.Popen[str]:
+def start(folder: Path, until: Callable[[Run], bool], **options: Any) -> subprocess.Popen[str]:
+    """Begin a training in a process of its own, and wait until its run looks so."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder), str(steps)],
+        [sys.executable, "-c", SCRIPT, str(folder), json.dumps({**LONG, **options})],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     for _ in range(1200):
-        if (folder / "metrics.jsonl").exists():
+        if (folder / "metrics.jsonl").exists() and until(Run.open(folder)):
             return process
         time.sleep(0.05)
     process.kill()
     raise AssertionError(process.communicate()[1])
 
 
+def resumed_for(run: Run, more: int, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Go on with a run for a few steps after its last checkpoint, and no others."""
+    taken: list[int] = []
+    step = Engine.step
+
+    def counted(self: Engine, batches: Any) -> None:
+        taken.append(self.step_count)
+        step(self, batches)
+
+    first = int(run.checkpoints[-1].stem[5:])
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "step", counted)
+        resumed = translate.resume(run.folder, steps=first + more)
+    assert taken == list(range(first, first + more))
+    return resumed
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_real_signal_saves_and_the_rest_is_exact(number: signal.Signals, tmp_path: Path) -> None:
-    process = start(tmp_path / "run", 5000)
+def test_a_real_signal_saves_and_the_rest_is_exact(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends as a run of as many steps that was never stopped, whose every step was played in another process."""
+    process = start(tmp_path / "run", lambda run: True, save_every=10_000)
     process.send_signal(number)
     _, told = process.communicate(timeout=60)
     assert process.returncode != 0
     assert "go on with `translate fit --resume" in told
     run = Run.open(tmp_path / "run")
-    (path,) = run.checkpoints
-    stopped = int(path.stem[5:])
+    assert len(run.checkpoints) == 1
     assert run.translator.exists()
-    resumed = translate.resume(run.folder, steps=stopped + 3)
-    assert resumed.step == stopped + 3
-    straight = back_to(run, stopped, tmp_path / "again")
-    assert torch.equal(*(next(iter(state(translate.resume(straight)).values())) for _ in range(2)))
+    resumed = resumed_for(run, 3, monkeypatch)
+    straight = fit(tmp_path / "straight", **{**LONG, "steps": resumed.step})
+    equal(straight, resumed)
 
 
-def test_kill_9_costs_only_the_steps_since_the_last_checkpoint(tmp_path: Path) -> None:
-    process = start(tmp_path / "run", 5000)
+def test_kill_9_costs_only_the_steps_since_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = start(tmp_path / "run", lambda run: len(run.checkpoints) >= 2, save_every=3)
+    process.kill()
+    process.communicate()
+    run = Run.open(tmp_path / "run")
+    kept = int(run.checkpoints[-1].stem[5:])
+    assert kept >= 6
+    assert kept % 3 == 0
+    resumed = resumed_for(run, 2, monkeypatch)
+    straight = fit(tmp_path / "straight", **{**LONG, "steps": kept + 2})
+    equal(straight, resumed)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
+    process = start(tmp_path / "run", lambda run: True, save_every=10_000)
     process.kill()
     process.communicate()
     run = Run.open(tmp_path / "run")
     assert run.checkpoints == []
-    assert translate.resume(run.folder, steps=3).step == 3
+    equal(fit(tmp_path / "straight", **{**LONG, "steps": 3}), translate.resume(run.folder, steps=3))
 
 
 def test_training_in_a_thread_leaves_signals_alone(tmp_path: Path) -> None:

@@ -156,3 +156,10 @@ def test_a_translator_of_another_world_is_refused(
     with pytest.raises(TranslateError, match=message) as caught:
         translate.load(tmp_path / "x.safetensors")
     assert "\n" not in str(caught.value)
+
+
+def test_plugins_are_blocked_for_a_translator_too(run: Run) -> None:
+    with pytest.raises(TranslateError, match="there is no plugin 'consol' to block"):
+        translate.load(run.folder, no_plugins=["consol"])
+    with pytest.raises(TranslateError, match="pix2pix"):
+        translate.load(run.folder, no_plugins=["pix2pix"])

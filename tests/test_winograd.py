@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from translate.compute import custom_op, winograd
+from translate.compute.settings import custom_op, winograd
 from translate.compute.winograd import Tile, answers, convolve, transformed
 
 TILES: list[Tile] = [(2, 2), (2, 4), (4, 2), (4, 4)]

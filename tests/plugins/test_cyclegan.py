@@ -6,6 +6,7 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ import translate
 from translate.data import Domain
 from translate.engine.step import Engine
 from translate.errors import TranslateError
+from translate.images import Image, write
 from translate.method import Method, Update
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
@@ -178,6 +180,16 @@ def test_both_pools_remember_their_domain_and_stay_out_of_the_translators() -> N
         assert not any("pool" in name for name in module.state_dict())
 
 
+def test_forward_goes_to_the_target_and_backward_to_the_source() -> None:
+    method = make(1, 3)
+    kept = method.translators
+    assert kept["forward"] is method.to_target
+    assert kept["backward"] is method.to_source
+    gray, colour = torch.zeros(1, 1, 16, 16), torch.zeros(1, 3, 16, 16)
+    assert kept["forward"](gray).shape == (1, 3, 16, 16)
+    assert kept["backward"](colour).shape == (1, 1, 16, 16)
+
+
 def test_each_player_moves_its_own_weights() -> None:
     """A method that is stopped between its updates has moved the discriminators only."""
     method = make()
@@ -295,3 +307,20 @@ def test_a_run_keeps_both_directions(tmp_path: Path) -> None:
     forward, backward = load(run.folder), load(run.folder, direction="backward")
     assert forward.translate(image).shape == (1, 3, 16, 16)
     assert not torch.equal(forward.translate(image), backward.translate(image))
+
+
+def test_the_domains_of_the_kept_directions_are_each_others(tmp_path: Path) -> None:
+    """Gray sources and coloured targets, so that a direction with the wrong domains cannot pass."""
+    draws = np.random.default_rng(0)
+    for side, channels in (("trainA", 1), ("trainB", 3)):
+        for number in range(2):
+            (tmp_path / "data" / side).mkdir(parents=True, exist_ok=True)
+            pixels = draws.integers(0, 256, (16, 16, channels), dtype=np.uint8)
+            write(tmp_path / "data" / side / f"{number}.png", Image(pixels, None))
+    run = translate.fit("cyclegan", tmp_path / "data", output=tmp_path / "run", steps=1, size=16, **SMALL)
+    forward, backward = load(run.folder, direction="forward"), load(run.folder, direction="backward")
+    assert (forward.source.channels, forward.target.channels) == (1, 3)
+    assert (backward.source.channels, backward.target.channels) == (3, 1)
+    assert forward(np.zeros((16, 16), dtype=np.uint8)).shape == (16, 16, 3)
+    assert backward(np.zeros((16, 16, 3), dtype=np.uint8)).shape[:2] == (16, 16)
+    assert backward.translate(torch.zeros(1, 3, 16, 16)).shape == (1, 1, 16, 16)

@@ -182,3 +182,8 @@ def test_it_finds_the_targets_brightness() -> None:
 def test_contract() -> None:
     options = ", ".join(f"{name}={value!r}" for name, value in SMALL.items())
     check_plugin("gan", examples={"gan": f"gan({options}, pool=3, geometry=rotate)"})
+
+
+def test_no_fakes_are_remembered_unless_asked_for() -> None:
+    assert make().adversary.pool is None
+    assert make(pool=3).adversary.pool.size == 3

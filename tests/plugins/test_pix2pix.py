@@ -126,6 +126,7 @@ def test_a_matching_aware_discriminator_tells_matches_from_mismatches() -> None:
 
 def test_without_a_discriminator_only_l1_is_left() -> None:
     method = make(gan=0.0)
+    assert method.period == 1
     assert set(method.players) == {"generator"}
     assert terms(method).keys() == {"generator/l1"}
 
