@@ -55,9 +55,9 @@ class ByHand:
         for weight in self.discriminator.parameters():
             weight.requires_grad_(True)
         self.of_discriminator.zero_grad(set_to_none=True)
-        of_real = self.discriminator(target, source).logits[0]
-        of_fake = self.discriminator(fake.detach(), source).logits[0]
-        (0.5 * (F.softplus(-of_real).mean() + F.softplus(of_fake).mean())).backward()
+        real_logits = self.discriminator(target, source).logits[0]
+        fake_logits = self.discriminator(fake.detach(), source).logits[0]
+        (0.5 * (F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean())).backward()
         self.of_discriminator.step()
 
         for weight in self.discriminator.parameters():

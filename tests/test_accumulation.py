@@ -180,7 +180,7 @@ def test_terms_are_counted_once_a_batch() -> None:
     machine.step(split(given, 4))
     mean = float(given["source"].mean())
     assert machine.fetch() == pytest.approx({"generator/n1": mean, "generator/n10": 10 * mean})
-    assert machine.facts()["log_counts"] == {}
+    assert machine.metadata()["log_counts"] == {}
 
 
 class Pooled(Game):
@@ -262,7 +262,7 @@ def test_a_resumed_run_goes_on_to_the_bit(options: dict[str, Any]) -> None:
         straight.step(given(step))
     for step in range(2):
         before.step(given(step))
-    after.load({name: value.clone() for name, value in before.tensors().items()}, before.facts())
+    after.load({name: value.clone() for name, value in before.tensors().items()}, before.metadata())
     for step in range(2, 5):
         after.step(given(step))
     found = after.tensors()

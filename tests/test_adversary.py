@@ -174,7 +174,7 @@ class Classes(nn.Module):
 
 
 def test_classes_are_learned_where_there_are_labels() -> None:
-    adversary = Adversary(Classes(), Logistic(), classes=2)
+    adversary = Adversary(Classes(), Logistic())
     seen = images(0.5, -0.3, 0.1)
     terms = adversary.discriminator_terms(REAL, FAKE, labelled=(seen, torch.tensor([0, -1, 1])))
     # The second has no label; softmax of (x, -x) is the sigmoid of 2 x.
@@ -193,7 +193,7 @@ def test_images_with_labels_are_judged_once(images: Tensor) -> None:
     calls = []
     network = Classes()
     network.register_forward_hook(lambda *_: calls.append(1))
-    adversary = Adversary(network, Logistic(), classes=2)
+    adversary = Adversary(network, Logistic())
     terms = adversary.discriminator_terms(REAL, FAKE, labelled=(images, torch.tensor([0])))
     assert len(calls) == 2
     assert torch.equal(terms["classes"], adversary.generator_terms(images, REAL, labels=torch.tensor([0]))["classes"])
@@ -221,7 +221,7 @@ def test_several_kinds_of_fakes_pass_together_where_that_changes_nothing() -> No
     others = [images(-0.6), images(0.9)]
     wanted = adversary.discriminator_terms(REAL, FAKE, OWN, others=others)["adversarial"]
     made = adversary.generator_terms(FAKE, REAL, OWN, others=others)["adversarial"]
-    adversary.judge_together()
+    adversary.batch_real_and_fake()
     adversary.discriminator.passes = 0  # type: ignore[assignment]
     torch.testing.assert_close(adversary.discriminator_terms(REAL, FAKE, OWN, others=others)["adversarial"], wanted)
     torch.testing.assert_close(adversary.generator_terms(FAKE, REAL, OWN, others=others)["adversarial"], made)
@@ -365,11 +365,11 @@ class Alone(nn.Module):
 @pytest.mark.parametrize("condition", [None, OWN])
 def test_real_and_fake_pass_together_where_that_changes_nothing(condition: Tensor | None) -> None:
     torch.manual_seed(0)
-    apart = Adversary(Alone(), Logistic(), classes=4)
+    apart = Adversary(Alone(), Logistic())
     labelled = (REAL, torch.tensor([2]))
     expected = apart.discriminator_terms(REAL, FAKE, condition, labelled=labelled)
     slopes = torch.autograd.grad(torch.stack(list(expected.values())).sum(), list(apart.parameters()))
-    apart.judge_together()
+    apart.batch_real_and_fake()
     found = apart.discriminator_terms(REAL, FAKE, condition, labelled=labelled)
     assert apart.discriminator.passes == 2 + 1
     assert found.keys() == expected.keys()
@@ -382,10 +382,10 @@ def test_real_and_fake_pass_together_where_that_changes_nothing(condition: Tenso
 
 def test_real_and_fake_stay_apart_where_weights_change_or_images_meet() -> None:
     mixing = Adversary(Judge(), Logistic())
-    mixing.judge_together()
+    mixing.batch_real_and_fake()
     assert not mixing.together
     changing = Alone()
     spectral_norm(changing.classes)
-    constrained = Adversary(changing, Logistic(), classes=4)
-    constrained.judge_together()
+    constrained = Adversary(changing, Logistic())
+    constrained.batch_real_and_fake()
     assert not constrained.together

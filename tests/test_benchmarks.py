@@ -166,7 +166,7 @@ def test_scoring_camvid_from_end_to_end(tmp_path: Path) -> None:
 
 
 def test_unfinished_runs_are_not_scored(tmp_path: Path) -> None:
-    camvid.Run.create(tmp_path / "run", Config("pix2pix", "x"), steps=10, facts={})
+    camvid.Run.create(tmp_path / "run", Config("pix2pix", "x"), steps=10, metadata={})
     with pytest.raises(TranslateError, match="has done 0 of 10 steps"):
         camvid.score(cast(camvid.Bench, None), [tmp_path / "run"], tmp_path)
 

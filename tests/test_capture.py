@@ -44,7 +44,7 @@ def same(played: Engine, recorded: Engine) -> None:
     found = recorded.tensors()
     for name, value in played.tensors().items():
         assert torch.equal(value, found[name]), name
-    assert played.facts() == recorded.facts()
+    assert played.metadata() == recorded.metadata()
 
 
 def in_a_row(played: Engine, recorded: Engine, steps: int, count: int = 1) -> None:
@@ -123,13 +123,13 @@ def test_a_run_that_goes_on_records_anew() -> None:
     in_a_row(played, recorded, 3)
     other = make()
     _, resumed = both(make(), other)
-    resumed.load({name: value.clone() for name, value in recorded.tensors().items()}, recorded.facts())
+    resumed.load({name: value.clone() for name, value in recorded.tensors().items()}, recorded.metadata())
     for machine in (played, resumed):
         for step in range(3, 7):
             machine.step([batch(step)])
     assert resumed.replays
     same(played, resumed)
-    resumed.load({name: value.clone() for name, value in played.tensors().items()}, played.facts())
+    resumed.load({name: value.clone() for name, value in played.tensors().items()}, played.metadata())
     assert not resumed.replays
 
 

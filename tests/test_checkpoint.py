@@ -37,8 +37,8 @@ def tensors() -> dict[str, torch.Tensor]:
 def test_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "x.safetensors"
     save(path, tensors(), {"step": 3, "nested": {"list": [1, 2.5, None, "x"]}})
-    stored, facts = load(path)
-    assert facts == {"step": 3, "nested": {"list": [1, 2.5, None, "x"]}}
+    stored, metadata = load(path)
+    assert metadata == {"step": 3, "nested": {"list": [1, 2.5, None, "x"]}}
     assert stored.keys() == tensors().keys()
     for name, value in tensors().items():
         assert torch.equal(stored[name], value)
@@ -79,12 +79,12 @@ def test_one_flipped_bit_is_always_noticed(tmp_path: Path, data: st.DataObject) 
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(content)
     try:
-        stored, facts = load(broken)
+        stored, metadata = load(broken)
     except CheckpointError as error:
         assert "broken.safetensors" in str(error)
     else:
         # A flip in the header's padding or the order of its keys changes nothing that is read.
-        assert facts == {"step": 1}
+        assert metadata == {"step": 1}
         assert all(torch.equal(stored[name], value) for name, value in tensors().items())
 
 
@@ -220,8 +220,8 @@ def test_kill_9_while_saving_loses_nothing(tmp_path: Path) -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stdout.close()
-        stored, facts = load(path)
-        assert torch.equal(stored["a"], torch.full((200_000,), float(facts["step"])))
+        stored, metadata = load(path)
+        assert torch.equal(stored["a"], torch.full((200_000,), float(metadata["step"])))
     sweep(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
 

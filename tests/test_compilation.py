@@ -17,7 +17,7 @@ from translate.compute.compilation import COST, HOPED, SETTLING, TIMED, Compilat
 from translate.compute.convolutions import convolve_fast
 from translate.errors import TranslateError
 from translate.method import Method
-from translate.ranks import World
+from translate.ranks import ProcessGroup
 from translate.run import Run
 from translate.testing.loops import differences
 from translate.training import fit, resume
@@ -46,7 +46,7 @@ def trial(monkeypatch: pytest.MonkeyPatch, left: int, plain: float, compiled: fl
     monkeypatch.setattr(Compilation, "_compile", lambda self: done.append("compiled"))
     monkeypatch.setattr(Compilation, "_undo", lambda self: done.append("undone"))
     monkeypatch.setattr("translate.compute.compilation.missing_compiler", lambda device: None)
-    found = Compilation("auto", [nn.Linear(1, 1)], left=left, world=World(), device=CPU, clock=clock)
+    found = Compilation("auto", [nn.Linear(1, 1)], left=left, group=ProcessGroup(), device=CPU, clock=clock)
     for number in range(3 * (SETTLING + TIMED)):
         clock.now += compiled if done else plain
         decided = found.passed()
@@ -81,7 +81,7 @@ def test_a_long_run_stays_compiled_if_that_is_faster(
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    make = partial(Compilation, networks=[nn.Linear(1, 1)], left=10**9, world=World(), device=CPU)
+    make = partial(Compilation, networks=[nn.Linear(1, 1)], left=10**9, group=ProcessGroup(), device=CPU)
     assert make("auto").chosen == "no"
     with pytest.raises(TranslateError, match=r"--compile yes needs a C\+\+ compiler; install it"):
         make("yes")
@@ -98,7 +98,7 @@ def test_what_cannot_be_compiled_goes_on_without(caplog: pytest.LogCaptureFixtur
         patch.setattr("translate.compute.compilation.missing_compiler", lambda device: None)
         changes: list[str] = []
         changed = partial(changes.append, "compiled")
-        Compilation("yes", [network], left=1, world=World(), device=CPU, changed=changed)
+        Compilation("yes", [network], left=1, group=ProcessGroup(), device=CPU, changed=changed)
         assert changes == ["compiled"]
         image = torch.ones(1, 2)
         with caplog.at_level(logging.WARNING):
@@ -128,7 +128,7 @@ def test_a_compiler_sees_a_convolution_by_fewer_products_as_one(trained: bool) -
 
 def compiled(method: Method) -> None:
     networks = [module for player in method.players.values() for module in _networks(player)]
-    Compilation("yes", networks, left=1, world=World(), device=CPU)
+    Compilation("yes", networks, left=1, group=ProcessGroup(), device=CPU)
 
 
 def _networks(player: nn.Module) -> list[nn.Module]:
@@ -182,6 +182,6 @@ def test_a_compiled_wide_network_has_the_same_gradients() -> None:
         return [answer, *torch.autograd.grad(answer.square().mean(), [x, *network.parameters()])]
 
     expected = played()
-    Compilation("yes", [network], left=1, world=World(), device=CPU)
+    Compilation("yes", [network], left=1, group=ProcessGroup(), device=CPU)
     for ours, theirs in zip(played(), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)

@@ -39,14 +39,14 @@ class Told(Catalog):
     def __init__(self) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
 
-    def tell(self, event: str, **facts: Any) -> None:
-        self.events.append((event, facts))
+    def tell(self, event: str, **metadata: Any) -> None:
+        self.events.append((event, metadata))
 
 
 class Negative:
     """A translator that turns images into their negatives, plane by plane or repeated to the target's planes."""
 
-    wants_images = False
+    needs_calibration = False
 
     def __init__(self, source: Domain | None = None, target: Domain | None = None, multiple: int = 4) -> None:
         self.catalog: Catalog = Told()
@@ -64,9 +64,9 @@ class Negative:
 
     def calibrate(self, batches: Iterable[Tensor], /) -> None:
         self.shown = [tuple(batch.shape) for batch in batches]
-        self.wants_images = False
+        self.needs_calibration = False
 
-    def beside(self) -> Negative | None:
+    def replicate(self) -> Negative | None:
         return None
 
     def translate(self, batch: Tensor, /, *, samples: int | None = None, seed: int = 0) -> Tensor:
@@ -446,7 +446,7 @@ def test_bad_files_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert names[0] == "conversion_started"
     assert names[-1] == "conversion_ended"
     assert translator.events[0][1] == {"total": 11}
-    told = {facts["source"]: facts["error"] for name, facts in translator.events if name == "image_converted"}
+    told = {metadata["source"]: metadata["error"] for name, metadata in translator.events if name == "image_converted"}
     assert len(told) == len(names) - 2 == 11
     assert {path: error for path, error in told.items() if error} == dict(result.failed)
 
@@ -754,7 +754,7 @@ def test_a_translator_that_must_see_images_is_shown_some_evenly_out_of_all(tmp_p
         save(tmp_path / "in" / f"{number:02}.png", random_image((number + 1, 8, 3)))
     (tmp_path / "in" / "00.png").write_bytes(b"broken")
     negative = Negative(multiple=1)
-    negative.wants_images = True
+    negative.needs_calibration = True
     assert convert(negative, tmp_path / "in", tmp_path / "out").converted == 69
     # The first of the 32 is the broken one, and the first that would be left out takes its place.
     assert negative.shown == [(1, 3, number * 70 // 32 + 1, 8) for number in range(1, 32)] + [(1, 3, 2, 8)]

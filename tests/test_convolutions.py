@@ -183,8 +183,8 @@ def test_weights_that_are_loaded_or_replaced_later_are_followed(monkeypatch: pyt
 def test_what_is_made_of_weights_that_stay_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolutions, "TILES", {torch.float32: ((4, 4), 0)})
     made: list[int] = []
-    transform = convolutions.transformed
-    monkeypatch.setattr(convolutions, "transformed", lambda *given: made.append(1) or transform(*given))
+    transform = convolutions.transform_weights
+    monkeypatch.setattr(convolutions, "transform_weights", lambda *given: made.append(1) or transform(*given))
     module = fast(nn.Conv2d(128, 128, 3)).requires_grad_(False)
     with torch.inference_mode():
         for _ in range(3):

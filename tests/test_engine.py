@@ -423,7 +423,7 @@ def test_state_goes_on_to_the_bit(ema: float) -> None:
     for step in range(3):
         before.step([batch(step)])
     after = engine(second, ema=ema)
-    after.load({name: value.clone() for name, value in before.tensors().items()}, before.facts())
+    after.load({name: value.clone() for name, value in before.tensors().items()}, before.metadata())
     for step in range(3, 7):
         after.step([batch(step)])
     wanted, got = straight.tensors(), after.tensors()
@@ -437,29 +437,29 @@ def test_facts_stay_what_they_were_while_training_goes_on() -> None:
     """A thread writes them down later."""
     machine = engine(make())
     machine.step([batch(0)])
-    facts = machine.facts()
-    before = copy.deepcopy(facts)
+    metadata = machine.metadata()
+    before = copy.deepcopy(metadata)
     machine.step([batch(1)])
-    assert facts == before
+    assert metadata == before
 
 
 def test_a_state_that_does_not_fit_changes_nothing() -> None:
     machine = engine(make())
     machine.step([batch(0)])
-    tensors, facts = dict(machine.tensors()), machine.facts()
+    tensors, metadata = dict(machine.tensors()), machine.metadata()
     before = weights(machine.method)
     for name, wrong in (
         ("method/generator.0.weight", torch.zeros(1)),
         ("optimizer/generator/0/exp_avg", torch.zeros(5)),
     ):
         with pytest.raises(TranslateError, match="where"):
-            machine.load({**tensors, name: wrong}, facts)
+            machine.load({**tensors, name: wrong}, metadata)
         assert torch.equal(before, weights(machine.method))
     with pytest.raises(TranslateError, match="no place"):
-        machine.load({**tensors, "method/more": torch.zeros(1)}, facts)
+        machine.load({**tensors, "method/more": torch.zeros(1)}, metadata)
     del tensors["method/generator.0.bias"]
     with pytest.raises(TranslateError, match="lacks the tensor"):
-        machine.load(tensors, facts)
+        machine.load(tensors, metadata)
 
 
 def test_draws_depend_on_seed_step_and_rank_alone() -> None:

@@ -28,7 +28,7 @@ FLOORS = [
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary"},
     {"method"},
-    {"run", "fixed", "consistency", "background"},
+    {"run", "frozen", "consistency", "background"},
     {"compute"},
     {"engine", "loader"},
     {"hookspecs"},

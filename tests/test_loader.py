@@ -18,7 +18,7 @@ import translate.devices
 import translate.loader.batches
 from translate.data import Domain, Example
 from translate.errors import TranslateError
-from translate.loader.batches import Loader, _crop, _slices, fixed
+from translate.loader.batches import Loader, _crop, _slices, preview_batch
 from translate.method import Needs
 
 CAMVID = Path(__file__).parents[1] / "../shared/data/paired/camvid"
@@ -450,7 +450,7 @@ def test_progress_is_told_for_every_image() -> None:
 
 def test_fixed_gives_the_first_examples_whole() -> None:
     listed = {"source": coordinates(5), "target": coordinates(2, plus=9)}
-    found = fixed(listed, dict.fromkeys(listed, Domain(3)), count=3, size=(12, 10), resize="cover", device=CPU)
+    found = preview_batch(listed, dict.fromkeys(listed, Domain(3)), count=3, size=(12, 10), resize="cover", device=CPU)
     assert rows(found["source"]) == [0, 1, 2]
     assert rows(found["target"]) == [9, 10]
     assert as_stored(found["source"])[1, :2, -1, -1].tolist() == [11, 9]
@@ -458,7 +458,7 @@ def test_fixed_gives_the_first_examples_whole() -> None:
 
 def test_cover_keeps_the_middle() -> None:
     wide = [Example(np.repeat(np.arange(0, 240, 10, dtype=np.uint8)[None, :, None], 12, 0), "wide")]  # 12 x 24
-    found = fixed({"source": wide}, {"source": Domain(1)}, count=1, size=(12, 12), resize="cover", device=CPU)
+    found = preview_batch({"source": wide}, {"source": Domain(1)}, count=1, size=(12, 12), resize="cover", device=CPU)
     assert as_stored(found["source"])[0, 0, 0].tolist() == list(range(60, 180, 10))
 
 

@@ -150,7 +150,7 @@ def test_a_game_goes_on_where_it_stopped(objective: str) -> None:
         one.step([batch])
     stopped.step([first])
     tensors = {name: value.clone() for name, value in stopped.tensors().items()}
-    other.load(tensors, stopped.facts())
+    other.load(tensors, stopped.metadata())
     other.step([second])
     other.step([third])
     state, again = straight.state_dict(), resumed.state_dict()

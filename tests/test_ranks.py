@@ -22,7 +22,7 @@ import translate
 from translate import checkpoint
 from translate.errors import TranslateError
 from translate.launching import LostError, launch
-from translate.ranks import LOST, World, announces, device_of_rank, join, started
+from translate.ranks import EXIT_LOST_RANK, ProcessGroup, device_of_rank, is_distributed, is_launcher_or_main, join
 from translate.run import Run
 from translate.training import fit, resume
 
@@ -138,7 +138,7 @@ def test_a_rank_that_dies_ends_the_job_with_one_sentence_and_a_checkpoint(tmp_pa
     assert len(ranks) == 2
     os.kill(ranks[1], signal.SIGKILL)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == LOST
+    assert process.returncode == EXIT_LOST_RANK
     last = [line for line in said.splitlines() if line.startswith("error:")]
     assert len(last) == 1
     assert "rank 1 of 2 was ended by SIGKILL, and the others with it; go on from step-" in last[0]
@@ -247,17 +247,17 @@ def test_more_devices_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_alone_nothing_is_told() -> None:
-    world = World()
+    group = ProcessGroup()
     value = torch.ones(2)
-    world.average([value])()
-    world.follow([value])
-    world.leave()
-    assert world.leads
-    assert not started()
-    assert announces()
-    assert torch.equal(world.mean(value), torch.ones(2))
-    assert world.each(value) == [value]
-    assert [world.any(flag) for flag in (True, False)] == [True, False]
+    group.all_reduce_mean([value])()
+    group.broadcast([value])
+    group.close()
+    assert group.is_main
+    assert not is_distributed()
+    assert is_launcher_or_main()
+    assert torch.equal(group.mean(value), torch.ones(2))
+    assert group.all_gather(value) == [value]
+    assert [group.any_delayed(flag) for flag in (True, False)] == [True, False]
     assert join(torch.device("cpu")).count == 1
     assert device_of_rank("cpu") == "cpu"
 
@@ -266,16 +266,16 @@ STATISTICS = """
 import sys, torch
 from translate.ranks import join, share_statistics
 from translate_networks.normalization import BatchNorm
-world = join(torch.device("cpu"))
+group = join(torch.device("cpu"))
 x = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 goal = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 norm = BatchNorm(3).double()
 share_statistics(norm)
-own = x[world.rank :: world.count].clone().requires_grad_()
-(norm(own) * goal[world.rank :: world.count]).mean().backward()
-world.average([norm.weight.grad, norm.bias.grad])()
-torch.save({"x": own.grad / world.count, "weight": norm.weight.grad}, f"{sys.argv[1]}-{world.rank}")
-world.leave()
+own = x[group.rank :: group.size].clone().requires_grad_()
+(norm(own) * goal[group.rank :: group.size]).mean().backward()
+group.all_reduce_mean([norm.weight.grad, norm.bias.grad])()
+torch.save({"x": own.grad / group.size, "weight": norm.weight.grad}, f"{sys.argv[1]}-{group.rank}")
+group.close()
 """
 
 

@@ -73,10 +73,10 @@ def test_config_files(tmp_path: Path) -> None:
 
 
 def test_a_run_is_made_once_and_opened_again(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", config(steps=7), steps=7, facts={"versions": {"torch": "2"}})
+    run = Run.create(tmp_path / "run", config(steps=7), steps=7, metadata={"versions": {"torch": "2"}})
     assert json.loads((run.folder / "config.json").read_text())["versions"] == {"torch": "2"}
     with pytest.raises(TranslateError, match=r"already holds a run; go on with `translate fit --resume"):
-        Run.create(tmp_path / "run", config(), steps=7, facts={})
+        Run.create(tmp_path / "run", config(), steps=7, metadata={})
     again = Run.open(tmp_path / "run")
     assert again.config == run.config
     assert again.steps == 7
@@ -87,11 +87,11 @@ def test_a_run_is_made_once_and_opened_again(tmp_path: Path) -> None:
         Run.open(tmp_path / "run")
     (tmp_path / "file").write_text("")
     with pytest.raises(TranslateError, match="cannot make the run's folder"):
-        Run.create(tmp_path / "file" / "run", config(), steps=7, facts={})
+        Run.create(tmp_path / "file" / "run", config(), steps=7, metadata={})
 
 
 def test_the_log_forgets_what_lies_after_a_checkpoint(tmp_path: Path) -> None:
-    run = Run.create(tmp_path / "run", config(), steps=9, facts={})
+    run = Run.create(tmp_path / "run", config(), steps=9, metadata={})
     for step in (2, 4, 6):
         run.record(Scalars(step, {"generator/l1": step / 2}, 1.0, 1.0, 0))
     with (run.folder / "metrics.jsonl").open("a") as file:

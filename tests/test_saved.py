@@ -16,7 +16,7 @@ import translate
 from translate import images
 from translate.checkpoint import load as load_tensors
 from translate.errors import TranslateError
-from translate.fixed import Fixed
+from translate.frozen import Frozen
 from translate.run import Run
 from translate.saved import load_classifier, load_sampler
 
@@ -149,7 +149,7 @@ def test_a_fixed_network_with_a_file_of_weights(tmp_path: Path) -> None:
 
 def test_a_fixed_network_stays_in_evaluation() -> None:
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Dropout(0.5))
-    fixed = Fixed(network, (8, 8), 3)
+    fixed = Frozen(network, (8, 8), 3)
     holder = torch.nn.ModuleDict({"fixed": fixed}).train()
     assert not network.training
     assert fixed.latent == (4, 6, 6)

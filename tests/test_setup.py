@@ -12,7 +12,7 @@ import torch
 import translate
 from translate import images
 from translate.errors import TranslateError
-from translate.ranks import World
+from translate.ranks import ProcessGroup
 from translate.run import Config, Run
 from translate.setup import Setup, _recorded
 
@@ -154,9 +154,9 @@ def test_steps_come_from_epochs() -> None:
 )
 def test_which_steps_are_recorded(options: dict[str, Any], expected: bool) -> None:
     config = Config.from_values({"method": "pix2pix", "data": "demo", **options})
-    assert _recorded(config, torch.device("cuda"), World()) == expected
-    assert not _recorded(config, torch.device("cpu"), World())
-    assert not _recorded(config, torch.device("cuda"), World(0, 2))
+    assert _recorded(config, torch.device("cuda"), ProcessGroup()) == expected
+    assert not _recorded(config, torch.device("cpu"), ProcessGroup())
+    assert not _recorded(config, torch.device("cuda"), ProcessGroup(0, 2))
 
 
 def trained(data: Path, folder: Path, **options: Any) -> Run:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from translate.compute.squares import Squares, few, plain
+from translate.compute.squares import Squares, has_few_outputs, is_plain_conv
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from translate.compute.squares import Squares, few, plain
 @pytest.mark.parametrize("size", [(8, 8), (9, 14), (15, 7)])
 def test_they_are_the_same_convolutions(module: nn.Conv2d, size: tuple[int, int]) -> None:
     module = module.double().requires_grad_(False)
-    assert few(module)
+    assert has_few_outputs(module)
     x = torch.randn(2, module.in_channels, *size, dtype=torch.float64)
     torch.testing.assert_close(Squares(module)(x), module(x), rtol=1e-12, atol=1e-12)
 
@@ -35,7 +35,7 @@ def test_its_convolution_is_an_ordinary_one() -> None:
 
 
 def test_which_are_plain() -> None:
-    assert plain(nn.Conv2d(3, 3, 3))
-    assert not few(nn.Conv2d(16, 5, 7))
+    assert is_plain_conv(nn.Conv2d(3, 3, 3))
+    assert not has_few_outputs(nn.Conv2d(16, 5, 7))
     for other in (nn.Conv2d(3, 3, 3, stride=2), nn.ConvTranspose2d(3, 3, 3), nn.Conv2d(3, 3, 3, padding="same")):
-        assert not plain(other)
+        assert not is_plain_conv(other)

@@ -36,11 +36,15 @@ def test_the_file_alone_is_enough(run: Run, tmp_path: Path) -> None:
     alone.write_bytes(run.translator.read_bytes())
     image = torch.rand(1, 3, 40, 50) * 2 - 1
     assert torch.equal(translate.load(alone).translate(image), translate.load(run.folder).translate(image))
-    facts = checkpoint.load(alone)[1]
-    assert facts["method"] == "pix2pix"
-    assert facts["directions"] == ["forward"]
-    assert facts["size"] == [32, 32]
-    assert facts["plugin"] == {"name": "pix2pix", "distribution": "image-translate", "version": translate.__version__}
+    metadata = checkpoint.load(alone)[1]
+    assert metadata["method"] == "pix2pix"
+    assert metadata["directions"] == ["forward"]
+    assert metadata["size"] == [32, 32]
+    assert metadata["plugin"] == {
+        "name": "pix2pix",
+        "distribution": "image-translate",
+        "version": translate.__version__,
+    }
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 31), (1, 1), (1, 70), (7, 100), (128, 64)])
@@ -151,8 +155,8 @@ def test_what_is_no_translator_is_named(run: Run, tmp_path: Path) -> None:
 def test_a_translator_of_another_world_is_refused(
     change: dict[str, Any], message: str, run: Run, tmp_path: Path
 ) -> None:
-    tensors, facts = checkpoint.load(run.translator)
-    checkpoint.save(tmp_path / "x.safetensors", tensors, {**facts, **change})
+    tensors, metadata = checkpoint.load(run.translator)
+    checkpoint.save(tmp_path / "x.safetensors", tensors, {**metadata, **change})
     with pytest.raises(TranslateError, match=message) as caught:
         translate.load(tmp_path / "x.safetensors")
     assert "\n" not in str(caught.value)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from translate.compute.settings import custom_op, winograd
-from translate.compute.winograd import Tile, answers, convolve, transformed
+from translate.compute import custom_op, winograd
+from translate.compute.winograd import Tile, convolve, convolve_transformed, transform_weights
 
 TILES: list[Tile] = [(2, 2), (2, 4), (4, 2), (4, 4)]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -87,10 +87,10 @@ def test_the_rounding_is_small(dtype: torch.dtype, tile: Tile, error: float) -> 
 
 def test_an_image_does_not_depend_on_its_neighbours() -> None:
     x, weight, bias = (each.float() for each in drawn(3, 8, 8, (8, 8)))
-    made = transformed(weight, (4, 4), torch.float32)
-    together = answers(x, made, bias, (4, 4))
+    made = transform_weights(weight, (4, 4), torch.float32)
+    together = convolve_transformed(x, made, bias, (4, 4))
     for number in range(3):
-        alone = answers(x[number : number + 1], made, bias, (4, 4))[0]
+        alone = convolve_transformed(x[number : number + 1], made, bias, (4, 4))[0]
         torch.testing.assert_close(alone, together[number], rtol=1e-4, atol=1e-4)
 
 
@@ -134,5 +134,5 @@ def test_a_compiler_is_told_the_truth_of_it(layout: torch.memory_format) -> None
     plain = x.detach(), weight.detach(), slope, 4, 4
     for for_x, for_weight in ((True, True), (True, False), (False, True)):
         torch.library.opcheck(
-            custom_op._slopes, (*plain, for_x, for_weight), test_utils=("test_schema", "test_faketensor")
+            custom_op._gradients, (*plain, for_x, for_weight), test_utils=("test_schema", "test_faketensor")
         )

@@ -13,7 +13,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from translate.discriminator import AdversarialLoss, DiscriminatorOutput, no_classes
 from translate.pool import ImagePool
-from translate.precision import single
+from translate.precision import to_float32
 
 Penalty = Callable[[Callable[[Tensor], DiscriminatorOutput], Tensor, Tensor], Tensor]
 Labelled = tuple[Tensor, Tensor]
@@ -49,7 +49,7 @@ class Adversary(nn.Module):
         self.weight = weight
         self.pool = pool
         self.together = False
-        """Whether real images and fakes pass the discriminator in one batch; see ``judge_together``."""
+        """Whether real images and fakes pass the discriminator in one batch; see ``batch_real_and_fake``."""
         parts = self.regularizers.values()
         self._penalties: dict[str, Penalty] = {name: part for name, part in self.regularizers.items() if callable(part)}
         self._augmentations = [part.augment for part in parts if hasattr(part, "augment")]
@@ -60,7 +60,7 @@ class Adversary(nn.Module):
             if hasattr(part, "prepare"):
                 part.prepare(discriminator)
 
-    def judge_together(self) -> None:
+    def batch_real_and_fake(self) -> None:
         """From now on let real images and fakes pass the discriminator in one batch, where that changes nothing.
 
         That is so for a discriminator which says by a true ``judges_each_alone`` that an image's answer depends on no
@@ -98,8 +98,8 @@ class Adversary(nn.Module):
         newest = fake
         fake, with_fake = self._remembered(fake, condition)
         kinds = [(fake, with_fake), *((other, condition) for other in others)]
-        of_real, *of_fakes = self._judged([(real, condition), *kinds])
-        of_mismatched = None if mismatched is None else self.judge(real, mismatched)
+        real_output, *fake_outputs = self._discriminate_each([(real, condition), *kinds])
+        mismatched_output = None if mismatched is None else self.discriminate(real, mismatched)
 
         def term(real: tuple[Tensor, ...], fakes: list[tuple[Tensor, ...]]) -> Tensor:
             pairs = [(r, f) for fake in fakes for r, f in zip(real, fake, strict=True)]
@@ -108,19 +108,19 @@ class Adversary(nn.Module):
                 torch.stack(losses).sum() * (self.weight / len(fakes)) if len(losses) > 1 else losses[0] * self.weight
             )
 
-        made = [found.logits for found in of_fakes]
-        if of_real.match is not None:
-            unlike = of_fakes if of_mismatched is None else [*of_fakes, of_mismatched]
+        made = [found.logits for found in fake_outputs]
+        if real_output.match is not None:
+            unlike = fake_outputs if mismatched_output is None else [*fake_outputs, mismatched_output]
             matches = [found.match for found in unlike if found.match is not None]
-            terms = {"realness": term(of_real.logits, made), "match": term(of_real.match, matches)}
+            terms = {"realness": term(real_output.logits, made), "match": term(real_output.match, matches)}
         else:
-            unlike_pairs = [] if of_mismatched is None else [of_mismatched.logits]
-            terms = {"adversarial": term(of_real.logits, [*made, *unlike_pairs])}
+            unlike_pairs = [] if mismatched_output is None else [mismatched_output.logits]
+            terms = {"adversarial": term(real_output.logits, [*made, *unlike_pairs])}
         if labelled is not None:
             images, labels = labelled
             # Often the labelled images are those just judged.
-            known = of_real if images is real else of_fakes[0] if images is fake else None
-            terms["classes"] = self._told(known or self.judge(images), labels)
+            known = real_output if images is real else fake_outputs[0] if images is fake else None
+            terms["classes"] = self._class_loss(known or self.discriminate(images), labels)
         return terms | self.penalties(real, newest, condition, others)
 
     def penalties(
@@ -134,11 +134,11 @@ class Adversary(nn.Module):
             return {}
         # Penalties differentiate twice: bf16 would put their gradient off by percents, and compiled code cannot.
         with torch.autocast(real.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
-            judge = partial(self.judge, condition=None if condition is None else single(condition))
+            discriminate = partial(self.discriminate, condition=None if condition is None else to_float32(condition))
             found = {}
             for name, penalty in self._penalties.items():
                 shown = (fake, *others) if getattr(penalty, "sees_fakes", True) else (fake,)
-                asked = [penalty(judge, single(real), single(each)) for each in shown]
+                asked = [penalty(discriminate, to_float32(real), to_float32(each)) for each in shown]
                 found[name] = self.weight * (torch.stack(asked).mean() if len(asked) > 1 else asked[0])
             return found
 
@@ -155,28 +155,28 @@ class Adversary(nn.Module):
         ``others`` are further kinds of fakes, judged each as a batch of its own; the terms are means over the kinds.
         With ``labels`` (N,), -1 for none, the fakes should be seen as of these classes, too.
         """
-        of_fakes = self._judged([(each, condition) for each in (fake, *others)])
-        of_real = self.judge(real, condition) if getattr(self.loss, "relativistic", False) else None
+        fake_outputs = self._discriminate_each([(each, condition) for each in (fake, *others)])
+        real_output = self.discriminate(real, condition) if getattr(self.loss, "relativistic", False) else None
 
         def term(fakes: list[tuple[Tensor, ...]], real: tuple[Tensor, ...] | None) -> Tensor:
             pairs = [(f, None if real is None else real[i]) for fake in fakes for i, f in enumerate(fake)]
             losses = [self.loss.generator(f, r) for f, r in pairs]
             return torch.stack(losses).sum() / len(fakes) if len(losses) > 1 else losses[0]
 
-        made = [found.logits for found in of_fakes]
-        matches = [found.match for found in of_fakes if found.match is not None]
+        made = [found.logits for found in fake_outputs]
+        matches = [found.match for found in fake_outputs if found.match is not None]
         if matches:
             terms = {
-                "realness": term(made, of_real.logits if of_real else None),
-                "match": term(matches, of_real.match if of_real else None),
+                "realness": term(made, real_output.logits if real_output else None),
+                "match": term(matches, real_output.match if real_output else None),
             }
         else:
-            terms = {"adversarial": term(made, of_real.logits if of_real else None)}
+            terms = {"adversarial": term(made, real_output.logits if real_output else None)}
         if labels is not None:
-            terms["classes"] = self._told(of_fakes[0], labels)
+            terms["classes"] = self._class_loss(fake_outputs[0], labels)
         return terms
 
-    def judge(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+    def discriminate(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """What the discriminator says to images (N, C, H, W) and their condition, augmented where it is to be."""
         for augment in self._augmentations:
             image, condition = augment(image, condition)
@@ -185,23 +185,25 @@ class Adversary(nn.Module):
             raise TypeError(f"{type(self.discriminator).__name__} must return a DiscriminatorOutput")
         return output
 
-    def _judged(self, shown: list[tuple[Tensor, Tensor | None]]) -> list[DiscriminatorOutput]:
+    def _discriminate_each(self, shown: list[tuple[Tensor, Tensor | None]]) -> list[DiscriminatorOutput]:
         """The answers to several batches of images and conditions, from one pass where that changes nothing."""
         if not self.together or len(shown) == 1 or len({image.shape[1:] for image, _ in shown}) > 1:
-            return [self.judge(image, condition) for image, condition in shown]
+            return [self.discriminate(image, condition) for image, condition in shown]
         conditions = [condition for _, condition in shown if condition is not None]
-        rest = self.judge(torch.cat([image for image, _ in shown]), torch.cat(conditions) if conditions else None)
+        rest = self.discriminate(
+            torch.cat([image for image, _ in shown]), torch.cat(conditions) if conditions else None
+        )
         answers = []
         for image, _ in shown[:-1]:
             first, rest = rest.split(len(image))
             answers.append(first)
         return [*answers, rest]
 
-    def _told(self, output: DiscriminatorOutput, labels: Tensor) -> Tensor:
+    def _class_loss(self, output: DiscriminatorOutput, labels: Tensor) -> Tensor:
         """The mean cross entropy of the classes over those that have a label; 0 where none has."""
         if output.classes is None:
             raise no_classes(self.discriminator)
-        total = F.cross_entropy(single(output.classes), labels, ignore_index=-1, reduction="sum")
+        total = F.cross_entropy(to_float32(output.classes), labels, ignore_index=-1, reduction="sum")
         return total / (labels >= 0).sum().clamp(min=1)
 
     def _remembered(self, fake: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -26,8 +26,8 @@ class CheckpointError(TranslateError):
     """A file of tensors that cannot be read or trusted; one sentence that names it."""
 
 
-def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write tensors and facts (JSON values) to one file, whole or not at all.
+def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+    """Write tensors and metadata (JSON values) to one file, whole or not at all.
 
     Tensors that share memory are stored once. Raises ``NotFiniteError`` before anything is written if one holds a
     value that is not finite, and ``CheckpointError`` if the file cannot be written; an older file stays as it was.
@@ -40,13 +40,13 @@ def save(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) ->
         if name not in aliases:
             # A view's file would hold its whole storage; safetensors wants plain contiguous tensors.
             stored[name] = tensor.detach().to("cpu").contiguous()
-    text = json.dumps({"facts": facts, "aliases": aliases}, sort_keys=True)
+    text = json.dumps({"facts": metadata, "aliases": aliases}, sort_keys=True)
     digest = _checksum(stored, text)
-    metadata = {"format": "translate", "version": FORMAT, "content": text, "sha256": digest}
+    header = {"format": "translate", "version": FORMAT, "content": text, "sha256": digest}
     beside = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(stored, beside, metadata=metadata)
+        save_file(stored, beside, metadata=header)
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         load(beside)
@@ -73,33 +73,33 @@ def snapshot(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors (on the CPU) and facts, and check type, checksum and finiteness before giving out anything."""
+    """Read tensors (on the CPU) and metadata, and check type, checksum and finiteness before giving out anything."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            header = file.metadata() or {}
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {path}") from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{path} is not a readable safetensors file: {' '.join(str(error).split())}") from None
-    if metadata.get("format") != "translate":
+    if header.get("format") != "translate":
         raise CheckpointError(
             f"{path} is a safetensors file, but not one of ours; give a run or its translator.safetensors"
         )
-    if metadata.get("version") != FORMAT:
+    if header.get("version") != FORMAT:
         raise CheckpointError(
-            f"{path} has format {metadata.get('version')}, this version of translate reads {FORMAT}; "
+            f"{path} has format {header.get('version')}, this version of translate reads {FORMAT}; "
             "use the version that made it"
         )
-    content = metadata.get("content", "")
-    if _checksum(stored, content) != metadata.get("sha256"):
+    text = header.get("content", "")
+    if _checksum(stored, text) != header.get("sha256"):
         raise CheckpointError(f"{path} is damaged: its checksum does not match; use an earlier checkpoint")
-    told = json.loads(content)
+    content = json.loads(text)
     for name, tensor in stored.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"{path} holds a value that is not finite in {name}; use an earlier checkpoint")
-    stored.update({alias: stored[name] for alias, name in told["aliases"].items()})
-    return stored, told["facts"]
+    stored.update({alias: stored[name] for alias, name in content["aliases"].items()})
+    return stored, content["facts"]
 
 
 def sweep(folder: Path) -> None:

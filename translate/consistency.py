@@ -9,7 +9,7 @@ from translate.adversary import Adversary
 from translate.discriminator import no_classes
 from translate.errors import TranslateError
 from translate.method import Batch, Parts
-from translate.precision import single
+from translate.precision import to_float32
 
 
 class ClassConsistency(nn.Module):
@@ -52,6 +52,6 @@ class ClassConsistency(nn.Module):
             seen = adversary.discriminator(source).classes
         if seen is None:
             raise no_classes(adversary.discriminator)
-        likeliest, classes = single(seen).softmax(dim=1).max(dim=1)
+        likeliest, classes = to_float32(seen).softmax(dim=1).max(dim=1)
         classes = torch.where(likeliest >= self.confidence, classes, -1)
         return torch.where(known >= 0, known, classes)

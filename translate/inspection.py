@@ -64,12 +64,12 @@ class Inspection:
                 rows.append((split, domain, str(side.count), _sizes(side.sizes), _values(side)))
         widths = [max(len(row[place]) for row in rows) for place in range(5)]
         kind = "paired" if self.paired else "unpaired" if any(len(s) > 1 for s in self.sides.values()) else "one domain"
-        told = [f"{self.name}: {kind}, {self.layout}", ""]
+        lines = [f"{self.name}: {kind}, {self.layout}", ""]
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             cells[2] = row[2].rjust(widths[2])
-            told.append("  ".join(cells).rstrip())
-        told.append("")
+            lines.append("  ".join(cells).rstrip())
+        lines.append("")
         labelled = [
             f"{split} {domain}: {_labels(side)}"
             for split, sides in self.sides.items()
@@ -77,18 +77,18 @@ class Inspection:
             if side.labels
         ]
         if labelled:
-            told += [*labelled, ""]
+            lines += [*labelled, ""]
         if self.problems:
-            told += [*self.problems, ""]
+            lines += [*self.problems, ""]
         if self.unreadable:
-            told.append(f"{len(self.unreadable)} of these cannot be read:")
-            told += [f"  {reason}" for reason in list(self.unreadable.values())[:_named]]
-            told += [f"  and {len(self.unreadable) - _named} more"] if len(self.unreadable) > _named else []
+            lines.append(f"{len(self.unreadable)} of these cannot be read:")
+            lines += [f"  {reason}" for reason in list(self.unreadable.values())[:_named]]
+            lines += [f"  and {len(self.unreadable) - _named} more"] if len(self.unreadable) > _named else []
         elif self.decoded:
-            told.append("All images can be read.")
+            lines.append("All images can be read.")
         else:
-            told.append(f"All headers can be read; the images of more than {_opened} files were not decoded.")
-        return told
+            lines.append(f"All headers can be read; the images of more than {_opened} files were not decoded.")
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """Tell it as JSON values."""

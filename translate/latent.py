@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from translate.errors import TranslateError
 
 
-def tie(pair: nn.ModuleDict, name: str, advice: str) -> None:
+def tie(pair: nn.ModuleDict, name: str, hint: str) -> None:
     """Let both networks of a pair, ``source`` and ``target``, have the layers ``shared`` of the source's.
 
-    Raises ``TranslateError`` where the part of that name has none, and ends the sentence with ``advice``.
+    Raises ``TranslateError`` where the part of that name has none, and ends the sentence with ``hint``.
     """
     first, second = pair["source"], pair["target"]
     if not isinstance(getattr(first, "shared", None), nn.Module):
-        raise TranslateError(f"{name} has no layers that two domains could share; {advice}")
+        raise TranslateError(f"{name} has no layers that two domains could share; {hint}")
     second.shared = first.shared
 
 

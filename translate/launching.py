@@ -19,17 +19,17 @@ import torch
 from translate import checkpoint
 from translate.devices import cores
 from translate.errors import TranslateError
-from translate.ranks import LOST
+from translate.ranks import EXIT_LOST_RANK
 from translate.run import Config, Run
 
-GRACE = 10.0
+SHUTDOWN_SECONDS = 10.0
 """Seconds that ranks have to end by themselves, once one of them has failed."""
 
 
 class LostError(TranslateError):
     """One of several ranks has died."""
 
-    exit_code = LOST
+    exit_code = EXIT_LOST_RANK
 
 
 def train_together(config: Config, folder: Path, no_plugins: Sequence[str]) -> Run:
@@ -114,7 +114,7 @@ def _wait(ranks: Sequence[subprocess.Popen[str]], meanwhile: Callable[[], None] 
     while True:
         codes = [rank.poll() for rank in ranks]
         # A rank that only lost the others is no cause.
-        failed = [number for number, code in enumerate(codes) if code not in (None, 0, LOST)]
+        failed = [number for number, code in enumerate(codes) if code not in (None, 0, EXIT_LOST_RANK)]
         if failed:
             return failed[0]
         if None not in codes:
@@ -126,7 +126,7 @@ def _wait(ranks: Sequence[subprocess.Popen[str]], meanwhile: Callable[[], None] 
 
 def _end(ranks: Sequence[subprocess.Popen[str]]) -> None:
     """Let the others end by themselves for a while, as they do when interrupted together; then end them."""
-    until = time.monotonic() + GRACE
+    until = time.monotonic() + SHUTDOWN_SECONDS
     while time.monotonic() < until and any(rank.poll() is None for rank in ranks):
         time.sleep(0.05)
     for rank in ranks:
@@ -149,7 +149,7 @@ def _judge(ranks: Sequence[subprocess.Popen[str]], first: int | None, spoken: Se
     which = f"rank {first} of {len(ranks)}"
     if code < 0:
         raise LostError(f"{which} was ended by {signal.Signals(-code).name}, and the others with it")
-    if ranks[0].returncode in (0, LOST) and said[first].strip():
+    if ranks[0].returncode in (0, EXIT_LOST_RANK) and said[first].strip():
         sys.stderr.write(said[first])
     raise SystemExit(code)
 

@@ -129,7 +129,7 @@ class Method(nn.Module):
         """
         for module in self.modules():
             if isinstance(module, Adversary):
-                module.judge_together()
+                module.batch_real_and_fake()
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
         """Yield this step's updates.

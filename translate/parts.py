@@ -16,7 +16,7 @@ from translate import checkpoint
 from translate.adversary import Adversary
 from translate.data import Dataset, Domain
 from translate.errors import TranslateError, nearest
-from translate.fixed import Features, Fixed
+from translate.frozen import ClassifierFeatures, Frozen
 from translate.method import Method, Parts, Role, role_of
 from translate.options import Call, check_options, describe, options_of, parse_call, parse_calls
 from translate.plugins import KINDS, Catalog
@@ -116,29 +116,31 @@ class CatalogParts:
         """A fixed network that sees what images show: a part, or a run that has trained a classifier."""
         channels = self.source.channels if inputs is None else inputs
         if self._again and name in self.resources:
-            facts = self.resources[name]
-            return Fixed(Features(rebuild(self._catalog, facts).translators["classify"]), self.size, channels)
+            metadata = self.resources[name]
+            return Frozen(
+                ClassifierFeatures(rebuild(self._catalog, metadata).translators["classify"]), self.size, channels
+            )
         if Path(name).exists():
-            kept = Kept.open(name, self._catalog)
-            self.resources[name] = kept.facts
-            domain = kept.domain("classify")
+            saved = SavedMethod.open(name, self._catalog)
+            self.resources[name] = saved.metadata
+            domain = saved.domain("classify")
             if domain.channels != channels:
                 raise TranslateError(
                     f"{name} has learned from images of {domain.channels} channels, and here are {channels}; "
                     "train a classifier on images like these"
                 )
-            return Fixed(Features(kept.module("classify")), self.size, channels)
+            return Frozen(ClassifierFeatures(saved.module("classify")), self.size, channels)
         network = self._network("feature_extractors", name, inputs=channels)
         weights = parse_call(name).options.get("weights")
         if weights is not None and not self._again and hasattr(network, "read"):
             network.read(Path(str(weights)))  # type: ignore[operator]
-        return Fixed(network, self.size, channels)
+        return Frozen(network, self.size, channels)
 
     def classifier(self, path: Path) -> nn.Module:
         """The classifier that a run has trained, fixed; ``labels`` are the names of its classes."""
-        kept = Kept.open(path, self._catalog)
-        module = kept.module("classify").eval().requires_grad_(False)
-        module.labels = kept.domain("classify").labels  # type: ignore[assignment]
+        saved = SavedMethod.open(path, self._catalog)
+        module = saved.module("classify").eval().requires_grad_(False)
+        module.labels = saved.domain("classify").labels  # type: ignore[assignment]
         return module
 
     def discriminator(self, name: str, *, inputs: int | None = None, condition: int = 0, classes: int = 0) -> nn.Module:
@@ -208,17 +210,17 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class SavedMethod:
     """What a training has left behind, opened: the tensors of its translators and how to build them again."""
 
     path: Path
     catalog: Catalog
     tensors: Mapping[str, Tensor]
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     method: Method
 
     @classmethod
-    def open(cls, path: str | Path, catalog: Catalog) -> Kept:
+    def open(cls, path: str | Path, catalog: Catalog) -> SavedMethod:
         """Open a run's folder or its ``translator.safetensors``."""
         file = Path(path)
         if file.is_dir():
@@ -227,10 +229,10 @@ class Kept:
                     f"{file} holds no translator.safetensors; is it the folder of a finished or interrupted run?"
                 )
             file = file / "translator.safetensors"
-        tensors, facts = checkpoint.load(file)
-        if "method" not in facts or "directions" not in facts:
+        tensors, metadata = checkpoint.load(file)
+        if "method" not in metadata or "directions" not in metadata:
             raise TranslateError(f"{file} is a checkpoint of a training, not a translator; give the run's folder")
-        name, plugin = facts["method"], facts["plugin"]
+        name, plugin = metadata["method"], metadata["plugin"]
         if name not in catalog.offers("methods"):
             where = (
                 f"it was a file or module {plugin['name']}: give it with -p"
@@ -243,17 +245,17 @@ class Kept:
             log.warning(
                 "warning: %s was made by another state of %s (%s, here %s)", file, name, plugin["version"], here.version
             )
-        return cls(file, catalog, tensors, facts, rebuild(catalog, facts))
+        return cls(file, catalog, tensors, metadata, rebuild(catalog, metadata))
 
     def directions(self, role: Role) -> list[str]:
         """The names of what it keeps that has this role."""
-        return [direction for direction in self.facts["directions"] if role_of(direction) == role]
+        return [direction for direction in self.metadata["directions"] if role_of(direction) == role]
 
     def module(self, direction: str) -> nn.Module:
-        """What is kept under a direction, with its weights."""
-        if direction not in self.facts["directions"]:
+        """What is saved under a direction, with its weights."""
+        if direction not in self.metadata["directions"]:
             raise TranslateError(
-                f"{self.path} has no direction {direction!r}; {nearest(direction, self.facts['directions'])}"
+                f"{self.path} has no direction {direction!r}; {nearest(direction, self.metadata['directions'])}"
             )
         module = self.method.translators[direction]
         own = {
@@ -262,7 +264,7 @@ class Kept:
         try:
             module.load_state_dict(own)
         except RuntimeError as error:
-            plugin, reason = self.facts["plugin"], " ".join(str(error).split())[:200]
+            plugin, reason = self.metadata["plugin"], " ".join(str(error).split())[:200]
             raise TranslateError(
                 f"{self.path} does not fit the installed {plugin['distribution']}, "
                 f"it was made by version {plugin['version']}: {reason}"
@@ -272,17 +274,17 @@ class Kept:
     def domain(self, direction: str) -> Domain:
         """The images that a direction takes, or, for a sampler, makes."""
         if role_of(direction) == "translator":
-            return domain_of(self.facts["target" if direction == "backward" else "source"])
-        return domain_of(self.facts[Traits(self.method.translators[direction]).domain])
+            return domain_of(self.metadata["target" if direction == "backward" else "source"])
+        return domain_of(self.metadata[Traits(self.method.translators[direction]).domain])
 
     @property
     def size(self) -> Size:
         """Height and width of the training's images."""
-        height, width = self.facts["size"]
+        height, width = self.metadata["size"]
         return height, width
 
 
-def facts_of(method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any) -> dict[str, Any]:
+def metadata_of(method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any) -> dict[str, Any]:
     """What ``rebuild`` needs to build a method again, as JSON values."""
     return {
         "method": name,
@@ -296,26 +298,26 @@ def facts_of(method: Method, *, name: str, options: Mapping[str, Any], parts: Pa
     }
 
 
-def rebuild(catalog: Catalog, facts: Mapping[str, Any]) -> Method:
+def rebuild(catalog: Catalog, metadata: Mapping[str, Any]) -> Method:
     """Build a method as it was, without any file that it was first built from; its weights are yet to be loaded."""
-    height, width = facts["size"]
+    height, width = metadata["size"]
     parts = CatalogParts(
         catalog,
-        source=domain_of(facts["source"]),
-        target=domain_of(facts["target"]),
+        source=domain_of(metadata["source"]),
+        target=domain_of(metadata["target"]),
         size=(height, width),
-        resources=facts.get("resources", {}),
+        resources=metadata.get("resources", {}),
     )
-    return build_method(catalog, facts["method"], facts["options"], parts)
+    return build_method(catalog, metadata["method"], metadata["options"], parts)
 
 
-def domain_of(facts: Mapping[str, Any]) -> Domain:
+def domain_of(metadata: Mapping[str, Any]) -> Domain:
     """A domain from its fields as JSON values."""
-    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in facts["palette"])
-    return Domain(**{**facts, "palette": palette, "labels": tuple(facts.get("labels", ()))})
+    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in metadata["palette"])
+    return Domain(**{**metadata, "palette": palette, "labels": tuple(metadata.get("labels", ()))})
 
 
-def told(catalog: Catalog, name: str) -> list[str]:
+def describe_part(catalog: Catalog, name: str) -> list[str]:
     """What all parts of a name are and take, in lines for a terminal."""
     found = [offers[name] for kind in KINDS if name in (offers := catalog.offers(kind))]
     if not found:

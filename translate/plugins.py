@@ -66,7 +66,7 @@ class Offer:
             factory = getattr(importlib.import_module(module), attribute)
         except (Exception, SystemExit) as error:
             raise TranslateError(
-                f"the plugin {self.plugin} cannot provide {_singular(self.kind)} {self.name!r}: {_told(error)}"
+                f"the plugin {self.plugin} cannot provide {_singular(self.kind)} {self.name!r}: {_format_error(error)}"
             ) from error
         if not callable(factory):
             raise TranslateError(f"{self.target} of the plugin {self.plugin} cannot be called, so it builds nothing")
@@ -143,23 +143,25 @@ class Catalog:
         }
         return {kind: names for kind, names in named.items() if names}
 
-    def ask(self, hook: str, **facts: Any) -> Iterator[tuple[Plugin, Any]]:
+    def ask(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
         """Call a hook of every plugin in isolation; one that raises is named in a warning and left out."""
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             plugin = self._plugins[id(implementation.plugin)]
             if (plugin.name, hook) in self._silenced:
                 continue
             try:
-                answer = implementation.function(*(facts[name] for name in implementation.argnames))
+                answer = implementation.function(*(arguments[name] for name in implementation.argnames))
             except (Exception, SystemExit) as error:
                 self._silenced.add((plugin.name, hook))
-                log.warning("warning: the plugin %s failed in %s and is left out there: %s", plugin, hook, _told(error))
+                log.warning(
+                    "warning: the plugin %s failed in %s and is left out there: %s", plugin, hook, _format_error(error)
+                )
                 continue
             yield plugin, answer
 
-    def tell(self, event: str, **facts: Any) -> None:
+    def tell(self, event: str, **arguments: Any) -> None:
         """Tell every observer what has happened; never raises."""
-        for _ in self.ask(event, **facts):
+        for _ in self.ask(event, **arguments):
             pass
 
     def _all(self, kind: str) -> dict[str, list[Offer]]:
@@ -222,7 +224,7 @@ def discover(*, extra: Sequence[str] = (), blocked: Sequence[str] = ()) -> Catal
         except (Exception, SystemExit) as error:
             log.warning(
                 "warning: the plugin %s (%s %s, %s) is broken and left out: %s",
-                entry.name, distribution, version, entry.value, _told(error),
+                entry.name, distribution, version, entry.value, _format_error(error),
             )  # fmt: skip
             continue
         plugins.append(Plugin(entry.name, distribution, version, module))
@@ -272,11 +274,11 @@ def _load_unpackaged(manager: pluggy.PluginManager, name: str) -> Plugin:
             source = Path(module.__file__ or "").read_bytes()
         _register(manager, module)
     except (Exception, SystemExit) as error:
-        raise TranslateError(f"cannot load the plugin {name}: {_told(error)}") from error
+        raise TranslateError(f"cannot load the plugin {name}: {_format_error(error)}") from error
     return Plugin(path.stem, "unpackaged", f"sha256:{hashlib.sha256(source).hexdigest()[:16]}", module, unpackaged=True)
 
 
-def _told(error: BaseException) -> str:
+def _format_error(error: BaseException) -> str:
     """An exception in one line, with the place in the plugin where it arose."""
     trace = error.__traceback__
     place = ""

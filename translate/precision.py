@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 
-def single(x: Tensor) -> Tensor:
+def to_float32(x: Tensor) -> Tensor:
     """Bring a tensor to float32; float64 stays.
 
-    >>> single(torch.ones(2, dtype=torch.bfloat16)).dtype
+    >>> to_float32(torch.ones(2, dtype=torch.bfloat16)).dtype
     torch.float32
     """
     return x if x.dtype == torch.float64 else x.float()

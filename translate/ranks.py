@@ -17,43 +17,44 @@ log = logging.getLogger("translate")
 
 T = TypeVar("T")
 
-LOST = 4
+EXIT_LOST_RANK = 4
 """Exit code of a rank whose others have gone, and of a job that lost a rank."""
 
 Waiting = Callable[[], None]
 """Ends what was begun: returns when it is done."""
 
 
-class World:
-    """All ranks of a job, seen from one of them; one alone is a world, too, in which nothing needs to be told.
+class ProcessGroup:
+    """All ranks of a job, seen from one of them. A single process is a group of size 1 whose collectives are no-ops.
 
-    Collective methods must be called by all ranks in the same order. A rank whose others are gone ends with the exit
-    code ``LOST``: whoever started the job says what happened, or, where that is not ``translate``, the rank itself.
+    Collective methods must be called by all ranks in the same order. A rank that loses the others ends with the exit
+    code ``EXIT_LOST_RANK``. The process that started the job then reports what happened; where that is not
+    ``translate``, the rank reports it.
     """
 
-    def __init__(self, rank: int = 0, count: int = 1) -> None:
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank = rank
-        self.count = count
+        self.size = size
         self._begun: tuple[Tensor, distributed.Work] | None = None
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this rank speaks for all: keeps the log and writes the files."""
         return self.rank == 0
 
-    def average(self, tensors: Sequence[Tensor]) -> Waiting:
+    def all_reduce_mean(self, tensors: Sequence[Tensor]) -> Waiting:
         """Begin to replace tensors, of one type and device, by their means over all ranks; call the answer to end it.
 
         They travel in one flat buffer: a network has hundreds of small ones.
         """
-        if self.count == 1 or not tensors:
+        if self.size == 1 or not tensors:
             return _nothing
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        work = self._told(lambda: distributed.all_reduce(flat, async_op=True))
+        work = self._guarded(lambda: distributed.all_reduce(flat, async_op=True))
 
         def end() -> None:
-            self._told(work.wait)
-            parts = flat.div_(self.count).split([tensor.numel() for tensor in tensors])
+            self._guarded(work.wait)
+            parts = flat.div_(self.size).split([tensor.numel() for tensor in tensors])
             torch._foreach_copy_(
                 list(tensors), [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
             )
@@ -62,52 +63,52 @@ class World:
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean of a tensor over all ranks."""
-        self.average([values := values.clone()])()
+        self.all_reduce_mean([values := values.clone()])()
         return values
 
-    def each(self, tensor: Tensor) -> list[Tensor]:
+    def all_gather(self, tensor: Tensor) -> list[Tensor]:
         """The tensors of all ranks, in their order."""
-        if self.count == 1:
+        if self.size == 1:
             return [tensor]
-        found = [torch.empty_like(tensor) for _ in range(self.count)]
-        self._told(lambda: distributed.all_gather(found, tensor.contiguous()))
+        found = [torch.empty_like(tensor) for _ in range(self.size)]
+        self._guarded(lambda: distributed.all_gather(found, tensor.contiguous()))
         return found
 
-    def follow(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Take over the leading rank's values."""
-        if self.count == 1:
+        if self.size == 1:
             return
         for tensor in tensors:
             # gloo sends no truth values.
             given = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor.contiguous()
-            self._told(lambda given=given: distributed.broadcast(given, 0))  # type: ignore[misc]
+            self._guarded(lambda given=given: distributed.broadcast(given, 0))  # type: ignore[misc]
             tensor.copy_(given)
 
-    def any(self, flag: bool) -> bool:
+    def any_delayed(self, flag: bool) -> bool:
         """Whether any rank had raised its flag when it called last; all hear the same.
 
         One call late, so that nobody waits for the slowest: what was begun by a call is heard by the next.
         """
-        if self.count == 1:
+        if self.size == 1:
             return flag
         heard = False
         if self._begun is not None:
             raised, work = self._begun
-            self._told(work.wait)
+            self._guarded(work.wait)
             heard = bool(raised)
         raised = torch.tensor(int(flag))
         operation = distributed.ReduceOp.MAX
-        self._begun = raised, self._told(lambda: distributed.all_reduce(raised, operation, async_op=True))
+        self._begun = raised, self._guarded(lambda: distributed.all_reduce(raised, operation, async_op=True))
         return heard
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """End the connections to the others."""
-        if self.count > 1:
+        if self.size > 1:
             if self._begun is not None:
-                self._told(self._begun[1].wait)
+                self._guarded(self._begun[1].wait)
             distributed.destroy_process_group()
 
-    def _told(self, collective: Callable[[], T]) -> T:
+    def _guarded(self, collective: Callable[[], T]) -> T:
         try:
             return collective()
         except RuntimeError as error:
@@ -117,18 +118,18 @@ class World:
                     "error: rank %d has lost the others; start the job again, with --resume and the run's folder",
                     self.rank,
                 )
-            raise SystemExit(LOST) from error
+            raise SystemExit(EXIT_LOST_RANK) from error
 
 
-def join(device: torch.device) -> World:
-    """The world that the environment describes, as torchrun and ``translate fit --devices`` do; alone without.
+def join(device: torch.device) -> ProcessGroup:
+    """The group that the environment describes, as torchrun and ``translate fit --devices`` do; alone without.
 
     RANK, LOCAL_RANK, WORLD_SIZE, and how to find each other: MASTER_ADDR and MASTER_PORT, or a file that is named by
     TRANSLATE_STORE.
     """
-    if not started():
-        return World()
-    rank, count = place()
+    if not is_distributed():
+        return ProcessGroup()
+    rank, count = rank_and_world_size()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     store = os.environ.get("TRANSLATE_STORE")
@@ -138,25 +139,25 @@ def join(device: torch.device) -> World:
         rank=rank,
         world_size=count,
     )
-    return World(rank, count)
+    return ProcessGroup(rank, count)
 
 
-def started() -> bool:
+def is_distributed() -> bool:
     """Whether this process was started as one of several ranks."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
 
 
-def place() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """Which rank this process is, and of how many: (0, 1) alone."""
-    return (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if started() else (0, 1)
+    return (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if is_distributed() else (0, 1)
 
 
-def announces() -> bool:
+def is_launcher_or_main() -> bool:
     """Whether this process tells the user how a job went: the one that started the ranks, or else the first rank."""
-    return not started() or (os.environ["RANK"] == "0" and "TRANSLATE_PARENT" not in os.environ)
+    return not is_distributed() or (os.environ["RANK"] == "0" and "TRANSLATE_PARENT" not in os.environ)
 
 
-def orphaned() -> bool:
+def parent_died() -> bool:
     """Whether the process that started this rank has gone, so that nobody waits for the job any more."""
     parent = os.environ.get("TRANSLATE_PARENT")
     return parent is not None and os.getppid() != int(parent)

@@ -209,15 +209,15 @@ class Run:
         return found
 
     @classmethod
-    def create(cls, folder: Path, config: Config, *, steps: int, facts: Mapping[str, Any]) -> Run:
-        """Make the folder of a new run; refuse one that holds a run already. ``facts`` go into ``config.json``."""
+    def create(cls, folder: Path, config: Config, *, steps: int, metadata: Mapping[str, Any]) -> Run:
+        """Make the folder of a new run; refuse one that holds a run already. ``metadata`` go into ``config.json``."""
         cls.refuse_taken(folder)
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise TranslateError(f"cannot make the run's folder {folder}: {error.strerror}") from None
         run = cls(folder, config, steps=steps)
-        run.write_config(facts)
+        run.write_config(metadata)
         return run
 
     @staticmethod
@@ -242,9 +242,9 @@ class Run:
             raise TranslateError(f"{path} is damaged; start the run anew or restore the file") from None
         return cls(folder, config, steps=steps)
 
-    def write_config(self, facts: Mapping[str, Any]) -> None:
+    def write_config(self, metadata: Mapping[str, Any]) -> None:
         """Write ``config.json``: everything asked, resolved, with versions."""
-        text = json.dumps({"config": self.config.to_json(), "steps": self.steps, **facts}, indent=2)
+        text = json.dumps({"config": self.config.to_json(), "steps": self.steps, **metadata}, indent=2)
         beside = self.folder / "config.json.part"
         with beside.open("w", encoding="utf-8") as file:
             file.write(text + "\n")

@@ -14,17 +14,17 @@ from torch import Tensor, nn
 from translate.common_options import Precision
 from translate.errors import UnfitError
 
-__all__ = ["MOST_SIZES", "Precision", "Runtime", "twin"]
+__all__ = ["MOST_SIZES", "Precision", "Runtime", "copy_sharing_weights"]
 
 MOST_SIZES = 8
 """How many sizes stay prepared; of more, the one that was used longest ago is prepared again when it comes back."""
 
 
-def twin(network: nn.Module, *shared: object) -> nn.Module:
+def copy_sharing_weights(network: nn.Module, *shared: object) -> nn.Module:
     """A copy of a network with the same tensors, and with whatever else is shared; it may be changed, or keep things.
 
     >>> layer = nn.Conv2d(1, 1, 1)
-    >>> twin(layer) is layer, twin(layer).weight is layer.weight
+    >>> copy_sharing_weights(layer) is layer, copy_sharing_weights(layer).weight is layer.weight
     (False, True)
     """
     same = (*network.parameters(), *network.buffers(), *shared)
@@ -67,7 +67,7 @@ class Runtime(ABC):
     That takes seconds and pays for many images of few sizes.
     """
 
-    wants_images = False
+    needs_calibration = False
     """Whether it must see some of the images before it can answer, see ``calibrate``."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Runtime(ABC):
 
     def __call__(self, batch: Tensor) -> Tensor:
         """Answer a batch (N, C, H, W) float32."""
-        if self.wants_images:
+        if self.needs_calibration:
             raise UnfitError("int8 must see some images before it can answer; call the translator's calibrate first")
         if batch.shape not in self._prepared:
             self._prepared[batch.shape] = self.prepare(batch)

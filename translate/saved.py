@@ -12,7 +12,7 @@ from translate.data import Domain
 from translate.devices import pick_device
 from translate.errors import TranslateError
 from translate.method import Role
-from translate.parts import Kept
+from translate.parts import SavedMethod
 from translate.plugins import Catalog, discover
 from translate.seeds import noise_of
 from translate.sizes import Size
@@ -67,10 +67,10 @@ def load_sampler(
     path: str | Path, *, device: str = "auto", plugins: Sequence[str] = (), no_plugins: Sequence[str] = ()
 ) -> Sampler:
     """Load the sampler of a run's folder or ``translator.safetensors``."""
-    kept, direction = _one(path, "sampler", plugins, no_plugins)
-    network = kept.module(direction)
+    saved, direction = _one(path, "sampler", plugins, no_plugins)
+    network = saved.module(direction)
     return Sampler(
-        network, catalog=kept.catalog, domain=kept.domain(direction), size=kept.size, device=pick_device(device)
+        network, catalog=saved.catalog, domain=saved.domain(direction), size=saved.size, device=pick_device(device)
     )
 
 
@@ -78,16 +78,16 @@ def load_classifier(
     path: str | Path, *, device: str = "auto", plugins: Sequence[str] = (), no_plugins: Sequence[str] = ()
 ) -> Classifier:
     """Load the classifier of a run's folder or ``translator.safetensors``."""
-    kept, direction = _one(path, "classifier", plugins, no_plugins)
-    network = kept.module(direction)
+    saved, direction = _one(path, "classifier", plugins, no_plugins)
+    network = saved.module(direction)
     return Classifier(
-        network, catalog=kept.catalog, domain=kept.domain(direction), size=kept.size, device=pick_device(device)
+        network, catalog=saved.catalog, domain=saved.domain(direction), size=saved.size, device=pick_device(device)
     )
 
 
-def _one(path: str | Path, role: Role, plugins: Sequence[str], no_plugins: Sequence[str]) -> tuple[Kept, str]:
-    kept = Kept.open(path, discover(extra=plugins, blocked=no_plugins))
-    directions = kept.directions(role)
+def _one(path: str | Path, role: Role, plugins: Sequence[str], no_plugins: Sequence[str]) -> tuple[SavedMethod, str]:
+    saved = SavedMethod.open(path, discover(extra=plugins, blocked=no_plugins))
+    directions = saved.directions(role)
     if not directions:
-        raise TranslateError(f"{path} keeps no {role}; the method {kept.facts['method']} has not trained one here")
-    return kept, directions[0]
+        raise TranslateError(f"{path} keeps no {role}; the method {saved.metadata['method']} has not trained one here")
+    return saved, directions[0]

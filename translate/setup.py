@@ -23,7 +23,7 @@ from translate.loader import Loader
 from translate.method import Method
 from translate.parts import CatalogParts, build, build_method, open_dataset
 from translate.plugins import Catalog, discover
-from translate.ranks import World, device_of_rank, join, share_statistics, started
+from translate.ranks import ProcessGroup, device_of_rank, is_distributed, join, share_statistics
 from translate.run import Config
 from translate.seeds import seed_step
 
@@ -41,7 +41,7 @@ class Setup:
     method: Method
     engine: Engine
     steps: int
-    world: World
+    group: ProcessGroup
 
     @classmethod
     def make(cls, config: Config, no_plugins: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> Setup:
@@ -51,8 +51,8 @@ class Setup:
         """
         catalog = discover(extra=config.plugins, blocked=no_plugins)
         catalog.offer("methods", config.method)
-        device = pick_device(config.device if not started() else device_of_rank(config.device))
-        world = join(device)
+        device = pick_device(config.device if not is_distributed() else device_of_rank(config.device))
+        group = join(device)
         precision = precision_of(config.precision, device, config.size)
         memory_format = memory_format_of(config.memory_format, device, config.size, precision)
         convolutions = convolutions_of(config.convolutions, device)
@@ -75,7 +75,7 @@ class Setup:
         _needed(method, dataset, config.method)
         length = len(dataset.splits["train"]["source"])
         steps = config.steps or math.ceil(
-            (config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate * world.count)
+            (config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate * group.size)
         )
         method.to(device).train()
         lay_out(method, memory_format)
@@ -89,9 +89,9 @@ class Setup:
                 raise TranslateError("what is recomputed cannot be compiled; leave out --compile or --recompute")
             config = replace(config, compile="no")
             recompute(parts.translating)
-        if config.batch_statistics == "all" and world.count > 1:
+        if config.batch_statistics == "all" and group.size > 1:
             share_statistics(method)
-        world.follow(method.state_dict().values())
+        group.broadcast(method.state_dict().values())
         engine = Engine(
             method,
             _optimizers(catalog, config, method),
@@ -101,11 +101,11 @@ class Setup:
             ema=config.ema,
             precision=precision,
             seed=config.seed,
-            world=world,
+            group=group,
             device=device,
-            graphs=cuda_graphs(device) if _recorded(config, device, world) else None,
+            graphs=cuda_graphs(device) if _recorded(config, device, group) else None,
         )
-        return cls(config, catalog, dataset, parts, method, engine, steps, world)
+        return cls(config, catalog, dataset, parts, method, engine, steps, group)
 
     def loader(self) -> Loader:
         """The training split on its way to the device."""
@@ -135,18 +135,18 @@ class Setup:
             workers=config.workers,
             seed=config.seed,
             device=self.engine.device,
-            rank=self.world.rank,
-            ranks=self.world.count,
+            rank=self.group.rank,
+            ranks=self.group.size,
             on_progress=progress,
         )
 
-    def tell(self, event: str, **facts: Any) -> None:
+    def tell(self, event: str, **arguments: Any) -> None:
         """Tell observers what has happened; of several ranks the leading one does."""
-        if self.world.leads:
-            self.catalog.tell(event, **facts)
+        if self.group.is_main:
+            self.catalog.tell(event, **arguments)
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What the run's files say beside the config: versions, device, data and threads."""
         return {
             "versions": {name: metadata.version(name) for name in ("image-translate", "torch", "numpy")}
@@ -154,19 +154,19 @@ class Setup:
             "plugin": str(self.catalog.offer("methods", self.config.method).plugin),
             "device": str(self.engine.device),
             "threads": torch.get_num_threads(),
-            "ranks": self.world.count,
+            "ranks": self.group.size,
             "data": _fingerprint(self.dataset),
             "resources": self.parts.resources,
         }
 
 
-def _recorded(config: Config, device: torch.device, world: World) -> bool:
+def _recorded(config: Config, device: torch.device, group: ProcessGroup) -> bool:
     """Whether steps are recorded.
 
     Ranks meet within a step, what is recomputed reads the generator there, and a step on several batches seeds it: none
     of these can be recorded.
     """
-    plain = world.count == 1 and config.accumulate == 1 and not config.recompute
+    plain = group.size == 1 and config.accumulate == 1 and not config.recompute
     return config.graphs and device.type == "cuda" and plain
 
 

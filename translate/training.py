@@ -25,9 +25,9 @@ from translate.data import Domain
 from translate.devices import keep_memory
 from translate.errors import NotFiniteError, TranslateError
 from translate.launching import resume_together, train_together
-from translate.loader import Loader, fixed
+from translate.loader import Loader, preview_batch
 from translate.method import role_of
-from translate.ranks import announces, orphaned, place, started
+from translate.ranks import is_distributed, is_launcher_or_main, parent_died, rank_and_world_size
 from translate.run import Config, Run, Scalars, free_folder
 from translate.seeds import noise_of
 from translate.setup import Setup
@@ -61,7 +61,7 @@ def fit(
     return train(config, output=None if output is None else Path(output), no_plugins=no_plugins)
 
 
-def kept(run: Run) -> list[str]:
+def directions_of(run: Run) -> list[str]:
     """The directions of all that a run has trained and keeps, such as ``forward`` or ``sample``."""
     return list(checkpoint.load(run.translator)[1]["directions"])
 
@@ -78,9 +78,9 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         init=config.init and config.init.resolve(),
     )
     folder = output or free_folder(Path("runs"), f"{config.method}-{_plain(config.data)}")
-    if place()[0] == 0:
+    if rank_and_world_size()[0] == 0:
         Run.refuse_taken(folder)
-    if config.devices > 1 and not started():
+    if config.devices > 1 and not is_distributed():
         return train_together(config, folder, no_plugins)
     setup = Setup.make(config, no_plugins)
     if config.init is not None:
@@ -88,8 +88,8 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
     # The folder is made last: what is wrong with the data or the options leaves none behind.
     with setup.loader() as loader:
         shown = _shown(setup)
-        if setup.world.leads:
-            run = Run.create(folder, setup.config, steps=setup.steps, facts=setup.facts)
+        if setup.group.is_main:
+            run = Run.create(folder, setup.config, steps=setup.steps, metadata=setup.metadata)
         else:
             run = Run(folder, setup.config, steps=setup.steps)
         return _train(setup, run, loader, shown)
@@ -103,9 +103,9 @@ def resume(
     Another number of ``steps`` recomputes the schedule from there on, and says so.
     """
     opened = Run.open(Path(run))
-    if opened.config.devices > 1 and not started():
+    if opened.config.devices > 1 and not is_distributed():
         return resume_together(opened, steps, no_plugins, plugins)
-    if announces():
+    if is_launcher_or_main():
         checkpoint.sweep(opened.folder)
         checkpoint.sweep(opened.folder / "checkpoints")
     found = _last_good(opened)
@@ -122,18 +122,18 @@ def resume(
         if opened.config.init is not None:
             _start_from(setup, opened.config.init)
     else:
-        tensors, facts = found
-        _same_world(opened, facts, setup)
-        setup.engine.load(tensors, facts["engine"])
+        tensors, metadata = found
+        _same_world(opened, metadata, setup)
+        setup.engine.load(tensors, metadata["engine"])
     opened.config, opened.steps = setup.config, setup.steps
     opened.step = setup.engine.step_count
     if opened.step > opened.steps:
         raise TranslateError(f"{opened.folder} has done {opened.step} steps already; give more --steps than that")
     with setup.loader() as loader:
         shown = _shown(setup)
-        if setup.world.leads:
+        if setup.group.is_main:
             opened.forget_after(opened.step)
-            opened.write_config(setup.facts)
+            opened.write_config(setup.metadata)
         return _train(setup, opened, loader, shown)
 
 
@@ -160,7 +160,7 @@ def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
 
 def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) -> Run:
     """Play the steps, and keep the log, the samples and the checkpoints: of several ranks the leading one does."""
-    config, engine, world = setup.config, setup.engine, setup.world
+    config, engine, group = setup.config, setup.engine, setup.group
     if engine.device.type == "cpu":
         keep_memory()
     steps, stopped = run.steps, False
@@ -171,13 +171,13 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
         setup.tell("run_started", run=run)
         try:
             with Background() as beside:
-                if run.step == 0 and world.leads:
+                if run.step == 0 and group.is_main:
                     _draw_samples(setup, run, shown, beside)
                 compilation = Compilation(
                     config.compile,
                     setup.parts.networks,
                     left=steps - run.step,
-                    world=world,
+                    group=group,
                     device=engine.device,
                     changed=engine.forget_graphs,
                 )
@@ -189,25 +189,25 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                     run.step = engine.step_count
                     if compilation.passed():
                         run.config = setup.config = replace(config, compile=compilation.chosen)
-                        if world.leads:
-                            run.write_config(setup.facts)
+                        if group.is_main:
+                            run.write_config(setup.metadata)
                     now, last = time.monotonic(), run.step == steps
-                    stopped = world.any(bool(caught) or orphaned())
+                    stopped = group.any_delayed(bool(caught) or parent_died())
                     if run.step % config.log_every == 0 or last:
                         scalars = _scalars(setup, run, seconds=now - logged, done=run.step - logged_step)
                         logged, logged_step = now, run.step
-                        if world.leads:
+                        if group.is_main:
                             run.record(scalars)
                         setup.tell("step_ended", run=run, scalars=scalars)
                     if now - passed > 0.1:
                         passed = now
                         setup.tell("step_passed", run=run)
-                    if (run.step % sample_every == 0 or last) and world.leads:
+                    if (run.step % sample_every == 0 or last) and group.is_main:
                         _draw_samples(setup, run, shown, beside)
                     if run.step % save_every == 0 or last or stopped:
                         _save(setup, run, beside)
             reason = "interrupted" if run.step < steps else "finished"
-            world.leave()
+            group.close()
         except NotFiniteError as error:
             good = (
                 f"the last good checkpoint is {run.checkpoints[-1]}"
@@ -219,7 +219,7 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
             setup.tell("run_ended", run=run, reason=reason)
     if reason == "interrupted":
         by = (caught or [signal.SIGTERM])[0]
-        if not world.leads:
+        if not group.is_main:
             raise SystemExit(128 + by)
         sentence = (
             f"interrupted at step {run.step} of {steps} and saved; go on with `translate fit --resume {run.folder}`"
@@ -262,7 +262,7 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
     return Scalars(
         step=run.step,
         terms=terms,
-        images_per_second=setup.config.batch * setup.config.accumulate * setup.world.count / each,
+        images_per_second=setup.config.batch * setup.config.accumulate * setup.group.size / each,
         seconds_left=each * (run.steps - run.step),
         memory=torch.cuda.memory_allocated(device)
         if device.type == "cuda"
@@ -277,7 +277,7 @@ def _shown(setup: Setup) -> dict[str, Tensor]:
     """The examples of the sample grids: the first of the validation split, or of the training's where it is empty."""
     splits = setup.dataset.splits
     held_out = {name: examples for name, examples in splits.get("val", {}).items() if examples}
-    return fixed(
+    return preview_batch(
         held_out or splits["train"],
         setup.dataset.domains,
         count=SHOWN,
@@ -338,10 +338,10 @@ def _save(setup: Setup, run: Run, beside: Background) -> None:
     The training goes on as soon as all tensors are copied. All ranks must call this; the leading one writes.
     """
     tensors = setup.engine.tensors()
-    if not setup.world.leads:
+    if not setup.group.is_main:
         return
     state = checkpoint.snapshot(tensors)
-    facts = {"engine": setup.engine.facts(), "config": run.config.to_json(), **setup.facts}
+    metadata = {"engine": setup.engine.metadata(), "config": run.config.to_json(), **setup.metadata}
     with setup.engine.averaged():
         kept, about = translator.contents(
             setup.method,
@@ -355,7 +355,7 @@ def _save(setup: Setup, run: Run, beside: Background) -> None:
 
     def write() -> None:
         path = then.folder / "checkpoints" / f"step-{then.step:08d}.safetensors"
-        checkpoint.save(path, state, facts)
+        checkpoint.save(path, state, metadata)
         checkpoint.save(then.translator, kept, about)
         for old in then.checkpoints[: -setup.config.keep]:
             old.unlink(missing_ok=True)
@@ -388,16 +388,16 @@ def _start_from(setup: Setup, init: Path) -> None:
     setup.engine.load_weights(weights)
 
 
-def _same_world(run: Run, facts: Mapping[str, Any], setup: Setup) -> None:
+def _same_world(run: Run, metadata: Mapping[str, Any], setup: Setup) -> None:
     """Refuse to resume on other data; tell of other versions or threads, with which the result may differ."""
-    here = setup.facts
-    if facts["data"] != here["data"]:
+    here = setup.metadata
+    if metadata["data"] != here["data"]:
         raise TranslateError(
             f"the data of {run.folder} has changed since, so it cannot be resumed; "
             f"start a new run from its weights with --init {run.folder}"
         )
     for name in ("versions", "threads", "ranks", "device", "plugin"):
-        if facts.get(name, 1) != here[name]:
+        if metadata.get(name, 1) != here[name]:
             log.warning("%s was made with other %s; going on, but not to the last bit", run.folder, name)
 
 

@@ -20,9 +20,9 @@ from translate.data import Depth, Domain
 from translate.devices import pick_device
 from translate.errors import TranslateError, UnfitError, nearest
 from translate.method import Method, Parts
-from translate.parts import Kept, build, domain_of, facts_of
+from translate.parts import SavedMethod, build, domain_of, metadata_of
 from translate.plugins import Catalog, discover
-from translate.runtime import Precision, Runtime, Seen, twin
+from translate.runtime import Precision, Runtime, Seen, copy_sharing_weights
 from translate.seeds import seed_step
 from translate.sizes import Size
 from translate.traits import Traits
@@ -80,16 +80,16 @@ class Translator:
                 convolve_fast(self.network)
 
     @property
-    def wants_images(self) -> bool:
+    def needs_calibration(self) -> bool:
         """Whether it must see some images before it can translate, see ``calibrate``."""
-        return self._runtime is not None and self._runtime.wants_images
+        return self._runtime is not None and self._runtime.needs_calibration
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Show images (N, C, H, W) in [-1, 1], as they will come, to a runtime that learns their range."""
         if (runtime := self._runtime_of_now()) is not None:
             runtime.calibrate(self._prepared(batch) for batch in batches)
 
-    def beside(self) -> Translator | None:
+    def replicate(self) -> Translator | None:
         """Another translator with the same weights, for a thread of its own; None where one thread is all there is.
 
         What a network keeps from its last image is not shared, so threads do not disturb each other.
@@ -99,7 +99,7 @@ class Translator:
             return None
         other = copy.copy(self)
         try:
-            other.network = twin(self.network, *algorithms(self.network))
+            other.network = copy_sharing_weights(self.network, *algorithms(self.network))
         except TypeError:
             # It keeps something that cannot be copied.
             return None
@@ -232,7 +232,7 @@ def contents(
         for direction, module in method.translators.items()
         for key, value in module.state_dict().items()
     }
-    return tensors, facts_of(method, name=name, options=options, parts=parts, plugin=plugin)
+    return tensors, metadata_of(method, name=name, options=options, parts=parts, plugin=plugin)
 
 
 def load(
@@ -252,25 +252,25 @@ def load(
     files or modules of plugins that are not installed, ``no_plugins`` names some to block.
     """
     catalog = discover(extra=plugins, blocked=no_plugins)
-    kept = Kept.open(path, catalog)
-    directions = kept.directions("translator")
+    saved = SavedMethod.open(path, catalog)
+    directions = saved.directions("translator")
     if not directions:
-        verb = "sample" if kept.directions("sampler") else "classify"
+        verb = "sample" if saved.directions("sampler") else "classify"
         raise TranslateError(f"{path} does not turn images into images; use `translate {verb} {path}`")
     chosen = direction or directions[0]
     if chosen not in directions:
         raise TranslateError(f"{path} has no direction {chosen!r}; {nearest(chosen, directions)}")
-    source, target = domain_of(kept.facts["source"]), domain_of(kept.facts["target"])
+    source, target = domain_of(saved.metadata["source"]), domain_of(saved.metadata["target"])
     if chosen == "backward":
         source, target = target, source
     return Translator(
-        kept.module(chosen),
+        saved.module(chosen),
         catalog=catalog,
         direction=chosen,
         directions=directions,
         source=source,
         target=target,
-        size=kept.size,
+        size=saved.size,
         device=pick_device(device),
         precision=precision,
         runtime=runtime,

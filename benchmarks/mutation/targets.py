@@ -9,25 +9,17 @@ from pathlib import Path
 from benchmarks.mutation.mutations import Mutation, mutations_of
 
 TARGETS = (
-    "translate/engine.py",
-    "translate/engine/**/*.py",
-    "translate/state.py",
-    "translate/averages.py",
-    "translate/players.py",
-    "translate/loader.py",
-    "translate/loader/**/*.py",
-    "translate/order.py",
-    "translate/cache.py",
-    "translate/checkpoint.py",
-    "translate/translator.py",
-    "translate/translator/**/*.py",
-    "translate/conversion/**/*.py",
     "translate/adversary.py",
-    "translate/pool.py",
+    "translate/checkpoint.py",
+    "translate/conversion/*.py",
+    "translate/engine/*.py",
+    "translate/loader/*.py",
     "translate/plugins.py",
+    "translate/pool.py",
+    "translate/seeds.py",
     "translate/setup.py",
     "translate/training.py",
-    "translate/training/**/*.py",
+    "translate/translator.py",
     "plugins/translate_*/method.py",
 )
 """Patterns of the files below the repository's root; one that finds nothing is passed over."""

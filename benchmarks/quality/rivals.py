@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmarks.quality.scores import Photos
 from translate.data import Dataset, Domain
 from translate.images import denormalize
-from translate.loader.batches import fixed
+from translate.loader.batches import preview_batch
 from translate.parts import CatalogParts, build_method
 from translate.plugins import Catalog
 from translate.seeds import seed_step
@@ -28,7 +28,7 @@ class Pairs:
 
 def pairs(dataset: Dataset, split: str, size: Size) -> Pairs:
     """Read a split, stretched to a size: label maps by nearest neighbour, photos by the mean over the area."""
-    found = fixed(
+    found = preview_batch(
         dataset.splits[split],
         dataset.domains,
         count=len(dataset.splits[split]["source"]),

@@ -16,7 +16,7 @@ from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError, nearest
 from translate.options import Call, Option
 from translate_datasets.domains import range_of
-from translate_datasets.labels import LabelSeed, LabelsPerClass, keep, told
+from translate_datasets.labels import LabelSeed, LabelsPerClass, keep, label_options
 from translate_datasets.listing import SPLITS, hold_out
 
 NAMES: tuple[tuple[str, str], ...] = (
@@ -104,7 +104,7 @@ def arrays(
         named
         | ({} if target is None else {"paired": paired})
         | {f"{side}_labels": own for side, own in labelled.items() if own is not None}
-        | told(None, labels_per_class, label_seed),
+        | label_options(None, labels_per_class, label_seed),
     )
     return Dataset(root.resolve().stem, str(layout), paired, domains, splits, tuple(problems))
 

@@ -9,7 +9,7 @@ from translate.data import Dataset, Example
 from translate.errors import TranslateError
 from translate.options import Call, Option
 from translate_datasets.domains import describe
-from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, told
+from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, label_options
 from translate_datasets.listing import files, hold_out, paths_of
 from translate_datasets.side_by_side import split_folders
 
@@ -38,6 +38,6 @@ def classes(
     if not train:
         problems.append(f"{root} has no training images; put them into folders named by their classes")
     domains = describe({"source": paths_of(train)}, problems, classes=0)
-    layout = str(Call("classes", told(labels, labels_per_class, label_seed)))
+    layout = str(Call("classes", label_options(labels, labels_per_class, label_seed)))
     plain = Dataset(root.resolve().name, layout, False, domains, splits, tuple(problems))
     return label(plain, root, table=labels, folders=True, per_class=labels_per_class, seed=label_seed)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from translate.data import Dataset, Domain, Example
 from translate.options import Call, Option
-from translate_datasets.labels import LabelSeed, LabelsPerClass, keep, told
+from translate_datasets.labels import LabelSeed, LabelsPerClass, keep, label_options
 from translate_datasets.scenery import TIMES, flat, painting, time_of
 
 _held_out = 20
@@ -39,6 +39,6 @@ def demo(
             for side, draw in (("source", flat), ("target", painting))
         }
     splits["train"] = {side: keep(listed, labels_per_class, label_seed) for side, listed in splits["train"].items()}
-    asked = {"size": size, "count": count, "seed": seed, **told(None, labels_per_class, label_seed)}
+    asked = {"size": size, "count": count, "seed": seed, **label_options(None, labels_per_class, label_seed)}
     rgb = Domain(channels=3, labels=TIMES)
     return Dataset("demo", str(Call("demo", asked)), True, {"source": rgb, "target": rgb}, splits)

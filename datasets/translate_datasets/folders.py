@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from translate.data import Dataset, Example
 from translate.options import Call, Option
 from translate_datasets.domains import describe
-from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label
-from translate_datasets.labels import told as told_labels
+from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, label_options
 from translate_datasets.listing import Files, choose_sides, count_named, files, hold_out, paths_of
 
 
@@ -46,13 +45,13 @@ def folders(
     first_split = splits.get("train") or next(iter(splits.values()))
     paths = {side: paths_of(examples) for side, examples in first_split.items()}
     domains = describe(paths, problems, classes=classes, palette=palette, root=root)
-    told: dict[str, object] = {"source": found.source, "target": found.target}
-    told |= {"match": match} if match != "stem" else {}
+    written: dict[str, object] = {"source": found.source, "target": found.target}
+    written |= {"match": match} if match != "stem" else {}
     counted = max(domain.classes for domain in domains.values())
-    told |= {"classes": counted} if counted else {"classes": 0} if classes == 0 else {}
-    told |= {"palette": str(palette)} if palette is not None else {}
-    told |= told_labels(labels, labels_per_class, label_seed)
-    plain = Dataset(root.resolve().name, str(Call("folders", told)), True, domains, splits, tuple(problems))
+    written |= {"classes": counted} if counted else {"classes": 0} if classes == 0 else {}
+    written |= {"palette": str(palette)} if palette is not None else {}
+    written |= label_options(labels, labels_per_class, label_seed)
+    plain = Dataset(root.resolve().name, str(Call("folders", written)), True, domains, splits, tuple(problems))
     return label(plain, root, table=labels, folders=False, per_class=labels_per_class, seed=label_seed)
 
 

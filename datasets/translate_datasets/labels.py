@@ -79,7 +79,7 @@ def label(
     return replace(dataset, domains=domains, splits=splits, problems=tuple(problems))
 
 
-def told(table: Path | None, per_class: int | None, seed: int) -> dict[str, object]:
+def label_options(table: Path | None, per_class: int | None, seed: int) -> dict[str, object]:
     """What a layout says of its labels, where it is not the default."""
     found: dict[str, object] = {} if table is None else {"labels": str(table)}
     return found if per_class is None else found | {"labels_per_class": per_class, "label_seed": seed}

@@ -8,7 +8,7 @@ from typing import Annotated
 from translate.data import Dataset, Example
 from translate.options import Call, Option
 from translate_datasets.domains import describe
-from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, told
+from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, label_options
 from translate_datasets.listing import choose_sides, files, hold_out, paths_of
 
 
@@ -54,6 +54,6 @@ def unpaired(
     paths = {side: paths_of(examples) for side, examples in splits["train"].items()}
     domains = describe(paths, problems, classes=classes, palette=palette, root=root)
     named = {"source": found.source, "target": found.target}
-    layout = Call("unpaired", named | told(labels, labels_per_class, label_seed))
+    layout = Call("unpaired", named | label_options(labels, labels_per_class, label_seed))
     plain = Dataset(root.resolve().name, str(layout), False, domains, splits, tuple(problems))
     return label(plain, root, table=labels, folders=True, per_class=labels_per_class, seed=label_seed)

@@ -12,7 +12,7 @@ from translate.discriminator import ClassHead
 from translate.errors import TranslateError
 from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 
 
 class Classifier(Method):
@@ -81,6 +81,6 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     >>> cross_entropy(torch.zeros(1, 4), torch.tensor([-1]))
     tensor(0.)
     """
-    logits = single(logits)
+    logits = to_float32(logits)
     total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
     return total / (labels >= 0).sum().clamp(min=1)

@@ -95,8 +95,8 @@ class PastFakes:
 
 def told_apart(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     """Half of the least squares of a discriminator."""
-    of_real, of_fake = discriminator(real).logits[0], discriminator(fake).logits[0]
-    loss: Tensor = 0.5 * (of_real - 1).square().mean() + 0.5 * of_fake.square().mean()
+    real_logits, fake_logits = discriminator(real).logits[0], discriminator(fake).logits[0]
+    loss: Tensor = 0.5 * (real_logits - 1).square().mean() + 0.5 * fake_logits.square().mean()
     return loss
 
 

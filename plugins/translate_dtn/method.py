@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from translate.errors import TranslateError
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option, parse_calls
-from translate.precision import single
+from translate.precision import to_float32
 from translate_dtn.decoded import Decoded
 from translate_dtn.ternary import Ternary
 
@@ -140,4 +140,4 @@ def cosine(first: Tensor, second: Tensor) -> Tensor:
     >>> cosine(torch.tensor([[3.0, 0.0], [1.0, 1.0]]), torch.tensor([[0.0, 1.0], [2.0, 2.0]]))
     tensor(0.5000)
     """
-    return 1 - F.cosine_similarity(single(first), single(second), dim=1).mean()
+    return 1 - F.cosine_similarity(to_float32(first), to_float32(second), dim=1).mean()

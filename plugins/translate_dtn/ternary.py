@@ -11,7 +11,7 @@ from translate.discriminator import DiscriminatorOutput
 from translate.errors import TranslateError
 from translate.method import Parts
 from translate.options import parse_calls
-from translate.precision import single
+from translate.precision import to_float32
 
 KINDS = FROM_SOURCE, FROM_TARGET, REAL = 0, 1, 2
 """What an image may be: G(x) of a source, G(x) of a target, or a target itself."""
@@ -63,16 +63,16 @@ class Ternary:
     def discriminator_terms(self, real: Tensor, from_source: Tensor, from_target: Tensor) -> dict[str, Tensor]:
         """``L_D`` and the penalties; fakes are detached."""
         kinds = ((from_source, FROM_SOURCE), (from_target, FROM_TARGET), (real, REAL))
-        told = torch.stack([self._told(images, kind) for images, kind in kinds]).sum()
+        told = torch.stack([self._class_loss(images, kind) for images, kind in kinds]).sum()
         return {"ternary": told, **self.adversary.penalties(real, from_source, others=[from_target])}
 
     def generator_terms(self, from_source: Tensor, from_target: Tensor) -> dict[str, Tensor]:
         """``L_GANG``."""
-        return {"ternary": self._told(from_source, REAL) + self._told(from_target, REAL)}
+        return {"ternary": self._class_loss(from_source, REAL) + self._class_loss(from_target, REAL)}
 
-    def _told(self, images: Tensor, kind: int) -> Tensor:
+    def _class_loss(self, images: Tensor, kind: int) -> Tensor:
         """``-E log D_kind(images)``, in float32."""
-        logits = self.adversary.judge(images).classes
+        logits = self.adversary.discriminate(images).classes
         assert logits is not None
-        logits = single(logits)
+        logits = to_float32(logits)
         return F.cross_entropy(logits, torch.full((len(logits),), kind, device=logits.device))

@@ -117,8 +117,8 @@ class DirectGAN(Method):
             yield move
         else:
             turned, turned_target = self.generator(transform(source, self.geometry)), transform(target, self.geometry)
-            judged = second.discriminator_terms(turned_target, turned.detach())
-            yield move, Update("transformed_discriminator", judged)
+            discriminator_terms = second.discriminator_terms(turned_target, turned.detach())
+            yield move, Update("transformed_discriminator", discriminator_terms)
         if not self.adversary.generator_moves(step):
             return
         labels = None if self.consistency is None else self.consistency(batch, self.adversary)
@@ -126,8 +126,8 @@ class DirectGAN(Method):
         if "classes" in terms:
             terms["classes"] = self.semantic * terms["classes"]
         if second is not None:
-            advice = second.generator_terms(turned, turned_target)
-            terms.update({f"transformed_{name}": term for name, term in advice.items()})
+            generator_losses = second.generator_terms(turned, turned_target)
+            terms.update({f"transformed_{name}": term for name, term in generator_losses.items()})
             if self.geometric:
                 # Once in each of the formula's two frames.
                 terms["geometric"] = 2 * self.geometric * self.distance(transform(fake, self.geometry), turned)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 
 Smoothing = Annotated[float, Option("one-sided label smoothing: the label of real images is 1 minus this", ge=0, lt=1)]
 
@@ -36,14 +36,14 @@ class Minimax:
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """``-(1 - a) E log s(real) - a E log(1 - s(real)) - E log(1 - s(fake))``, where a is the smoothing."""
-        real = single(real)
-        judged = F.softplus(-real).mean() + F.softplus(single(fake)).mean()
+        real = to_float32(real)
+        discriminator_loss = F.softplus(-real).mean() + F.softplus(to_float32(fake)).mean()
         # log s(x) - log(1 - s(x)) = x, so that what smoothing moves over is the logit itself.
-        return judged + self.smoothing * real.mean() if self.smoothing else judged
+        return discriminator_loss + self.smoothing * real.mean() if self.smoothing else discriminator_loss
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """``E log(1 - s(fake))``, which is negative."""
-        return -F.softplus(single(fake)).mean()
+        return -F.softplus(to_float32(fake)).mean()
 
 
 class NonSaturating(Minimax):
@@ -54,7 +54,7 @@ class NonSaturating(Minimax):
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """``-E log s(fake)``."""
-        return F.softplus(-single(fake)).mean()
+        return F.softplus(-to_float32(fake)).mean()
 
 
 class LeastSquares:
@@ -69,11 +69,11 @@ class LeastSquares:
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """``1/2 E (real - b)^2 + 1/2 E fake^2``."""
-        return 0.5 * (single(real) - self.label).square().mean() + 0.5 * single(fake).square().mean()
+        return 0.5 * (to_float32(real) - self.label).square().mean() + 0.5 * to_float32(fake).square().mean()
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """``1/2 E (fake - c)^2``."""
-        return 0.5 * (single(fake) - self.label).square().mean()
+        return 0.5 * (to_float32(fake) - self.label).square().mean()
 
 
 class Hinge:
@@ -81,11 +81,11 @@ class Hinge:
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """``E max(0, 1 - real) + E max(0, 1 + fake)``."""
-        return F.relu(1 - single(real)).mean() + F.relu(1 + single(fake)).mean()
+        return F.relu(1 - to_float32(real)).mean() + F.relu(1 + to_float32(fake)).mean()
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """``-E fake``."""
-        return -single(fake).mean()
+        return -to_float32(fake).mean()
 
 
 class Wasserstein:
@@ -102,8 +102,8 @@ class Wasserstein:
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """``E fake - E real``."""
-        return single(fake).mean() - single(real).mean()
+        return to_float32(fake).mean() - to_float32(real).mean()
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """``-E fake``."""
-        return -single(fake).mean()
+        return -to_float32(fake).mean()

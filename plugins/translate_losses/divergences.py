@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 
 Name = Literal["kl", "reverse_kl", "pearson", "squared_hellinger", "jensen_shannon"]
 STEEPEST = 15.0
@@ -44,13 +44,13 @@ class FGAN:
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """``-E g(real) + E f*(g(fake))``: minus the bound on the divergence."""
-        of_fake = self.divergence.conjugate(single(fake)).mean()
-        return of_fake - self.divergence.activation(single(real)).mean()
+        fake_logits = self.divergence.conjugate(to_float32(fake)).mean()
+        return fake_logits - self.divergence.activation(to_float32(real)).mean()
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
         """``-E g(fake)``, or ``-E f*(g(fake))`` where it is saturating."""
         divergence = self.divergence
-        return -(divergence.conjugate if self.saturating else divergence.activation)(single(fake)).mean()
+        return -(divergence.conjugate if self.saturating else divergence.activation)(to_float32(fake)).mean()
 
 
 class Divergence(ABC):

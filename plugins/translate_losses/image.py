@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from translate.errors import TranslateError
-from translate.precision import single
+from translate.precision import to_float32
 
 
 class L1:
@@ -38,7 +38,7 @@ class TotalVariation:
 
     def __call__(self, image: Tensor, target: Tensor | None = None) -> Tensor:
         """Measure the images' variation."""
-        x = single(image)
+        x = to_float32(image)
         down, right = x.diff(dim=-2).abs(), x.diff(dim=-1).abs()
         return down.sum() / max(down.numel(), 1) + right.sum() / max(right.numel(), 1)
 
@@ -47,4 +47,4 @@ def _difference(image: Tensor, target: Tensor, name: str) -> Tensor:
     # Tensors of different shapes would be broadcast without a word.
     if image.shape != target.shape:
         raise TranslateError(f"{name} compares images of one shape, not {tuple(image.shape)} and {tuple(target.shape)}")
-    return single(image) - single(target)
+    return to_float32(image) - to_float32(target)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from translate.discriminator import DiscriminatorOutput
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 
 Discriminate = Callable[[Tensor], DiscriminatorOutput]
 
@@ -48,7 +48,7 @@ class GradientPenalty:
 
     def __call__(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
         """The penalty, a scalar in float32 at least; draws come from torch's generator of the device."""
-        real, fake = single(real.detach()), single(fake.detach())
+        real, fake = to_float32(real.detach()), to_float32(fake.detach())
         u = torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
         between = gradients(discriminate, torch.lerp(fake, real, u))
         return self.weight * off_one(between)
@@ -82,7 +82,7 @@ class Dragan:
 
     def __call__(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
         """The penalty, a scalar in float32 at least; ``fake`` is not looked at."""
-        real = single(real.detach())
+        real = to_float32(real.detach())
         if self.noise == "gaussian":
             noise = torch.randn_like(real)
         else:
@@ -98,8 +98,8 @@ def off_one(found: Iterable[Tensor]) -> Tensor:
 
 def gradients(discriminate: Discriminate, images: Tensor) -> Iterator[Tensor]:
     """For each scale and head the gradient (N, C * H * W) of its summed logits, differentiable once more."""
-    images = single(images.detach()).requires_grad_()
+    images = to_float32(images.detach()).requires_grad_()
     output = discriminate(images)
     for logits in (*output.logits, *(output.match or ())):
-        (gradient,) = torch.autograd.grad(single(logits).sum(), images, create_graph=True)
+        (gradient,) = torch.autograd.grad(to_float32(logits).sum(), images, create_graph=True)
         yield gradient.flatten(1)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 
 Base = Literal["standard", "least_squares", "hinge"]
 
@@ -38,7 +38,7 @@ class RelativisticAverage:
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """``E cost(r) + E cost(-f)``."""
-        real, fake = single(real), single(fake)
+        real, fake = to_float32(real), to_float32(fake)
         return self.cost(real - fake.mean()).mean() + self.cost(real.mean() - fake).mean()
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:

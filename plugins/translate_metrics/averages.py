@@ -1,4 +1,4 @@
-"""Averages over images, with their standard errors."""
+"""EMA over images, with their standard errors."""
 
 from __future__ import annotations
 

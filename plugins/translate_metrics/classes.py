@@ -44,7 +44,7 @@ class ContentAccuracy:
         known: Sequence[str] = getattr(self._network, "labels", ())
         self._of_source = Numbering(parts.source.labels, known, count)
         self._of_target = Numbering(parts.target.labels, known, count)
-        self._told = f"classifier {name_of(str(classifier.resolve()))}, weights {fingerprint(self._network)}"
+        self._description = f"classifier {name_of(str(classifier.resolve()))}, weights {fingerprint(self._network)}"
         source, target = parts.source, parts.target
         self._alike = source.channels == target.channels and source.one_hot == target.one_hot
         self._translated, self._untranslated, self._real = (
@@ -55,7 +55,7 @@ class ContentAccuracy:
     def protocol(self) -> str:
         """The classifier and how many images it saw."""
         real = f", {self._real.count} real" if self._real.count else ""
-        return f"percent; {self._told}; {self._translated.count} labelled translated{real} images"
+        return f"percent; {self._description}; {self._translated.count} labelled translated{real} images"
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Classify a batch's translations and their sources, and its real images where they have labels."""

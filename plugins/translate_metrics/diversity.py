@@ -39,7 +39,7 @@ class Diversity:
     @property
     def protocol(self) -> str:
         """What was compared."""
-        where = "pixels in [-1, 1]" if self._features is None else f"pooled features of {self._features.told}"
+        where = "pixels in [-1, 1]" if self._features is None else f"pooled features of {self._features.description}"
         return f"mean absolute difference of {where}; {self._samples} samples of each of {self._average.count} images"
 
     def update(self, batch: Mapping[str, Tensor]) -> None:

@@ -18,7 +18,7 @@ class Extraction:
 
     def __init__(self, parts: Parts, extractor: str) -> None:
         self.network = parts.feature_extractor(extractor, inputs=parts.target.channels).eval()
-        self.told = f"{name_of(extractor)}, weights {fingerprint(self.network)}"
+        self.description = f"{name_of(extractor)}, weights {fingerprint(self.network)}"
 
     def positions(self, images: Tensor) -> Tensor:
         """Features (N, positions, D) of images (N, C, H, W), one row a position of the map."""
@@ -26,7 +26,7 @@ class Extraction:
         features: Tensor = network(images).float()
         if features.dim() not in (2, 4) or len(features) != len(images):
             raise TranslateError(
-                f"the extractor {self.told} answers {tuple(features.shape)} for {len(images)} images; "
+                f"the extractor {self.description} answers {tuple(features.shape)} for {len(images)} images; "
                 "an extractor answers (N, D) or (N, D, h, w)"
             )
         return features.flatten(2).transpose(1, 2) if features.dim() == 4 else features[:, None]

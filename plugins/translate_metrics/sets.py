@@ -50,7 +50,7 @@ class Frechet:
         """The extractor and the number of samples."""
         fakes, reals = (self._moments[side].count for side in SIDES)
         unit = "positions of features" if self._positions else "images, features pooled"
-        return f"{self._features.told}; {fakes} translated, {reals} real {unit}"
+        return f"{self._features.description}; {fakes} translated, {reals} real {unit}"
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Take a batch's translations, real images or both."""
@@ -105,7 +105,7 @@ class KID:
         fakes, reals = (sum(map(len, self._rows[side])) for side in SIDES)
         scale = "scaled to the real ones' mean square of 1" if self._scaled else "as they are"
         pairs = ", a translation is not compared with its own target" if self._paired else ""
-        return f"{self._features.told}; {fakes} translated, {reals} real images, pooled features {scale}{pairs}"
+        return f"{self._features.description}; {fakes} translated, {reals} real images, pooled features {scale}{pairs}"
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Take a batch's translations, real images or both; those that come together belong together."""

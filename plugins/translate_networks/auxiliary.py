@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from translate.discriminator import DiscriminatorOutput
 from translate.errors import TranslateError
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 from translate_networks.patch import check_condition
 from translate_networks.semi_supervised import SemiSupervised, WeightNorm
 
@@ -96,4 +96,4 @@ class Heads(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Both, in float32 at least."""
         realness, classes = self.realness(x), None if self.classes is None else self.classes(x)
-        return single(realness), None if classes is None else single(classes)
+        return to_float32(realness), None if classes is None else to_float32(classes)

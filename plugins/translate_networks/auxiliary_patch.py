@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from translate.discriminator import DiscriminatorOutput
 from translate.errors import TranslateError
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 from translate_networks.initialization import initialize
 from translate_networks.normalization import Norm
 from translate_networks.patch import STRIDED, check_condition, check_size, layer
@@ -93,4 +93,4 @@ class Last(nn.Module):
             return features, self.realness(x), None
         # Where the grid fits there is nothing to average, and the gradient stays deterministic on every device.
         positions = x if x.shape[-2:] == (GRID, GRID) else F.adaptive_avg_pool2d(x, GRID)
-        return features, self.realness(x), single(self.classes(positions.flatten(1)))
+        return features, self.realness(x), to_float32(self.classes(positions.flatten(1)))

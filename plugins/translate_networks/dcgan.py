@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from translate.errors import TranslateError
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 from translate_networks.initialization import initialize
 from translate_networks.layer_norm import AnyNorm, any_normalization
 
@@ -71,7 +71,7 @@ class DCGANDecoder(nn.Module):
         top, left = (x.shape[-2] - self.size[0]) // 2, (x.shape[-1] - self.size[1]) // 2
         x = x[..., top : top + self.size[0], left : left + self.size[1]]
         # In bf16 tanh is 1 from 3.2 on, and its gradient dead.
-        return torch.tanh(single(x))
+        return torch.tanh(to_float32(x))
 
 
 class DCGANEncoder(nn.Module):
@@ -119,7 +119,7 @@ class DCGANEncoder(nn.Module):
                 f"{image.shape[-2]}x{image.shape[-1]}; resize them"
             )
         x: Tensor = self.shared(self.layers(image))
-        return single(x)
+        return to_float32(x)
 
 
 def steps(size: tuple[int, int]) -> int:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 from translate_networks.initialization import initialize
 from translate_networks.multiscale import halve
 from translate_networks.normalization import Norm, needs_bias, normalization
@@ -104,7 +104,7 @@ class _Tanh(nn.Module):
     """tanh in float32 (float64 stays): in bf16 it is 1 from 3.2 on, and its gradient dead."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(single(x))
+        return torch.tanh(to_float32(x))
 
 
 class _Residual(Block):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from translate.precision import single
+from translate.precision import to_float32
 from translate_networks.minibatch import MinibatchSimilarity
 
 
@@ -35,12 +35,12 @@ class KPlusOne(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Realness and, where it was built for them, classes; in float32 at least."""
         logits: Tensor = self.linear(x)
-        logits = single(logits)
+        logits = to_float32(logits)
         shift = self.crowding(self.similarity(x)).to(logits.dtype) if self.similarity is not None else None
         if not self.classes:
             return (logits if shift is None else logits + shift), None
-        classes, of_fake = logits[:, : self.classes], logits[:, self.classes :]
+        classes, fake_logits = logits[:, : self.classes], logits[:, self.classes :]
         if shift is not None:
             classes = classes + shift
         realness = torch.logsumexp(classes, dim=1, keepdim=True)
-        return (realness - of_fake if of_fake.shape[1] else realness), classes
+        return (realness - fake_logits if fake_logits.shape[1] else realness), classes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from translate.precision import single
+from translate.precision import to_float32
 
 
 class MinibatchSimilarity(nn.Module):
@@ -29,7 +29,7 @@ class MinibatchSimilarity(nn.Module):
             return x.new_zeros(len(x), self.kernels)
         # Distances of bf16 numbers would round away the very differences that tell twins apart.
         embedded = self.embedding(x).view(len(x), self.kernels, self.dimensions)
-        embedded = single(embedded)
+        embedded = to_float32(embedded)
         distances = (embedded[:, None] - embedded[None]).abs().sum(3)
         similarity: Tensor = (-distances).exp().sum(1) - 1
         return similarity

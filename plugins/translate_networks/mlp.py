@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from translate.discriminator import DiscriminatorOutput
 from translate.errors import TranslateError
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 from translate_networks.gaussian import GaussianNoise
 from translate_networks.k_plus_one import KPlusOne
 from translate_networks.normalization import EPSILON
@@ -139,7 +139,7 @@ class MLPDecoder(nn.Module):
             x = self.second(self.shared(x, reference), first)
         # 2 s(x) - 1 = tanh(x / 2)
         image = self.last(x)
-        image = single(image)
+        image = to_float32(image)
         return torch.tanh(image / 2).view(len(x), *self.shape)
 
 

@@ -68,10 +68,10 @@ class MultiScale(nn.Module):
         check_condition(condition, self.condition, "multiscale")
         logits: list[Tensor] = []
         features: list[Tensor] = []
-        for number, judge in enumerate(self.scales):
+        for number, discriminator in enumerate(self.scales):
             if number:
                 image, condition = halve(image), None if condition is None else halve(condition)
-            output: DiscriminatorOutput = judge(image, condition)
+            output: DiscriminatorOutput = discriminator(image, condition)
             logits.extend(output.logits)
             features.extend(output.features)
         return DiscriminatorOutput(logits=tuple(logits), features=tuple(features))

@@ -93,10 +93,10 @@ def check_size(size: tuple[int, int] | None, receptive_field: int, network: str,
     if size is None or min(size) >= smallest_side(receptive_field):
         return
     fitting = [str(choice) for choice in choices if min(size) >= smallest_side(choice)]
-    advice = f"receptive_field={' or '.join(fitting)}, or " if fitting else ""
+    hint = f"receptive_field={' or '.join(fitting)}, or " if fitting else ""
     raise TranslateError(
         f"images of {size[0]}x{size[1]} are too small for {network} with receptive_field={receptive_field}, which "
-        f"needs sides of {smallest_side(receptive_field)} px; choose {advice}larger images"
+        f"needs sides of {smallest_side(receptive_field)} px; choose {hint}larger images"
     )
 
 

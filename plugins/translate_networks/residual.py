@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from translate.errors import TranslateError
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 from translate.sizes import fitting_sizes
 from translate_networks.initialization import initialize
 from translate_networks.normalization import Norm, needs_bias, normalization
@@ -94,7 +94,7 @@ class ResidualEncoder(nn.Module):
         """Encode (N, inputs, H, W) in [-1, 1], float32 also under autocast."""
         check_sides(image, self.size_multiple, "this residual encoder")
         x: Tensor = self.shared(self.layers(image))
-        return single(x)
+        return to_float32(x)
 
 
 class ResidualDecoder(nn.Module):
@@ -142,7 +142,7 @@ class ResidualDecoder(nn.Module):
         """Decode (N, C, h, w) to (N, outputs, H, W) in [-1, 1], float32 also under autocast."""
         x = self.layers(self.shared(latent))
         # In bf16 tanh is 1 from 3.2 on, and its gradient dead.
-        return torch.tanh(single(x))
+        return torch.tanh(to_float32(x))
 
 
 def check_tied(tied: int, blocks: int) -> None:

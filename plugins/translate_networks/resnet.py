@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 from translate_networks.initialization import initialize
 from translate_networks.noise import check_samples, repeat
 from translate_networks.normalization import Norm, needs_bias, normalization
@@ -120,4 +120,4 @@ class ResNet(nn.Module):
             x = block(x, self.training or samples is not None)
         x = self.decoder(x)
         # In bf16 tanh is 1 from 3.2 on, and its gradient dead.
-        return torch.tanh(single(x))
+        return torch.tanh(to_float32(x))

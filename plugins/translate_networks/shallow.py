@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 from translate_networks.initialization import initialize
 from translate_networks.normalization import Norm, needs_bias, normalization
 from translate_networks.resnet import Padding
@@ -53,4 +53,4 @@ class Shallow(nn.Module):
         """Translate (N, inputs, H, W) in [-1, 1] to (N, outputs, H, W) in [-1, 1], float32 also under autocast."""
         x: Tensor = self.layers(image)
         # In bf16 tanh is 1 from 3.2 on, and its gradient dead.
-        return torch.tanh(single(x))
+        return torch.tanh(to_float32(x))

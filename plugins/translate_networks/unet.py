@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from translate.errors import TranslateError
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 from translate.sizes import fitting_sizes
 from translate_networks.initialization import initialize
 from translate_networks.noise import check_samples, repeat
@@ -102,4 +102,4 @@ class UNet(nn.Module):
             if number < self.noisy:
                 x = F.dropout(x, self.dropout, training=self.training or samples is not None)
         # In bf16 tanh is 1 from 3.2 on, and its gradient dead.
-        return torch.tanh(single(x))
+        return torch.tanh(to_float32(x))

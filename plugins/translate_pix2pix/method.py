@@ -117,7 +117,7 @@ class Pix2Pix(Method):
             )
             if not self.adversary.generator_moves(step):
                 return
-            advice = self.adversary.generator_terms(fake, target, condition=source, labels=labels)
+            generator_losses = self.adversary.generator_terms(fake, target, condition=source, labels=labels)
             weights = {"classes": self.semantic}
-            terms = {name: weights.get(name, self.gan) * term for name, term in advice.items()}
+            terms = {name: weights.get(name, self.gan) * term for name, term in generator_losses.items()}
         yield Update("generator", {**terms, "l1": self.l1 * self.distance(fake, target)})

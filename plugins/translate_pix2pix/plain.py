@@ -36,10 +36,10 @@ class PlainPix2Pix:
         for weight in self.discriminator.parameters():
             weight.requires_grad_(True)
         self.of_discriminator.zero_grad()
-        of_real = self.discriminator(target, source).logits[0]
-        of_fake = self.discriminator(fake.detach(), source).logits[0]
-        judged = 0.5 * (F.softplus(-of_real).mean() + F.softplus(of_fake).mean())
-        judged.backward()
+        real_logits = self.discriminator(target, source).logits[0]
+        fake_logits = self.discriminator(fake.detach(), source).logits[0]
+        discriminator_loss = 0.5 * (F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean())
+        discriminator_loss.backward()
         self.of_discriminator.step()
 
         for weight in self.discriminator.parameters():
@@ -49,4 +49,4 @@ class PlainPix2Pix:
         distance = self.l1 * F.l1_loss(fake, target)
         (adversarial + distance).backward()
         self.of_generator.step()
-        return {"discriminator": judged.item(), "adversarial": adversarial.item(), "l1": distance.item()}
+        return {"discriminator": discriminator_loss.item(), "adversarial": adversarial.item(), "l1": distance.item()}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate.precision import single
+from translate.precision import to_float32
 
 FIRST_REACH = 3
 """Pixels that the first layer looks up, left and right: its filters are 7x7, as published."""
@@ -130,7 +130,7 @@ class GatedPixelCNN(nn.Module):
     def head(self, maps: Tensor) -> Tensor:
         """Logits (N, colours, levels, H, W) in float32 of the horizontal stack's maps."""
         logits: Tensor = self.logits(F.relu(self.hidden(F.relu(maps))))
-        logits = single(logits)
+        logits = to_float32(logits)
         n, _, height, width = logits.shape
         return logits.view(n, self.colours, self.levels, height, width)
 

@@ -48,6 +48,6 @@ class Compiled(Runtime):
         try:
             answer(example)
         except torch._dynamo.exc.TorchDynamoException as error:
-            told = (str(error).strip().splitlines() or [""])[0]
-            raise UnfitError(f"this network cannot be compiled ({told}); leave --runtime out") from None
+            reason = (str(error).strip().splitlines() or [""])[0]
+            raise UnfitError(f"this network cannot be compiled ({reason}); leave --runtime out") from None
         return answer

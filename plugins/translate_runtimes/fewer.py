@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from translate.compute import Tile, transformation_matrices, transformed
+from translate.compute import Tile, transform_weights, transformation_matrices
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _fewer(operations: ModuleType, node: Any, tile: Tile, interpolate: Any, coll
     """The nodes that compute the answer of a convolution by Winograd's algorithm."""
     asked = node.get_attributes()
     weight = torch.from_numpy(node.input_value(1).get_node().data.copy())
-    known = operations.constant(transformed(weight, tile, torch.float32).numpy())
+    known = operations.constant(transform_weights(weight, tile, torch.float32).numpy())
     count, _, height, width = node.output(0).get_shape()
     rows, columns = -(-height // tile[0]), -(-width // tile[1])
     x = operations.transpose(node.input_value(0), _whole(0, 2, 3, 1))

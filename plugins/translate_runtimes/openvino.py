@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from translate.compute import Squares, few
+from translate.compute import Squares, has_few_outputs
 from translate.errors import TranslateError, UnfitError
-from translate.runtime import Runtime, twin
+from translate.runtime import Runtime, copy_sharing_weights
 from translate_runtimes.fewer import by_fewer_products
 from translate_runtimes.quantized import quantized, ranges
 
@@ -47,11 +47,11 @@ class OpenVINO(Runtime):
         self._library = library()
         self._network = _by_squares(network)
         self._precision = precision
-        self.wants_images = precision == "int8"
+        self.needs_calibration = precision == "int8"
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Bring convolutions to 8 bits, with the ranges that these batches have."""
-        if not self.wants_images:
+        if not self.needs_calibration:
             return
         # Of no image nothing is known: then it still wants some.
         images = iter(batches)
@@ -62,7 +62,7 @@ class OpenVINO(Runtime):
             with torch.autocast("cpu", torch.bfloat16, enabled=fast):
                 found = ranges(looking, chain([first], images))
             self._network = quantized(self._network, found)
-            self.wants_images = False
+            self.needs_calibration = False
 
     def prepare(self, example: Tensor) -> Callable[[Tensor], Tensor]:
         """Export the network for the example's shape and let OpenVINO compile that."""
@@ -70,8 +70,8 @@ class OpenVINO(Runtime):
             model = exported(self._library, self._network, example)
             more = by_fewer_products(self._library, model, self._precision)
         except Exception as error:
-            told = (str(error).strip().splitlines() or [""])[-1]
-            raise UnfitError(f"OpenVINO cannot run this network ({told}); leave --runtime out") from None
+            reason = (str(error).strip().splitlines() or [""])[-1]
+            raise UnfitError(f"OpenVINO cannot run this network ({reason}); leave --runtime out") from None
         compiled = core().compile_model(
             model,
             "CPU",
@@ -98,9 +98,9 @@ class OpenVINO(Runtime):
 
 def _by_squares(network: nn.Module) -> nn.Module:
     """A copy whose convolutions to few channels go by squares."""
-    answer = twin(network)
+    answer = copy_sharing_weights(network)
     for name, module in list(answer.named_modules()):
-        if few(module) and name:
+        if has_few_outputs(module) and name:
             parent, _, leaf = name.rpartition(".")
             setattr(answer.get_submodule(parent), leaf, Squares(module))
     return answer

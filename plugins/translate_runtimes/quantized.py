@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate.runtime import twin
+from translate.runtime import copy_sharing_weights
 
 Range = tuple[float, float]
 LEVELS = 255
@@ -49,7 +49,7 @@ def quantized(network: nn.Module, found: Mapping[str, Range]) -> nn.Module:
     a convolution lies on 256 steps over its range, its weights on 255 steps, symmetric, with a scale for each channel
     of its answer. Computed in float32 here; a runtime sees the steps and computes with whole numbers.
     """
-    answer = twin(network)
+    answer = copy_sharing_weights(network)
     for name, between in found.items():
         parent, _, leaf = name.rpartition(".")
         layer = answer.get_submodule(name)

@@ -13,7 +13,7 @@ from translate.adversary import Adversary
 from translate.discriminator import ClassHead
 from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
-from translate.precision import single
+from translate.precision import to_float32
 
 Objective = Literal["improved", "odena"]
 
@@ -128,11 +128,11 @@ def feature_distance(adversary: Adversary, real: Tensor, fake: Tensor) -> Tensor
 
 def mean_features(adversary: Adversary, images: Tensor) -> Tensor:
     """The mean of the last features over the batch, in float32 at least."""
-    features = adversary.judge(images).features[-1]
-    return single(features).mean(0)
+    features = adversary.discriminate(images).features[-1]
+    return to_float32(features).mean(0)
 
 
 def surprise(adversary: Adversary, images: Tensor) -> Tensor:
     """``-E log D(images)``, what is missing from the classes' cross entropy to that over classes and fakes."""
-    logits = adversary.judge(images).logits
-    return torch.stack([F.softplus(-single(logit)).mean() for logit in logits]).sum()
+    logits = adversary.discriminate(images).logits
+    return torch.stack([F.softplus(-to_float32(logit)).mean() for logit in logits]).sum()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.errors import TranslateError
-from translate.precision import single
+from translate.precision import to_float32
 
 
 class Stack(nn.Module):
@@ -61,7 +61,7 @@ class Stack(nn.Module):
     def describe(self, source: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, each (N, *latent) in float32, of the condition that a coarse source stands for."""
         statistics: Tensor = self.encoder(source)
-        mean, log_variance = single(statistics).chunk(2, dim=1)
+        mean, log_variance = to_float32(statistics).chunk(2, dim=1)
         return mean, log_variance
 
     def coarse(self, mean: Tensor, log_variance: Tensor, *, noisy: bool) -> Tensor:

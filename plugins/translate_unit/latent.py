@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from translate.precision import single
+from translate.precision import to_float32
 
 
 class LatentDiscriminator(nn.Module):
@@ -35,20 +35,20 @@ class LatentDiscriminator(nn.Module):
         logits: Tensor = self.layers(code)
         return logits
 
-    def told(self, source: Tensor, target: Tensor) -> Tensor:
+    def domain_loss(self, source: Tensor, target: Tensor) -> Tensor:
         """What the discriminator minimises: the mean cross entropy of the domain, log 2 where it cannot tell."""
         return (F.softplus(-self(source)).mean() + F.softplus(self(target)).mean()) / 2
 
     def fooled(self, source: Tensor, target: Tensor) -> Tensor:
         """What the encoders minimise: the cross entropy of the wrong domain."""
-        return self.told(target, source)
+        return self.domain_loss(target, source)
 
 
-def nats(mean: Tensor) -> Tensor:
+def kl_divergence(mean: Tensor) -> Tensor:
     """``KL(N(mean, 1) || N(0, 1)) = sum(mean^2) / 2`` in nats an image, the mean over codes (N, *latent).
 
     >>> import torch
-    >>> float(nats(torch.tensor([[1.0, 1.0], [2.0, 0.0]])))
+    >>> float(kl_divergence(torch.tensor([[1.0, 1.0], [2.0, 0.0]])))
     1.5
     """
-    return single(mean).square().flatten(1).sum(1).mean() / 2
+    return to_float32(mean).square().flatten(1).sum(1).mean() / 2

@@ -15,7 +15,7 @@ from translate.errors import TranslateError
 from translate.latent import logged_as, tie
 from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
-from translate_unit.latent import LatentDiscriminator, nats
+from translate_unit.latent import LatentDiscriminator, kl_divergence
 
 OTHER = {"source": "target", "target": "source"}
 
@@ -132,32 +132,34 @@ class UNIT(Method):
         images = {name: batch[name] for name in OTHER}
         labels = batch["source_label"] if self.classify else None
         means = {name: self.encoders[name](images[name]) for name in OTHER}
-        codes = {name: drawn(means[name]) for name in OTHER}
+        codes = {name: reparameterize(means[name]) for name in OTHER}
         # Each code is decoded to both domains: its image again, and its translation, named by where it arrives.
         both, count = torch.cat([codes["source"], codes["target"]]), len(images["source"])
         decoded = {name: self.decoders[name](both) for name in OTHER}
         again = {"source": decoded["source"][:count], "target": decoded["target"][count:]}
         fakes = {"source": decoded["source"][count:], "target": decoded["target"][:count]}
 
-        judged: dict[str, Tensor] = {}
+        discriminator_terms: dict[str, Tensor] = {}
         for name in self.adversaries:
             real, fake = images[name], fakes[name].detach()
             shown = None if labels is None else (real if name == "source" else fake, labels)
             found = self._adversary(name).discriminator_terms(real, fake, labelled=shown)
-            judged |= {f"{name}_{term}": value for term, value in found.items()}
+            discriminator_terms |= {f"{name}_{term}": value for term, value in found.items()}
         if self.latent_judge is not None:
-            judged["latent"] = self.latent_judge.told(codes["source"].detach(), codes["target"].detach())
-        if judged:
-            yield Update("discriminators", judged)
+            discriminator_terms["latent"] = self.latent_judge.domain_loss(
+                codes["source"].detach(), codes["target"].detach()
+            )
+        if discriminator_terms:
+            yield Update("discriminators", discriminator_terms)
         if self.adversaries and not self._adversary("target").generator_moves(step):
             return
 
         terms: dict[str, Tensor] = {}
         for name in self.adversaries:
             wanted = labels if name == "target" else None
-            advice = self._adversary(name).generator_terms(fakes[name], images[name], labels=wanted)
+            generator_losses = self._adversary(name).generator_terms(fakes[name], images[name], labels=wanted)
             weights = {"classes": self.classify}
-            terms |= {f"{name}_{term}": weights.get(term, self.gan) * value for term, value in advice.items()}
+            terms |= {f"{name}_{term}": weights.get(term, self.gan) * value for term, value in generator_losses.items()}
         if self.latent_judge is not None:
             terms["latent"] = self.latent_adversary * self.latent_judge.fooled(codes["source"], codes["target"])
         for name, other in OTHER.items():
@@ -166,7 +168,7 @@ class UNIT(Method):
                 mean = self.encoders[other](fakes[other])
                 if self.semantic_latent:
                     terms[f"{name}_semantic"] = self.semantic_latent * F.l1_loss(mean, means[name])
-                back = self.decoders[name](drawn(mean)) if self.cycle else None
+                back = self.decoders[name](reparameterize(mean)) if self.cycle else None
                 terms |= self._rebuilds(name, "cycle_kl", "cycle", mean, back, images[name])
         yield Update("translators", terms)
 
@@ -176,7 +178,7 @@ class UNIT(Method):
         """The two terms of a variational autoencoder, where their weights are not 0."""
         terms: dict[str, Tensor] = {}
         if weight := getattr(self, divergence):
-            terms[f"{name}_{divergence}"] = logged_as(nats(mean), 2 * weight / self.size)
+            terms[f"{name}_{divergence}"] = logged_as(kl_divergence(mean), 2 * weight / self.size)
         if made is not None and (weight := getattr(self, distance)):
             terms[f"{name}_{distance}"] = weight * F.l1_loss(made, image)
         return terms
@@ -202,11 +204,11 @@ class ThroughLatent(nn.Module):
         if samples is not None and samples < 1:
             raise TranslateError(f"unit draws 1 sample or more for each image, not {samples}")
         mean: Tensor = self.encoder(image)
-        code = mean if samples is None else drawn(mean.repeat_interleave(samples, dim=0))
+        code = mean if samples is None else reparameterize(mean.repeat_interleave(samples, dim=0))
         answer: Tensor = self.decoder(code)
         return answer
 
 
-def drawn(mean: Tensor) -> Tensor:
+def reparameterize(mean: Tensor) -> Tensor:
     """A code out of N(mean, 1)."""
     return mean + torch.randn_like(mean)

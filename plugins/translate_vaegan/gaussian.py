@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import TranslateError
-from translate.precision import single
+from translate.precision import to_float32
 
 
 def split(statistics: Tensor) -> tuple[Tensor, Tensor]:
@@ -14,23 +14,23 @@ def split(statistics: Tensor) -> tuple[Tensor, Tensor]:
 
     The log-variance is kept between -14 and 14 where an untrained encoder would leave that range.
     """
-    wide = single(statistics)
+    wide = to_float32(statistics)
     mean, log_variance = wide.chunk(2, dim=1)
     return mean, 14 * torch.tanh(log_variance / 14)
 
 
-def nats(mean: Tensor, log_variance: Tensor) -> Tensor:
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """``KL(N(mean, var) || N(0, 1)) = sum(mean^2 + var - log var - 1) / 2`` in nats an image, the mean over the batch.
 
     >>> import torch
-    >>> float(nats(torch.tensor([[2.0], [0.0]]), torch.zeros(2, 1)))
+    >>> float(kl_divergence(torch.tensor([[2.0], [0.0]]), torch.zeros(2, 1)))
     1.0
     """
     each = mean.square() + log_variance.exp() - log_variance - 1
     return each.flatten(1).sum(1).mean() / 2
 
 
-def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
+def reparameterize(mean: Tensor, log_variance: Tensor) -> Tensor:
     """A code ``mean + sqrt(var) * noise``, through which gradients reach both (Kingma & Welling 2013, section 2.4)."""
     return mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
 
@@ -51,12 +51,14 @@ class ThroughLatent(nn.Module):
             raise TranslateError(f"an autoencoder draws 1 sample or more for each image, not {samples}")
         mean, log_variance = split(self.encoder(image))
         if samples is not None:
-            mean = draw(mean.repeat_interleave(samples, dim=0), log_variance.repeat_interleave(samples, dim=0))
+            mean = reparameterize(
+                mean.repeat_interleave(samples, dim=0), log_variance.repeat_interleave(samples, dim=0)
+            )
         answer: Tensor = self.decoder(mean)
         return answer
 
 
-class OutOfNoise(nn.Module):
+class PriorSampler(nn.Module):
     """A decoder as a sampler: codes drawn from the prior. ``domain`` says whose images it makes."""
 
     def __init__(self, decoder: nn.Module, latent: tuple[int, ...], domain: str) -> None:

@@ -13,8 +13,8 @@ from translate.errors import TranslateError
 from translate.latent import logged_as, tie
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option
-from translate.precision import single
-from translate_vaegan.gaussian import OutOfNoise, ThroughLatent, draw, nats, split
+from translate.precision import to_float32
+from translate_vaegan.gaussian import PriorSampler, ThroughLatent, kl_divergence, reparameterize, split
 from translate_vaegan.vae import check_one_domain
 
 OTHER = {"source": "target", "target": "source"}
@@ -93,7 +93,7 @@ class VAEGAN(Method):
     @property
     def translators(self) -> Mapping[str, nn.Module]:
         """One domain: to the reconstruction. Two: both directions. A sampler of the target in either case."""
-        kept: dict[str, nn.Module] = {"sample": OutOfNoise(self.decoders["target"], self.latent, "target")}
+        kept: dict[str, nn.Module] = {"sample": PriorSampler(self.decoders["target"], self.latent, "target")}
         if len(self.encoders) == 1:
             return {"forward": ThroughLatent(self.encoders["target"], self.decoders["target"]), **kept}
         return {
@@ -110,11 +110,11 @@ class VAEGAN(Method):
         if len(images) < len(self.encoders):
             raise TranslateError("vaegan(domains=2) translates between two domains, and this data has one; give both")
         found = {name: split(self.encoders[name](image)) for name, image in images.items()}
-        codes = {name: draw(*statistics) for name, statistics in found.items()}
+        codes = {name: reparameterize(*statistics) for name, statistics in found.items()}
         noise = torch.randn_like(next(iter(codes.values())))
         encoder: dict[str, Tensor] = {}
         decoder: dict[str, Tensor] = {}
-        judged: dict[str, Tensor] = {}
+        discriminator_terms: dict[str, Tensor] = {}
         moves = self._adversary("target").generator_moves(step)
         for name, image in images.items():
             adversary = self._adversary(name)
@@ -124,17 +124,17 @@ class VAEGAN(Method):
             # A batch for each kind: a discriminator that compares the images of a batch would learn to count them.
             rebuilt, *others = made
             terms = adversary.discriminator_terms(image, rebuilt.detach(), others=[other.detach() for other in others])
-            judged |= {f"{label}{term}": value for term, value in terms.items()}
+            discriminator_terms |= {f"{label}{term}": value for term, value in terms.items()}
             if not moves:
                 continue
             unlike, values = self._unlike(adversary, rebuilt, image)
-            encoder[f"{label}kl"] = logged_as(nats(*found[name]), 1 / values)
+            encoder[f"{label}kl"] = logged_as(kl_divergence(*found[name]), 1 / values)
             encoder[f"{label}likeness"] = logged_as(unlike, 1 / values)
             if self.gamma:
                 decoder[f"{label}likeness"] = logged_as(unlike, self.gamma / values)
-            advice = adversary.generator_terms(rebuilt, image, others=others)
-            decoder |= {f"{label}{term}": value for term, value in advice.items()}
-        discriminator = Update("discriminator", judged)
+            generator_losses = adversary.generator_terms(rebuilt, image, others=others)
+            decoder |= {f"{label}{term}": value for term, value in generator_losses.items()}
+        discriminator = Update("discriminator", discriminator_terms)
         yield (Update("encoder", encoder), Update("decoder", decoder), discriminator) if moves else discriminator
 
     def _unlike(self, adversary: Adversary, rebuilt: Tensor, image: Tensor) -> tuple[Tensor, int]:
@@ -149,7 +149,7 @@ class VAEGAN(Method):
                 if seen
                 else f"{self.discriminator} shows no inner layers to compare images by; choose another discriminator"
             )
-        of_rebuilt, of_image = single(seen[self.layer]).chunk(2)
+        of_rebuilt, of_image = to_float32(seen[self.layer]).chunk(2)
         apart = (of_rebuilt - of_image.detach()).flatten(1)
         return apart.square().sum(1).mean() / 2, apart.shape[1]
 

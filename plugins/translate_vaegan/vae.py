@@ -12,8 +12,8 @@ from translate.errors import TranslateError
 from translate.latent import logged_as
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option
-from translate.precision import single
-from translate_vaegan.gaussian import OutOfNoise, ThroughLatent, draw, nats, split
+from translate.precision import to_float32
+from translate_vaegan.gaussian import PriorSampler, ThroughLatent, kl_divergence, reparameterize, split
 
 Likelihood = Literal["laplace", "gaussian"]
 
@@ -61,27 +61,29 @@ class VAE(Method):
         """From an image to its reconstruction, and from noise to an image."""
         return {
             "forward": ThroughLatent(self.encoder, self.decoder),
-            "sample": OutOfNoise(self.decoder, self.latent, "target"),
+            "sample": PriorSampler(self.decoder, self.latent, "target"),
         }
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
         """One move on the bound."""
         image = batch["target"] if "target" in batch else batch["source"]
         mean, log_variance = split(self.encoder(image))
-        rebuilt = self.decoder(draw(mean, log_variance))
+        rebuilt = self.decoder(reparameterize(mean, log_variance))
         values = image[0].numel()
         yield Update(
             "autoencoder",
             {
-                "kl": logged_as(nats(mean, log_variance), self.beta / values),
-                "reconstruction": logged_as(surprise(rebuilt, image, self.likelihood, self.scale), 1 / values),
+                "kl": logged_as(kl_divergence(mean, log_variance), self.beta / values),
+                "reconstruction": logged_as(
+                    negative_log_likelihood(rebuilt, image, self.likelihood, self.scale), 1 / values
+                ),
             },
         )
 
 
-def surprise(rebuilt: Tensor, image: Tensor, likelihood: Likelihood, scale: float) -> Tensor:
+def negative_log_likelihood(rebuilt: Tensor, image: Tensor, likelihood: Likelihood, scale: float) -> Tensor:
     """``-log p(x|z)`` in nats an image, the mean over the batch."""
-    apart = single(rebuilt) - single(image)
+    apart = to_float32(rebuilt) - to_float32(image)
     if likelihood == "laplace":
         each = apart.abs() / scale + math.log(2 * scale)
     else:
@@ -89,10 +91,10 @@ def surprise(rebuilt: Tensor, image: Tensor, likelihood: Likelihood, scale: floa
     return each.flatten(1).sum(1).mean()
 
 
-def check_one_domain(parts: Parts, name: str, advice: str = "") -> None:
+def check_one_domain(parts: Parts, name: str, hint: str = "") -> None:
     """Refuse two domains of unlike channels, where what is rebuilt would not be what came in."""
     if parts.source.channels != parts.target.channels:
         raise TranslateError(
             f"{name} rebuilds images of one domain, and here are sources of {parts.source.channels} and targets of "
-            f"{parts.target.channels} channels; give it one domain{advice}"
+            f"{parts.target.channels} channels; give it one domain{hint}"
         )

@@ -471,12 +471,12 @@ def test_classes_that_do_not_fit_are_told() -> None:
     with pytest.raises(TranslateError, match="has the label 3, but the classifier tells 2 classes apart"):
         Numbering((), (), 2)(torch.tensor([0, 3]))
 
-    class Fixed(nn.Module):
+    class Frozen(nn.Module):
         def forward(self, image: Tensor) -> Tensor:
             return nn.Linear(5, 3)(image.flatten(1))
 
     with pytest.raises(TranslateError, match="does not take images of 3 channels and 16x16 pixels"):
-        ContentAccuracy(parts(Fixed()), classifier=Path("runs/level"))
+        ContentAccuracy(parts(Frozen()), classifier=Path("runs/level"))
 
 
 def test_classification_error() -> None:

@@ -238,7 +238,7 @@ def steepness(adversary: Adversary, reach: float) -> Tensor:
     """Slopes between random pairs of points."""
     a, b = (reach * torch.randn(4000, 2, 1, 1) for _ in range(2))
     with torch.no_grad():
-        rise = adversary.judge(a).logits[0] - adversary.judge(b).logits[0]
+        rise = adversary.discriminate(a).logits[0] - adversary.discriminate(b).logits[0]
     return rise.flatten().abs() / (a - b).flatten(1).norm(dim=1)
 
 
@@ -319,7 +319,7 @@ def test_the_adversary_shows_a_relativistic_loss_real_images_too(base: Base) -> 
     adversary = Adversary(Plane(), RelativisticAverage(base=base))
     real, fake = points(8, -1.0), points(8, 1.0).requires_grad_()
     value = adversary.generator_terms(fake, real)["adversarial"]
-    logits = [adversary.judge(images).logits[0] for images in (fake, real)]
+    logits = [adversary.discriminate(images).logits[0] for images in (fake, real)]
     torch.testing.assert_close(value, RelativisticAverage(base=base).generator(*logits))
     (pull,) = torch.autograd.grad(value, fake)
     assert pull.flatten(1).any(1).all()

@@ -77,18 +77,18 @@ def test_fewer_bits_stay_near(run: Run, folder: Path, tmp_path: Path, precision:
 
 def test_int8_waits_for_images(run: Run) -> None:
     translator = translate.load(run.folder, runtime="openvino", precision="int8")
-    assert translator.wants_images
+    assert translator.needs_calibration
     image = torch.rand(1, 3, 30, 33) * 2 - 1
     with pytest.raises(TranslateError, match="must see some images"):
         translator.translate(image)
     translator.calibrate([])
-    assert translator.wants_images
+    assert translator.needs_calibration
     translator.calibrate([image])
-    assert not translator.wants_images
+    assert not translator.needs_calibration
     assert translator.translate(image).shape == image.shape
     plain = translate.load(run.folder)
     plain.calibrate([image])
-    assert not plain.wants_images
+    assert not plain.needs_calibration
 
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])

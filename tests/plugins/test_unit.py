@@ -22,7 +22,7 @@ from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
 from translate.seeds import seed_step
 from translate.testing import check_plugin
-from translate_unit.latent import LatentDiscriminator, nats
+from translate_unit.latent import LatentDiscriminator, kl_divergence
 
 SMALL = {
     "encoder": "residual(width=4, fold=yes)",
@@ -100,7 +100,7 @@ def test_the_divergence_is_logged_in_nats_and_pulls_by_its_weight() -> None:
     mean = torch.randn(4, 3, 2, 2, dtype=torch.float64)
     ours = torch.distributions.Normal(mean, 1.0)
     exact = torch.distributions.kl_divergence(ours, torch.distributions.Normal(0.0, 1.0))
-    assert torch.allclose(nats(mean).double(), exact.flatten(1).sum(1).mean())
+    assert torch.allclose(kl_divergence(mean).double(), exact.flatten(1).sum(1).mean())
     method, data = make(kl=0.1), batch()
     term = moves(method, data)["translators"].terms["source_kl"]
     codes = method.encoders["source"](data["source"])
@@ -130,11 +130,11 @@ def test_a_judge_of_codes_learns_the_domain_and_the_encoders_hide_it() -> None:
         nn.init.zeros_(last.bias)
         source, target = torch.randn(2, *latent), torch.randn(3, *latent)
         assert judge(source).shape == (2, 1)
-        assert math.isclose(float(judge.told(source, target)), math.log(2), rel_tol=1e-6)
+        assert math.isclose(float(judge.domain_loss(source, target)), math.log(2), rel_tol=1e-6)
         last.bias.fill_(3.0)
         expected = (math.log1p(math.exp(-3)) + math.log1p(math.exp(3))) / 2
-        assert math.isclose(float(judge.told(source, target)), expected, rel_tol=1e-5)
-        assert math.isclose(float(judge.fooled(source, target)), float(judge.told(target, source)))
+        assert math.isclose(float(judge.domain_loss(source, target)), expected, rel_tol=1e-5)
+        assert math.isclose(float(judge.fooled(source, target)), float(judge.domain_loss(target, source)))
     method, data = make(latent_adversary=2.0, cycle=0.0, cycle_kl=0.0), batch()
     told = moves(method, data)
     judged, hidden = told["discriminators"].terms["latent"], told["translators"].terms["latent"]

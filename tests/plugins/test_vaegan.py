@@ -20,8 +20,8 @@ from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
 from translate.seeds import seed_step
 from translate.testing import check_method, check_plugin
-from translate_vaegan.gaussian import draw, nats, split
-from translate_vaegan.vae import surprise
+from translate_vaegan.gaussian import kl_divergence, reparameterize, split
+from translate_vaegan.vae import negative_log_likelihood
 
 CODERS = {"encoder": "dcgan(width=4, latent=6)", "decoder": "dcgan(width=4)"}
 SMALL = {**CODERS, "discriminator": "patch(width=4, receptive_field=16)"}
@@ -53,13 +53,13 @@ def test_the_divergence_is_exact() -> None:
     mean, log_variance = torch.randn(4, 3, 2, 2), torch.randn(4, 3, 2, 2)
     ours = torch.distributions.Normal(mean, torch.exp(log_variance / 2))
     exact = torch.distributions.kl_divergence(ours, torch.distributions.Normal(0.0, 1.0))
-    assert torch.allclose(nats(mean, log_variance), exact.flatten(1).sum(1).mean(), rtol=1e-5)
-    assert float(nats(torch.zeros(2, 3), torch.zeros(2, 3))) == 0.0
+    assert torch.allclose(kl_divergence(mean, log_variance), exact.flatten(1).sum(1).mean(), rtol=1e-5)
+    assert float(kl_divergence(torch.zeros(2, 3), torch.zeros(2, 3))) == 0.0
 
 
 def test_codes_have_their_mean_and_variance() -> None:
     torch.manual_seed(0)
-    codes = draw(torch.full((20000, 1), 3.0), torch.full((20000, 1), 2 * 0.6931472))
+    codes = reparameterize(torch.full((20000, 1), 3.0), torch.full((20000, 1), 2 * 0.6931472))
     assert abs(float(codes.mean()) - 3) < 0.05
     assert abs(float(codes.std()) - 2) < 0.05
     mean, log_variance = split(torch.tensor([[1.0, 2.0, 0.1, 1e6]]))
@@ -74,7 +74,7 @@ def test_the_likelihood_is_exact(likelihood: Any) -> None:
     kind = torch.distributions.Laplace if likelihood == "laplace" else torch.distributions.Normal
     given: Any = kind(rebuilt, 0.2)
     exact = -given.log_prob(image).flatten(1).sum(1).mean()
-    assert torch.allclose(surprise(rebuilt, image, likelihood, 0.2), exact, rtol=1e-5)
+    assert torch.allclose(negative_log_likelihood(rebuilt, image, likelihood, 0.2), exact, rtol=1e-5)
 
 
 def test_vae_logs_its_bound_and_pulls_by_the_values_of_an_image() -> None:

@@ -49,7 +49,7 @@ What computes the network's convolutions in place of torch is taken away.
 
 PLAIN = "a loop by hand"
 HALF = 2
-"""The part of the images that is converted once more, so that beginning and going on can be told apart."""
+"""The part of the images that is converted once more, so that beginning and going on can be lines apart."""
 MANY = 1000
 """Images for which a conversion is reckoned from fewer; so many are long enough to need no reckoning."""
 RIVALS = {
@@ -173,11 +173,11 @@ def untrained(config: Config, folder: Path) -> Path:
     """What a training would keep before its first step, whose network converts as long as a trained one's."""
     setup = Setup.make(config)
     plugin = setup.catalog.offer("methods", config.method).plugin
-    tensors, facts = translator.contents(
+    tensors, metadata = translator.contents(
         setup.method, name=config.method, options=config.options, parts=setup.parts, plugin=plugin
     )
     path = folder / "translator.safetensors"
-    checkpoint.save(path, tensors, facts)
+    checkpoint.save(path, tensors, metadata)
     return path
 
 

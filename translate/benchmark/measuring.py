@@ -53,9 +53,9 @@ def measure(method: str, asked: Mapping[str, Any], options: Mapping[str, Any]) -
             run = commands.untrained(config, Path(scratch))
             squares = feeding.made_up(_made(Path(scratch) / "in"), images, (size, size))
             found = commands.conversion(run, squares[0].parent, Path(scratch), max(rounds // 3, 1), ways, place)
-            told = {name: _converted(each, found[commands.PLAIN]) for name, each in found.items()}
+            lines = {name: _converted(each, found[commands.PLAIN]) for name, each in found.items()}
             timed = {name: each.seconds for name, each in found.items()}
-            report.add(f"conversion of {images} images, whole command", timed, commands.PLAIN, told)
+            report.add(f"conversion of {images} images, whole command", timed, commands.PLAIN, lines)
         if "beginning" in what:
             timed = commands.beginning(method, photos, Path(scratch), size, max(rounds // 3, 1))
             least = min(timed["python -c pass"])
@@ -89,12 +89,12 @@ def _steps(report: Report, config: Config, rounds: int) -> None:
 
 def _converted(rival: commands.Converted, plain: commands.Converted) -> str:
     """What a rival takes for an image, and how far its answers lie from the plain loop's."""
-    told = f"{1000 * rival.each:.0f} ms for each image"
+    lines = f"{1000 * rival.each:.0f} ms for each image"
     if rival.few:
         many = commands.MANY
-        told = f"{1000 * rival.each:.0f} ms for each further image"
-        told += f", {plain.whole(many) / rival.whole(many):.2f}x at {many:,} images in proportion"
-    return told if rival is plain else f"{told}, {rival.apart:.0f} dB to the loop's"
+        lines = f"{1000 * rival.each:.0f} ms for each further image"
+        lines += f", {plain.whole(many) / rival.whole(many):.2f}x at {many:,} images in proportion"
+    return lines if rival is plain else f"{lines}, {rival.apart:.0f} dB to the loop's"
 
 
 @contextmanager

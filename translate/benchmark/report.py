@@ -41,14 +41,14 @@ class Report:
 
     def lines(self) -> list[str]:
         """Tell it as lines of text for a terminal."""
-        told = [described(dict(self.machine))]
+        lines = [described(dict(self.machine))]
         for part, rows in self.parts.items():
-            told += ["", part]
+            lines += ["", part]
             width = max(len(row.name) for row in rows)
             for row in rows:
                 ratio = str(row.ratio) if row.ratio is not None else ""
-                told.append(f"  {row.name:<{width}}  {_time(row.seconds):>9}  {ratio:<24}{row.note}".rstrip())
-        return told + (["", *(f"{name}: {fact}" for name, fact in self.facts.items())] if self.facts else [])
+                lines.append(f"  {row.name:<{width}}  {_time(row.seconds):>9}  {ratio:<24}{row.note}".rstrip())
+        return lines + (["", *(f"{name}: {fact}" for name, fact in self.facts.items())] if self.facts else [])
 
     def to_json(self) -> dict[str, Any]:
         """Tell it as JSON values."""

@@ -102,7 +102,7 @@ def measure_steps(config: Config, *, rounds: int, warm_up: int = 3) -> Steps:
 def _ours(setup: Setup, loader: Any) -> Callable[[], object]:
     if setup.config.compile == "yes":
         # Without being asked, a benchmark is too short to be compiled, as a run of its length is.
-        Compilation("yes", setup.parts.networks, left=0, world=setup.world, device=setup.engine.device)
+        Compilation("yes", setup.parts.networks, left=0, group=setup.group, device=setup.engine.device)
 
     def step() -> None:
         setup.engine.step([loader.batch(setup.engine.step_count)])

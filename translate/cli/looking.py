@@ -60,11 +60,11 @@ def plugins(context: click.Context, part: str | None, as_json: bool) -> None:
     """List who is installed, in which version, and what each offers; or the options of one PART, such as unet."""
     catalog = session_of(context).catalog
     if part is not None:
-        from translate.parts import told as told_of
+        from translate.parts import describe_part
 
-        click.echo("\n".join(told_of(catalog, part)))
+        click.echo("\n".join(describe_part(catalog, part)))
     elif as_json:
-        told = [
+        listed = [
             {
                 "name": each.name,
                 "distribution": each.distribution,
@@ -73,7 +73,7 @@ def plugins(context: click.Context, part: str | None, as_json: bool) -> None:
             }
             for each in catalog.plugins
         ]
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(listed, indent=2))
     else:
         for each in catalog.plugins:
             click.echo(f"{each.name}  ({each.distribution} {each.version})")

@@ -173,13 +173,13 @@ def _fit(values: Mapping[str, Any], session: Session, output: Any, where: str, *
 
 def _report(run: Any) -> None:
     from translate.method import role_of
-    from translate.ranks import announces
-    from translate.training import kept
+    from translate.ranks import is_launcher_or_main
+    from translate.training import directions_of
 
-    if not announces():
+    if not is_launcher_or_main():
         return
     click.echo(f"trained {run.step} steps: {run.folder}")
-    roles = dict.fromkeys(role_of(direction) for direction in kept(run))
+    roles = dict.fromkeys(role_of(direction) for direction in directions_of(run))
     if roles.keys() - {"classifier"}:
         click.echo(f"  look:     {run.samples}")
     uses = {"translator": "convert", "sampler": "sample", "classifier": "classify"}

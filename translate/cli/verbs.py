@@ -87,9 +87,9 @@ def _json(help_text: str) -> click.Option:
 
 
 def _report_conversion(context: click.Context, result: Any, **_: Any) -> None:
-    from translate.ranks import announces
+    from translate.ranks import is_launcher_or_main
 
-    if not announces():
+    if not is_launcher_or_main():
         return
     failed = f", {len(result.failed)} could not be converted" if result.failed else ""
     click.echo(f"converted {result.converted} to {result.target}{failed}")

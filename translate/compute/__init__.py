@@ -8,8 +8,8 @@ from translate.compute.convolutions import Convolutions, algorithms, convolution
 from translate.compute.flops import flops_of_step
 from translate.compute.matrices import product
 from translate.compute.settings import MemoryFormat, Precision, lay_out, memory_format_of, precision_of, recompute
-from translate.compute.squares import Squares, few
-from translate.compute.winograd import Tile, transformation_matrices, transformed
+from translate.compute.squares import Squares, has_few_outputs
+from translate.compute.winograd import Tile, transform_weights, transformation_matrices
 
 __all__ = [
     "Compilation",
@@ -22,8 +22,8 @@ __all__ = [
     "algorithms",
     "convolutions_of",
     "convolve_fast",
-    "few",
     "flops_of_step",
+    "has_few_outputs",
     "keep_compiled",
     "lay_out",
     "memory_format_of",
@@ -31,6 +31,6 @@ __all__ = [
     "precision_of",
     "product",
     "recompute",
+    "transform_weights",
     "transformation_matrices",
-    "transformed",
 ]

@@ -13,7 +13,7 @@ from torch import nn
 
 from translate.compute.compiler import keep_compiled, missing_compiler
 from translate.errors import TranslateError
-from translate.ranks import World
+from translate.ranks import ProcessGroup
 
 log = logging.getLogger("translate")
 
@@ -50,13 +50,13 @@ class Compilation:
         networks: Sequence[nn.Module],
         *,
         left: int,
-        world: World,
+        group: ProcessGroup,
         device: torch.device,
         changed: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._networks = list(networks)
-        self._left, self._world, self._device, self._clock = left, world, device, clock
+        self._left, self._group, self._device, self._clock = left, group, device, clock
         self._changed = changed
         self._passed = 0
         self._began = 0.0
@@ -119,7 +119,7 @@ class Compilation:
 
     def _mean(self, seconds: float) -> float:
         """All ranks must decide alike."""
-        return self._world.mean(torch.tensor(seconds, dtype=torch.float64, device=self._device)).item()
+        return self._group.mean(torch.tensor(seconds, dtype=torch.float64, device=self._device)).item()
 
 
 def _compiled(network: nn.Module) -> Callable[..., Any]:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.compute import custom_op, winograd
-from translate.compute.squares import by_squares, few, of_squares, plain
-from translate.compute.winograd import Tile, answers, transformed
+from translate.compute.squares import by_squares, has_few_outputs, is_plain_conv, of_squares
+from translate.compute.winograd import Tile, convolve_transformed, transform_weights
 from translate.runtime import Seen
 
 Convolutions = Literal["auto", "direct", "fast"]
@@ -49,11 +49,11 @@ def convolve_fast(network: nn.Module) -> None:
     quarters would be empty, compute 2x2 pixels at once. The answers differ by rounding.
     """
     for module in network.modules():
-        if not plain(module):
+        if not is_plain_conv(module):
             continue
         if module.kernel_size == (3, 3) and min(module.in_channels, module.out_channels) >= WIDE:
             vars(module)["forward"] = _Wide(module)
-        elif few(module):
+        elif has_few_outputs(module):
             vars(module)["forward"] = _Narrow(module)
 
 
@@ -92,18 +92,18 @@ class _Wide:
             return convolve(padded, module.weight, module.bias, tile, dtype)[..., :height, :width]
         # Nothing changes these weights: what is made of them serves all images.
         with torch.autocast(x.device.type, enabled=False):
-            return answers(padded, self._transformed(tile, dtype), module.bias, tile)[..., :height, :width]
+            return convolve_transformed(padded, self._transformed(tile, dtype), module.bias, tile)[..., :height, :width]
 
     def _transformed(self, tile: Tile, dtype: torch.dtype) -> Tensor:
         """The weights at the points, kept for as long as the weights stay as they are."""
         weight = self._module.weight
         if weight.is_inference():
             # Of such a tensor torch does not count the changes.
-            return transformed(weight, tile, dtype)
+            return transform_weights(weight, tile, dtype)
         # Looked up once: another thread may keep something else meanwhile.
         kept = self._kept
         if kept is None or kept.of != (tile, dtype) or not kept.seen([weight]):
-            kept = self._kept = _Kept((tile, dtype), Seen([weight]), transformed(weight, tile, dtype))
+            kept = self._kept = _Kept((tile, dtype), Seen([weight]), transform_weights(weight, tile, dtype))
         return kept.made
 
     def __getstate__(self) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from translate.compute.winograd import Tile, answers, slopes, transformed
+from translate.compute.winograd import Tile, convolution_gradients, convolve_transformed, transform_weights
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile, dtype: torch.dtype) -> Tensor:
@@ -24,7 +24,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile, dtype: 
 )
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, m: int, n: int) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
-        return answers(x, transformed(weight, (m, n), x.dtype), bias, (m, n))
+        return convolve_transformed(x, transform_weights(weight, (m, n), x.dtype), bias, (m, n))
 
 
 @_convolve.register_fake
@@ -34,23 +34,23 @@ def _(x: Tensor, weight: Tensor, *_: object) -> Tensor:
 
 
 @torch.library.custom_op(
-    "translate::convolve_slopes",
+    "translate::convolve_gradients",
     mutates_args=(),
-    schema="(Tensor x, Tensor weight, Tensor slope, int m, int n, bool for_x, bool for_weight) -> (Tensor, Tensor)",
+    schema="(Tensor x, Tensor weight, Tensor gradient, int m, int n, bool for_x, bool for_weight) -> (Tensor, Tensor)",
 )
-def _slopes(
-    x: Tensor, weight: Tensor, slope: Tensor, m: int, n: int, for_x: bool, for_weight: bool
+def _gradients(
+    x: Tensor, weight: Tensor, gradient: Tensor, m: int, n: int, for_x: bool, for_weight: bool
 ) -> tuple[Tensor, Tensor]:
     """The gradients of x and of the weights; one that is not wanted is empty."""
     with torch.autocast(x.device.type, enabled=False):
-        of_x, of_weight = slopes(x, weight, slope.to(x.dtype), (m, n), (for_x, for_weight))
+        of_x, of_weight = convolution_gradients(x, weight, gradient.to(x.dtype), (m, n), (for_x, for_weight))
     return (
         x.new_empty(0) if of_x is None else of_x.contiguous(memory_format=torch.channels_last),
         weight.new_empty(0) if of_weight is None else of_weight.contiguous(),
     )
 
 
-@_slopes.register_fake
+@_gradients.register_fake
 def _(x: Tensor, weight: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
     for_x, for_weight = given[-2:]
     return (
@@ -65,11 +65,11 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], **_: object) -> None:
     ctx.biased = bias is not None
 
 
-def _backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     x, weight = ctx.saved_tensors
     for_x, for_weight = ctx.needs_input_grad[:2]
-    of_x, of_weight = _slopes(x, weight, slope, *ctx.tile, for_x, for_weight)
-    of_bias = slope.sum((0, 2, 3)) if ctx.biased else None
+    of_x, of_weight = _gradients(x, weight, gradient, *ctx.tile, for_x, for_weight)
+    of_bias = gradient.sum((0, 2, 3)) if ctx.biased else None
     return of_x if for_x else None, of_weight if for_weight else None, of_bias, None, None
 
 

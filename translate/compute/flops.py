@@ -24,16 +24,16 @@ def flops_of_step(method: Method, batch: Mapping[str, Tensor], step: int = 0) ->
         memo[id(weight)] = nn.Parameter(weight.detach().to("meta"), requires_grad=weight.requires_grad)
     for buffer in method.buffers():
         memo[id(buffer)] = buffer.detach().to("meta")
-    hollow = copy.deepcopy(method, memo)
-    for module in hollow.modules():
+    meta_copy = copy.deepcopy(method, memo)
+    for module in meta_copy.modules():
         # What was put in the place of a forward (compiled, recomputed) belongs to the method with values.
         module.__dict__.pop("forward", None)
     shapes = {name: tensor.to("meta") for name, tensor in batch.items()}
     with FlopCounterMode(display=False) as counter:
         try:
-            for item in hollow.updates(shapes, step):
+            for item in meta_copy.updates(shapes, step):
                 for move in item if isinstance(item, tuple) else (item,):
-                    weights = [each for each in hollow.players[move.player].parameters() if each.requires_grad]
+                    weights = [each for each in meta_copy.players[move.player].parameters() if each.requires_grad]
                     loss = torch.stack(list(move.terms.values())).sum()
                     torch.autograd.backward(loss, inputs=weights, retain_graph=True)
         except (NotImplementedError, RuntimeError):

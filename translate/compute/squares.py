@@ -17,7 +17,7 @@ FEW = 4
 """Up to so many outputs this is faster, if the kernel is large."""
 
 
-def plain(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+def is_plain_conv(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether a module is a convolution of stride 1 with zeros around, and nothing else."""
     return (
         type(module) is nn.Conv2d
@@ -27,9 +27,14 @@ def plain(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     )
 
 
-def few(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+def has_few_outputs(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     """Whether a module is a convolution that is faster by squares."""
-    return plain(module) and module.out_channels <= FEW and module.in_channels >= 16 and min(module.kernel_size) > 4
+    return (
+        is_plain_conv(module)
+        and module.out_channels <= FEW
+        and module.in_channels >= 16
+        and min(module.kernel_size) > 4
+    )
 
 
 def of_squares(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:

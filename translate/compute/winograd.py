@@ -47,7 +47,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile, dtype: 
     return answer
 
 
-def transformed(weight: Tensor, tile: Tile, dtype: torch.dtype) -> Tensor:
+def transform_weights(weight: Tensor, tile: Tile, dtype: torch.dtype) -> Tensor:
     """Weights (K, C, 3, 3) at the points, (points, K, C) in ``dtype``."""
     outputs, inputs = weight.shape[:2]
     evaluate = transformation_matrices(tile, weight)[1]
@@ -55,7 +55,7 @@ def transformed(weight: Tensor, tile: Tile, dtype: torch.dtype) -> Tensor:
     return rows.to(dtype).view(-1, outputs, inputs)
 
 
-def answers(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
+def convolve_transformed(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
     """The convolution of (N, C, H, W) with weights that are transformed already, of x's dtype; no gradients."""
     interpolate, _, collect = transformation_matrices(tile, x)
     count, _, height, width = x.shape
@@ -72,28 +72,28 @@ def answers(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tenso
     return answer.view(count, height - 2, width - 2, outputs).permute(0, 3, 1, 2)
 
 
-def slopes(
-    x: Tensor, weight: Tensor, slope: Tensor, tile: Tile, needed: tuple[bool, ...]
+def convolution_gradients(
+    x: Tensor, weight: Tensor, gradient: Tensor, tile: Tile, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None]:
     """The gradients of x and of the weights (``needed``) from that of the answer, which is of x's type."""
     interpolate, _, collect = transformation_matrices(tile, x)
     outputs, inputs = weight.shape[:2]
     points = len(interpolate)
-    at_points = transformed(weight, tile, x.dtype) if needed[0] else None
+    at_points = transform_weights(weight, tile, x.dtype) if needed[0] else None
     for_points: Tensor | None = None
     count, _, height, width = x.shape
     rows, columns = (height - 2) // tile[0], (width - 2) // tile[1]
     # One more tile than there are, since the last window reaches two pixels into it.
     image = x.new_zeros(count, rows + 1, tile[0], columns + 1, tile[1], inputs) if needed[0] else None
-    squares = _squares(slope.permute(0, 2, 3, 1).reshape(count, rows, tile[0], columns, tile[1], outputs))
+    squares = _squares(gradient.permute(0, 2, 3, 1).reshape(count, rows, tile[0], columns, tile[1], outputs))
     for part in _parts(x, tile):
-        slopes = product(collect.T, squares[:, :, *part].reshape(collect.shape[0], -1)).view(points, -1, outputs)
+        gradients = product(collect.T, squares[:, :, *part].reshape(collect.shape[0], -1)).view(points, -1, outputs)
         if at_points is not None and image is not None:
-            windows = product(interpolate.T, products(slopes, at_points).view(points, -1))
+            windows = product(interpolate.T, products(gradients, at_points).view(points, -1))
             _add_windows(image, windows, tile, part)
         if needed[1]:
             given = product(interpolate, _windows(x, tile)[:, :, *part].reshape(points, -1))
-            found = products(slopes.transpose(1, 2), given.view(points, -1, inputs)).to(weight.dtype)
+            found = products(gradients.transpose(1, 2), given.view(points, -1, inputs)).to(weight.dtype)
             for_points = found if for_points is None else for_points + found
     for_x = for_weight = None
     if image is not None:
@@ -125,15 +125,15 @@ class _Convolution(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.tile, ctx.biased = tile, bias is not None
         with torch.autocast(x.device.type, enabled=False):
-            return answers(x, transformed(weight, tile, x.dtype), bias, tile)
+            return convolve_transformed(x, transform_weights(weight, tile, x.dtype), bias, tile)
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         # Operations that autograd knows, and nothing in place of what it must remember: so there are more derivatives.
         x, weight = ctx.saved_tensors
         with torch.autocast(x.device.type, enabled=False):
-            for_x, for_weight = slopes(x, weight, slope.to(x.dtype), ctx.tile, ctx.needs_input_grad)
-            return for_x, for_weight, slope.sum((0, 2, 3)) if ctx.biased else None, None
+            for_x, for_weight = convolution_gradients(x, weight, gradient.to(x.dtype), ctx.tile, ctx.needs_input_grad)
+            return for_x, for_weight, gradient.sum((0, 2, 3)) if ctx.biased else None, None
 
 
 def _add_windows(image: Tensor, windows: Tensor, tile: Tile, part: tuple[slice, slice]) -> None:

@@ -32,7 +32,7 @@ class Translating(Protocol):
     device: torch.device
 
     @property
-    def wants_images(self) -> bool:
+    def needs_calibration(self) -> bool:
         """Whether it must see some images before it can translate."""
         ...
 
@@ -40,7 +40,7 @@ class Translating(Protocol):
         """Show it images (N, C, H, W) in [-1, 1]."""
         ...
 
-    def beside(self) -> Translating | None:
+    def replicate(self) -> Translating | None:
         """Another one for a thread of its own; None if one thread at a time is all that it can serve."""
         ...
 

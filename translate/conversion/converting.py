@@ -14,7 +14,7 @@ from translate.conversion.plan import Task, plan, suffix_rule
 from translate.conversion.together import convert_together, write_down
 from translate.devices import keep_memory, pick_device
 from translate.errors import TranslateError
-from translate.ranks import device_of_rank, place, started
+from translate.ranks import device_of_rank, is_distributed, rank_and_world_size
 from translate.translator import load
 
 GPU_BATCH = 8
@@ -54,9 +54,9 @@ def convert_as_asked(
             run, source, target, asked, catalog=translator.catalog, plugins=plugins, no_plugins=no_plugins
         )
     else:
-        rank, ranks = place()
+        rank, ranks = rank_and_world_size()
         work = Work(translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"])
-        if translator.wants_images:
+        if translator.needs_calibration:
             translator.calibrate(some(tasks, work, SHOWN))
         threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)
         tasks = tasks[rank::ranks]
@@ -79,7 +79,7 @@ def convert_as_asked(
 def _loaded(
     path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]
 ) -> Translating:
-    device = device_of_rank(asked["device"]) if started() else asked["device"]
+    device = device_of_rank(asked["device"]) if is_distributed() else asked["device"]
     if not asked["runtime"] and pick_device(device).type == "cpu":
         # Already now: the threads that load might get heaps of their own.
         keep_memory()

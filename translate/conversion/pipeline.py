@@ -13,8 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from translate.conversion.batch import Answer, Decoded, Work, decode, write
-from translate.conversion.lanes import Lanes
 from translate.conversion.plan import Task
+from translate.conversion.replicas import Replicas
 from translate.errors import TranslateError, UnfitError
 
 BATCH_PIXELS = 1 << 23
@@ -37,10 +37,10 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
     translating: deque[tuple[list[Decoded], Future[list[Answer]]]] = deque()
     buckets: dict[tuple[Any, ...], list[Decoded]] = {}
     pool = ThreadPoolExecutor(workers, thread_name_prefix="translate-convert")
-    lanes = Lanes(work, alone=len(tasks) == 1)
+    replicas = Replicas(work, alone=len(tasks) == 1)
 
     def begin(bucket: list[Decoded]) -> None:
-        translating.append((bucket, lanes.begin(bucket)))
+        translating.append((bucket, replicas.begin(bucket)))
 
     def translated(limit: int) -> Iterator[Outcome]:
         """Hand answers on to be written, oldest first, until no more than so many buckets are under way."""
@@ -83,16 +83,16 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
             while sum(len(bucket) for bucket in buckets.values()) > waiting_limit:
                 fullest = max(buckets, key=lambda each: len(buckets[each]))
                 begin(buckets.pop(fullest))
-            yield from translated(lanes.count)
+            yield from translated(replicas.count)
             yield from written(ahead)
         for key in list(buckets):
             begin(buckets.pop(key))
-            yield from translated(lanes.count)
+            yield from translated(replicas.count)
             yield from written(ahead)
         yield from translated(0)
         yield from written(0)
     finally:
-        lanes.close()
+        replicas.close()
         pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -28,7 +28,7 @@ def convert_together(
 ) -> Generator[tuple[Path, str | None], None, None]:
     """Convert on several devices and yield each image with the reason why it failed, None where it did not.
 
-    Observers are told while the devices work. Raises ``LostError`` if one of them dies; what was converted stays.
+    Observers are outcomes while the devices work. Raises ``LostError`` if one of them dies; what was converted stays.
     """
     devices: int = options["devices"]
     flags = [f"--plugin={name}" for name in plugins] + [f"--no-plugin={name}" for name in no_plugins]
@@ -36,23 +36,25 @@ def convert_together(
     asked = [f"--{name.replace('_', '-')}={_text(value)}" for name, value in own.items()]
     with tempfile.TemporaryDirectory() as place:
         files = [Path(place) / f"rank-{rank}.jsonl" for rank in range(devices)]
-        told: list[tuple[Path, str | None]] = []
+        outcomes: list[tuple[Path, str | None]] = []
         places = [0] * devices
 
         def follow() -> None:
             for number, file in enumerate(files):
                 for line in _new_lines(file, places, number):
                     found = json.loads(line)
-                    told.append((Path(found["file"]), found["error"]))
-                    catalog.tell("image_converted", source=told[-1][0], error=told[-1][1])
+                    outcomes.append((Path(found["file"]), found["error"]))
+                    catalog.tell("image_converted", source=outcomes[-1][0], error=outcomes[-1][1])
 
         arguments = [*flags, "convert", str(run), str(source), str(target), *asked]
         try:
             launch(arguments, devices, {OUTCOMES: place}, follow)
         except LostError as error:
-            raise LostError(f"{error}; {len(told)} images were converted or named, convert the rest again") from None
+            raise LostError(
+                f"{error}; {len(outcomes)} images were converted or named, convert the rest again"
+            ) from None
         follow()
-        yield from told
+        yield from outcomes
 
 
 def write_down(rank: int, source: Path, error: str | None) -> bool:

@@ -119,8 +119,8 @@ class Accumulation:
     def _differing(self, batch: int | None, move: int, found: Names | None, wanted: Names | None) -> MethodError:
         which = "a batch played again" if batch is None else f"batch {batch + 1} of a step"
         return MethodError(
-            f"{type(self._method).__name__} yields {_told(found)} as update {move + 1} of {which}, where it yielded "
-            f"{_told(wanted)} before; only the step and the stage may choose who moves"
+            f"{type(self._method).__name__} yields {_format_names(found)} as update {move + 1} of {which}, where it "
+            f"yielded {_format_names(wanted)} before; only the step and the stage may choose who moves"
         )
 
 
@@ -181,7 +181,7 @@ class _Past:
         self._others[self._at] = now
 
 
-def _told(names: Names | None) -> str:
+def _format_names(names: Names | None) -> str:
     return "nothing" if names is None else " with ".join(names)
 
 

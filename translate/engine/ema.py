@@ -1,4 +1,4 @@
-"""Averages: the moving average of what is kept, beside the weights that train."""
+"""EMA: the moving average of what is kept, beside the weights that train."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AVERAGED = ("running_mean", "running_var")
 """The buffers that are averaged as weights are: statistics of normalizations."""
 
 
-class Averages:
+class EMA:
     """Moving averages of modules by direction, with ``decay``; 0 keeps none.
 
     Of the buffers only running statistics are averaged; all others are copied. What they hold need not have a mean: of
@@ -26,9 +26,9 @@ class Averages:
         self._modules = dict(modules) if decay else {}
         self._decay = decay
         self._kept: dict[str, dict[str, Tensor]] = {}
-        self.begin()
+        self.restart()
 
-    def begin(self) -> None:
+    def restart(self) -> None:
         """Start from the weights as they are."""
         self._kept = {
             direction: {name: value.detach().clone() for name, value, _ in _tensors(module)}
@@ -36,7 +36,7 @@ class Averages:
         }
 
     @torch.no_grad()
-    def follow(self, step: int) -> None:
+    def update(self, step: int) -> None:
         """Let the averages follow the weights after so many steps."""
         # A young average follows closely: the first weights are noise (as Polyak averages are warmed up).
         decay = min(self._decay, (1 + step) / (10 + step))

@@ -13,14 +13,14 @@ from torch.optim import Optimizer
 
 from translate.engine.accumulation import Accumulation
 from translate.engine.capture import Capture, Graph, capturable
-from translate.engine.ema import Averages
+from translate.engine.ema import EMA
 from translate.engine.players import MethodError, Player, players_of
 from translate.engine.state import compare, optimizer_numbers, optimizer_state, optimizer_tensors, under
 from translate.errors import NotFiniteError, nearest
 from translate.method import Batch, Method, Update
 from translate.pool import ImagePool
-from translate.precision import single
-from translate.ranks import Waiting, World
+from translate.precision import to_float32
+from translate.ranks import ProcessGroup, Waiting
 from translate.seeds import seed_step
 
 Schedule = Callable[[int, int], float]
@@ -44,7 +44,7 @@ class Engine:
         ema: float = 0.0,
         precision: str = "float32",
         seed: int = 0,
-        world: World | None = None,
+        group: ProcessGroup | None = None,
         device: torch.device | None = None,
         graphs: Callable[[], Graph] | None = None,
     ) -> None:
@@ -55,10 +55,10 @@ class Engine:
         self.clip_norm = clip_norm
         self.precision = precision
         self.seed = seed
-        self.world = world or World()
+        self.group = group or ProcessGroup()
         self.device = device or torch.device("cpu")
         self.players = players_of(method, optimizers)
-        self._averages = Averages(method.translators, ema)
+        self._ema = EMA(method.translators, ema)
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._checked_until = method.period
@@ -115,10 +115,10 @@ class Engine:
         play(batches, self.step_count)
         self.step_count += 1
         self._checked_until -= 1
-        self._averages.follow(self.step_count)
+        self._ema.update(self.step_count)
 
     def _seed(self, number: int = 0) -> None:
-        seed_step(self.seed, self.step_count, self.world.rank, number)
+        seed_step(self.seed, self.step_count, self.group.rank, number)
 
     def _play_all(self, batches: Sequence[Batch], step: int) -> None:
         for player in self.players.values():
@@ -143,9 +143,9 @@ class Engine:
             weights = self.players[move.player].moving(together)
             loss = self._loss(move, scale)
             torch.autograd.backward(loss, inputs=weights, retain_graph=number < len(moves))
-            if last and self.world.count > 1:
+            if last and self.group.size > 1:
                 # While these gradients travel, the next player's are computed.
-                travelling.append(self.world.average([w.grad for w in weights if w.grad is not None]))
+                travelling.append(self.group.all_reduce_mean([w.grad for w in weights if w.grad is not None]))
         return travelling
 
     def _resume(self, updates: Iterator[Update | tuple[Update, ...]]) -> tuple[Update, ...] | None:
@@ -168,7 +168,7 @@ class Engine:
         """Sum a move's terms, and remember each for the log."""
         loss: Tensor | None = None
         for name, term in move.terms.items():
-            term = single(term)
+            term = to_float32(term)
             loss = term if loss is None else loss + term
             key = f"{move.player}/{name}"
             if key in self._sums:
@@ -260,7 +260,7 @@ class Engine:
         Raises ``NotFiniteError`` if a term or a weight is not finite.
         """
         names = [name for name, count in self._counts.items() if count]
-        values = self.world.mean(torch.stack([self._sums[name].double() for name in names])).tolist() if names else []
+        values = self.group.mean(torch.stack([self._sums[name].double() for name in names])).tolist() if names else []
         terms = {name: value / self._counts[name] for name, value in zip(names, values, strict=True)}
         for name in names:
             # Where they lie, so that a recorded step finds them.
@@ -284,7 +284,7 @@ class Engine:
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """The translators hold their moving averages inside, where they are kept."""
-        with self._averages.swapped():
+        with self._ema.swapped():
             yield
 
     # --- state ------------------------------------------------------------------------------------------------------
@@ -296,18 +296,18 @@ class Engine:
         """
         found = {f"method/{name}": value for name, value in self.method.state_dict().items()}
         for name in self._pooled:
-            for rank, value in enumerate(self.world.each(found[f"method/{name}"])):
+            for rank, value in enumerate(self.group.all_gather(found[f"method/{name}"])):
                 found[_of_rank(rank, name)] = value
         found.update(_named("optimizer", optimizer_tensors(self.players.values())))
-        found.update(_named("ema", self._averages.tensors()))
+        found.update(_named("ema", self._ema.tensors()))
         # The log's sums too, so that a resumed run writes the same lines.
         for name, count in self._counts.items():
             if count:
-                self._sums[name].copy_(self.world.mean(self._sums[name]))
+                self._sums[name].copy_(self.group.mean(self._sums[name]))
                 found[f"log/{name}"] = self._sums[name]
         return found
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """What belongs to the state and is no tensor, as JSON values."""
         return {
             "step": self.step_count,
@@ -315,27 +315,27 @@ class Engine:
             "log_counts": {name: count for name, count in self._counts.items() if count},
         }
 
-    def load(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Take over a state that ``tensors`` and ``facts`` gave; everything is checked before anything is copied."""
+    def load(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        """Take over a state that ``tensors`` and ``metadata`` gave; everything is checked before anything is copied."""
         of_method = under(tensors, "method/")
         for name in self._pooled:
             # A rank that there was not before starts with what the first remembers.
-            of_method[name] = tensors.get(_of_rank(self.world.rank, name), of_method.get(name, torch.empty(0)))
+            of_method[name] = tensors.get(_of_rank(self.group.rank, name), of_method.get(name, torch.empty(0)))
         averages, remembered = under(tensors, "ema/"), under(tensors, "optimizer/")
         compare(of_method, self.method.state_dict(), "the method")
-        self._averages.check(averages)
+        self._ema.check(averages)
         states = {
-            name: optimizer_state(player, remembered, facts.get("optimizer_numbers", {}))
+            name: optimizer_state(player, remembered, metadata.get("optimizer_numbers", {}))
             for name, player in self.players.items()
         }
         self.method.load_state_dict(of_method)
         for name, player in self.players.items():
             player.optimizer.load_state_dict(states[name])
-        self._averages.load(averages)
+        self._ema.load(averages)
         self._sums = {name: value.to(self.device) for name, value in under(tensors, "log/").items()}
         self._counts.clear()
-        self._counts.update({name: int(count) for name, count in facts["log_counts"].items()})
-        self.step_count = int(facts["step"])
+        self._counts.update({name: int(count) for name, count in metadata["log_counts"].items()})
+        self.step_count = int(metadata["step"])
         self.forget_graphs()
 
     def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
@@ -343,7 +343,7 @@ class Engine:
         of_method = under(tensors, "method/")
         compare(of_method, self.method.state_dict(), "the method")
         self.method.load_state_dict(of_method)
-        self._averages.begin()
+        self._ema.restart()
 
 
 def _since_restart(step: int, steps: int, restarts: Sequence[float]) -> tuple[int, int]:

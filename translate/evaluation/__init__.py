@@ -63,7 +63,7 @@ class Evaluation:
         protocol = self.protocol
         seen = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items())
         which = f"{self.subject} ({protocol['method']}, {protocol['direction']})"
-        told = [
+        lines = [
             f"{which} on {protocol['data']}, {protocol['split']}",
             f"{seen}; {protocol['size']}, {protocol['resize']}",
             "",
@@ -75,8 +75,10 @@ class Evaluation:
                 shown = f"{value:.5g}" + ("" if error is None else f" ± {error:.2g}")
                 rows.append((name, shown))
         widths = [max((len(cell) for cell in column), default=0) for column in zip(*rows, strict=True)]
-        told += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return [*told, "", *(f"{name}: {how}" for name, how in protocol["metrics"].items())]
+        lines += [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+        ]
+        return [*lines, "", *(f"{name}: {how}" for name, how in protocol["metrics"].items())]
 
     def to_json(self) -> dict[str, Any]:
         """Tell it as JSON values; a number that is not finite becomes its name in text, such as ``inf``."""

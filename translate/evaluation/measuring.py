@@ -11,7 +11,7 @@ import torch
 
 from translate.errors import TranslateError, nearest
 from translate.evaluation.subjects import Asked, subject_of
-from translate.parts import CatalogParts, Kept, build, open_dataset
+from translate.parts import CatalogParts, SavedMethod, build, open_dataset
 from translate.plugins import discover
 from translate.sizes import Size
 
@@ -26,8 +26,8 @@ def measure(
 ) -> dict[str, Any]:
     """Measure what the checked options of ``evaluate`` ask for; the fields of an ``Evaluation``."""
     catalog = discover(extra=plugins, blocked=no_plugins)
-    kept = Kept.open(run, catalog)
-    directions = list(kept.facts["directions"])
+    saved = SavedMethod.open(run, catalog)
+    directions = list(saved.metadata["directions"])
     chosen = asked["direction"] or directions[0]
     if chosen not in directions:
         raise TranslateError(f"{run} has no direction {chosen!r}; {nearest(chosen, directions)}")
@@ -35,10 +35,10 @@ def measure(
     split: str = asked["split"]
     if split not in dataset.splits:
         raise TranslateError(f"{dataset.name} has no split {split!r}; {nearest(split, dataset.splits)}")
-    taken: Size = asked["at"] or kept.size
+    taken: Size = asked["at"] or saved.size
 
     samples, seed = asked["samples"], asked["seed"]
-    wish = Asked(kept, chosen, dataset, split, asked["limit"], taken, asked["batch"], samples, seed)
+    wish = Asked(saved, chosen, dataset, split, asked["limit"], taken, asked["batch"], samples, seed)
     subject = subject_of(wish, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
     parts = CatalogParts(catalog, source=subject.source, target=subject.target, size=taken)
     built: dict[str, Metric] = {text: build(catalog, "metrics", text, parts=parts) for text in asked["metrics"]}
@@ -60,7 +60,7 @@ def measure(
                 if part := {name: tensor for name, tensor in each.items() if name in mine}:
                     metric.update(part)
     scores: dict[str, float] = {}
-    told: dict[str, str] = {}
+    protocols: dict[str, str] = {}
     for text, metric in built.items():
         found = {name: float(value) for name, value in metric.result().items()}
         if twice := sorted(found.keys() & scores.keys()):
@@ -68,11 +68,11 @@ def measure(
                 f"{text} measures {twice[0]}, which another metric has measured; ask for one at a time"
             )
         scores |= found
-        told[next(iter(found), text)] = metric.protocol
-    with kept.path.open("rb") as file:
+        protocols[next(iter(found), text)] = metric.protocol
+    with saved.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     protocol = {
-        "method": kept.facts["method"],
+        "method": saved.metadata["method"],
         "direction": chosen,
         "weights_sha256": digest,
         "data": dataset.name,
@@ -80,11 +80,11 @@ def measure(
         "split": split,
         "size": f"{taken[0]}x{taken[1]}",
         "resize": RESIZE,
-        "metrics": told,
+        "metrics": protocols,
     }
-    protocol |= subject.facts
+    protocol |= subject.metadata
     if "samples" in wanted:
         protocol |= {"samples": samples, "seed": seed}
-    place = kept.path.resolve()
+    place = saved.path.resolve()
     name = place.parent.name if place.name == "translator.safetensors" else place.stem
     return {"subject": name, "scores": scores, "counts": counts, "protocol": protocol}

@@ -16,7 +16,7 @@ from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.loader import decode_all, normalize
 from translate.method import role_of
-from translate.parts import Kept
+from translate.parts import SavedMethod
 from translate.saved import load_classifier, load_sampler
 from translate.seeds import key
 from translate.sizes import Size
@@ -27,7 +27,7 @@ from translate.traits import Traits
 class Asked:
     """What is to be measured, on which data, and how."""
 
-    kept: Kept
+    saved: SavedMethod
     direction: str
     dataset: Dataset
     split: str
@@ -65,7 +65,7 @@ class Subject(ABC):
     of_pairs = frozenset({"pairs"})
     """What is known of pairs only."""
     device: torch.device
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     """What the protocol says of it."""
 
     def __init__(self, asked: Asked, sides: Mapping[str, tuple[str, Domain]]) -> None:
@@ -74,7 +74,7 @@ class Subject(ABC):
         Images are read as those in training were; the names of their classes are the data's.
         """
         self.asked = asked
-        self.facts = {}
+        self.metadata = {}
         self.examples = {name: asked.examples(side) for name, (side, _) in sides.items() if asked.examples(side)}
         if not self.examples:
             raise TranslateError(f"the split {asked.split!r} of {asked.dataset.name} has no images to evaluate on")
@@ -90,7 +90,7 @@ class Subject(ABC):
         """Why a metric cannot have what it needs, to go on after its name; None where it can."""
         data = f"the split {self.asked.split!r} of {self.asked.dataset.name}"
         if need not in self.gives:
-            others = [each for each in self.asked.kept.facts["directions"] if each != self.asked.direction]
+            others = [each for each in self.asked.saved.metadata["directions"] if each != self.asked.direction]
             instead = f"try --direction {' or '.join(others)}, or another metric" if others else "choose another metric"
             what = _words.get(need, "images translated from a source")
             return f"needs {what}, which the direction {self.asked.direction!r} does not give; {instead}"
@@ -119,7 +119,7 @@ class Subject(ABC):
             decoded = decode_all(
                 chunk, self.domains, size=self.asked.size, resize="stretch", device=torch.device("cpu")
             )
-            found = {name: normalize(kept.to(self.device), self.domains[name]) for name, kept in decoded.items()}
+            found = {name: normalize(saved.to(self.device), self.domains[name]) for name, saved in decoded.items()}
             for name in names:
                 if self.labelled(name):
                     labels = [example.label for example in chunk[name]]
@@ -134,7 +134,7 @@ class Translations(Subject):
     of_pairs = frozenset({"pairs", "bits"})
 
     def __init__(self, asked: Asked, **loading: Any) -> None:
-        self.translator = translator.load(asked.kept.path, direction=asked.direction, **loading)
+        self.translator = translator.load(asked.saved.path, direction=asked.direction, **loading)
         self.device = self.translator.device
         backward = asked.direction == "backward"
         names = ("target", "source") if backward else ("source", "target")
@@ -186,7 +186,7 @@ class Drawings(Subject):
     """A sampler's images, as many as there are real ones, and the likelihood of these where it knows it."""
 
     def __init__(self, asked: Asked, **loading: Any) -> None:
-        self.sampler = load_sampler(asked.kept.path, **loading)
+        self.sampler = load_sampler(asked.saved.path, **loading)
         self.device = self.sampler.device
         self._bits = Traits(self.sampler.network).bits_per_dimension
         self.gives = frozenset({"fake", "target", "target_label", *(["bits"] if self._bits else [])})
@@ -194,7 +194,7 @@ class Drawings(Subject):
             raise TranslateError("a sampler makes images of the training's size only; leave out --at")
         side = asked.only("target")
         super().__init__(asked, {"target": (side, self.sampler.domain)})
-        self.facts = {"domain": side, "seed": asked.seed}
+        self.metadata = {"domain": side, "seed": asked.seed}
 
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """The real images, then the drawn ones."""
@@ -213,12 +213,12 @@ class Answers(Subject):
     gives = frozenset({"logits", "label"})
 
     def __init__(self, asked: Asked, **loading: Any) -> None:
-        self.classifier = load_classifier(asked.kept.path, **loading)
+        self.classifier = load_classifier(asked.saved.path, **loading)
         self.device = self.classifier.device
-        side = asked.only(Traits(asked.kept.method.translators[asked.direction]).domain)
+        side = asked.only(Traits(asked.saved.method.translators[asked.direction]).domain)
         super().__init__(asked, {"source": (side, self.classifier.domain)})
         self.target = self.classifier.domain
-        self.facts = {"domain": side}
+        self.metadata = {"domain": side}
 
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """Logits with the images' labels."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from translate.loader.batches import Cache, Loader, fixed
+from translate.loader.batches import Cache, Loader, preview_batch
 from translate.loader.cache import Resize, decode_all, normalize, planes, read
 
-__all__ = ["Cache", "Loader", "Resize", "decode_all", "fixed", "normalize", "planes", "read"]
+__all__ = ["Cache", "Loader", "Resize", "decode_all", "normalize", "planes", "preview_batch", "read"]

@@ -341,7 +341,7 @@ class Loader:
         return tensor.to(self._device, non_blocking=True)
 
 
-def fixed(
+def preview_batch(
     examples: Mapping[str, Sequence[Example]],
     domains: Mapping[str, Domain],
     *,

@@ -100,9 +100,9 @@ def _resumes_exactly(name: str, options: Mapping[str, Any], folder: Path, plugin
     shutil.copytree(whole.folder, half.folder)
     half.checkpoints[-1].unlink()
     resumed = resume(half.folder, plugins=plugins)
-    wanted, facts = checkpoint.load(whole.checkpoints[-1])
+    wanted, metadata = checkpoint.load(whole.checkpoints[-1])
     got, _ = checkpoint.load(resumed.checkpoints[-1])
-    assert facts["engine"]["step"] == 4
+    assert metadata["engine"]["step"] == 4
     assert wanted.keys() == got.keys(), f"{name}: a resumed run keeps other tensors"
     for key, value in wanted.items():
         assert torch.equal(value, got[key]), f"{name}: resumed, {key} differs from the uninterrupted run"
@@ -129,13 +129,15 @@ def _keeps_its_promises(name: str, whole: Run, resumed: Run, plugins: Sequence[s
         assert torch.allclose(drawn[1:2], first.draw([1]), atol=1e-5), f"{name}: a sample depends on its neighbours"
         assert torch.equal(drawn, second.draw(range(3))), f"{name}: save and load change the samples"
     if "classify" in directions:
-        judge, other = (load_classifier(run.folder, plugins=plugins) for run in (whole, resumed))
-        image = torch.rand(3, judge.domain.channels, *judge.size) * 2 - 1
-        told = judge.classify(image)
-        assert told.shape == (3, len(judge.labels)), f"{name}: {tuple(told.shape)} for {len(judge.labels)} classes"
-        assert torch.allclose(told[:1], judge.classify(image[:1]), atol=1e-5), (
+        classifier, other = (load_classifier(run.folder, plugins=plugins) for run in (whole, resumed))
+        image = torch.rand(3, classifier.domain.channels, *classifier.size) * 2 - 1
+        logits = classifier.classify(image)
+        assert logits.shape == (3, len(classifier.labels)), (
+            f"{name}: {tuple(logits.shape)} for {len(classifier.labels)} classes"
+        )
+        assert torch.allclose(logits[:1], classifier.classify(image[:1]), atol=1e-5), (
             f"{name}: an image's class depends on its neighbours"
         )
-        assert torch.equal(told, other.classify(image)), f"{name}: save and load change the classifier"
-        features = judge.network.features(image)  # type: ignore[operator]
+        assert torch.equal(logits, other.classify(image)), f"{name}: save and load change the classifier"
+        features = classifier.network.features(image)  # type: ignore[operator]
         assert features.shape[:1] == (3,), f"{name}: no features (N, D)"

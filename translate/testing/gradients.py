@@ -54,15 +54,15 @@ def check_gradients(
         return _weighed(call(at[0]))
 
     image = point[0].clone(memory_format=torch.preserve_format).requires_grad_()
-    slopes = torch.autograd.grad(value([image, *point[1:]]), [image, *weights])
-    told = sum(float((slope * way).sum()) for slope, way in zip(slopes, ways, strict=True))
+    gradients = torch.autograd.grad(value([image, *point[1:]]), [image, *weights])
+    predicted = sum(float((gradient * way).sum()) for gradient, way in zip(gradients, ways, strict=True))
     with torch.no_grad():
         ahead, behind = (
             float(value([each + sign * STEP * way for each, way in zip(point, ways, strict=True)])) for sign in (1, -1)
         )
     found = (ahead - behind) / (2 * STEP)
-    assert abs(told - found) <= OFF * max(abs(told), abs(found), 1e-3), (
-        f"{part}: at batch {batch} in {layout} the gradient says {told:.8g}, and a small step finds {found:.8g}"
+    assert abs(predicted - found) <= OFF * max(abs(predicted), abs(found), 1e-3), (
+        f"{part}: at batch {batch} in {layout} the gradient says {predicted:.8g}, and a small step finds {found:.8g}"
     )
 
 
@@ -91,13 +91,13 @@ def _built(catalog: Catalog, kind: str, part: str, batch: int) -> tuple[nn.Modul
 class Conditioned(nn.Module):
     """A discriminator that wants a condition, of an image with the condition beside it."""
 
-    def __init__(self, judge: nn.Module) -> None:
+    def __init__(self, discriminator: nn.Module) -> None:
         super().__init__()
-        self.judge = judge
+        self.discriminator = discriminator
 
     def forward(self, both: Tensor) -> DiscriminatorOutput:
         """Judge (N, 3 + 2, H, W)."""
-        answer: DiscriminatorOutput = self.judge(both[:, :3], both[:, 3:])
+        answer: DiscriminatorOutput = self.discriminator(both[:, :3], both[:, 3:])
         return answer
 
 

@@ -115,10 +115,10 @@ def check_discriminator(part: str, *, plugins: Sequence[str] = (), size: tuple[i
         assert all(bool(torch.isfinite(head).all()) for head in heads), f"{part}: a value is not finite"
         torch.stack([head.square().mean() for head in heads]).sum().backward()
         _reached(part, network)
-        told = (
+        logits = (
             parts_of(catalog, size, 2, channels).discriminator(part, condition=2, classes=5)(image, condition).classes
         )
-        assert told is None or told.shape == (2, 5), f"{part}: it tells {tuple(told.shape)} of 5 classes apart"
+        assert logits is None or logits.shape == (2, 5), f"{part}: it tells {tuple(logits.shape)} of 5 classes apart"
 
 
 def parts_of(catalog: Catalog, size: tuple[int, int], inputs: int, outputs: int) -> CatalogParts:

@@ -18,10 +18,10 @@ def check_adversarial_loss(part: str, *, plugins: Sequence[str] = ()) -> None:
     for shape in ((4,), (4, 1), (2, 1, 5, 7)):
         real = torch.full(shape, 0.25, dtype=torch.bfloat16, requires_grad=True)
         fake = torch.full(shape, 0.25, dtype=torch.bfloat16, requires_grad=True)
-        judged = loss.discriminator(real, fake)
-        assert judged.shape == (), f"{part}: the discriminator's side is no scalar"
-        assert judged.dtype == torch.float32, f"{part}: losses are computed in float32"
-        to_real, to_fake = torch.autograd.grad(judged, (real, fake))
+        loss_of_discriminator = loss.discriminator(real, fake)
+        assert loss_of_discriminator.shape == (), f"{part}: the discriminator's side is no scalar"
+        assert loss_of_discriminator.dtype == torch.float32, f"{part}: losses are computed in float32"
+        to_real, to_fake = torch.autograd.grad(loss_of_discriminator, (real, fake))
         assert bool((to_real < 0).all()), f"{part}: the discriminator should raise the logits of real images"
         assert bool((to_fake > 0).all()), f"{part}: the discriminator should lower the logits of fakes"
         made = loss.generator(fake, real if getattr(loss, "relativistic", False) else None)

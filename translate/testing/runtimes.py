@@ -41,7 +41,7 @@ def check_runtime(part: str, *, plugins: Sequence[str] = ()) -> None:
             continue
         known += 1
         runtime.calibrate(batches)
-        assert not runtime.wants_images, f"{part}: it has seen images, and wants some still"
+        assert not runtime.needs_calibration, f"{part}: it has seen images, and wants some still"
         for batch in batches:
             answer = runtime(batch)
             assert answer.shape == (len(batch), 2, *batch.shape[-2:]), f"{part}: the answer has another shape"

@@ -1,4 +1,4 @@
-"""Lanes of a conversion: images translated beside each other, as many as there are cores for."""
+"""Replicas of a conversion: images translated beside each other, as many as there are cores for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from translate import images
 from translate.compute.convolutions import algorithms, convolve_fast
 from translate.conversion import convert
 from translate.conversion.batch import Work
-from translate.conversion.lanes import TOGETHER, Lanes
+from translate.conversion.replicas import TOGETHER, Replicas
 from translate.data import Domain
 from translate.errors import UnfitError
 from translate.plugins import discover
@@ -57,7 +57,7 @@ def lanes() -> list[str]:
 
 def test_how_many_cores_an_image_gets() -> None:
     torch.set_num_threads(16)
-    many = Lanes(Work(translator(nn.Identity())))
+    many = Replicas(Work(translator(nn.Identity())))
     many.close()
     side = round(TOGETHER**0.5)
     assert [many.cores_for(pixels) for pixels in (1, TOGETHER // 16, TOGETHER // 4, TOGETHER // 3)] == [1, 1, 4, 6]
@@ -115,7 +115,7 @@ def test_what_a_network_keeps_is_not_shared(tmp_path: Path) -> None:
 
 
 def test_large_images_have_all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("translate.conversion.lanes.TOGETHER", 100)
+    monkeypatch.setattr("translate.conversion.replicas.TOGETHER", 100)
     Forgetful.most = 0
     assert convert(translator(Forgetful()), folder(tmp_path / "in", 6), tmp_path / "out").converted == 6
     assert Forgetful.most == 1
@@ -125,7 +125,7 @@ def test_weights_and_what_is_made_of_them_are_shared() -> None:
     network = nn.Sequential(nn.Conv2d(128, 128, 3), nn.Conv2d(128, 3, 5))
     convolve_fast(network)
     one = translator(network)
-    other = one.beside()
+    other = one.replicate()
     assert other is not None
     assert other.network is not network
     for mine, its in zip(network.parameters(), other.network.parameters(), strict=True):
@@ -151,15 +151,15 @@ def test_what_cannot_be_copied_serves_one_thread(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         copy.deepcopy(Locked())
     one = translator(Locked())
-    assert one.beside() is None
+    assert one.replicate() is None
     assert convert(one, folder(tmp_path / "in", 3), tmp_path / "out").converted == 3
 
 
 def test_noise_and_single_images_need_no_lanes(tmp_path: Path) -> None:
-    assert Lanes(Work(translator(nn.Identity()), samples=2)).count == 1
-    assert Lanes(Work(translator(nn.Identity())), alone=True).count == 1
+    assert Replicas(Work(translator(nn.Identity()), samples=2)).count == 1
+    assert Replicas(Work(translator(nn.Identity())), alone=True).count == 1
     torch.set_num_threads(1)
-    assert Lanes(Work(translator(nn.Identity()))).count == 1
+    assert Replicas(Work(translator(nn.Identity()))).count == 1
 
 
 class Choosy(nn.Module):

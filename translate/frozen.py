@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Fixed(nn.Module):
+class Frozen(nn.Module):
     """A network that stays as it is: always in evaluation, and no gradient reaches its weights, only its images.
 
     ``channels`` is the number of features, ``latent`` the shape of the answer for training images of ``size``, (D,) or
@@ -20,7 +20,7 @@ class Fixed(nn.Module):
             self.latent: tuple[int, ...] = tuple(network(torch.zeros(1, inputs, *size)).shape[1:])
         self.channels = self.latent[0]
 
-    def train(self, mode: bool = True) -> Fixed:
+    def train(self, mode: bool = True) -> Frozen:
         """Nothing: a fixed network is not trained."""
         return self
 
@@ -30,7 +30,7 @@ class Fixed(nn.Module):
         return features
 
 
-class Features(nn.Module):
+class ClassifierFeatures(nn.Module):
     """The features of a classifier, as an extractor's answer."""
 
     def __init__(self, classifier: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Lanes: images translated beside each other on a CPU, each with its share of the cores.
+"""Replicas: images translated beside each other on a CPU, each with its share of the cores.
 
 Two images on a core each are done sooner than one after the other on both: cores that share an image wait for each
 other after every operation, and for whichever of them is decoding a file meanwhile.
@@ -20,7 +20,7 @@ TOGETHER = 2**21
 """So many pixels are translated at a time, or one bucket: a network's maps take some hundred bytes for each."""
 
 
-class Lanes:
+class Replicas:
     """Threads with a translator each, and as many cores together as this process computes with.
 
     Where the translator can serve only one thread, or for an image ``alone``, there are none, and who asks for a
@@ -35,7 +35,7 @@ class Lanes:
         self._pool: ThreadPoolExecutor | None = None
         self.count = 1
         # Noise is drawn from a generator that all threads share.
-        if not alone and self._cores > 1 and work.samples is None and work.translator.beside() is not None:
+        if not alone and self._cores > 1 and work.samples is None and work.translator.replicate() is not None:
             keep_memory()
             self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="translate-convert-lane")
             self.count = self._cores
@@ -72,7 +72,7 @@ class Lanes:
     def _translate(self, bucket: Sequence[Decoded], cores: int) -> list[Answer]:
         torch.set_num_threads(cores)
         if not hasattr(self._own, "work"):
-            translator = self._work.translator.beside()
+            translator = self._work.translator.replicate()
             assert translator is not None
             self._own.work = replace(self._work, translator=translator)
         return translate(bucket, self._own.work)
