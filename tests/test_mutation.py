@@ -129,24 +129,24 @@ def mutation(file: str, line: int, last: int | None = None) -> Mutation:
 def test_the_tests_of_a_line_follow_it_through_changes(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_a.py").touch()
-    covers = Map(texts={"a.py": "one\ntwo\n"})
+    covers = Map(texts={"a.py": "one = 1\ndef two():\n    return 2\n"})
     covers.take(
         "tests/test_a.py",
         {"seconds": {"tests/test_a.py::slow": 3.0, "tests/test_a.py::quick": 0.1}, "apart": [], "lines": {
-            "a.py": {"1": [], "2": ["tests/test_a.py::slow", "tests/test_a.py::quick"]}
+            "a.py": {"1": ["tests/test_a.py::quick"], "3": ["tests/test_a.py::slow", "tests/test_a.py::quick"]}
         }},
     )  # fmt: skip
     covers.take(
         "tests/test_b.py",
         {"seconds": {f"tests/test_b.py::{n}": n for n in (3, 2, 1)}, "apart": ["tests/test_b.py::1"], "lines": {
-            "a.py": {"2": [f"tests/test_b.py::{n}" for n in (3, 2, 1)]}
+            "a.py": {"3": [f"tests/test_b.py::{n}" for n in (3, 2, 1)]}
         }},
     )  # fmt: skip
     path = tmp_path / "map.json"
     covers.write(path)
     covers = Map.read(path)
-    text = "before\none\ntwo\n"
-    batches = chosen(covers, mutation("a.py", 3), text, tmp_path, limit=1)
+    text = "before = 0\none = 1\ndef two():\n    return 2\n"
+    batches = chosen(covers, mutation("a.py", 4), text, tmp_path, limit=1)
     assert batches == [["tests/test_a.py::quick"], ["tests/test_b.py::2"], ["tests/test_a.py::slow"]]
     # A line that runs on import is seen by all that run any of the file; a new line by the file of its name.
     on_import = chosen(covers, mutation("a.py", 2), text, tmp_path, limit=0)
@@ -155,7 +155,7 @@ def test_the_tests_of_a_line_follow_it_through_changes(tmp_path: Path) -> None:
     assert chosen(covers, mutation("c.py", 1), text, tmp_path, limit=1) == []
     covers.take("tests/test_a.py", {"seconds": {}, "apart": [], "lines": {}})
     covers.follow({"a.py": text})
-    assert covers.lines["a.py"] == {2: set(), 3: {f"tests/test_b.py::{n}" for n in (1, 2, 3)}}
+    assert covers.lines["a.py"] == {2: set(), 4: {f"tests/test_b.py::{n}" for n in (1, 2, 3)}}
 
 
 def test_the_table_knows_reasons_by_the_text_of_the_line(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Record the map or judge a sample of mutants; 1 if one without a reason survived that was asked for by id."""
     given = _parser().parse_args(arguments)
     root: Path = given.root.resolve()
+    # So that forks and copies are cleared away then, too.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     if not given.cold:
         forks.warm()
     if given.map is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import json
 import sys
@@ -88,10 +89,17 @@ class Map:
         found = self.lines.get(mutation.file, {})
         old = _old_lines(self.texts.get(mutation.file, text), text)
         lines = [old[line] for line in range(mutation.line, mutation.last_line + 1) if line in old]
-        seen = set().union(*(found.get(line, set()) for line in lines))
-        if not seen and any(line in found for line in lines):
-            seen = set().union(*found.values())
-        return seen
+        if lines and not _in_a_function(text, mutation.line):
+            return set().union(*found.values())
+        return set().union(*(found.get(line, set()) for line in lines))
+
+
+def _in_a_function(text: str, line: int) -> bool:
+    """Whether a line runs when a function is called; others run on import, in whichever test came first."""
+    functions = (
+        node for node in ast.walk(ast.parse(text)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    )
+    return any(function.body[0].lineno <= line <= (function.end_lineno or line) for function in functions)
 
 
 def _old_lines(old: str, new: str) -> dict[int, int]:

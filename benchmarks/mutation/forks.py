@@ -131,6 +131,7 @@ def _settle(tree: Path) -> None:
     os.setsid()
     # A shell's background jobs ignore it, and tests send it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     output = os.open(_output_of(tree), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for old, new in ((nothing, 0), (output, 1), (output, 2)):
