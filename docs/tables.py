@@ -6,6 +6,9 @@ python docs/tables.py [--check]
 from __future__ import annotations
 
 import argparse
+import ast
+import inspect
+import itertools
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +18,8 @@ from typing import Any
 
 from translate.options import declared_by, options_of
 from translate.plugins import KINDS, OURS, Catalog, Offer, discover
+from translate.public import PUBLIC
+from translate.traits import Traits
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -79,11 +84,84 @@ def flags(function: str) -> Callable[[Catalog], list[str]]:
     return table
 
 
+def public(_: Catalog) -> list[str]:
+    """The public list: modules, names, signatures, and the first lines of their docstrings."""
+    lines: list[str] = []
+    for name, names in PUBLIC.items():
+        module = import_module(name)
+        first = (inspect.getdoc(module) or "").partition("\n")[0]
+        lines += [f"## {name}", "", first, ""]
+        if names:
+            lines += ["| name | what it is |", "|---|---|"]
+            lines += [f"| {signature(each, getattr(module, each))} | {told(module, each)} |" for each in names]
+            lines.append("")
+    return lines[:-1]
+
+
+def signature(name: str, value: Any) -> str:
+    """A name with its arguments, and of a class its own public methods and properties."""
+    if not (inspect.isclass(value) or inspect.isfunction(value)):
+        return f"`{name}`"
+    shown = [f"`{name}{arguments(value)}`"]
+    for inner, member in vars(value).items() if inspect.isclass(value) else ():
+        if inner.startswith("_") or (inspect.isdatadescriptor(member) and not isinstance(member, property)):
+            continue
+        if isinstance(member, property):
+            shown.append(f"`.{inner}`")
+        elif callable(member) or isinstance(member, (classmethod, staticmethod)):
+            shown.append(f"`.{inner}{arguments(getattr(value, inner))}`")
+    return "<br>".join(shown)
+
+
+def arguments(function: Any) -> str:
+    """The arguments of a function with their defaults, without their types."""
+    try:
+        declared = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    bare = [
+        each.replace(annotation=each.empty, default=each.default if plain_default(each.default) else ...)
+        for each in declared
+        if each.name != "self"
+    ]
+    return str(inspect.Signature(bare)).replace("|", "\\|").replace("Ellipsis", "...")
+
+
+def plain_default(value: Any) -> bool:
+    """Whether a default's text is the same on every machine."""
+    return value is inspect.Parameter.empty or value is None or isinstance(value, (bool, int, float, str, tuple))
+
+
+def told(module: Any, name: str) -> str:
+    """The first line of what a name's docstring says, or the text below an assignment."""
+    value = getattr(module, name)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        return (inspect.getdoc(value) or "").partition("\n")[0].replace("|", "\\|")
+    nodes = ast.parse(Path(inspect.getfile(module)).read_text(encoding="utf-8")).body
+    for node, after in itertools.pairwise(nodes):
+        target = node.target if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [None])[0]
+        if isinstance(target, ast.Name) and target.id == name and isinstance(after, ast.Expr):
+            return str(ast.literal_eval(after.value)).partition("\n")[0].replace("|", "\\|")
+    return ""
+
+
+def traits(_: Catalog) -> list[str]:
+    """The traits of networks."""
+    lines = ["| attribute | whose it is, and what it says |", "|---|---|"]
+    for name, value in vars(Traits).items():
+        if isinstance(value, property):
+            text = " ".join((inspect.getdoc(value.fget) or "").split())
+            lines.append(f"| `{name}` | {text} |")
+    return lines
+
+
 NETWORKS = ("generators", "encoders", "decoders", "discriminators", "feature_extractors")
 PAGES: Mapping[str, Mapping[str, Callable[[Catalog], list[str]]]] = {
     "README.md": {"methods": methods, "parts": parts},
     "docs/conversion.md": {"convert": flags("translate.conversion:convert")},
     "docs/evaluation.md": {"evaluate": flags("translate.evaluation:evaluate")},
+    "docs/public-names.md": {"public": public},
+    "docs/traits.md": {"traits": traits},
     "docs/networks.md": {kind: options(kind) for kind in NETWORKS},
 }
 """The tables of each page, by the name in its marks."""

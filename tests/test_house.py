@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from translate.public import PUBLIC
+
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "translate").rglob("*.py"))
 PLUGINS = sorted(
@@ -46,26 +48,6 @@ FLOORS = [
     {"__main__"},
 ]
 FOLDERS = sorted(path.parent.name for path in CORE if path.name == "__init__.py" and path.parent.name != "translate")
-GROUND = {
-    "adversary",
-    "compute",
-    "consistency",
-    "data",
-    "discriminator",
-    "errors",
-    "images",
-    "latent",
-    "method",
-    "options",
-    "pool",
-    "precision",
-    "ranks",
-    "run",
-    "runtime",
-    "seeds",
-    "sizes",
-    "testing",
-}
 
 
 def imports(path: Path) -> Iterator[tuple[str, int]]:
@@ -151,16 +133,24 @@ def test_nobody_outside_imports_the_inner_rooms_of_a_folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)
-def test_plugins_import_the_ground_floor_only(folder: Path) -> None:
+def test_plugins_import_public_names_only(folder: Path) -> None:
     for path in folder.rglob("*.py"):
-        for name, line in imports(path):
-            head, _, rest = name.partition(".")
-            assert not head.startswith("translate_") or head == folder.name, (
-                f"{path}:{line} imports another plugin: {name}"
-            )
-            if head == "translate" and rest not in ("", "hookimpl", "__version__"):
-                assert rest.partition(".")[0] in GROUND, f"{path}:{line} imports {name}"
-                assert "." not in rest, f"{path}:{line} passes a door: {name}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                modules = [node.module or ""]
+            for module in modules:
+                head = module.partition(".")[0]
+                assert not head.startswith("translate_") or head == folder.name, (
+                    f"{path}:{node.lineno} imports another plugin: {module}"
+                )
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "translate":
+                for alias in node.names:
+                    known = alias.name in PUBLIC.get(node.module or "", ())
+                    whole = node.module == "translate" and f"translate.{alias.name}" in PUBLIC
+                    assert known or whole, (
+                        f"{path}:{node.lineno} imports {node.module}.{alias.name}, which is not public"
+                    )
 
 
 @pytest.mark.parametrize("folder", PLUGINS, ids=lambda folder: folder.name)

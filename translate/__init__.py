@@ -23,7 +23,18 @@ __version__ = "0.1.0"
 hookimpl = pluggy.HookimplMarker("translate")
 """Marks a function of a plugin as the implementation of the extension point of the same name."""
 
-__all__ = ["__version__", "bench", "classify", "convert", "evaluate", "fit", "hookimpl", "load", "resume", "sample"]
+__all__ = [
+    "__version__",
+    "bench",
+    "classify",
+    "convert",
+    "evaluate",
+    "fit",
+    "hookimpl",
+    "load",
+    "resume",
+    "sample",
+]
 
 _homes = {
     "bench": "translate.benchmark",

@@ -14,6 +14,13 @@ from torch.nn.utils.parametrize import is_parametrized
 from translate.discriminator import AdversarialLoss, DiscriminatorOutput, no_classes
 from translate.pool import ImagePool
 from translate.precision import to_float32
+from translate.traits import Traits
+
+__all__ = [
+    "Adversary",
+    "Labelled",
+    "Penalty",
+]
 
 Penalty = Callable[[Callable[[Tensor], DiscriminatorOutput], Tensor, Tensor], Tensor]
 Labelled = tuple[Tensor, Tensor]
@@ -67,7 +74,7 @@ class Adversary(nn.Module):
         other image; and not where weights change in each pass, as with spectral normalization.
         """
         changing = any(is_parametrized(module) for module in self.discriminator.modules())
-        self.together = bool(getattr(self.discriminator, "judges_each_alone", False)) and not changing
+        self.together = Traits(self.discriminator).judges_each_alone and not changing
 
     def generator_moves(self, step: int) -> bool:
         """Whether the generator is updated in this step: in the last of each period."""

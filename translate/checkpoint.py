@@ -19,6 +19,10 @@ from torch import Tensor
 
 from translate.errors import NotFiniteError, TranslateError
 
+__all__ = [
+    "CheckpointError",
+]
+
 FORMAT = "1"
 
 

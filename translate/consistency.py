@@ -11,6 +11,10 @@ from translate.errors import TranslateError
 from translate.method import Batch, Parts
 from translate.precision import to_float32
 
+__all__ = [
+    "ClassConsistency",
+]
+
 
 class ClassConsistency(nn.Module):
     """The classes that translations of sources should show, as the target numbers them.

@@ -12,6 +12,15 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+__all__ = [
+    "Dataset",
+    "Depth",
+    "Domain",
+    "Example",
+    "Pixels",
+    "Region",
+]
+
 Depth = Literal["uint8", "uint16", "float32"]
 Region = Literal["whole", "left", "right"]
 Pixels = Path | NDArray[Any] | Callable[[], NDArray[Any]]

@@ -9,6 +9,12 @@ from torch import Tensor, nn
 
 from translate.errors import TranslateError
 
+__all__ = [
+    "AdversarialLoss",
+    "ClassHead",
+    "DiscriminatorOutput",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class DiscriminatorOutput:

@@ -5,6 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+__all__ = [
+    "NotFiniteError",
+    "TranslateError",
+    "UnfitError",
+    "nearest",
+]
+
 
 class TranslateError(Exception):
     """A mistake that the user can mend; its text is one sentence and is all that the command line shows."""

@@ -5,6 +5,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from translate.errors import TranslateError
+from translate.traits import Traits
+
+__all__ = [
+    "logged_as",
+    "tie",
+]
 
 
 def tie(pair: nn.ModuleDict, name: str, hint: str) -> None:
@@ -13,7 +19,7 @@ def tie(pair: nn.ModuleDict, name: str, hint: str) -> None:
     Raises ``TranslateError`` where the part of that name has none, and ends the sentence with ``hint``.
     """
     first, second = pair["source"], pair["target"]
-    if not isinstance(getattr(first, "shared", None), nn.Module):
+    if Traits(first).shared is None:
         raise TranslateError(f"{name} has no layers that two domains could share; {hint}")
     second.shared = first.shared
 

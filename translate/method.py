@@ -18,6 +18,17 @@ from translate.adversary import Adversary
 from translate.data import Domain
 from translate.pool import ImagePool
 
+__all__ = [
+    "Batch",
+    "Method",
+    "Needs",
+    "Parts",
+    "Role",
+    "Stream",
+    "Update",
+    "role_of",
+]
+
 Batch = Mapping[str, Tensor]
 """Tensors on the device: ``source`` and ``target`` (N, C, H, W) in [-1, 1], ``source_label`` and ``target_label`` (N,)
 int64 with -1 for "no label", and one entry for each further stream that the method needs (``mismatched``; ``labelled``

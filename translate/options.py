@@ -18,6 +18,16 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from translate.errors import TranslateError, nearest, similar
 
+__all__ = [
+    "Call",
+    "Option",
+    "Parameter",
+    "check_options",
+    "options_of",
+    "parse_call",
+    "parse_calls",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Option:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+__all__ = [
+    "ImagePool",
+]
+
 
 class ImagePool(nn.Module):
     """A fixed buffer of earlier images, drawn without replacement on the device.

@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+__all__ = [
+    "to_float32",
+]
+
 
 def to_float32(x: Tensor) -> Tensor:
     """Bring a tensor to float32; float64 stays.

@@ -13,6 +13,10 @@ from torch.distributed.nn import functional as collectives
 
 from translate.traits import Traits
 
+__all__ = [
+    "mean_of_all",
+]
+
 log = logging.getLogger("translate")
 
 T = TypeVar("T")

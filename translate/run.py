@@ -17,6 +17,12 @@ from translate.errors import TranslateError
 from translate.options import Option, Parameter, check_options, parameter_of
 from translate.sizes import Size, parse_size
 
+__all__ = [
+    "Config",
+    "Run",
+    "Scalars",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Scalars:

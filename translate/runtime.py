@@ -14,7 +14,12 @@ from torch import Tensor, nn
 from translate.common_options import Precision
 from translate.errors import UnfitError
 
-__all__ = ["MOST_SIZES", "Precision", "Runtime", "copy_sharing_weights"]
+__all__ = [
+    "MOST_SIZES",
+    "Precision",
+    "Runtime",
+    "copy_sharing_weights",
+]
 
 MOST_SIZES = 8
 """How many sizes stay prepared; of more, the one that was used longest ago is prepared again when it comes back."""

@@ -9,6 +9,12 @@ from torch import Tensor, nn
 
 from translate.traits import Traits
 
+__all__ = [
+    "key",
+    "noise_of",
+    "uniform",
+]
+
 
 def seed_step(seed: int, step: int, rank: int = 0, number: int = 0) -> None:
     """Seed torch's generators, of the CPU and of every device, from (seed, step, rank, number) alone.

@@ -6,6 +6,12 @@ from typing import Any
 
 from translate.errors import TranslateError
 
+__all__ = [
+    "Size",
+    "fitting_sizes",
+    "parse_size",
+]
+
 Size = tuple[int, int]
 """Height and width."""
 

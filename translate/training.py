@@ -32,6 +32,11 @@ from translate.run import Config, Run, Scalars, free_folder
 from translate.seeds import noise_of
 from translate.setup import Setup
 
+__all__ = [
+    "fit",
+    "resume",
+]
+
 SHOWN = 4
 """Rows of a sample grid."""
 

@@ -14,6 +14,10 @@ from torch import Tensor, nn
 from translate.errors import TranslateError
 from translate.sizes import Size
 
+__all__ = [
+    "Traits",
+]
+
 T = TypeVar("T")
 
 _NEEDED: Any = object()

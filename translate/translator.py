@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
     Picture = TypeVar("Picture", Tensor, NDArray[Any], PIL.Image.Image)
 
+__all__ = [
+    "Translator",
+    "load",
+]
+
 
 class Translator:
     """Turns images of one domain into images of another.

@@ -13,6 +13,7 @@ from translate.discriminator import ClassHead
 from translate.errors import TranslateError
 from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
+from translate.traits import Traits
 
 
 class CycleGAN(Method):
@@ -118,7 +119,7 @@ class CycleGAN(Method):
         """Real images and fakes pass a discriminator together; so do source and target a generator, where exact."""
         super().pass_together()
         generators = (self.to_target, self.to_source)
-        self.together = all(getattr(generator, "translates_each_alone", False) for generator in generators)
+        self.together = all(Traits(generator).translates_each_alone for generator in generators)
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
         """The discriminators move on fakes that all share, then the generators."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from translate.errors import TranslateError
 from translate.precision import to_float32
+from translate.traits import Traits
 
 
 class Stack(nn.Module):
@@ -40,9 +41,9 @@ class Stack(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.refiner = encoder, decoder, refiner
         self.latent, self.noise, self.reduction = latent, noise, reduction
-        inner = int(getattr(encoder, "size_multiple", 1))
-        self.size_multiple = math.lcm(reduction * inner, int(getattr(refiner, "size_multiple", 1)))
-        known = [getattr(network, "fixed_size", None) for network in (encoder, decoder, refiner)]
+        inner = Traits(encoder).size_multiple
+        self.size_multiple = math.lcm(reduction * inner, Traits(refiner).size_multiple)
+        known = [Traits(network).fixed_size for network in (encoder, decoder, refiner)]
         if len(latent) == 1 or any(known):
             # Without places in the latent, images of one size can be coded only.
             self.fixed_size = size

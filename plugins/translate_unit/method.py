@@ -15,6 +15,7 @@ from translate.errors import TranslateError
 from translate.latent import logged_as, tie
 from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
+from translate.traits import Traits
 from translate_unit.latent import LatentDiscriminator, kl_divergence
 
 OTHER = {"source": "target", "target": "source"}
@@ -196,8 +197,8 @@ class ThroughLatent(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-        self.size_multiple = getattr(encoder, "size_multiple", 1)
-        self.fixed_size = getattr(encoder, "fixed_size", None)
+        inner = Traits(encoder)
+        self.size_multiple, self.fixed_size = inner.size_multiple, inner.fixed_size
 
     def forward(self, image: Tensor, samples: int | None = None) -> Tensor:
         """Translate (N, C, H, W) by the code's mean; with ``samples`` by so many draws of the code for each image."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from translate.errors import TranslateError
 from translate.precision import to_float32
+from translate.traits import Traits
 
 
 def split(statistics: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,8 +43,8 @@ class ThroughLatent(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-        self.size_multiple = getattr(encoder, "size_multiple", 1)
-        self.fixed_size = getattr(encoder, "fixed_size", None)
+        inner = Traits(encoder)
+        self.size_multiple, self.fixed_size = inner.size_multiple, inner.fixed_size
 
     def forward(self, image: Tensor, samples: int | None = None) -> Tensor:
         """Rebuild (N, C, H, W) from the code's mean; with ``samples`` from so many draws of the code for each image."""

@@ -12,7 +12,9 @@ from translate.options import Option, asked_of
 if TYPE_CHECKING:
     from translate.benchmark.report import Report
 
-__all__ = ["bench"]
+__all__ = [
+    "bench",
+]
 
 Part = Literal["steps", "cost", "feeding", "conversion", "beginning"]
 

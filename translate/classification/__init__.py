@@ -13,7 +13,10 @@ from translate.options import asked_of
 if TYPE_CHECKING:
     from translate.saved import Classifier
 
-__all__ = ["Prediction", "classify"]
+__all__ = [
+    "Prediction",
+    "classify",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from translate import images
 from translate.common_options import At, Device, Direction, NoiseSeed, Precision
-from translate.conversion.plan import FormatName, suffix_rule
+from translate.conversion.plan import FormatName
+from translate.conversion.plan import suffix_rule as suffix_rule
 from translate.options import Option, asked_of
 
 if TYPE_CHECKING:
     from translate.conversion.batch import Translating
 
-__all__ = ["Conversion", "FormatName", "convert", "suffix_rule"]
+__all__ = [
+    "Conversion",
+    "FormatName",
+    "convert",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,11 @@ from translate.options import Option, asked_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Evaluation", "Metric", "evaluate"]
+__all__ = [
+    "Evaluation",
+    "Metric",
+    "evaluate",
+]
 
 ERROR = "_standard_error"
 

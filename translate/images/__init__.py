@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from translate.images.encoding import WRITABLE, encode
+from translate.images.encoding import WRITABLE
+from translate.images.encoding import encode as encode
 from translate.images.files import READABLE, find, write
 from translate.images.formats import Image, indices, planes, read, read_indices
 from translate.images.headers import MAX_PIXELS, Header, ImageError, probe
@@ -29,7 +30,6 @@ __all__ = [
     "as_depth",
     "colours",
     "denormalize",
-    "encode",
     "find",
     "indices",
     "normalize",

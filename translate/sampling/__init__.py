@@ -13,7 +13,9 @@ from translate.options import Option, asked_of
 if TYPE_CHECKING:
     from translate.saved import Sampler
 
-__all__ = ["sample"]
+__all__ = [
+    "sample",
+]
 
 
 def sample(
