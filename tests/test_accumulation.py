@@ -152,11 +152,13 @@ def test_a_projection_is_replayed_with_its_move() -> None:
 def test_a_step_ends_after_its_last_yield_once_and_is_not_tried_again() -> None:
     """The number of moves is learned for each step of a period; what follows the last yield runs once a step."""
     begun: list[int] = []
+    gone_on: list[int] = []
     ended: list[int] = []
 
     def alternating(game: Game, data: Batch, step: int) -> Iterator[Update]:
         begun.append(step)
         yield Update("discriminator", {"d": game.judge(data, data["target"]).square().mean()})
+        gone_on.append(step)
         if step % 2:
             yield Update("generator", {"g": game.generator(data["source"]).square().mean()})
         ended.append(step)
@@ -167,6 +169,8 @@ def test_a_step_ends_after_its_last_yield_once_and_is_not_tried_again() -> None:
         machine.step(split(images(3, 8, step), 3))
     assert ended == [0, 1, 2, 3]
     assert [begun.count(step) for step in range(4)] == [3, 6, 3, 6]
+    # In vain after the first move of step 1 alone, when nobody knew yet that a second one comes.
+    assert [gone_on.count(step) for step in range(4)] == [1, 4, 1, 3]
     assert machine.fetch().keys() == {"discriminator/d", "generator/g"}
 
 
