@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from translate.adversary import Adversary
+from translate.compute import recompute
 from translate.data import Domain
 from translate.engine import Engine, MethodError
 from translate.method import Batch, Method, Update
@@ -96,6 +97,17 @@ def test_weights_are_those_of_one_large_batch(name: str, count: int, monkeypatch
         assert off(first, second) < 1e-10
     assert not torch.allclose(before, weights(first))
     assert accumulating.fetch() == pytest.approx(whole.fetch(), rel=1e-9)
+
+
+def test_what_is_recomputed_is_so_in_each_pass() -> None:
+    first, second = built("cyclegan"), built("cyclegan")
+    recompute(first.translators.values())
+    accumulating, whole = engine(first, sgd), engine(second, sgd)
+    for step in range(2):
+        given = images(2, seed=step)
+        accumulating.step(split(given, 2))
+        whole.step([given])
+    assert off(first, second) < 1e-10
 
 
 def test_simultaneous_moves_of_players_that_share_weights() -> None:
