@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from translate.adversary import Adversary
+from translate.compute import recompute
 from translate.data import Domain
 from translate.engine.step import Engine, MethodError
 from translate.method import Batch, Method, Update
@@ -98,6 +99,17 @@ def test_weights_are_those_of_one_large_batch(name: str, count: int, monkeypatch
     assert accumulating.fetch() == pytest.approx(whole.fetch(), rel=1e-9)
 
 
+def test_what_is_recomputed_is_so_in_each_pass() -> None:
+    first, second = built("cyclegan"), built("cyclegan")
+    recompute(first.translators.values())
+    accumulating, whole = engine(first, sgd), engine(second, sgd)
+    for step in range(2):
+        given = images(2, seed=step)
+        accumulating.step(split(given, 2))
+        whole.step([given])
+    assert off(first, second) < 1e-10
+
+
 def test_simultaneous_moves_of_players_that_share_weights() -> None:
     class Sharing(Game):
         def __init__(self) -> None:
@@ -152,11 +164,13 @@ def test_a_projection_is_replayed_with_its_move() -> None:
 def test_a_step_ends_after_its_last_yield_once_and_is_not_tried_again() -> None:
     """The number of moves is learned for each step of a period; what follows the last yield runs once a step."""
     begun: list[int] = []
+    gone_on: list[int] = []
     ended: list[int] = []
 
     def alternating(game: Game, data: Batch, step: int) -> Iterator[Update]:
         begun.append(step)
         yield Update("discriminator", {"d": game.judge(data, data["target"]).square().mean()})
+        gone_on.append(step)
         if step % 2:
             yield Update("generator", {"g": game.generator(data["source"]).square().mean()})
         ended.append(step)
@@ -167,6 +181,8 @@ def test_a_step_ends_after_its_last_yield_once_and_is_not_tried_again() -> None:
         machine.step(split(images(3, 8, step), 3))
     assert ended == [0, 1, 2, 3]
     assert [begun.count(step) for step in range(4)] == [3, 6, 3, 6]
+    # In vain after the first move of step 1 alone, when nobody knew yet that a second one comes.
+    assert [gone_on.count(step) for step in range(4)] == [1, 4, 1, 3]
     assert machine.fetch().keys() == {"discriminator/d", "generator/g"}
 
 

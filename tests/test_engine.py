@@ -579,3 +579,18 @@ def test_a_stage_and_its_schedule_begin_with_the_same_step() -> None:
             stages.append(playing.method.stage)
         changes = [number for number in range(steps) if number == 0 or stages[number] != stages[number - 1]]
         assert [number for number, at in enumerate(begun) if at == 0] == changes
+
+
+def test_a_player_that_moves_twice_in_a_step_has_the_gradients_of_each_move_alone() -> None:
+    def twice(game: Game, data: Batch, step: int) -> Iterator[Update]:
+        for image in ("source", "target"):
+            yield Update("generator", {image: game.generator[0](data[image]).square().mean()})
+
+    ours, theirs = make(twice), make()
+    engine(ours, sgd).step([batch(0)])
+    optimizer = sgd(list(theirs.generator.parameters()))
+    for image in ("source", "target"):
+        optimizer.zero_grad()
+        theirs.generator[0](batch(0)[image]).square().mean().backward()
+        optimizer.step()
+    assert torch.equal(weights(ours), weights(theirs))
