@@ -89,7 +89,7 @@ class Two(nn.Module):
             self.count.fill_(count)
 
 
-def directions_of(averages: EMA) -> dict[str, float]:
+def kept(averages: EMA) -> dict[str, float]:
     return {name: value.item() for name, value in averages.tensors().items()}
 
 
