@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import translate
-from translate.compute.winograd import matrices
+from translate.compute.winograd import transformation_matrices
 from translate.errors import TranslateError, UnfitError
 from translate.plugins import discover
 from translate.run import Run
@@ -232,7 +232,7 @@ def test_fewer_products_answer_the_same(
     x = torch.randn(2, 4, *size)
     model = model_of(network, x)
     more = fewer.by_fewer_products(openvino.library(), model, precision)
-    assert [each.shape for each in more] == [tuple(each.shape) for each in matrices(tile, x)[::2]]
+    assert [each.shape for each in more] == [tuple(each.shape) for each in transformation_matrices(tile, x)[::2]]
     assert "Convolution" not in kinds(model)
     windows = 2 * (tile[0] + 2) * (tile[1] + 2)
     assert (kinds(model).count("Slice") >= 2 * windows) == (together < 10**6 and size[0] > 4)
