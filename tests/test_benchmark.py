@@ -99,7 +99,7 @@ def test_a_method_is_measured_beside_its_loop_by_hand() -> None:
 
 
 def _shares(report: Report) -> list[str]:
-    found: str = report.metadata["where the step's time goes"]
+    found: str = report.facts["where the step's time goes"]
     return found.split(", ")
 
 

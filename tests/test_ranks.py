@@ -258,7 +258,7 @@ def test_alone_nothing_is_told() -> None:
     assert torch.equal(group.mean(value), torch.ones(2))
     assert group.all_gather(value) == [value]
     assert [group.any_delayed(flag) for flag in (True, False)] == [True, False]
-    assert join(torch.device("cpu")).count == 1
+    assert join(torch.device("cpu")).size == 1
     assert device_of_rank("cpu") == "cpu"
 
 

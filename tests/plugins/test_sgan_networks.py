@@ -72,7 +72,7 @@ def test_the_unsupervised_loss_is_the_published_one() -> None:
     """``log Z`` under the minimax loss: ``-E log Z + E softplus(log Z)`` over real, ``E softplus(log Z)`` over fakes."""
     torch.manual_seed(0)
     network = NETWORKS["semi_supervised"](classes=10).double()
-    adversary = Adversary(network, NonSaturating(), weight=0.5, classes=10)
+    adversary = Adversary(network, NonSaturating(), weight=0.5)
     real, fake, labels = images(seed=1).double(), images(seed=2).double(), torch.tensor([3, -1, 0, -1])
     terms = adversary.discriminator_terms(real, fake, labelled=(real, labels))
     of_real, of_fake = (network(x).classes.logsumexp(1) for x in (real, fake))
@@ -80,7 +80,7 @@ def test_the_unsupervised_loss_is_the_published_one() -> None:
     assert torch.allclose(terms["adversarial"], wanted)
     chosen = network(real).classes.log_softmax(1)
     assert torch.allclose(terms["classes"].double(), -(chosen[0, 3] + chosen[2, 0]) / 2, atol=1e-6)
-    saturating = Adversary(network, Minimax(), weight=0.5, classes=10)
+    saturating = Adversary(network, Minimax(), weight=0.5)
     assert torch.allclose(saturating.discriminator_terms(real, fake)["adversarial"], wanted)
 
 
