@@ -188,7 +188,7 @@ class Capture:
                 self._recorded[step % self._period] = _Recorded(graph, given, more)
                 return
             _restore(self._state(), played)
-            reason = f"a replay changes the {differing} otherwise than the step does"
+            reason = f"a replay changes the {differing} differently from the step"
         except RuntimeError as error:
             _restore(self._state(), before)
             self._counts.update(counted)
@@ -197,7 +197,7 @@ class Capture:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         self._given_up = True
         self._recorded.clear()
-        log.warning("the training goes on without CUDA graphs: %s", reason)
+        log.warning("the training continues without CUDA graphs: %s", reason)
 
 
 def _kind(batch: Batch) -> dict[str, tuple[torch.Size, torch.dtype]]:

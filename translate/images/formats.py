@@ -100,7 +100,7 @@ def planes(array: NDArray[Any], name: str) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         copied = np.array(array[..., None] if array.ndim == 2 else array, dtype=dtype, order="C", subok=False)
     if copied.dtype.kind == "f" and not np.isfinite(copied).all():
-        raise ImageError(f"{name} holds values that are not finite numbers; mend or remove it")
+        raise ImageError(f"{name} holds values that are not finite numbers; correct or remove it")
     return copied
 
 

@@ -85,7 +85,7 @@ def read_example(example: Example, domain: Domain) -> NDArray[Any]:
             where = pixels if isinstance(pixels, Path) else example.name
             raise ImageError(
                 f"{where} holds the class index {largest}, but there are {domain.classes} classes; "
-                f"mend it or say classes={largest + 1}"
+                f"correct it or set classes={largest + 1}"
             )
         return _region(stored[..., None], example)
     image = read(pixels).pixels if isinstance(pixels, Path) else planes(_to_array(pixels), example.name)

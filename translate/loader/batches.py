@@ -166,7 +166,7 @@ class Loader:
         counts = {name: len(listed) for name, listed in self._examples.items()}
         if self._paired and counts["source"] != counts["target"]:
             raise TranslateError(
-                f"the data is said to be paired but has {counts['source']} source and {counts['target']} target images"
+                f"the data is marked as paired but has {counts['source']} source and {counts['target']} target images"
                 "; give every image its partner"
             )
         if needs.paired and not self._paired:
@@ -175,7 +175,7 @@ class Loader:
             )
         if self._mismatched and counts.get("source", 0) < 2:
             raise TranslateError(
-                "the method needs a source image beside the pair's own, but the data has fewer than two; add images"
+                "the method needs a source image besides the pair's own, but the data has fewer than two; add images"
             )
         if self._load_size[0] < size[0] or self._load_size[1] < size[1]:
             load, train = ("x".join(map(str, sides)) for sides in (self._load_size, size))
