@@ -1,4 +1,4 @@
-"""An adversary: a discriminator together with its loss, what restrains it, and its history, as every method uses it."""
+"""An adversary: a discriminator with its adversarial loss, regularizers and image pool, the same for all methods."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ Labelled = tuple[Tensor, Tensor]
 
 
 class Adversary(nn.Module):
-    """The other side of the game: says what the discriminator and what the generator minimise.
+    """A discriminator with its adversarial loss, regularizers and image pool; computes both players' loss terms.
 
-    Losses are summed over the discriminator's scales. A discriminator with a second head for the match of image and
-    condition has a term of its own for it; one that tells ``classes`` apart has one for them where labels are given.
+    Losses are summed over the discriminator's scales. A second head for the match of image and condition adds a term;
+    so do class logits, where labels are given.
     ``weight`` scales the discriminator's adversarial terms and its penalties (pix2pix halves them, to slow it down), so
     that a penalty's own weight is relative to the whole adversarial loss, as its paper has it, in every method.
 
     A regularizer is a penalty, called as ``(discriminate, real, fake)``, or has some of these: ``augment(image,
-    condition)``, applied to all that the discriminator judges, real and fake, for both players; ``prepare(
-    discriminator)``, called once; ``project(discriminator)``, called after each step of its optimizer; ``updates``, the
-    discriminator's updates for each of the generator's, of which the largest counts.
+    condition)``, applied to all inputs of the discriminator, real and fake, for both players; ``prepare(
+    discriminator)``, called once; ``project(discriminator)``, called after each step of its optimizer; ``updates``
+    (n_critic), the number of discriminator updates per generator update, of which the largest is used.
     """
 
     def __init__(
@@ -62,16 +62,16 @@ class Adversary(nn.Module):
         self._augmentations = [part.augment for part in parts if hasattr(part, "augment")]
         self._projections = [part.project for part in parts if hasattr(part, "project")]
         self.period = max([1, *(int(part.updates) for part in parts if hasattr(part, "updates"))])
-        """After how many steps the generator moves once."""
+        """The generator moves once in this many steps (n_critic)."""
         for part in parts:
             if hasattr(part, "prepare"):
                 part.prepare(discriminator)
 
     def batch_real_and_fake(self) -> None:
-        """From now on let real images and fakes pass the discriminator in one batch, where that changes nothing.
+        """From now on pass real images and fakes through the discriminator in one batch, if that changes nothing.
 
-        That is so for a discriminator which says by a true ``judges_each_alone`` that an image's answer depends on no
-        other image; and not where weights change in each pass, as with spectral normalization.
+        That requires the trait ``judges_each_alone``, by which an image's output depends on no other image, and weights
+        that do not change in each pass, as they do with spectral normalization.
         """
         changing = any(is_parametrized(module) for module in self.discriminator.modules())
         self.together = Traits(self.discriminator).judges_each_alone and not changing
@@ -81,7 +81,7 @@ class Adversary(nn.Module):
         return (step + 1) % self.period == 0
 
     def project(self) -> None:
-        """Bring the discriminator's weights back to where they may be; the engine asks for it after each update."""
+        """Apply the regularizers' projections, such as weight clipping; the engine calls it after each update."""
         for project in self._projections:
             project(self.discriminator)
 
@@ -94,17 +94,17 @@ class Adversary(nn.Module):
         labelled: Labelled | None = None,
         others: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
-        """What the discriminator minimises. Images (N, C, H, W), ``fake`` detached.
+        """The discriminator's loss terms. Images (N, C, H, W), ``fake`` detached.
 
-        ``others`` are further kinds of fakes, as many images each and without a history: real images and each kind are
-        a batch of their own, shown once, and the kinds share the fakes' weight.
+        ``others`` are further kinds of fakes, each with as many images, not pooled: real images and each kind form
+        batches of their own, shown once, and the kinds share the fakes' weight.
         ``mismatched`` is a condition that does not belong to ``real``: the pair is a third kind of fake, sharing the
         fakes' weight with the generated ones (Reed et al. 2016, arXiv:1605.05396, algorithm 1). ``labelled`` are images
         and their classes (M,) int64, -1 for none: the cross entropy of the discriminator's classes is a further term.
         """
         newest = fake
-        fake, with_fake = self._remembered(fake, condition)
-        kinds = [(fake, with_fake), *((other, condition) for other in others)]
+        fake, fake_condition = self._pooled(fake, condition)
+        kinds = [(fake, fake_condition), *((other, condition) for other in others)]
         real_output, *fake_outputs = self._discriminate_each([(real, condition), *kinds])
         mismatched_output = None if mismatched is None else self.discriminate(real, mismatched)
 
@@ -115,17 +115,17 @@ class Adversary(nn.Module):
                 torch.stack(losses).sum() * (self.weight / len(fakes)) if len(losses) > 1 else losses[0] * self.weight
             )
 
-        made = [found.logits for found in fake_outputs]
+        fake_logits = [found.logits for found in fake_outputs]
         if real_output.match is not None:
-            unlike = fake_outputs if mismatched_output is None else [*fake_outputs, mismatched_output]
-            matches = [found.match for found in unlike if found.match is not None]
-            terms = {"realness": term(real_output.logits, made), "match": term(real_output.match, matches)}
+            negatives = fake_outputs if mismatched_output is None else [*fake_outputs, mismatched_output]
+            matches = [found.match for found in negatives if found.match is not None]
+            terms = {"realness": term(real_output.logits, fake_logits), "match": term(real_output.match, matches)}
         else:
-            unlike_pairs = [] if mismatched_output is None else [mismatched_output.logits]
-            terms = {"adversarial": term(real_output.logits, [*made, *unlike_pairs])}
+            mismatched_logits = [] if mismatched_output is None else [mismatched_output.logits]
+            terms = {"adversarial": term(real_output.logits, [*fake_logits, *mismatched_logits])}
         if labelled is not None:
             images, labels = labelled
-            # Often the labelled images are those just judged.
+            # Reuse the logits if the labelled images have just been discriminated.
             known = real_output if images is real else fake_outputs[0] if images is fake else None
             terms["classes"] = self._class_loss(known or self.discriminate(images), labels)
         return terms | self.penalties(real, newest, condition, others)
@@ -133,20 +133,20 @@ class Adversary(nn.Module):
     def penalties(
         self, real: Tensor, fake: Tensor, condition: Tensor | None = None, others: Sequence[Tensor] = ()
     ) -> dict[str, Tensor]:
-        """The penalties alone, which are among what the discriminator minimises; by name, none where there are none.
+        """Only the penalties among the discriminator's terms, by name; empty if there are none.
 
-        Of several kinds of fakes it is the mean; a penalty with a false attribute ``sees_fakes`` is asked once.
+        Each is the mean over the kinds of fakes; a penalty with a false attribute ``sees_fakes`` is called once.
         """
         if not self._penalties:
             return {}
-        # Penalties differentiate twice: bf16 would put their gradient off by percents, and compiled code cannot.
+        # Penalties need double backward: in bf16 its error is several percent, and compiled code does not support it.
         with torch.autocast(real.device.type, enabled=False), torch.compiler.set_stance("force_eager"):
             discriminate = partial(self.discriminate, condition=None if condition is None else to_float32(condition))
             found = {}
             for name, penalty in self._penalties.items():
                 shown = (fake, *others) if getattr(penalty, "sees_fakes", True) else (fake,)
-                asked = [penalty(discriminate, to_float32(real), to_float32(each)) for each in shown]
-                found[name] = self.weight * (torch.stack(asked).mean() if len(asked) > 1 else asked[0])
+                values = [penalty(discriminate, to_float32(real), to_float32(each)) for each in shown]
+                found[name] = self.weight * (torch.stack(values).mean() if len(values) > 1 else values[0])
             return found
 
     def generator_terms(
@@ -157,10 +157,10 @@ class Adversary(nn.Module):
         labels: Tensor | None = None,
         others: Sequence[Tensor] = (),
     ) -> dict[str, Tensor]:
-        """What the generator minimises against this discriminator; ``real`` matters to relativistic losses only.
+        """The generator's loss terms against this discriminator; only relativistic losses use ``real``.
 
-        ``others`` are further kinds of fakes, judged each as a batch of its own; the terms are means over the kinds.
-        With ``labels`` (N,), -1 for none, the fakes should be seen as of these classes, too.
+        ``others`` are further kinds of fakes, each discriminated as its own batch; the terms are means over the kinds.
+        ``labels`` (N,), -1 for none, add the cross entropy of the fakes' classes.
         """
         fake_outputs = self._discriminate_each([(each, condition) for each in (fake, *others)])
         real_output = self.discriminate(real, condition) if getattr(self.loss, "relativistic", False) else None
@@ -170,21 +170,21 @@ class Adversary(nn.Module):
             losses = [self.loss.generator(f, r) for f, r in pairs]
             return torch.stack(losses).sum() / len(fakes) if len(losses) > 1 else losses[0]
 
-        made = [found.logits for found in fake_outputs]
+        fake_logits = [found.logits for found in fake_outputs]
         matches = [found.match for found in fake_outputs if found.match is not None]
         if matches:
             terms = {
-                "realness": term(made, real_output.logits if real_output else None),
+                "realness": term(fake_logits, real_output.logits if real_output else None),
                 "match": term(matches, real_output.match if real_output else None),
             }
         else:
-            terms = {"adversarial": term(made, real_output.logits if real_output else None)}
+            terms = {"adversarial": term(fake_logits, real_output.logits if real_output else None)}
         if labels is not None:
             terms["classes"] = self._class_loss(fake_outputs[0], labels)
         return terms
 
     def discriminate(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """What the discriminator says to images (N, C, H, W) and their condition, augmented where it is to be."""
+        """The discriminator's output for images (N, C, H, W) and their condition, after the augmentations."""
         for augment in self._augmentations:
             image, condition = augment(image, condition)
         output = self.discriminator(image, condition)
@@ -193,18 +193,18 @@ class Adversary(nn.Module):
         return output
 
     def _discriminate_each(self, shown: list[tuple[Tensor, Tensor | None]]) -> list[DiscriminatorOutput]:
-        """The answers to several batches of images and conditions, from one pass where that changes nothing."""
+        """The outputs for several batches of images and conditions, from one pass if that changes nothing."""
         if not self.together or len(shown) == 1 or len({image.shape[1:] for image, _ in shown}) > 1:
             return [self.discriminate(image, condition) for image, condition in shown]
         conditions = [condition for _, condition in shown if condition is not None]
         rest = self.discriminate(
             torch.cat([image for image, _ in shown]), torch.cat(conditions) if conditions else None
         )
-        answers = []
+        outputs = []
         for image, _ in shown[:-1]:
             first, rest = rest.split(len(image))
-            answers.append(first)
-        return [*answers, rest]
+            outputs.append(first)
+        return [*outputs, rest]
 
     def _class_loss(self, output: DiscriminatorOutput, labels: Tensor) -> Tensor:
         """The mean cross entropy of the classes over those that have a label; 0 where none has."""
@@ -213,7 +213,7 @@ class Adversary(nn.Module):
         total = F.cross_entropy(to_float32(output.classes), labels, ignore_index=-1, reduction="sum")
         return total / (labels >= 0).sum().clamp(min=1)
 
-    def _remembered(self, fake: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _pooled(self, fake: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Exchange some fakes for earlier ones; a condition stays with its fake."""
         if self.pool is None:
             return fake, condition

@@ -1,4 +1,4 @@
-"""Background: one thread beside the training's, for what need not stop it."""
+"""A background thread for jobs, such as writing files, that need not stop the training."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from types import TracebackType
 from typing import Self
 
 MOST = 2
-"""Jobs that may be waiting or running: each holds on to what it writes."""
+"""The most jobs that may wait or run: each holds what it writes in memory."""
 
 
 class Background:
-    """Runs jobs one after the other, in the order in which they were begun.
+    """Runs jobs one after the other, in the order of ``begin``.
 
-    What a job raises is raised by a later ``begin``, by ``finish``, or where the ``with`` ends. Whoever is faster than
-    the jobs waits for them.
+    An error of a job is raised by a later ``begin``, by ``finish``, or at the end of the ``with`` block. ``begin``
+    waits while there are too many jobs.
     """
 
     def __init__(self) -> None:
@@ -24,13 +24,13 @@ class Background:
         self._jobs: deque[Future[None]] = deque()
 
     def begin(self, job: Callable[[], None]) -> None:
-        """Leave a job to the thread; waits while there are too many."""
+        """Queue a job; wait while there are too many."""
         while self._jobs and (len(self._jobs) >= MOST or self._jobs[0].done()):
             self._jobs.popleft().result()
         self._jobs.append(self._thread.submit(job))
 
     def finish(self) -> None:
-        """Wait until all is done."""
+        """Wait until all jobs are done."""
         while self._jobs:
             self._jobs.popleft().result()
 
@@ -44,5 +44,5 @@ class Background:
             if error is None:
                 self.finish()
         finally:
-            # After an error what has begun is still written; what has not begun no longer counts.
+            # After an error, running jobs are finished, and waiting ones are cancelled.
             self._thread.shutdown(wait=True, cancel_futures=error is not None)

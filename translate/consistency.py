@@ -1,4 +1,4 @@
-"""Class consistency: which class a translation should show, told by labels or by the adversary's own classifier."""
+"""Class consistency: the class that a translation should show, from labels or from the adversary's classifier."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = [
 class ClassConsistency(nn.Module):
     """The classes that translations of sources should show, as the target numbers them.
 
-    A source's label counts, where it has one of a class that both domains name alike. Where it has none, and both
-    domains have the same channels, the class is the one that the target's classifier, the adversary's, sees in the
-    source itself (semantic consistency, Hoffman et al. 2018, CyCADA, arXiv:1711.03213). With ``confidence`` it counts
-    only where the classifier gives it that probability or more (Sohn et al. 2020, FixMatch, arXiv:2001.07685).
+    A source's label is used if it is of a class that both domains name alike. Otherwise, if both domains have the same
+    channels, the adversary's classifier of the target predicts the class from the source itself (semantic consistency,
+    Hoffman et al. 2018, CyCADA, arXiv:1711.03213). A prediction is used only if its probability is ``confidence`` or
+    more (Sohn et al. 2020, FixMatch, arXiv:2001.07685).
 
-    Raises ``TranslateError`` where nothing could say what a translation should show.
+    Raises ``TranslateError`` if neither labels nor predictions are available.
     """
 
     numbers: Tensor
@@ -42,11 +42,11 @@ class ClassConsistency(nn.Module):
                 "semantic must know the sources' classes, and the source has none of the target's, nor its channels; "
                 "name classes alike in both domains, or leave it out"
             )
-        # The last is what the label -1 finds: none.
+        # The last entry is for the label -1 (none).
         self.register_buffer("numbers", torch.tensor([*numbers, -1]), persistent=False)
 
     def forward(self, batch: Batch, adversary: Adversary) -> Tensor:
-        """The classes (N,) int64 of the batch's sources; -1 for those that nothing is known of."""
+        """The classes (N,) int64 of the batch's sources; -1 where unknown."""
         source = batch["source"]
         labels = batch.get("source_label", torch.full((len(source),), -1, device=source.device))
         known = self.numbers[labels]

@@ -1,6 +1,6 @@
 """What a dataset lists: domains, splits, examples and labels, and whether source i belongs to target i.
 
-A dataset never decodes, batches, shuffles or moves anything: the loader does, the same way for everybody's.
+A dataset never decodes, batches, shuffles or moves anything: the loader does, in the same way for all datasets.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Pixels = Path | NDArray[Any] | Callable[[], NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """One image of a domain: where its pixels are, and what is known about it.
+    """One image of a domain: its pixels, name, region and label.
 
     ``pixels`` is a file, an array (H, W) or (H, W, C), or a function that makes such an array.
     ``region`` takes the left or right half of it (side-by-side files). ``label`` is its class, -1 for none.
@@ -42,7 +42,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """What the images of one side are like, as files and as tensors.
+    """The format of a domain's images, as files and as tensors.
 
     ``channels``: planes of the tensor that a network sees. ``depth``: how the files store a value. ``low`` and
     ``high``: the values of float files that become -1 and 1 (integers use their full range). ``classes``: more than 0
@@ -64,7 +64,7 @@ class Domain:
 
     @property
     def one_hot(self) -> bool:
-        """Whether the tensor holds one plane a class."""
+        """Whether the tensor has one plane per class."""
         return self.classes > 0 and not self.palette
 
 
@@ -72,8 +72,8 @@ class Domain:
 class Dataset:
     """A listing: for each split and domain (``source``, ``target``) its examples.
 
-    ``paired``: example i of the source belongs to example i of the target, in every split. ``problems``: what makes
-    the data unfit for training, one sentence each (files without a partner, an empty folder).
+    ``paired``: example i of the source belongs to example i of the target, in every split. ``problems``: reasons why
+    the data is unfit for training, one sentence each (files without a partner, an empty folder).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Devices: which one a name means, how many cores and how much memory there is, and how threads share them."""
+"""Devices by name, the available cores and memory, and settings of threads and of the allocator."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def pick_device(name: str) -> torch.device:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free: of a GPU, or of this machine within what its container allows."""
+    """Free bytes of a GPU, or of this machine within the limit of its container."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     lines = _lines("/proc/meminfo")
@@ -45,11 +45,11 @@ def free_memory(device: torch.device) -> int:
 
 
 def keep_memory() -> None:
-    """Let this process keep the memory that is freed in a step, for the next one, where the C library is glibc.
+    """Make glibc keep the memory that a step frees, for the next step; other C libraries are left alone.
 
-    Else glibc gives large blocks back to the system at once and asks for them again, page by page, which costs a small
-    step on a CPU more time than Python does. Who has set ``MALLOC_TRIM_THRESHOLD_`` or ``MALLOC_MMAP_THRESHOLD_`` has
-    decided already.
+    By default glibc returns large blocks to the system at once and requests them again, page by page, which costs a
+    small step on a CPU more time than Python does. It does nothing where ``MALLOC_TRIM_THRESHOLD_`` or
+    ``MALLOC_MMAP_THRESHOLD_`` is set.
     """
     if any(name in os.environ for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")):
         return
@@ -59,16 +59,16 @@ def keep_memory() -> None:
         return
     trim_threshold, mmap_threshold, most_arenas = -1, -3, -8
     mallopt(trim_threshold, 2**31 - 1)
-    # Threads that are yet to begin share one heap: one of their own would give back what reaches beyond 64 MB.
+    # Later threads share one heap: an arena of their own would return what exceeds 64 MB.
     mallopt(most_arenas, 1)
-    # Not every version takes the larger one; it then answers 0 and changes nothing.
+    # Not every version accepts the larger value; it then returns 0 and changes nothing.
     if not mallopt(mmap_threshold, 2**30):
         mallopt(mmap_threshold, 2**25)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let this thread compute alone inside: sharing out an operation of a tenth of a millisecond costs more than it."""
+    """Run the block on one thread; for operations of about 0.1 ms intra-op parallelism costs more than it saves."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

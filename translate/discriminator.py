@@ -1,4 +1,4 @@
-"""What judges images: the one answer that every discriminator gives, and the losses of the game over it."""
+"""Discriminators: the output type that all share, adversarial losses over it, and the class head as a classifier."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class DiscriminatorOutput:
-    """What any discriminator answers.
+    """The output of any discriminator.
 
-    ``logits``: realness, one tensor a scale, any shape that starts with N. ``match``: whether image and condition
-    belong together, for discriminators that judge it apart. ``classes``: (N, K) class logits. ``features``: inner
-    activations, first layer first, for feature matching.
+    ``logits``: realness, one tensor per scale, any shape that starts with N. ``match``: whether image and condition
+    belong together, for discriminators with a separate head for it. ``classes``: (N, K) class logits. ``features``:
+    inner activations, first layer first, for feature matching.
     """
 
     logits: tuple[Tensor, ...]
@@ -31,7 +31,7 @@ class DiscriminatorOutput:
     features: tuple[Tensor, ...] = ()
 
     def split(self, first: int) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
-        """The answers to the first images of a batch, and to the rest of them."""
+        """The outputs for the ``first`` images of a batch, and for the rest."""
 
         def cut(part: slice) -> DiscriminatorOutput:
             def of(found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -46,7 +46,7 @@ class DiscriminatorOutput:
 
 
 class AdversarialLoss(Protocol):
-    """An adversarial loss: both players minimise their side. Logits have any shape; the answer is a scalar.
+    """An adversarial loss: both players minimise their side. Logits have any shape; the loss is a scalar.
 
     The generator's side gets ``real`` only if the loss has a true attribute ``relativistic``.
     """
@@ -57,9 +57,9 @@ class AdversarialLoss(Protocol):
 
 
 class ClassHead(nn.Module):
-    """A discriminator's answer about classes, kept as a classifier: images (N, C, H, W) to logits (N, K).
+    """A discriminator's class head as a classifier: images (N, C, H, W) to logits (N, K).
 
-    ``domain`` says whose images it has learned from. Raises ``TranslateError`` where the discriminator was built
+    ``domain`` is the domain whose images it was trained on. Raises ``TranslateError`` if the discriminator was built
     without classes.
     """
 
@@ -76,13 +76,13 @@ class ClassHead(nn.Module):
         return classes
 
     def features(self, image: Tensor) -> Tensor:
-        """What the last inner layer sees (N, D), averaged over positions."""
+        """The features (N, D) of the last inner layer, averaged over positions."""
         last: Tensor = self.discriminator(image).features[-1]
         return last.flatten(2).mean(2) if last.dim() > 2 else last
 
 
 def no_classes(discriminator: nn.Module) -> TranslateError:
-    """The refusal of a discriminator that tells no classes apart where some were asked for."""
+    """The error for a discriminator without class logits where they are needed."""
     return TranslateError(
         f"the discriminator {type(discriminator).__name__} tells no classes apart; "
         "choose one that does, such as semi_supervised"

@@ -1,4 +1,4 @@
-"""Fixed networks: they see what images show, and no training changes them."""
+"""Frozen feature extractors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 
 class Frozen(nn.Module):
-    """A network that stays as it is: always in evaluation, and no gradient reaches its weights, only its images.
+    """A frozen network: always in evaluation mode; gradients reach its input images, but not its weights.
 
-    ``channels`` is the number of features, ``latent`` the shape of the answer for training images of ``size``, (D,) or
+    ``channels`` is the number of features, ``latent`` the shape of the output for training images of ``size``, (D,) or
     (D, h, w).
     """
 
@@ -21,7 +21,7 @@ class Frozen(nn.Module):
         self.channels = self.latent[0]
 
     def train(self, mode: bool = True) -> Frozen:
-        """Nothing: a fixed network is not trained."""
+        """Do nothing: a frozen network stays in evaluation mode."""
         return self
 
     def forward(self, image: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class Frozen(nn.Module):
 
 
 class ClassifierFeatures(nn.Module):
-    """The features of a classifier, as an extractor's answer."""
+    """A classifier used as a feature extractor."""
 
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Latent spaces: what methods with one have in common."""
+"""Latent spaces: tied layers and scaled gradients, for methods that have one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = [
 
 
 def tie(pair: nn.ModuleDict, name: str, hint: str) -> None:
-    """Let both networks of a pair, ``source`` and ``target``, have the layers ``shared`` of the source's.
+    """Tie the layers ``shared`` of a pair of networks: the ``target``'s become the ``source``'s.
 
-    Raises ``TranslateError`` where the part of that name has none, and ends the sentence with ``hint``.
+    Raises ``TranslateError``, which ends with ``hint``, if the part ``name`` has no such layers.
     """
     first, second = pair["source"], pair["target"]
     if Traits(first).shared is None:
@@ -25,7 +25,7 @@ def tie(pair: nn.ModuleDict, name: str, hint: str) -> None:
 
 
 def logged_as(value: Tensor, gain: float) -> Tensor:
-    """A term that the log shows as ``value``, in nats say, and that pulls as ``gain * value`` does.
+    """Scale a term's gradient by ``gain`` without changing the logged ``value``, such as one in nats.
 
     >>> import torch
     >>> x = torch.tensor(3.0, requires_grad=True)

@@ -1,4 +1,4 @@
-"""Launching: the command again in several processes, each a rank, which begin, are stopped and end together."""
+"""Launching: runs the command in several processes, one per rank, which start, stop and end together."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from translate.ranks import EXIT_LOST_RANK
 from translate.run import Config, Run
 
 SHUTDOWN_SECONDS = 10.0
-"""Seconds that ranks have to end by themselves, once one of them has failed."""
+"""Seconds that the other ranks have to end by themselves after one has failed."""
 
 
 class LostError(TranslateError):
@@ -33,30 +33,30 @@ class LostError(TranslateError):
 
 
 def train_together(config: Config, folder: Path, no_plugins: Sequence[str]) -> Run:
-    """Train what a config asks for on several devices: the command again for each, with the config in a file."""
+    """Train a config on several devices: run the command for each, with the config in a file."""
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "config.json"
         file.write_text(json.dumps(config.to_json()), encoding="utf-8")
         arguments = [*_flags("--no-plugin", no_plugins), "fit", "--config", str(file), "-o", str(folder)]
-        return _trained(arguments, config.devices, folder)
+        return _launch_and_open(arguments, config.devices, folder)
 
 
 def resume_together(run: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
-    """Go on with a run on several devices."""
+    """Resume a run on several devices."""
     checkpoint.sweep(run.folder)
     checkpoint.sweep(run.folder / "checkpoints")
     length = ["--steps", str(steps)] if steps else []
     arguments = [*_flags("--no-plugin", no_plugins), *_flags("--plugin", plugins), "fit", *length]
-    return _trained([*arguments, "--resume", str(run.folder)], run.config.devices, run.folder)
+    return _launch_and_open([*arguments, "--resume", str(run.folder)], run.config.devices, run.folder)
 
 
-def _trained(arguments: Sequence[str], count: int, folder: Path) -> Run:
+def _launch_and_open(arguments: Sequence[str], count: int, folder: Path) -> Run:
     try:
         launch(arguments, count)
     except LostError as error:
         saved = sorted((folder / "checkpoints").glob("step-*.safetensors"))
-        on = f"; go on from {saved[-1].stem} with `translate fit --resume {folder}`" if saved else ""
-        raise LostError(f"{error}{on}") from None
+        hint = f"; go on from {saved[-1].stem} with `translate fit --resume {folder}`" if saved else ""
+        raise LostError(f"{error}{hint}") from None
     run = Run.open(folder)
     run.step = run.steps
     return run
@@ -72,19 +72,19 @@ def launch(
     environment: Mapping[str, str] | None = None,
     meanwhile: Callable[[], None] | None = None,
 ) -> None:
-    """Run ``translate ARGUMENTS`` as ``count`` ranks of one job, and wait for all; ``meanwhile`` is called on the way.
+    """Run ``translate ARGUMENTS`` as ``count`` ranks of one job, and wait for all; ``meanwhile`` is polled.
 
     Signals reach every rank once, through this process. If a rank fails, the others are ended. Raises ``LostError``
-    for one that died, and ``SystemExit`` with the code of a rank that has said itself why it ended.
+    for a rank that died, and ``SystemExit`` with the exit code of a rank that has reported its own error.
     """
     gpus = torch.cuda.device_count()
     if 0 < gpus < count:
         raise TranslateError(f"there are {gpus} GPUs here, not {count}; use --devices {gpus}")
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        # The first rank speaks to the user; what the others say is kept for the case that they fail.
+        # The first rank writes to the terminal; the output of the others is kept in case they fail.
         files = [(place / f"rank-{rank}").open("w+", encoding="utf-8") for rank in range(1, count)]
-        spoken = [None, *(stack.enter_context(file) for file in files)]
+        outputs = [None, *(stack.enter_context(file) for file in files)]
         common = {
             **(environment or {}),
             "WORLD_SIZE": str(count),
@@ -97,23 +97,23 @@ def launch(
         ranks: list[subprocess.Popen[str]] = []
         with _forwarded(ranks):
             try:
-                for rank, voice in enumerate(spoken):
+                for rank, output in enumerate(outputs):
                     own = {**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-                    # A group of its own: what is typed reaches this process alone, which passes it on once.
+                    # Its own process group: Ctrl-C reaches this process only, which forwards it once.
                     ranks.append(
-                        subprocess.Popen(command, env=own, stdout=voice, stderr=voice, text=True, process_group=0)
+                        subprocess.Popen(command, env=own, stdout=output, stderr=output, text=True, process_group=0)
                     )
                 first = _wait(ranks, meanwhile)
             finally:
-                _end(ranks)
-        _judge(ranks, first, spoken)
+                _stop(ranks)
+        _raise_failure(ranks, first, outputs)
 
 
 def _wait(ranks: Sequence[subprocess.Popen[str]], meanwhile: Callable[[], None] | None) -> int | None:
-    """Wait until all have ended well, or one has not: the first such."""
+    """Wait until all ranks have succeeded (None), or return the first rank that has failed."""
     while True:
         codes = [rank.poll() for rank in ranks]
-        # A rank that only lost the others is no cause.
+        # A rank that only lost the others is not the cause.
         failed = [number for number, code in enumerate(codes) if code not in (None, 0, EXIT_LOST_RANK)]
         if failed:
             return failed[0]
@@ -124,8 +124,8 @@ def _wait(ranks: Sequence[subprocess.Popen[str]], meanwhile: Callable[[], None] 
         time.sleep(0.05)
 
 
-def _end(ranks: Sequence[subprocess.Popen[str]]) -> None:
-    """Let the others end by themselves for a while, as they do when interrupted together; then end them."""
+def _stop(ranks: Sequence[subprocess.Popen[str]]) -> None:
+    """Give the ranks SHUTDOWN_SECONDS to end by themselves, as they do when interrupted together; then kill them."""
     until = time.monotonic() + SHUTDOWN_SECONDS
     while time.monotonic() < until and any(rank.poll() is None for rank in ranks):
         time.sleep(0.05)
@@ -135,12 +135,14 @@ def _end(ranks: Sequence[subprocess.Popen[str]]) -> None:
         rank.wait()
 
 
-def _judge(ranks: Sequence[subprocess.Popen[str]], first: int | None, spoken: Sequence[IO[str] | None]) -> None:
-    """Say what became of a job whose ranks have all ended."""
-    for voice in spoken:
-        if voice is not None:
-            voice.seek(0)
-    said = [voice.read() if voice is not None else "" for voice in spoken]
+def _raise_failure(
+    ranks: Sequence[subprocess.Popen[str]], first: int | None, outputs: Sequence[IO[str] | None]
+) -> None:
+    """Raise the error of a job whose ranks have all ended, if it failed."""
+    for output in outputs:
+        if output is not None:
+            output.seek(0)
+    texts = [output.read() if output is not None else "" for output in outputs]
     if first is None:
         if any(rank.returncode for rank in ranks):
             raise LostError("the ranks lost one another")
@@ -149,14 +151,14 @@ def _judge(ranks: Sequence[subprocess.Popen[str]], first: int | None, spoken: Se
     which = f"rank {first} of {len(ranks)}"
     if code < 0:
         raise LostError(f"{which} was ended by {signal.Signals(-code).name}, and the others with it")
-    if ranks[0].returncode in (0, EXIT_LOST_RANK) and said[first].strip():
-        sys.stderr.write(said[first])
+    if ranks[0].returncode in (0, EXIT_LOST_RANK) and texts[first].strip():
+        sys.stderr.write(texts[first])
     raise SystemExit(code)
 
 
 @contextmanager
 def _forwarded(ranks: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
-    """Pass Ctrl-C and SIGTERM on to all ranks, which save and end."""
+    """Forward Ctrl-C and SIGTERM to all ranks, which save and end."""
 
     def forward(number: int, _frame: Any) -> None:
         for rank in ranks:
@@ -168,7 +170,7 @@ def _forwarded(ranks: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, forward)
     except ValueError:
-        # Only the main thread may take signals; elsewhere whoever owns them decides.
+        # Only the main thread may set signal handlers; in another thread they stay as they are.
         pass
     try:
         yield

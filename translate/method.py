@@ -1,7 +1,7 @@
-"""What the author of a method must know: a method is a game, told as the updates of its players.
+"""The API for authors of methods: a method is a game, written as the updates of its players.
 
 A method yields updates, top to bottom, as the algorithm box of its paper does. The engine back-propagates each update
-into that player's weights only and steps that player's optimizer before the method goes on.
+into that player's weights only and steps that player's optimizer before the method resumes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Stream = Literal["mismatched", "labelled"]
 
 
 def role_of(direction: str) -> Role:
-    """What a module that is kept under this name does: ``sample`` and ``classify`` say so, all others translate.
+    """The role of a direction's module: ``sample`` is a sampler, ``classify`` a classifier, all others translate.
 
     >>> role_of("backward"), role_of("sample")
     ('translator', 'sampler')
@@ -50,12 +50,12 @@ def role_of(direction: str) -> Role:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a method asks of the data.
+    """A method's requirements on the data.
 
     ``paired``: source i must belong to target i. ``labels``: the domains whose examples must carry a class.
     ``streams``: further images in each batch, ordered independently of the others: ``mismatched`` is a source that does
-    not belong to the batch's target; ``labelled`` is of those images of the target, or of the only domain, that have a
-    label, at a rate of their own.
+    not belong to the batch's target; ``labelled`` has only the images of the target, or of the only domain, that have a
+    label, in epochs of their own.
     """
 
     paired: bool = False
@@ -76,17 +76,17 @@ class Update:
 
 
 class Method(nn.Module):
-    """A way to train translators, samplers or classifiers: who plays, what a move minimises, what is kept in the end.
+    """A way to train translators, samplers or classifiers: its players, the losses they minimise, and what is saved.
 
     A subclass builds its networks in ``__init__(self, parts, *, options...)``, names its ``players`` and
     ``translators``, and yields updates. Keyword-only arguments are the method's options on the command line.
     """
 
     progress: Tensor
-    """Scalar in [0, 1] on the device: how much of the training is done; the only clock for annealed quantities."""
+    """Scalar in [0, 1] on the device: the share of the training that is done; annealing must use nothing else."""
 
     stage: int
-    """Which of its stages the training is in, from 0; the engine says so before each step."""
+    """The current stage of the training, from 0; the engine sets it before each step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,48 +95,48 @@ class Method(nn.Module):
 
     @property
     def needs(self) -> Needs:
-        """What the method asks of the data; may depend on its options."""
+        """The method's requirements on the data; may depend on its options."""
         return Needs()
 
     @property
     def period(self) -> int:
-        """After how many steps the pattern of updates repeats."""
+        """The number of steps after which the pattern of updates repeats."""
         return 1
 
     @property
     def stages(self) -> Sequence[float]:
-        """Shares of the training after which a further stage begins, ascending; each stage has a pattern of its own."""
+        """Shares of the training after which the next stage begins, ascending; each stage has its own updates."""
         return ()
 
     @property
     def restarts(self) -> Sequence[float]:
-        """Shares of the training after which the learning rates' schedule begins anew, ascending: at each stage.
+        """Shares of the training after which the learning-rate schedule restarts, ascending.
 
-        So every stage is a training of its own, unless a method says otherwise.
+        By default it restarts at each stage.
         """
         return self.stages
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
-        """Who is updated, by name; each has an optimizer of its own."""
+        """The modules that updates train, by name; each has its own optimizer."""
         raise TypeError(f"{type(self).__name__} does not say who its players are")
 
     @property
     def translators(self) -> Mapping[str, nn.Module]:
-        """The modules to keep, by direction: what is averaged, saved, and put to use.
+        """The modules that are averaged (EMA), saved and used after training, by direction.
 
-        ``forward`` and ``backward`` map images (N, C, H, W) in [-1, 1] to the same. One that can draw several answers
+        ``forward`` and ``backward`` map images (N, C, H, W) in [-1, 1] to the same. One that can draw several outputs
         for one image takes the keyword ``samples`` and then returns (N * samples, C, H, W), the samples of an image
-        beside each other. ``sample`` maps standard normal noise (N, *noise), whose shape it has as an attribute
+        next to each other. ``sample`` maps standard normal noise (N, *noise), whose shape it has as an attribute
         ``noise``, to images of the target. ``classify`` maps images to class logits (N, K), and has a method
         ``features`` that maps them to (N, D); see ``translate.discriminator.ClassHead``.
         """
         raise TypeError(f"{type(self).__name__} does not say which translators it trains")
 
     def pass_together(self) -> None:
-        """From now on let images pass a network in one batch instead of several, where that changes nothing.
+        """From now on pass images through a network in one batch instead of several, if that changes nothing.
 
-        It is asked for on GPUs, before the first step. Adversaries can do so; a method extends this for its generators.
+        It is called on GPUs, before the first step. Adversaries can do so; a method extends this for its generators.
         """
         for module in self.modules():
             if isinstance(module, Adversary):
@@ -145,17 +145,17 @@ class Method(nn.Module):
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
         """Yield this step's updates.
 
-        ``step`` may choose which updates happen within a period, ``stage`` which game is played, and nothing else does.
+        Only ``step`` may choose which updates happen within a period, and only ``stage`` which game is played.
 
-        Where a step has several batches (``--accumulate``), these are played move by move. For the second move each
-        batch's updates begin again from the top, with the weights, buffers and draws of the first time; so what a
-        method remembers must lie in buffers. What follows the last yield runs for the last batch only.
+        With gradient accumulation (``--accumulate``) a step has several batches, which are played move by move. For the
+        second move each batch's updates begin again from the top, with the weights, buffers and random draws of the
+        first time; so a method's state must lie in buffers. Code after the last yield runs for the last batch only.
         """
         raise TypeError(f"{type(self).__name__} yields no updates")
 
 
 class Parts(Protocol):
-    """What a method builds its networks and losses with, all by name: ``parts.generator("unet(depth=7)")``.
+    """Builds a method's networks and losses by name: ``parts.generator("unet(depth=7)")``.
 
     ``source``, ``target`` and ``size`` (height, width) are those of the data at hand.
     """
@@ -169,33 +169,33 @@ class Parts(Protocol):
         ...
 
     def generator(self, name: str, *, inputs: int | None = None, outputs: int | None = None) -> nn.Module:
-        """A generator, from the source's channels to the target's unless told otherwise."""
+        """A generator, by default from the source's channels to the target's."""
         ...
 
     def encoder(self, name: str, *, inputs: int | None = None, statistics: int = 1) -> nn.Module:
-        """An encoder of the source's images unless told otherwise; its ``latent`` is the shape of one statistic."""
+        """An encoder, by default of the source's images; its ``latent`` is the shape of one statistic."""
         ...
 
     def decoder(self, name: str, *, latent: tuple[int, ...], outputs: int | None = None) -> nn.Module:
-        """A decoder from a latent of that shape to the target's images unless told otherwise."""
+        """A decoder from a latent of that shape, by default to the target's images."""
         ...
 
     def feature_extractor(self, name: str, *, inputs: int | None = None) -> nn.Module:
-        """A fixed network that sees what the source's images show, unless told otherwise; no training changes it.
+        """A frozen feature extractor of the source's images, unless ``inputs`` says otherwise.
 
-        ``name`` is a part, or the folder or file of a run that has trained a classifier. The answer's ``channels`` and
-        ``latent`` say what it answers; its weights are saved with the method.
+        ``name`` is a part, or the folder or file of a run that has trained a classifier. ``channels`` and ``latent``
+        give the shape of its output; its weights are saved with the method.
         """
         ...
 
     def classifier(self, path: Path) -> nn.Module:
-        """The classifier that a run has trained, fixed: class logits (N, K) of images; its ``labels`` name them."""
+        """The frozen classifier of a run: maps images to class logits (N, K); its ``labels`` name the classes."""
         ...
 
     def discriminator(self, name: str, *, inputs: int | None = None, condition: int = 0, classes: int = 0) -> nn.Module:
-        """A discriminator of the target's images unless told otherwise, with ``condition`` channels beside them.
+        """A discriminator, by default of the target's images, with ``condition`` channels concatenated to them.
 
-        With ``classes`` it must tell that many classes apart, too.
+        With ``classes`` it must also have that many class logits.
         """
         ...
 
@@ -210,12 +210,12 @@ class Parts(Protocol):
         pool: int = 0,
         classes: int = 0,
     ) -> Adversary:
-        """A discriminator with its loss and what restrains it.
+        """A discriminator with its adversarial loss, regularizers and image pool.
 
         ``loss`` is an adversarial loss and any regularizers, such as ``hinge + r1(weight=10)``. ``condition`` is
         ``"source"`` or ``"target"`` for that domain's images, or a number of channels. ``weight`` scales the
-        discriminator's adversarial terms; ``pool`` fakes are remembered for it; with ``classes`` it must tell that
-        many classes apart, too.
+        discriminator's adversarial terms; ``pool`` is the size of the image pool; with ``classes`` it must also have
+        that many class logits.
         """
         ...
 
@@ -224,5 +224,5 @@ class Parts(Protocol):
         ...
 
     def pool(self, size: int, channels: int) -> ImagePool:
-        """A history of ``size`` images of the training size."""
+        """An image pool of ``size`` images of the training size."""
         ...

@@ -1,4 +1,4 @@
-"""Precision: losses are computed in float32 whatever comes in."""
+"""Precision: losses are computed in float32, whatever the dtype of their inputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = [
 
 
 def to_float32(x: Tensor) -> Tensor:
-    """Bring a tensor to float32; float64 stays.
+    """Convert a tensor to float32; float64 stays.
 
     >>> to_float32(torch.ones(2, dtype=torch.bfloat16)).dtype
     torch.float32

@@ -1,4 +1,4 @@
-"""Ranks: the processes that train one run together, each on a device of its own, and what they tell each other."""
+"""Ranks: the processes that train one run together, one device each, and their collective operations."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ log = logging.getLogger("translate")
 T = TypeVar("T")
 
 EXIT_LOST_RANK = 4
-"""Exit code of a rank whose others have gone, and of a job that lost a rank."""
+"""Exit code of a rank that lost the others, and of a job that lost a rank."""
 
 Waiting = Callable[[], None]
-"""Ends what was begun: returns when it is done."""
+"""Waits until an asynchronous operation is done."""
 
 
 class ProcessGroup:
@@ -39,17 +39,17 @@ class ProcessGroup:
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank = rank
         self.size = size
-        self._begun: tuple[Tensor, distributed.Work] | None = None
+        self._pending: tuple[Tensor, distributed.Work] | None = None
 
     @property
     def is_main(self) -> bool:
-        """Whether this rank speaks for all: keeps the log and writes the files."""
+        """Whether this is rank 0, which writes the log and the files."""
         return self.rank == 0
 
     def all_reduce_mean(self, tensors: Sequence[Tensor]) -> Waiting:
-        """Begin to replace tensors, of one type and device, by their means over all ranks; call the answer to end it.
+        """Start to replace tensors, of one dtype and device, by their means over all ranks; call the result to wait.
 
-        They travel in one flat buffer: a network has hundreds of small ones.
+        They are sent as one flat buffer, since a network has hundreds of small ones.
         """
         if self.size == 1 or not tensors:
             return _nothing
@@ -71,7 +71,7 @@ class ProcessGroup:
         return values
 
     def all_gather(self, tensor: Tensor) -> list[Tensor]:
-        """The tensors of all ranks, in their order."""
+        """The tensors of all ranks, in rank order."""
         if self.size == 1:
             return [tensor]
         found = [torch.empty_like(tensor) for _ in range(self.size)]
@@ -79,37 +79,37 @@ class ProcessGroup:
         return found
 
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
-        """Take over the leading rank's values."""
+        """Copy rank 0's values into the tensors of all ranks."""
         if self.size == 1:
             return
         for tensor in tensors:
-            # gloo sends no truth values.
+            # gloo does not support bool.
             given = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor.contiguous()
             self._guarded(lambda given=given: distributed.broadcast(given, 0))  # type: ignore[misc]
             tensor.copy_(given)
 
     def any_delayed(self, flag: bool) -> bool:
-        """Whether any rank had raised its flag when it called last; all hear the same.
+        """Whether any rank's flag was set at the call before; the result is the same on all ranks.
 
-        One call late, so that nobody waits for the slowest: what was begun by a call is heard by the next.
+        Each call starts an all-reduce whose result the next call returns, so that no rank waits for the slowest.
         """
         if self.size == 1:
             return flag
-        heard = False
-        if self._begun is not None:
-            raised, work = self._begun
+        result = False
+        if self._pending is not None:
+            raised, work = self._pending
             self._guarded(work.wait)
-            heard = bool(raised)
+            result = bool(raised)
         raised = torch.tensor(int(flag))
         operation = distributed.ReduceOp.MAX
-        self._begun = raised, self._guarded(lambda: distributed.all_reduce(raised, operation, async_op=True))
-        return heard
+        self._pending = raised, self._guarded(lambda: distributed.all_reduce(raised, operation, async_op=True))
+        return result
 
     def close(self) -> None:
-        """End the connections to the others."""
+        """Close the connections to the other ranks."""
         if self.size > 1:
-            if self._begun is not None:
-                self._guarded(self._begun[1].wait)
+            if self._pending is not None:
+                self._guarded(self._pending[1].wait)
             distributed.destroy_process_group()
 
     def _guarded(self, collective: Callable[[], T]) -> T:
@@ -117,7 +117,7 @@ class ProcessGroup:
             return collective()
         except RuntimeError as error:
             if "TRANSLATE_PARENT" not in os.environ:
-                # torchrun names the process that failed, and not what to do.
+                # torchrun names the process that failed, but not what to do.
                 log.error(
                     "error: rank %d has lost the others; start the job again, with --resume and the run's folder",
                     self.rank,
@@ -126,10 +126,10 @@ class ProcessGroup:
 
 
 def join(device: torch.device) -> ProcessGroup:
-    """The group that the environment describes, as torchrun and ``translate fit --devices`` do; alone without.
+    """Join the group that torchrun or ``translate fit --devices`` describes in the environment; else a group of size 1.
 
-    RANK, LOCAL_RANK, WORLD_SIZE, and how to find each other: MASTER_ADDR and MASTER_PORT, or a file that is named by
-    TRANSLATE_STORE.
+    It reads RANK, LOCAL_RANK and WORLD_SIZE, and for the rendezvous MASTER_ADDR and MASTER_PORT, or the file that
+    TRANSLATE_STORE names.
     """
     if not is_distributed():
         return ProcessGroup()
@@ -152,31 +152,31 @@ def is_distributed() -> bool:
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """Which rank this process is, and of how many: (0, 1) alone."""
+    """This process's rank and the number of ranks: (0, 1) for a single process."""
     return (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if is_distributed() else (0, 1)
 
 
 def is_launcher_or_main() -> bool:
-    """Whether this process tells the user how a job went: the one that started the ranks, or else the first rank."""
+    """Whether this process reports to the user: the launcher of the ranks, or rank 0 without our launcher."""
     return not is_distributed() or (os.environ["RANK"] == "0" and "TRANSLATE_PARENT" not in os.environ)
 
 
 def parent_died() -> bool:
-    """Whether the process that started this rank has gone, so that nobody waits for the job any more."""
+    """Whether the process that started this rank has ended, so that nothing waits for the job any more."""
     parent = os.environ.get("TRANSLATE_PARENT")
     return parent is not None and os.getppid() != int(parent)
 
 
 def device_of_rank(asked: str) -> str:
-    """The device of this rank among those of its machine: GPUs are dealt out, the CPU is everybody's."""
+    """The device of this rank on its machine: each rank has its own GPU, or all share the CPU."""
     gpus = asked in ("auto", "cuda") and torch.cuda.is_available()
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if gpus else asked
 
 
 def share_statistics(method: nn.Module) -> None:
-    """Let the batch normalizations of a method take their statistics over the batches of all ranks.
+    """SyncBatchNorm: batch normalizations of a method take their statistics over the batches of all ranks.
 
-    They are the modules that have the trait ``shared_statistics``.
+    It applies to the modules that have the trait ``shared_statistics``.
     """
     for module in method.modules():
         if Traits(module).shared_statistics is not None:

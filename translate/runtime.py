@@ -1,4 +1,4 @@
-"""Runtimes: what computes a trained network's answers when images are converted, in place of eager torch."""
+"""Runtimes: compute a trained network's outputs for conversion, in place of eager torch."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = [
 ]
 
 MOST_SIZES = 8
-"""How many sizes stay prepared; of more, the one that was used longest ago is prepared again when it comes back."""
+"""The number of input sizes that stay prepared; of more, the least recently used one is dropped."""
 
 
 def copy_sharing_weights(network: nn.Module, *shared: object) -> nn.Module:
-    """A copy of a network with the same tensors, and with whatever else is shared; it may be changed, or keep things.
+    """Copy a network's modules but share its tensors and ``shared`` objects; the copy may be changed or hold caches.
 
     >>> layer = nn.Conv2d(1, 1, 1)
     >>> copy_sharing_weights(layer) is layer, copy_sharing_weights(layer).weight is layer.weight
@@ -37,10 +37,10 @@ def copy_sharing_weights(network: nn.Module, *shared: object) -> nn.Module:
 
 
 class Seen:
-    """Tensors as they were when something was made of them; calling it says whether they still are.
+    """A cache key of tensors: calling it says whether given tensors are the same ones, unchanged.
 
-    It looks at which tensors they are, where they lie, and how often they were changed. The latter torch does not count
-    for tensors that were made in inference mode, nor for what is done to their ``data``.
+    It compares identity, address, dtype, device and version counter. torch does not count changes of tensors that were
+    made in inference mode, nor changes through ``data``.
 
     >>> layer = nn.Conv2d(1, 1, 1)
     >>> seen = Seen([layer.weight])
@@ -49,14 +49,14 @@ class Seen:
     """
 
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        # An address alone would not do: another tensor may come to lie where one has gone.
-        self._them = [(ref(each), _state(each)) for each in tensors]
+        # An address alone is not enough: a new tensor may reuse the address of a freed one.
+        self._known = [(ref(each), _state(each)) for each in tensors]
 
     def __call__(self, tensors: Iterable[Tensor]) -> bool:
         """Whether these are the same tensors, unchanged."""
-        now = list(tensors)
-        return len(now) == len(self._them) and all(
-            known() is each and state == _state(each) for (known, state), each in zip(self._them, now, strict=True)
+        current = list(tensors)
+        return len(current) == len(self._known) and all(
+            known() is each and state == _state(each) for (known, state), each in zip(self._known, current, strict=True)
         )
 
 
@@ -66,27 +66,27 @@ def _state(tensor: Tensor) -> tuple[object, ...]:
 
 
 class Runtime(ABC):
-    """Computes one network's answers, prepared for each size of images when it first comes.
+    """Computes one network's outputs, prepared for each input shape when it first occurs.
 
-    What is prepared fits one shape and no other, because networks may do other things with smaller or larger images.
-    That takes seconds and pays for many images of few sizes.
+    Each preparation fits one shape only, because networks may do other things with smaller or larger images. It takes
+    seconds, and pays for many images of few sizes.
     """
 
     needs_calibration = False
-    """Whether it must see some of the images before it can answer, see ``calibrate``."""
+    """Whether ``calibrate`` must be called with some of the images first."""
 
     def __init__(self) -> None:
         self._prepared: OrderedDict[torch.Size, Callable[[Tensor], Tensor]] = OrderedDict()
 
     @abstractmethod
     def prepare(self, example: Tensor) -> Callable[[Tensor], Tensor]:
-        """What answers batches of the example's shape (N, C, H, W) float32, with (N, C', H', W')."""
+        """A function from batches of the example's shape (N, C, H, W) float32 to (N, C', H', W')."""
 
-    def calibrate(self, batches: Iterable[Tensor]) -> None:  # noqa: B027 - most have nothing to learn
-        """Learn the range of what comes, from batches (N, C, H, W) as the network will be given them."""
+    def calibrate(self, batches: Iterable[Tensor]) -> None:  # noqa: B027 - most need no calibration
+        """Measure ranges of activations on batches (N, C, H, W) such as the network will get."""
 
     def __call__(self, batch: Tensor) -> Tensor:
-        """Answer a batch (N, C, H, W) float32."""
+        """Compute the outputs of a batch (N, C, H, W) float32."""
         if self.needs_calibration:
             raise UnfitError("int8 must see some images before it can answer; call the translator's calibrate first")
         if batch.shape not in self._prepared:

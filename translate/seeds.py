@@ -1,4 +1,4 @@
-"""Seeds: every random draw is a function of the seed and of where it happens, by the finaliser of SplitMix64."""
+"""Seeds: hashes by the finaliser of SplitMix64 make every random draw a function of the seed and its position."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ __all__ = [
 def seed_step(seed: int, step: int, rank: int = 0, number: int = 0) -> None:
     """Seed torch's generators, of the CPU and of every device, from (seed, step, rank, number) alone.
 
-    So every draw of a step is the same in a run that was resumed there. ``number`` is that of the batch, where a step
-    has several. All are mixed as SplitMix64 does.
+    So a step of a resumed run makes the same draws. ``number`` is the number of the batch if a step has several. The
+    four are mixed as in SplitMix64.
     """
     mixed = 0
     for part in (seed, step, rank, number) if number else (seed, step, rank):
@@ -28,7 +28,7 @@ def seed_step(seed: int, step: int, rank: int = 0, number: int = 0) -> None:
         mixed = (mixed ^ mixed >> 30) * _FIRST & _MASK
         mixed = (mixed ^ mixed >> 27) * _SECOND & _MASK
         mixed ^= mixed >> 31
-    # As torch.manual_seed does, which however formats the whole stack for each device that is not in use yet.
+    # Like torch.manual_seed, which would format the whole stack for each device that is not in use yet.
     torch.default_generator.manual_seed(mixed)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(mixed)
@@ -46,7 +46,7 @@ def signed(number: int) -> int:
 def mix(state: Tensor) -> Tensor:
     """Hash int64 to [0, 2^63): the finaliser of SplitMix64 (Steele, Lea and Flood 2014) in wrapping arithmetic.
 
-    Neighbouring states give unrelated numbers, so that a state may be a sum of odd multiples of what it stands for.
+    Neighbouring states give unrelated numbers, so a state may be a sum of odd multiples of the numbers to hash.
     """
     return _finalised(state) & (2**63 - 1)
 
@@ -64,14 +64,14 @@ def key(*numbers: int) -> int:
 
 
 def uniform(seeds: Tensor, count: int) -> Tensor:
-    """Numbers (count, N) float32 uniform in [-1, 1), from the neighbours of each of N seeds int64, on their device."""
+    """Numbers (count, N) float32, uniform in [-1, 1), from each of N int64 seeds, on their device."""
     neighbours = torch.arange(1, count + 1, device=seeds.device)[:, None] * SPACING
     # 24 bits with their sign, which float32 holds exactly.
     return (_finalised(seeds + neighbours) >> 40).float() / 2**23
 
 
 def noise_of(network: nn.Module, indices: Sequence[int], seed: int) -> Tensor:
-    """Standard normal noise (N, *network.noise) on the CPU, one draw a number, whatever the others are."""
+    """Standard normal noise (N, *network.noise) on the CPU; each index has its own draw, independent of the others."""
     shape = Traits(network).noise
     drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(key(seed, index))) for index in indices]
     return torch.stack(drawn)
@@ -90,4 +90,4 @@ _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
 
 SPACING = signed(_GOLDEN)
-"""What separates the states of neighbouring draws: 2^64 divided by the golden ratio, odd."""
+"""The distance between the states of neighbouring draws: 2^64 divided by the golden ratio, odd."""

@@ -1,4 +1,4 @@
-"""Sizes of images: height and width, as people write them, and those that a network can take."""
+"""Image sizes: parsed from text, and rounded to the multiples that a network takes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Traits: what a network says of itself by attributes, typed and checked in one place.
+"""Traits: properties that a network declares by attributes, typed and checked in one place.
 
-An author sets an attribute of that name on the module, in its ``__init__`` or on its class; one that is not set has
-the default. ``docs/traits.md`` is made from this file.
+An author sets the attribute on the module, in its ``__init__`` or on its class; one that is not set has the default.
+``docs/traits.md`` is made from this file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ __all__ = [
 T = TypeVar("T")
 
 _NEEDED: Any = object()
-"""In the place of a default where there is none."""
+"""Marks a trait without a default."""
 
 
 class Traits:
-    """The traits of one network, each read when it is asked for.
+    """The traits of one network, each read on access.
 
-    Raises ``TranslateError`` where an attribute has another type than the trait, naming network and attribute.
+    Raises ``TranslateError``, naming network and attribute, if an attribute has another type than the trait.
 
     >>> Traits(nn.Identity()).size_multiple
     1

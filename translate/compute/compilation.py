@@ -1,4 +1,4 @@
-"""Compilation: networks are compiled where that wins more time than it costs, which is found out on the way."""
+"""Compilation of networks by ``torch.compile``, kept only where timing shows that it pays."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ log = logging.getLogger("translate")
 Compile = Literal["auto", "yes", "no"]
 
 SETTLING = 6
-"""Steps that are not timed: the first after a change are slower than those that follow."""
+"""Warm-up steps, which are not timed: the first steps after a change are slower than later ones."""
 
 TIMED = 20
-"""Steps that are timed before and after compiling."""
+"""Steps that are timed before compiling, and again after it."""
 
 COST = 120.0
-"""Seconds that compiling takes about, as far as nobody knows better yet."""
+"""Estimate of the seconds that compiling takes."""
 
 HOPED = 0.3
-"""The part of a step's time that compiling saves at best."""
+"""The largest fraction of a step's time that compiling is expected to save."""
 
 KEPT = 0.97
-"""A compiled step must take less than this part of the plain one's time; else nothing was won."""
+"""Networks stay compiled only if a step takes less than this fraction of the uncompiled step's time."""
 
 
 class Compilation:
-    """Whether a run's networks are compiled: from the first step on, never, or if it turns out to pay.
+    """Decides whether a run's networks are compiled: ``yes`` from the first step on, ``no``, or ``auto`` if it pays.
 
-    ``auto`` times the first steps as they are. If the rest of the run is long enough for compiling to pay at best, the
-    networks are compiled and the next steps timed, and they stay compiled if those were faster. All of these are steps
-    of the training, which go on with the same weights either way. ``chosen`` is ``auto`` until that is known.
-    ``changed()`` is called when the networks have been compiled, or are no longer.
+    ``auto`` times the first steps uncompiled. If the rest of the run is long enough for compiling to pay at best, it
+    compiles the networks, times the next steps, and keeps the faster of the two. All of these are training steps, on
+    the same weights either way. ``chosen`` is ``auto`` until the decision is made. ``changed()`` is called whenever
+    the networks have been compiled or restored.
     """
 
     def __init__(
@@ -58,9 +58,9 @@ class Compilation:
         self._networks = list(networks)
         self._left, self._group, self._device, self._clock = left, group, device, clock
         self._changed = changed
-        self._passed = 0
+        self._counted = 0
         self._began = 0.0
-        self._plain: float | None = None
+        self._uncompiled: float | None = None
         self.chosen: Compile = asked
         missing = missing_compiler(device)
         if asked == "auto" and (missing or not self._networks):
@@ -71,37 +71,37 @@ class Compilation:
             self._compile()
 
     def passed(self) -> bool:
-        """A step has been made: True when that has decided what was open."""
+        """Count a finished step; True if it has decided whether to compile."""
         if self.chosen != "auto":
             return False
-        self._passed += 1
+        self._counted += 1
         self._left -= 1
-        if self._passed == SETTLING:
+        if self._counted == SETTLING:
             self._began = self._now()
-        if self._passed < SETTLING + TIMED:
+        if self._counted < SETTLING + TIMED:
             return False
-        each = self._mean((self._now() - self._began) / TIMED)
-        self._passed = 0
-        if self._plain is None:
-            self._plain = each
-            if self._left * each * HOPED < 2 * COST:
+        seconds = self._mean((self._now() - self._began) / TIMED)
+        self._counted = 0
+        if self._uncompiled is None:
+            self._uncompiled = seconds
+            if self._left * seconds * HOPED < 2 * COST:
                 self.chosen = "no"
                 return True
             self._compile()
             return False
-        faster = self._plain / each
-        if each < KEPT * self._plain:
+        speedup = self._uncompiled / seconds
+        if seconds < KEPT * self._uncompiled:
             self.chosen = "yes"
-            log.warning("compiled the networks: a step is %.2f times as fast", faster)
+            log.warning("compiled the networks: a step is %.2f times as fast", speedup)
         else:
             self.chosen = "no"
             self._undo()
-            log.warning("networks stay uncompiled: a step would be %.2f times as fast", faster)
+            log.warning("networks stay uncompiled: a step would be %.2f times as fast", speedup)
         return True
 
     def _compile(self) -> None:
         keep_compiled()
-        # The compiler looks at images' gradients, of which it warns itself.
+        # The compiler itself reads images' gradients, which triggers this warning.
         warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
         for network in self._networks:
             network.forward = _compiled(network)
@@ -118,27 +118,27 @@ class Compilation:
         return self._clock()
 
     def _mean(self, seconds: float) -> float:
-        """All ranks must decide alike."""
+        """The mean over all ranks, so that all decide alike."""
         return self._group.mean(torch.tensor(seconds, dtype=torch.float64, device=self._device)).item()
 
 
 def _compiled(network: nn.Module) -> Callable[..., Any]:
-    """A network's forward, compiled; where that fails, it is told once and the plain one goes on."""
-    plain = network.forward
-    fast: Callable[..., Any] = torch.compile(plain, dynamic=False)
+    """A network's compiled forward; if compiling fails, it warns once and falls back to the uncompiled one."""
+    uncompiled = network.forward
+    compiled: Callable[..., Any] = torch.compile(uncompiled, dynamic=False)
     failed = False
 
-    def forward(*given: Any, **named: Any) -> Any:
+    def forward(*args: Any, **kwargs: Any) -> Any:
         nonlocal failed
         if not failed:
             try:
-                return fast(*given, **named)
+                return compiled(*args, **kwargs)
             except torch._dynamo.exc.TorchDynamoException as error:
                 failed = True
                 reason = str(error).strip().splitlines()
                 log.warning(
                     "%s cannot be compiled and goes on without: %s", type(network).__name__, reason[0] if reason else ""
                 )
-        return plain(*given, **named)
+        return uncompiled(*args, **kwargs)
 
     return forward

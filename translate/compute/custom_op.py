@@ -1,6 +1,6 @@
-"""Winograd's convolution as one operation, for compilers.
+"""Winograd's convolution as a custom op, into which compilers do not look.
 
-Inside, windows overlap, and a compiler that writes them out spends more than twenty minutes on their indices.
+A compiler that writes out its overlapping windows spends more than twenty minutes on their indices.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from translate.compute.winograd import Tile, convolution_gradients, convolve_tra
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile, dtype: torch.dtype) -> Tensor:
-    """What ``winograd.convolve`` does, in a network that is being compiled; it has a first derivative only."""
-    answer: Tensor = _convolve(x.to(dtype), weight, bias, *tile)
-    return answer
+    """``winograd.convolve`` for networks that are being compiled; it has a first derivative only."""
+    output: Tensor = _convolve(x.to(dtype), weight, bias, *tile)
+    return output
 
 
 @torch.library.custom_op(
@@ -41,12 +41,12 @@ def _(x: Tensor, weight: Tensor, *_: object) -> Tensor:
 def _gradients(
     x: Tensor, weight: Tensor, gradient: Tensor, m: int, n: int, for_x: bool, for_weight: bool
 ) -> tuple[Tensor, Tensor]:
-    """The gradients of x and of the weights; one that is not wanted is empty."""
+    """The gradients of x and of the weights; one that is not needed is empty."""
     with torch.autocast(x.device.type, enabled=False):
-        of_x, of_weight = convolution_gradients(x, weight, gradient.to(x.dtype), (m, n), (for_x, for_weight))
+        grad_x, grad_weight = convolution_gradients(x, weight, gradient.to(x.dtype), (m, n), (for_x, for_weight))
     return (
-        x.new_empty(0) if of_x is None else of_x.contiguous(memory_format=torch.channels_last),
-        weight.new_empty(0) if of_weight is None else of_weight.contiguous(),
+        x.new_empty(0) if grad_x is None else grad_x.contiguous(memory_format=torch.channels_last),
+        weight.new_empty(0) if grad_weight is None else grad_weight.contiguous(),
     )
 
 
@@ -59,18 +59,18 @@ def _(x: Tensor, weight: Tensor, *given: Any) -> tuple[Tensor, Tensor]:
     )
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], **_: object) -> None:
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], **_: object) -> None:
     x, weight, bias, *ctx.tile = inputs
     ctx.save_for_backward(x, weight)
-    ctx.biased = bias is not None
+    ctx.has_bias = bias is not None
 
 
 def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
     x, weight = ctx.saved_tensors
     for_x, for_weight = ctx.needs_input_grad[:2]
-    of_x, of_weight = _gradients(x, weight, gradient, *ctx.tile, for_x, for_weight)
-    of_bias = gradient.sum((0, 2, 3)) if ctx.biased else None
-    return of_x if for_x else None, of_weight if for_weight else None, of_bias, None, None
+    grad_x, grad_weight = _gradients(x, weight, gradient, *ctx.tile, for_x, for_weight)
+    grad_bias = gradient.sum((0, 2, 3)) if ctx.has_bias else None
+    return grad_x if for_x else None, grad_weight if for_weight else None, grad_bias, None, None
 
 
-_convolve.register_autograd(_backward, setup_context=_remember)
+_convolve.register_autograd(_backward, setup_context=_setup_context)

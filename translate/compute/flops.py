@@ -13,12 +13,12 @@ from translate.method import Method
 
 
 def flops_of_step(method: Method, batch: Mapping[str, Tensor], step: int = 0) -> int | None:
-    """Multiplications and additions of matrices and convolutions in one step, forward and backward.
+    """Multiplications and additions of matrix products and convolutions in one step, forward and backward.
 
-    The step is played on tensors without values, so it takes a moment and changes nothing. None for a method that
-    looks at values on its way. Each update is counted with the gradients of its own player's weights alone.
+    The step runs on meta tensors, so it is quick and changes nothing. None for a method that reads values of tensors.
+    Each update counts the gradients of its own player's weights only.
     """
-    # Given a copy for each tensor, deepcopy does not copy the values that nobody needs.
+    # deepcopy takes these meta tensors from its memo instead of copying values that nobody needs.
     memo: dict[int, object] = {}
     for weight in method.parameters():
         memo[id(weight)] = nn.Parameter(weight.detach().to("meta"), requires_grad=weight.requires_grad)
@@ -26,7 +26,7 @@ def flops_of_step(method: Method, batch: Mapping[str, Tensor], step: int = 0) ->
         memo[id(buffer)] = buffer.detach().to("meta")
     meta_copy = copy.deepcopy(method, memo)
     for module in meta_copy.modules():
-        # What was put in the place of a forward (compiled, recomputed) belongs to the method with values.
+        # A replaced forward (compiled, checkpointed) is bound to the original method.
         module.__dict__.pop("forward", None)
     shapes = {name: tensor.to("meta") for name, tensor in batch.items()}
     with FlopCounterMode(display=False) as counter:

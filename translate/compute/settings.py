@@ -1,4 +1,4 @@
-"""How networks compute: arithmetic, memory layout, and what is kept for gradients or computed again."""
+"""How networks compute: precision, memory format, and activation checkpointing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Precision = Literal["auto", "float32", "bf16"]
 MemoryFormat = Literal["auto", "contiguous", "channels_last", "mixed"]
 
 LARGE = 128
-"""From this many pixels a side on, bf16 and channels_last win on a CPU; below, converting costs what they save."""
+"""From this many pixels a side on, bf16 and channels_last pay on a CPU; below, converting costs what they save."""
 
 
 def precision_of(asked: Precision, device: torch.device, size: tuple[int, int]) -> Literal["float32", "bf16"]:
-    """The arithmetic of the networks; ``auto`` takes bf16 where the device computes it natively and it is faster.
+    """The precision of the networks; ``auto`` takes bf16 where the device computes it natively and it is faster.
 
     That is on GPUs of compute capability 8 and later, and on CPUs with bf16 instructions for images of 128 px and
     more. Other GPUs emulate bf16, and slowly.
@@ -42,10 +42,10 @@ def precision_of(asked: Precision, device: torch.device, size: tuple[int, int]) 
 def memory_format_of(
     asked: MemoryFormat, device: torch.device, size: tuple[int, int], precision: str
 ) -> Literal["contiguous", "channels_last", "mixed"]:
-    """The layout of images and weights; ``mixed`` is channels_last for those networks alone that prefer it.
+    """The memory format of images and weights; ``mixed`` is channels_last for the networks that prefer it only.
 
     ``auto`` takes channels_last on a GPU in bf16, whose tensor cores want it, and mixed on a CPU for large images:
-    there it speeds up networks of wide maps, and slows down others.
+    there channels_last speeds up networks of wide maps and slows down others.
 
     >>> memory_format_of("auto", torch.device("cpu"), (256, 256), "bf16")
     'mixed'
@@ -58,9 +58,9 @@ def memory_format_of(
 
 
 def lay_out(method: nn.Module, memory_format: str) -> None:
-    """Bring the weights of a method's networks into the layout that a run has; their maps follow the weights'.
+    """Convert the weights of a method's networks to the run's memory format; their activations follow.
 
-    A network says with the trait ``prefers_channels_last`` that it is faster so on a CPU as well.
+    The trait ``prefers_channels_last`` marks a network that is faster in channels_last on a CPU as well.
     """
     chosen = [method]
     if memory_format != "channels_last":
@@ -71,19 +71,19 @@ def lay_out(method: nn.Module, memory_format: str) -> None:
 
 
 def recompute(networks: Iterable[nn.Module]) -> None:
-    """Let networks forget their inner maps after a forward pass, and compute them again when gradients need them.
+    """Activation checkpointing: drop networks' activations after the forward pass and recompute them in backward.
 
-    Of several passes only one then holds its maps at a time (Chen et al. 2016, arXiv:1604.06174, with whole networks as
-    segments). Answers and gradients stay the same to the last bit; noise is drawn again as it was.
+    Of several passes only one then holds its activations at a time (Chen et al. 2016, arXiv:1604.06174, with whole
+    networks as segments). Outputs and gradients stay the same to the last bit; random draws are repeated.
     """
     for network in networks:
-        network.forward = partial(_forgetful, network.forward)
+        network.forward = partial(_checkpointed, network.forward)
 
 
-def _forgetful(forward: Callable[..., Any], *given: Any, **named: Any) -> Any:
+def _checkpointed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
-        return forward(*given, **named)
-    return checkpoint(forward, *given, use_reentrant=False, **named)
+        return forward(*args, **kwargs)
+    return checkpoint(forward, *args, use_reentrant=False, **kwargs)
 
 
 def _cpu_has(*instructions: str) -> bool:

@@ -1,9 +1,8 @@
-"""3x3 convolutions by fewer products: Winograd's minimal filtering (Lavin & Gray 2016, arXiv:1509.09308).
+"""Winograd's minimal filtering: 3x3 convolutions by fewer products (Lavin & Gray 2016, arXiv:1509.09308).
 
-A square of m x m outputs of a 3x3 convolution needs 9 m^2 products; interpolated from (m + 2)^2 points it needs one for
-each. What is left is one product of matrices for each point, and two transformations, which are products of matrices as
-well. The mathematics is the same, the rounding another: sums of inputs and of weights are rounded before they are
-multiplied.
+A tile of m x m outputs of a 3x3 convolution needs 9 m^2 products; interpolated from (m + 2)^2 points it needs one for
+each point. That leaves one matrix product for each point and two transformations, which are matrix products as well.
+The mathematics is the same, but rounding differs: sums of inputs and of weights are rounded before they are multiplied.
 """
 
 from __future__ import annotations
@@ -23,32 +22,32 @@ Tile = tuple[int, int]
 """Rows and columns of the outputs that are computed together."""
 
 POINTS: Mapping[int, tuple[float, ...]] = {2: (0, 1, -1), 4: (0, 0.625, -0.625, 1.5, -1.5)}
-"""Where polynomials are evaluated, beside infinity, for 2 and 4 outputs in a row.
+"""The points at which polynomials are evaluated, besides infinity, for 2 and 4 outputs in a row.
 
-For 4 the usual points (0, 1, -1, 2, -2) lose twice as many bits, since their powers differ more.
+For 4, the usual points (0, 1, -1, 2, -2) lose twice as many bits, since their powers differ more.
 """
 
 LARGEST = 2**22
-"""So many transformed numbers are held at a time, which is 16 MiB in float32: large images go in parts."""
+"""At most this many transformed numbers are held at a time (16 MiB in float32); large images are split."""
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile, dtype: torch.dtype) -> Tensor:
-    """Convolve (N, C, H, W), which is padded already, with (K, C, 3, 3) to (N, K, H - 2, W - 2) of ``dtype``.
+    """Convolve padded images (N, C, H, W) with (K, C, 3, 3) to (N, K, H - 2, W - 2) of ``dtype``.
 
     ``dtype`` is that of the products; weights are transformed in their own. H - 2 and W - 2 are multiples of the tile.
-    It can be differentiated as often as one likes, and is fast for the first derivative. The answer is channels_last.
+    It can be differentiated any number of times, and is fast for the first derivative. The output is channels_last.
 
     >>> x, weight = torch.arange(16.0).view(1, 1, 4, 4), torch.ones(1, 1, 3, 3)
     >>> convolve(x, weight, None, (2, 2), torch.float32)[0, 0]
     tensor([[45., 54.],
             [81., 90.]])
     """
-    answer: Tensor = _Convolution.apply(x.to(dtype), weight, bias, tile)  # type: ignore[no-untyped-call]
-    return answer
+    output: Tensor = _Convolution.apply(x.to(dtype), weight, bias, tile)  # type: ignore[no-untyped-call]
+    return output
 
 
 def transform_weights(weight: Tensor, tile: Tile, dtype: torch.dtype) -> Tensor:
-    """Weights (K, C, 3, 3) at the points, (points, K, C) in ``dtype``."""
+    """Transform weights (K, C, 3, 3) to (points, K, C) in ``dtype``."""
     outputs, inputs = weight.shape[:2]
     evaluate = transformation_matrices(tile, weight)[1]
     rows = product(evaluate, weight.permute(2, 3, 0, 1).reshape(9, -1))
@@ -56,26 +55,26 @@ def transform_weights(weight: Tensor, tile: Tile, dtype: torch.dtype) -> Tensor:
 
 
 def convolve_transformed(x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
-    """The convolution of (N, C, H, W) with weights that are transformed already, of x's dtype; no gradients."""
+    """Convolve (N, C, H, W) with transformed weights (points, K, C) of x's dtype; not differentiable."""
     interpolate, _, collect = transformation_matrices(tile, x)
     count, _, height, width = x.shape
     outputs = weight.shape[1]
-    answer = x.new_empty(count, (height - 2) // tile[0], tile[0], (width - 2) // tile[1], tile[1], outputs)
+    output = x.new_empty(count, (height - 2) // tile[0], tile[0], (width - 2) // tile[1], tile[1], outputs)
     for part in _parts(x, tile):
         given = product(interpolate, _windows(x, tile)[:, :, *part].reshape(len(weight), -1))
         multiplied = products(given.view(len(weight), -1, weight.shape[2]), weight.transpose(1, 2))
         found = product(collect, multiplied.view(len(weight), -1))
         if bias is not None:
             found.view(-1, outputs).add_(bias)
-        whole = _squares(answer)[:, :, *part]
+        whole = _squares(output)[:, :, *part]
         whole.copy_(found.view(whole.shape))
-    return answer.view(count, height - 2, width - 2, outputs).permute(0, 3, 1, 2)
+    return output.view(count, height - 2, width - 2, outputs).permute(0, 3, 1, 2)
 
 
 def convolution_gradients(
     x: Tensor, weight: Tensor, gradient: Tensor, tile: Tile, needed: tuple[bool, ...]
 ) -> tuple[Tensor | None, Tensor | None]:
-    """The gradients of x and of the weights (``needed``) from that of the answer, which is of x's type."""
+    """The gradients of x and of the weights, each where ``needed``, from that of the output, which has x's dtype."""
     interpolate, _, collect = transformation_matrices(tile, x)
     outputs, inputs = weight.shape[:2]
     points = len(interpolate)
@@ -106,34 +105,34 @@ def convolution_gradients(
 
 
 def transformation_matrices(tile: Tile, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """For windows, weights and answers of a tile, flattened: what brings them to the points, or back from there.
+    """The matrices that take a tile's flattened windows and weights to the points, and products back to outputs.
 
-    Of p points: (p, p), (p, 9) and (m m', p), in the type and on the device of ``like``.
+    With p points their shapes are (p, p), (p, 9) and (m m', p); they have the dtype and device of ``like``.
 
     >>> [tuple(each.shape) for each in transformation_matrices((2, 4), torch.zeros(()))]
     [(24, 24), (24, 9), (8, 24)]
     """
-    # Made anew for each call, which costs microseconds: a tensor that is kept belongs to the mode in which it was made.
+    # Made for each call, which costs microseconds: a cached tensor made in inference mode would be useless outside it.
     return tuple(torch.from_numpy(each).to(like) for each in _SQUARED[tile])  # type: ignore[return-value]
 
 
 class _Convolution(torch.autograd.Function):
-    """``convolve`` with its gradients, which are sums over the same products with the matrices transposed."""
+    """``convolve`` with its gradients, which are the same products with the matrices transposed."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, tile: Tile) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.tile, ctx.biased = tile, bias is not None
+        ctx.tile, ctx.has_bias = tile, bias is not None
         with torch.autocast(x.device.type, enabled=False):
             return convolve_transformed(x, transform_weights(weight, tile, x.dtype), bias, tile)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        # Operations that autograd knows, and nothing in place of what it must remember: so there are more derivatives.
+        # Only differentiable operations, none in place on a saved tensor, so double backward works.
         x, weight = ctx.saved_tensors
         with torch.autocast(x.device.type, enabled=False):
             for_x, for_weight = convolution_gradients(x, weight, gradient.to(x.dtype), ctx.tile, ctx.needs_input_grad)
-            return for_x, for_weight, gradient.sum((0, 2, 3)) if ctx.biased else None, None
+            return for_x, for_weight, gradient.sum((0, 2, 3)) if ctx.has_bias else None, None
 
 
 def _add_windows(image: Tensor, windows: Tensor, tile: Tile, part: tuple[slice, slice]) -> None:
@@ -164,21 +163,21 @@ def _squares(tiles: Tensor) -> Tensor:
 
 
 def _parts(x: Tensor, tile: Tile) -> Iterator[tuple[slice, slice]]:
-    """Images and rows of tiles that are transformed together: several small images, or some rows of a large one."""
+    """Slices of images and tile rows to transform together: several small images, or some rows of a large one."""
     count, channels, height, width = x.shape
     rows = (height - 2) // tile[0]
-    of_row = (tile[0] + 2) * (tile[1] + 2) * ((width - 2) // tile[1]) * channels
-    together = max(LARGEST // (of_row * rows), 1)
-    high = rows if together > 1 else min(max(LARGEST // of_row, 1), rows)
+    numbers_per_row = (tile[0] + 2) * (tile[1] + 2) * ((width - 2) // tile[1]) * channels
+    together = max(LARGEST // (numbers_per_row * rows), 1)
+    high = rows if together > 1 else min(max(LARGEST // numbers_per_row, 1), rows)
     for first, top in pairs(range(0, count, together), range(0, rows, high)):
         yield slice(first, min(first + together, count)), slice(top, min(top + high, rows))
 
 
-def _of_row(outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The matrices for a row of so many outputs: B^T, G and A^T of the paper.
+def _row_matrices(outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The paper's matrices B^T, G and A^T for a row of ``outputs`` outputs.
 
-    Rows of B^T are the coefficients of the products of (x - point) over all other points, divided for G by what they
-    are at their own; the last row is of all points, for infinity.
+    Each row of B^T has the coefficients of the product of (x - point) over all other points, by whose value at the
+    row's own point G is divided; the last row takes all points, for infinity.
     """
     points = np.array(POINTS[outputs])
     size = outputs + 2
@@ -194,8 +193,8 @@ def _of_row(outputs: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDA
     return windows, weights, collecting
 
 
-_ROWS = {outputs: _of_row(outputs) for outputs in POINTS}
-# At import, since a compiler does not look into caches; they are a few thousand numbers.
+_ROWS = {outputs: _row_matrices(outputs) for outputs in POINTS}
+# Made at import, since a compiler does not trace into caches; they are a few thousand numbers.
 _SQUARED = {
     (high, wide): tuple(np.kron(down, right) for down, right in zip(_ROWS[high], _ROWS[wide], strict=True))
     for high, wide in pairs(POINTS, POINTS)

@@ -1,9 +1,9 @@
-"""Accumulation: a step on several batches, move by move, so that each move has the gradients of one large batch.
+"""Gradient accumulation: a step on several batches, move by move, each with the gradients of one large batch.
 
-The second move of a step must see the first one's weights, for every batch. To keep all batches' graphs until then
-would take the memory of the large batch. So the step goes in passes, one a move: in the second pass each batch's
-updates are played again from their beginning, and only the second move's gradients are taken. Only one batch's graph
-lives at a time; what it costs is the forward passes that are made again, and a copy of the weights of who has moved.
+The second move of a step must see the weights after the first, for every batch. Keeping all batches' graphs until then
+would take the memory of the large batch. So the step runs in passes, one for each move: in the second pass each batch's
+updates are played again from the beginning, and only the second move's gradients are taken. Only one batch's graph
+lives at a time; the cost is repeated forward passes and a copy of the weights that have moved.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ Updates = Iterator[Any]
 class Accumulation:
     """Plays steps on several batches.
 
-    ``resume(updates)`` lets a method go on to its next yield, None at its end; ``check(moves)`` holds what it yields
-    against the rules; ``push(moves, scale, last)`` adds gradients, which begin to travel with the ``last`` batch;
-    ``step(names)`` steps these players' optimizers; ``seed(number)`` seeds the draws of a batch.
+    ``resume(updates)`` runs a method to its next yield, None at its end; ``check(moves)`` checks what it yields;
+    ``push(moves, scale, last)`` adds gradients and starts their all-reduce with the ``last`` batch; ``step(names)``
+    steps these players' optimizers; ``seed(number)`` seeds the random draws of a batch.
     """
 
     def __init__(
@@ -44,67 +44,67 @@ class Accumulation:
     ) -> None:
         self._method, self._players = method, players
         self._resume, self._check, self._push, self._step, self._seed = resume, check, push, step, seed
-        self._known: dict[tuple[int, int], int] = {}
+        self._move_counts: dict[tuple[int, int], int] = {}
 
     def play(self, batches: Sequence[Batch], step: int) -> None:
         """Play one step; gradients are means over the batches.
 
-        How many moves there are shows only when a method's updates end. So the first time the last batch's go on after
-        each move, for nothing if another move comes; from then on the number is known, for each step of a period and
-        each stage.
+        The number of moves shows only when a method's updates end. So the first time, the last batch's updates are
+        resumed after each move, which is wasted if another move follows; from then on the number is known, for each
+        step of a period and each stage.
         """
         kind = step % self._method.period, self._method.stage
         buffers = {name: buffer.clone() for name, buffer in self._method.named_buffers()}
-        past = _Past(self._method, self._players)
+        history = _History(self._method, self._players)
         try:
-            while self._pass(batches, step, past, last=len(past) + 1 >= self._known.get(kind, 0)):
-                # Pools and the like: each pass shows them every image once.
+            while self._pass(batches, step, history, last=len(history) + 1 >= self._move_counts.get(kind, 0)):
+                # Image pools, for example: each pass shows them every image once.
                 self._restore(buffers)
         finally:
-            past.return_to_now()
-        self._known[kind] = len(past)
+            history.restore_latest()
+        self._move_counts[kind] = len(history)
 
-    def _pass(self, batches: Sequence[Batch], step: int, past: _Past, *, last: bool) -> bool:
-        """Make the move after those of the past; ``last``: it may be the last one. Says whether another comes."""
+    def _pass(self, batches: Sequence[Batch], step: int, history: _History, *, last: bool) -> bool:
+        """Make the move that follows the history; ``last``: it may be the last one. Return whether another follows."""
         wanted: Names | None = None
         updates: Updates = iter(())
-        arriving: list[Waiting] = []
+        reducing: list[Waiting] = []
         for number, batch in enumerate(batches):
-            past.return_to_beginning()
+            history.rewind()
             self._seed(number)
             updates = iter(self._method.updates(batch, step))
-            moves = self._reach(updates, past)
+            moves = self._reach(updates, history)
             names = None if moves is None else tuple(move.player for move in moves)
             if number == 0:
                 wanted = names
-            if names != wanted or (names is None and past):
-                raise self._differing(number, len(past), names, wanted)
+            if names != wanted or (names is None and history):
+                raise self._differing(number, len(history), names, wanted)
             if moves is None:
                 continue
-            arriving = self._push(moves, 1 / len(batches), number + 1 == len(batches))
-            # The graph must have gone before the next batch makes its own.
+            reducing = self._push(moves, 1 / len(batches), number + 1 == len(batches))
+            # Free this graph before the next batch builds its own.
             del moves
             if number + 1 < len(batches):
                 _close(updates)
         if wanted is None:
             return False
-        for arrive in arriving:
-            arrive()
-        past.add(wanted)
+        for wait in reducing:
+            wait()
+        history.add(wanted)
         self._step(wanted)
         more = not last or self._resume(updates) is not None
         _close(updates)
         return more
 
-    def _reach(self, updates: Updates, past: _Past) -> Moves | None:
-        """Replay the moves of the past, and go on to the next one."""
-        for number, names in enumerate(past):
+    def _reach(self, updates: Updates, history: _History) -> Moves | None:
+        """Replay the moves of the history, and run to the next one."""
+        for number, names in enumerate(history):
             moves = self._resume(updates)
             found = None if moves is None else tuple(move.player for move in moves)
             if found != names:
                 raise self._differing(None, number, found, names)
             del moves
-            past.go_on()
+            history.advance()
         moves = self._resume(updates)
         if moves is not None:
             self._check(moves)
@@ -124,61 +124,61 @@ class Accumulation:
         )
 
 
-class _Past:
-    """The moves that are made in a step, and the weights that they have replaced: it can be gone back to, and on.
+class _History:
+    """The moves made in a step and the weights that they replaced, to rewind and replay the step.
 
-    Weights are exchanged in place and only those that moved, as an optimizer does it: a graph that holds others stays.
+    Only weights that moved are exchanged, in place, as an optimizer does: graphs that hold other weights stay valid.
     """
 
     def __init__(self, method: Method, players: Mapping[str, Player]) -> None:
         self._method, self._players = method, players
         self._names: list[Names] = []
         self._moved: list[list[Tensor]] = []
-        self._others: list[list[Tensor]] = []
+        self._saved: list[list[Tensor]] = []
         self._at = 0
 
     def __len__(self) -> int:
         return len(self._names)
 
     def __iter__(self) -> Iterator[Names]:
-        """Who moved, one move after the other."""
+        """The players of each move, in order."""
         return iter(self._names)
 
     def add(self, names: Names) -> None:
-        """Keep the weights of those who are about to move."""
+        """Save the weights of the players that are about to move."""
         together = frozenset(names)
-        # A weight once, whoever shares it; a projection may reach the weights of its player that did not move, too.
+        # Each weight once, even if it is shared; a projection may also change weights of its player that did not move.
         weights = dict.fromkeys(weight for name in names for weight in self._players[name].moving(together))
         for name in names:
             if self._players[name].projections:
                 weights.update(dict.fromkeys(self._method.players[name].parameters()))
         self._names.append(names)
         self._moved.append(list(weights))
-        self._others.append([weight.detach().clone() for weight in weights])
+        self._saved.append([weight.detach().clone() for weight in weights])
         self._at = len(self._names)
 
-    def return_to_beginning(self) -> None:
-        """Give the weights that they had before the first move."""
+    def rewind(self) -> None:
+        """Restore the weights from before the first move."""
         while self._at > 0:
             self._at -= 1
             self._exchange()
 
-    def go_on(self) -> None:
-        """Make the next move again."""
+    def advance(self) -> None:
+        """Restore the weights from after the next move."""
         self._exchange()
         self._at += 1
 
-    def return_to_now(self) -> None:
-        """Give the weights that they have after all moves."""
+    def restore_latest(self) -> None:
+        """Restore the weights from after all moves."""
         while self._at < len(self):
-            self.go_on()
+            self.advance()
 
     @torch.no_grad()
     def _exchange(self) -> None:
         weights = self._moved[self._at]
         now = [weight.detach().clone() for weight in weights]
-        torch._foreach_copy_(weights, self._others[self._at])
-        self._others[self._at] = now
+        torch._foreach_copy_(weights, self._saved[self._at])
+        self._saved[self._at] = now
 
 
 def _format_names(names: Names | None) -> str:
@@ -186,6 +186,6 @@ def _format_names(names: Names | None) -> str:
 
 
 def _close(updates: Updates) -> None:
-    """Let go of what a method holds at its yield; an iterator that is no generator holds nothing."""
+    """Close a generator, which frees what it holds at its yield; other iterators hold nothing."""
     if (close := getattr(updates, "close", None)) is not None:
         close()

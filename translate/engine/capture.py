@@ -1,9 +1,9 @@
-"""Capture: a step that has been played is recorded as one graph of kernels, which later steps replay as a whole.
+"""CUDA graphs: a step is captured once as one graph of kernels, which later steps replay as a whole.
 
-A replay launches thousands of kernels at once, with no Python between them. What it is given must lie where it lay when
-it was recorded, and what changes from step to step must be on the device: batches are copied to a place of their own,
-and learning rates and the progress are tensors. Whatever a method keeps in Python, a replay would not see; so a
-recording is tried once beside the step as it is played, and dropped if the two differ.
+A replay launches thousands of kernels at once, with no Python between them. Its inputs must lie at the addresses of the
+recording, and what changes from step to step must be on the device: batches are copied to static buffers, and learning
+rates and the progress are tensors. A replay does not see what a method keeps in Python; so each recording is compared
+once with the step run eagerly, and dropped if the two differ.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from translate.method import Batch
 log = logging.getLogger("translate")
 
 FAR = 1000
-"""Periods by which the step's number is off while it is recorded: a step that depends on its number then differs."""
+"""Offset, in periods, added to the step number while recording: the comparison then catches a method that uses it."""
 
 SLACK = 0.25
-"""The part of a step's change by which a replay may differ: kernels add up in another order each time."""
+"""Fraction of a step's change by which a replay may differ, since kernels sum in another order each time."""
 
 Play = Callable[[Sequence[Batch], int], None]
 State = Mapping[str, Sequence[Tensor]]
@@ -36,20 +36,20 @@ class Graph(Protocol):
     """One recorded run of a function that reads and writes tensors."""
 
     def warm(self, play: Callable[[], None]) -> None:
-        """Run it as it is, where it is going to be recorded."""
+        """Run ``play`` without recording, on the stream that will record it."""
         ...
 
     def record(self, play: Callable[[], None]) -> None:
-        """Record it, which may or may not run it. Raises ``RuntimeError`` if that is impossible."""
+        """Record ``play``, which may or may not run it. Raises ``RuntimeError`` if that is impossible."""
         ...
 
     def replay(self) -> None:
-        """Run what was recorded, on the same memory."""
+        """Run the recording, on the same memory."""
         ...
 
 
 class CudaGraph:
-    """A CUDA graph with memory of its own, which all graphs of one ``pool`` share since they run one at a time."""
+    """A CUDA graph; all graphs of one memory ``pool`` share its memory, since they run one at a time."""
 
     def __init__(self, device: torch.device, pool: Any, stream: torch.cuda.Stream) -> None:
         self._device, self._pool, self._stream = device, pool, stream
@@ -64,14 +64,14 @@ class CudaGraph:
 
     def record(self, play: Callable[[], None]) -> None:
         try:
-            # Other threads go on loading and saving meanwhile.
+            # Restricted to this thread, since others go on loading and saving meanwhile.
             with (
                 torch.cuda.device(self._device),
                 torch.cuda.graph(self._graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
             ):
                 play()
         except RuntimeError:
-            # A failed recording leaves the generator in the belief that it goes on.
+            # A failed recording leaves the generator in its capturing state; reset it.
             generator = torch.cuda.default_generators[_index(self._device)]
             generator.graphsafe_set_state(torch.Generator(self._device).graphsafe_get_state())
             raise
@@ -85,12 +85,12 @@ def _index(device: torch.device) -> int:
 
 
 def cuda_graphs(device: torch.device) -> Callable[[], Graph]:
-    """What makes the graphs of one training, whose memory they share."""
+    """A factory of the graphs of one training, which share memory."""
     return partial(CudaGraph, device, torch.cuda.graph_pool_handle(), torch.cuda.Stream(device))
 
 
 def capturable(optimizers: Iterable[Optimizer], device: torch.device) -> None:
-    """Let optimizers keep on the device what changes from step to step: their rates, and how often they stepped."""
+    """Move to the device what optimizers change from step to step: learning rates and step counts."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = torch.tensor(float(group["lr"]), device=device)
@@ -104,24 +104,25 @@ class _Recorded:
     batches: Sequence[Batch]
     counts: Mapping[str, int]
 
-    def takes(self, batches: Sequence[Batch]) -> bool:
-        """Copy batches to where the graph reads them; False if they are not like those that it was recorded with."""
+    def copy_inputs(self, batches: Sequence[Batch]) -> bool:
+        """Copy batches to the graph's inputs; False if number, shapes or dtypes are not those of the recording."""
         if len(batches) != len(self.batches):
             return False
         pairs = list(zip(self.batches, batches, strict=True))
         if any(_kind(given) != _kind(batch) for given, batch in pairs):
             return False
         for given, batch in pairs:
-            for name, place in given.items():
-                place.copy_(batch[name])
+            for name, static in given.items():
+                static.copy_(batch[name])
         return True
 
 
 class Capture:
-    """Plays steps; each of a period is recorded when it comes again, and replayed from then on.
+    """Plays steps; each step of a period is recorded the second time it comes, and replayed from then on.
 
-    ``play(batches, step)`` plays one, ``seed()`` seeds its draws again, ``state()`` is all that it changes, in groups
-    whose tensors are compared together, and ``counts`` are the numbers that it changes in Python, which only grow.
+    ``play(batches, step)`` plays one step, ``seed()`` seeds its random draws again, ``state()`` has all tensors that it
+    changes, in groups that are compared as a whole, and ``counts`` are the Python numbers that it changes, which only
+    grow.
     """
 
     def __init__(
@@ -138,7 +139,7 @@ class Capture:
         self._play, self._seed, self._state, self._counts = play, seed, state, counts
         self._recorded: dict[int, _Recorded] = {}
         self._given_up = False
-        self._plain = period
+        self._eager_left = period
 
     @property
     def replays(self) -> bool:
@@ -146,26 +147,26 @@ class Capture:
         return bool(self._recorded)
 
     def forget(self) -> None:
-        """Drop all recordings, since something has changed; the next period is played as it is."""
+        """Drop all recordings because something has changed; the next period runs eagerly."""
         self._recorded.clear()
         self._given_up = False
-        self._plain = self._period
+        self._eager_left = self._period
 
     def step(self, batches: Sequence[Batch], step: int) -> None:
         """Play one step, or replay it."""
         recorded = self._recorded.get(step % self._period)
-        if recorded is not None and recorded.takes(batches):
+        if recorded is not None and recorded.copy_inputs(batches):
             recorded.graph.replay()
             for name, count in recorded.counts.items():
                 self._counts[name] += count
-        elif self._plain > 0 or self._given_up or recorded is not None:
-            self._plain -= 1
+        elif self._eager_left > 0 or self._given_up or recorded is not None:
+            self._eager_left -= 1
             self._play(batches, step)
         else:
             self._record(batches, step)
 
     def _record(self, batches: Sequence[Batch], step: int) -> None:
-        """Make the step, and record it; the step counts once, whatever comes of that."""
+        """Play the step and record it; its changes apply once, whether or not recording succeeds."""
         before, counted = _copies(self._state()), dict(self._counts)
         graph = self._graph()
         given = [{name: value.clone() for name, value in batch.items()} for batch in batches]
@@ -173,7 +174,7 @@ class Capture:
             graph.warm(partial(self._play, given, step))
             played, counts = _copies(self._state()), dict(self._counts)
             if _lengths(played) != _lengths(before):
-                # Something was only made in this step: its next time shows what it changes.
+                # The step created tensors, such as optimizer states; it is recorded the next time, when they exist.
                 return
             _restore(self._state(), before)
             graph.record(partial(self._play, given, step + FAR * self._period))
@@ -187,7 +188,7 @@ class Capture:
                 self._recorded[step % self._period] = _Recorded(graph, given, more)
                 return
             _restore(self._state(), played)
-            reason = f"a replay changes the {differing} otherwise than the step does"
+            reason = f"a replay changes the {differing} differently from the step"
         except RuntimeError as error:
             _restore(self._state(), before)
             self._counts.update(counted)
@@ -196,7 +197,7 @@ class Capture:
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         self._given_up = True
         self._recorded.clear()
-        log.warning("the training goes on without CUDA graphs: %s", reason)
+        log.warning("the training continues without CUDA graphs: %s", reason)
 
 
 def _kind(batch: Batch) -> dict[str, tuple[torch.Size, torch.dtype]]:
@@ -220,7 +221,7 @@ def _restore(state: State, saved: State) -> None:
 
 @torch.no_grad()
 def _difference(before: State, played: State, replayed: State) -> str | None:
-    """The group of tensors that a replay changes otherwise than the step did, as far as rounding cannot explain it."""
+    """The first group of tensors where replay and step differ by more than rounding explains; None if they agree."""
     for name, group in played.items():
         moved = error = size = 0.0
         for old, wanted, found in zip(before[name], group, replayed[name], strict=True):

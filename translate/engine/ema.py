@@ -1,4 +1,4 @@
-"""EMA: the moving average of what is kept, beside the weights that train."""
+"""EMA: exponential moving averages of a method's translators."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from torch import Tensor, nn
 from translate.engine.state import compare, under
 
 AVERAGED = ("running_mean", "running_var")
-"""The buffers that are averaged as weights are: statistics of normalizations."""
+"""The buffers that are averaged like weights: running statistics of normalizations."""
 
 
 class EMA:
-    """Moving averages of modules by direction, with ``decay``; 0 keeps none.
+    """Exponential moving averages of modules by direction, with ``decay``; 0 disables them.
 
-    Of the buffers only running statistics are averaged; all others are copied. What they hold need not have a mean: of
-    the unit vectors by which spectral normalization finds a weight's largest singular value, it would be shorter than
-    1, and the averaged weight would be divided by too little.
+    Of the buffers only running statistics are averaged; all others are copied, since their mean may mean nothing. That
+    of the unit vectors by which spectral normalization finds a weight's largest singular value would be shorter than 1,
+    and the averaged weight would be divided by too little.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module], decay: float) -> None:
         self._modules = dict(modules) if decay else {}
         self._decay = decay
-        self._kept: dict[str, dict[str, Tensor]] = {}
+        self._averages: dict[str, dict[str, Tensor]] = {}
         self.restart()
 
     def restart(self) -> None:
-        """Start from the weights as they are."""
-        self._kept = {
+        """Start again from the current weights."""
+        self._averages = {
             direction: {name: value.detach().clone() for name, value, _ in _tensors(module)}
             for direction, module in self._modules.items()
         }
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Let the averages follow the weights after so many steps."""
-        # A young average follows closely: the first weights are noise (as Polyak averages are warmed up).
+        """Move the averages towards the weights, after ``step`` steps."""
+        # Warm-up, as is usual for Polyak averages: the first weights are noise, so a young average follows closely.
         decay = min(self._decay, (1 + step) / (10 + step))
         for direction, module in self._modules.items():
-            kept, floats, weights = self._kept[direction], [], []
+            averages, floats, weights = self._averages[direction], [], []
             for name, value, averaged in _tensors(module):
                 if averaged:
-                    floats.append(kept[name])
+                    floats.append(averages[name])
                     weights.append(value.detach())
                 else:
-                    kept[name].copy_(value)
+                    averages[name].copy_(value)
             torch._foreach_lerp_(floats, weights, 1 - decay)
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """The modules hold their averages inside."""
+        """Put the averages into the modules inside the block."""
         pairs = [
-            (value, self._kept[direction], name)
+            (value, self._averages[direction], name)
             for direction, module in self._modules.items()
             for name, value, _ in _tensors(module)
         ]
@@ -62,32 +62,36 @@ class EMA:
         try:
             yield
         finally:
-            # Backwards, since two directions may share a tensor.
+            # In reverse, since two directions may share a tensor.
             _swap(reversed(pairs))
 
     def tensors(self) -> dict[str, Tensor]:
         """The averages, as ``DIRECTION/NAME``."""
-        return {f"{direction}/{name}": value for direction, kept in self._kept.items() for name, value in kept.items()}
+        return {
+            f"{direction}/{name}": value
+            for direction, averages in self._averages.items()
+            for name, value in averages.items()
+        }
 
     def check(self, tensors: Mapping[str, Tensor]) -> None:
-        """Refuse what ``load`` could not take over."""
-        for direction, kept in self._kept.items():
-            compare(under(tensors, f"{direction}/"), kept, f"the moving average of {direction}")
+        """Raise ``TranslateError`` for tensors that ``load`` could not take."""
+        for direction, averages in self._averages.items():
+            compare(under(tensors, f"{direction}/"), averages, f"the moving average of {direction}")
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over what ``tensors`` gave."""
+        """Load what ``tensors`` gave."""
         for name, value in self.tensors().items():
             value.copy_(tensors[name])
 
 
 @torch.no_grad()
 def _swap(pairs: Iterable[tuple[Tensor, dict[str, Tensor], str]]) -> None:
-    for value, kept, name in pairs:
-        value.data, kept[name] = kept[name], value.data
+    for value, averages, name in pairs:
+        value.data, averages[name] = averages[name], value.data
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
-    """All that a module holds, by name, and whether it is averaged."""
+    """A module's parameters and buffers: name, tensor, and whether it is averaged."""
     for name, weight in module.named_parameters():
         yield name, weight, weight.is_floating_point()
     for name, buffer in module.named_buffers():

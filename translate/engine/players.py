@@ -1,4 +1,4 @@
-"""Players: who is updated by a step, with which weights and which optimizer."""
+"""Players: the modules that updates train, each with its weights, optimizer and projections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MethodError(TranslateError):
 
 
 class Player:
-    """Who is updated: the weights that are its own, those it shares with other players, and its optimizer.
+    """A player: its own weights, those it shares with other players, and its optimizer.
 
     A shared weight moves only when all players that hold it move together; the first of them steps it.
     """
@@ -29,9 +29,9 @@ class Player:
         self.optimizer: Optimizer
         self.rates: list[float]
         self.projections: list[Callable[[], None]] = []
-        """What brings its weights back to where they may be, after each step."""
+        """Projections, such as weight clipping, applied after each optimizer step."""
         self.moved = False
-        """Whether its gradients are those of a move that is done."""
+        """Whether its gradients belong to a move that is done."""
 
     def moving(self, together: frozenset[str]) -> list[nn.Parameter]:
         """The weights that move when the players named in ``together`` do."""
@@ -63,7 +63,7 @@ def players_of(
         own = [weight for weight in weights if len(owners[weight]) == 1]
         shared = {weight: owners[weight] for weight in weights if len(owners[weight]) > 1}
         player = Player(name, own, shared)
-        # A shared weight lies in one optimizer; where its player moves alone it has no gradient and is passed over.
+        # A shared weight lies in one optimizer; when its player moves alone, it has no gradient and is skipped.
         stepped = [weight for weight in weights if weight not in taken]
         taken.update(stepped)
         if not stepped:

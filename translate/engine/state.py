@@ -1,4 +1,4 @@
-"""State: what of a game belongs into a checkpoint, as tensors and numbers by name, and back."""
+"""The engine's checkpoint state: tensors and numbers by name, checked before they are loaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from translate.errors import TranslateError
 
 
 def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin so, by the rest of their names.
+    """The tensors whose names begin with ``prefix``, which is removed.
 
     >>> list(under({"log/l1": torch.ones(()), "ema/weight": torch.ones(2)}, "log/"))
     ['l1']
@@ -22,7 +22,7 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
-    """Refuse tensors that do not fit, naming the first: nothing has been copied yet."""
+    """Raise ``TranslateError`` for the first tensor that is missing, superfluous, or of another shape or dtype."""
     for name, value in wanted.items():
         if name not in given:
             raise TranslateError(
@@ -41,16 +41,16 @@ def compare(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str
 
 
 def optimizer_tensors(players: Iterable[Player]) -> dict[str, Tensor]:
-    """What the players' optimizers remember, as ``PLAYER/WEIGHT/KEY``, but for what they keep as Python's numbers."""
-    return {name: value for name, value in _remembered(players) if isinstance(value, Tensor)}
+    """The tensors in the states of the players' optimizers, as ``PLAYER/WEIGHT/KEY``."""
+    return {name: value for name, value in _state_entries(players) if isinstance(value, Tensor)}
 
 
 def optimizer_numbers(players: Iterable[Player]) -> dict[str, Any]:
-    """What the players' optimizers remember as Python's numbers."""
-    return {name: value for name, value in _remembered(players) if not isinstance(value, Tensor)}
+    """The Python numbers in the states of the players' optimizers, as ``PLAYER/WEIGHT/KEY``."""
+    return {name: value for name, value in _state_entries(players) if not isinstance(value, Tensor)}
 
 
-def _remembered(players: Iterable[Player]) -> Iterable[tuple[str, Any]]:
+def _state_entries(players: Iterable[Player]) -> Iterable[tuple[str, Any]]:
     for player in players:
         for index, state in player.optimizer.state_dict()["state"].items():
             for key, value in state.items():
@@ -58,7 +58,7 @@ def _remembered(players: Iterable[Player]) -> Iterable[tuple[str, Any]]:
 
 
 def optimizer_state(player: Player, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """A player's part of both, checked, as its optimizer's ``load_state_dict`` takes it."""
+    """One player's optimizer state out of both, checked, as ``load_state_dict`` takes it."""
     state: dict[int, dict[str, Any]] = {}
     weights = [weight for group in player.optimizer.param_groups for weight in group["params"]]
     for name, value in {**tensors, **numbers}.items():
@@ -74,7 +74,7 @@ def optimizer_state(player: Player, tensors: Mapping[str, Tensor], numbers: Mapp
                     f"the checkpoint's optimizer of {player.name} holds {key} of shape {tuple(value.shape)} "
                     f"where the weight is {tuple(weight.shape)}"
                 )
-            # Fused optimizers walk through memory: a moment must lie as its weight does.
+            # Fused optimizers iterate over memory: a moment must have its weight's memory format.
             value = torch.empty_like(weight, dtype=value.dtype).copy_(value)
         state.setdefault(int(index), {})[key] = value
     return {"state": state, "param_groups": player.optimizer.state_dict()["param_groups"]}

@@ -28,9 +28,9 @@ Schedule = Callable[[int, int], float]
 
 
 class Engine:
-    """Plays a method, step by step. ``step_count`` is the number of steps done.
+    """Trains a method, step by step. ``step_count`` is the number of steps done.
 
-    A step never waits for the device: terms are summed there and fetched by ``fetch`` at log intervals.
+    A step never waits for the device: terms are summed there, and ``fetch`` reads them at log intervals.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Engine:
             period=method.period,
             play=self._play_all,
             seed=self._seed,
-            state=self._changing,
+            state=self._changed_tensors,
             counts=self._counts,
         )
 
@@ -106,11 +106,11 @@ class Engine:
         self.method.progress.fill_(done)
         stage = sum(done >= start for start in self.method.stages)
         if stage != self.method.stage:
-            # Another game begins, whose first period is held against the rules, too.
+            # A new stage begins, whose first period is checked, too.
             self.method.stage = stage
             self._checked_until = self.method.period
             self.forget_graphs()
-        # What seeds its draws on the way cannot be recorded.
+        # A step on several batches seeds its draws on the way, which cannot be recorded.
         play = self._play_all if self._capture is None or len(batches) > 1 else self._capture.step
         play(batches, self.step_count)
         self.step_count += 1
@@ -122,50 +122,50 @@ class Engine:
 
     def _play_all(self, batches: Sequence[Batch], step: int) -> None:
         for player in self.players.values():
-            self._forget(player)
+            self._drop_gradients(player)
         if len(batches) > 1:
             self._accumulation.play(batches, step)
             return
         updates = iter(self.method.updates(batches[0], step))
         while (moves := self._resume(updates)) is not None:
             self._check(moves)
-            for arrive in self._push(moves, 1, True):
-                arrive()
+            for wait in self._push(moves, 1, True):
+                wait()
             self._move_all(tuple(move.player for move in moves))
 
     def _push(self, moves: tuple[Update, ...], scale: float, last: bool) -> list[Waiting]:
-        """Add to each mover's gradients those of its terms; with the last batch's they begin to travel."""
+        """Add the gradients of each move to its player's; with the last batch, start their all-reduce."""
         together = frozenset(move.player for move in moves)
         for move in moves:
-            self._forget(self.players[move.player])
-        travelling: list[Waiting] = []
+            self._drop_gradients(self.players[move.player])
+        reducing: list[Waiting] = []
         for number, move in enumerate(moves, start=1):
             weights = self.players[move.player].moving(together)
             loss = self._loss(move, scale)
             torch.autograd.backward(loss, inputs=weights, retain_graph=number < len(moves))
             if last and self.group.size > 1:
-                # While these gradients travel, the next player's are computed.
-                travelling.append(self.group.all_reduce_mean([w.grad for w in weights if w.grad is not None]))
-        return travelling
+                # The all-reduce overlaps with the next player's backward pass.
+                reducing.append(self.group.all_reduce_mean([w.grad for w in weights if w.grad is not None]))
+        return reducing
 
     def _resume(self, updates: Iterator[Update | tuple[Update, ...]]) -> tuple[Update, ...] | None:
-        """Let the method go on to its next yield, in autocast, which is left again before any optimizer steps."""
+        """Run the method to its next yield, in autocast, which is left again before any optimizer steps."""
         kind = self.device.type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
             before = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
             item = next(updates, None)
-            within = not torch.is_grad_enabled(), torch.is_inference_mode_enabled()
-            changed = before != (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
-        if any(within) or changed:
+            grad_mode_changed = not torch.is_grad_enabled() or torch.is_inference_mode_enabled()
+            autocast_changed = before != (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
+        if grad_mode_changed or autocast_changed:
             torch.set_grad_enabled(True)
-            what = "autocast" if changed else "the grad mode"
+            what = "autocast" if autocast_changed else "the grad mode"
             raise MethodError(
                 f"{type(self.method).__name__} yields inside a `with` that changes {what}; leave it before the yield"
             )
         return item if item is None or isinstance(item, tuple) else (item,)
 
     def _loss(self, move: Update, scale: float) -> Tensor:
-        """Sum a move's terms, and remember each for the log."""
+        """Sum a move's terms, and add each to its sum for the log."""
         loss: Tensor | None = None
         for name, term in move.terms.items():
             term = to_float32(term)
@@ -180,7 +180,7 @@ class Engine:
         return loss if scale == 1 else loss * scale
 
     def _move_all(self, names: tuple[str, ...]) -> None:
-        """Step the optimizers of players that move together."""
+        """Step the optimizers of the players that move together."""
         for player in map(self.players.__getitem__, names):
             if self.clip_norm is not None:
                 nn.utils.clip_grad_norm_(player.moving(frozenset(names)), self.clip_norm)
@@ -190,8 +190,8 @@ class Engine:
             player.moved = True
 
     @staticmethod
-    def _forget(player: Player) -> None:
-        """Drop the gradients of a move that is done, only now: the next backward takes over their very memory."""
+    def _drop_gradients(player: Player) -> None:
+        """Drop the gradients of a finished move, just before the next backward pass, which reuses their memory."""
         if player.moved:
             player.optimizer.zero_grad(set_to_none=True)
             player.moved = False
@@ -199,7 +199,7 @@ class Engine:
     # --- the rules of the game --------------------------------------------------------------------------------------
 
     def _check(self, moves: tuple[Update, ...]) -> None:
-        """Hold the first period's updates against the rules; later ones repeat them."""
+        """Check the updates of the first period; later periods repeat them."""
         if self._checked_until <= 0:
             return
         for move in moves:
@@ -229,16 +229,16 @@ class Engine:
 
     @property
     def replays(self) -> bool:
-        """Whether steps are replayed."""
+        """Whether steps are replayed from recorded graphs."""
         return self._capture is not None and self._capture.replays
 
     def forget_graphs(self) -> None:
-        """Play the next steps anew, where they were recorded: what they do has changed."""
+        """Drop recorded graphs, because what a step does has changed."""
         if self._capture is not None:
             self._capture.forget()
 
-    def _changing(self) -> dict[str, list[Tensor]]:
-        """All tensors that a step changes, by what they are to whom."""
+    def _changed_tensors(self) -> dict[str, list[Tensor]]:
+        """All tensors that a step changes, by role and player."""
         groups: dict[str, list[Tensor]] = {"terms": list(self._sums.values()), "buffers": list(self.method.buffers())}
         moved: set[Tensor] = set()
         for name, player in self.players.items():
@@ -263,7 +263,7 @@ class Engine:
         values = self.group.mean(torch.stack([self._sums[name].double() for name in names])).tolist() if names else []
         terms = {name: value / self._counts[name] for name, value in zip(names, values, strict=True)}
         for name in names:
-            # Where they lie, so that a recorded step finds them.
+            # In place, so that a recorded step still finds them.
             self._sums[name].zero_()
             self._counts[name] = 0
         bad = [name for name, value in terms.items() if value != value or value in (float("inf"), -float("inf"))]
@@ -283,7 +283,7 @@ class Engine:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """The translators hold their moving averages inside, where they are kept."""
+        """Put the moving averages, if there are any, into the translators inside the block."""
         with self._ema.swapped():
             yield
 
@@ -292,14 +292,14 @@ class Engine:
     def tensors(self) -> dict[str, Tensor]:
         """Everything that the next step depends on, by name: networks, pools, optimizers and averages.
 
-        Of several ranks all must call it: their weights are the same, but each has image pools of its own.
+        All ranks must call it: their weights are the same, but each has its own image pools.
         """
         found = {f"method/{name}": value for name, value in self.method.state_dict().items()}
         for name in self._pooled:
             for rank, value in enumerate(self.group.all_gather(found[f"method/{name}"])):
-                found[_of_rank(rank, name)] = value
-        found.update(_named("optimizer", optimizer_tensors(self.players.values())))
-        found.update(_named("ema", self._ema.tensors()))
+                found[_name_on_rank(rank, name)] = value
+        found.update(_prefixed("optimizer", optimizer_tensors(self.players.values())))
+        found.update(_prefixed("ema", self._ema.tensors()))
         # The log's sums too, so that a resumed run writes the same lines.
         for name, count in self._counts.items():
             if count:
@@ -308,7 +308,7 @@ class Engine:
         return found
 
     def metadata(self) -> dict[str, Any]:
-        """What belongs to the state and is no tensor, as JSON values."""
+        """The part of the state that is not tensors, as JSON values."""
         return {
             "step": self.step_count,
             "optimizer_numbers": optimizer_numbers(self.players.values()),
@@ -316,16 +316,16 @@ class Engine:
         }
 
     def load(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-        """Take over a state that ``tensors`` and ``metadata`` gave; everything is checked before anything is copied."""
+        """Load a state from ``tensors`` and ``metadata``; everything is checked before anything is copied."""
         of_method = under(tensors, "method/")
         for name in self._pooled:
-            # A rank that there was not before starts with what the first remembers.
-            of_method[name] = tensors.get(_of_rank(self.group.rank, name), of_method.get(name, torch.empty(0)))
-        averages, remembered = under(tensors, "ema/"), under(tensors, "optimizer/")
+            # A rank that did not exist before starts with the first rank's pools.
+            of_method[name] = tensors.get(_name_on_rank(self.group.rank, name), of_method.get(name, torch.empty(0)))
+        averages, optimizer_state_tensors = under(tensors, "ema/"), under(tensors, "optimizer/")
         compare(of_method, self.method.state_dict(), "the method")
         self._ema.check(averages)
         states = {
-            name: optimizer_state(player, remembered, metadata.get("optimizer_numbers", {}))
+            name: optimizer_state(player, optimizer_state_tensors, metadata.get("optimizer_numbers", {}))
             for name, player in self.players.items()
         }
         self.method.load_state_dict(of_method)
@@ -339,7 +339,7 @@ class Engine:
         self.forget_graphs()
 
     def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take over only the networks and pools of another run's ``tensors``; averages start from them."""
+        """Load only the networks and pools of another run's ``tensors``; averages start from them."""
         of_method = under(tensors, "method/")
         compare(of_method, self.method.state_dict(), "the method")
         self.method.load_state_dict(of_method)
@@ -347,21 +347,21 @@ class Engine:
 
 
 def _since_restart(step: int, steps: int, restarts: Sequence[float]) -> tuple[int, int]:
-    """A step counted from the first one of its schedule, and the number of this schedule's steps.
+    """The step counted from the start of its schedule, and the number of this schedule's steps.
 
     >>> [_since_restart(step, 10, (0.25, 0.6)) for step in (0, 2, 3, 5, 6, 9)]
     [(0, 3), (2, 3), (0, 3), (2, 3), (0, 4), (3, 4)]
     """
     if not restarts:
         return step, steps
-    # It begins with the first step that has this share of the training behind it, by the division that stages go by.
+    # A schedule begins at the first step with this share of the training done, by the same division as stages.
     firsts = [0, *(bisect_left(range(steps), share, key=lambda n: n / steps) for share in restarts), steps]
     which = bisect_right(firsts, step, hi=len(firsts) - 1) - 1
     return step - firsts[which], firsts[which + 1] - firsts[which]
 
 
 def _reaches(term: Tensor, weights: set[nn.Parameter]) -> bool:
-    """Walk the graph from a term: does it lead to one of the weights?"""
+    """Whether the autograd graph of a term leads to one of the weights."""
     if isinstance(term, nn.Parameter) and term in weights:
         return True
     seen: set[Any] = set()
@@ -377,10 +377,10 @@ def _reaches(term: Tensor, weights: set[nn.Parameter]) -> bool:
     return False
 
 
-def _of_rank(rank: int, name: str) -> str:
-    """What a checkpoint calls a tensor that each rank has of its own; the first rank's is the method's."""
+def _name_on_rank(rank: int, name: str) -> str:
+    """A checkpoint's name for a tensor that differs between ranks; the first rank's is the method's."""
     return f"rank-{rank}/{name}" if rank else f"method/{name}"
 
 
-def _named(what: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{what}/{name}": value for name, value in tensors.items()}
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}/{name}": value for name, value in tensors.items()}

@@ -1,8 +1,8 @@
-"""Images: files to pixels and back, and stored values to what networks see, [-1, 1].
+"""Images: files to pixels and back, and stored values to the range of networks, [-1, 1].
 
-The only door to files' bit depth and colour: ``read`` and ``write`` for files, ``normalize`` and ``denormalize`` for
-tensors, on whatever device they are. Nothing here keeps a state, so everything may be called from many threads. What
-is about tensors is imported on first use, since the rest works without torch.
+Only this module handles files' bit depth and colour: ``read`` and ``write`` for files, ``normalize`` and
+``denormalize`` for tensors on any device. Everything is stateless and thread-safe. The functions on tensors are
+imported on first use, since the rest works without torch.
 """
 
 from __future__ import annotations

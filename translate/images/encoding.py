@@ -1,4 +1,4 @@
-"""Encoding: from colour planes to an image file's bytes, by suffix."""
+"""Encoding: colour planes to an image file's bytes, in the format of a suffix."""
 
 from __future__ import annotations
 

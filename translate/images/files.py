@@ -1,4 +1,4 @@
-"""Image files: which there are below a folder, and how one is written whole or not at all."""
+"""Image files: finds them below a folder, and writes them atomically."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READABLE = frozenset((*WRITABLE, ".gif", ".ppm", ".pgm", ".pbm", ".pnm"))
 
 
 def find(root: Path) -> list[Path]:
-    """List the image files below a folder, sorted, hidden ones left out; for a file, that file."""
+    """List the image files below a folder, sorted, without hidden ones; for a file, that file."""
     if root.is_file():
         return [root]
     if not root.is_dir():
@@ -27,10 +27,10 @@ def find(root: Path) -> list[Path]:
     waiting = [str(root)]
     while waiting:
         folder = waiting.pop()
-        place = os.path.realpath(folder)
-        if place in visited:  # a link that leads back up
+        resolved = os.path.realpath(folder)
+        if resolved in visited:  # a link that leads back up
             continue
-        visited.add(place)
+        visited.add(resolved)
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
@@ -48,17 +48,17 @@ def find(root: Path) -> list[Path]:
 def write(path: Path, image: Image, *, quality: int = 95) -> None:
     """Write an image in the format of the path's suffix, as ``translate.images.encode`` says.
 
-    It is written beside, under a hidden name, flushed to the disk and renamed: whatever happens, the file is the old
-    one or the new one, whole.
+    The write is atomic: a hidden file beside it is written, flushed to the disk and renamed, so the path always holds
+    the whole old or the whole new file.
     """
-    beside = path.with_name(f".{path.name}.part")
+    partial = path.with_name(f".{path.name}.part")
     try:
         data = encode(image, path.suffix, quality=quality, name=str(path))
-        with beside.open("wb") as file:
+        with partial.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        partial.replace(path)
     except ImageError:
         raise
     except OSError as error:
@@ -71,4 +71,4 @@ def write(path: Path, image: Image, *, quality: int = 95) -> None:
         raise ImageError(f"cannot write {path}: it cannot be encoded ({reason}); choose another format") from None
     finally:
         with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Image files: from their bytes to colour planes as they are displayed, or one sentence on why not.
+"""Decoding: image files to colour planes as they are displayed, or an error of one sentence.
 
 Pillow decodes 8-bit files (palettes, ICC profiles, CMYK), OpenCV 16-bit and float ones, which Pillow would silently
 reduce to 8 bits; ``.npy`` files hold any number of planes. A file's size is known from its header before anything is
@@ -33,7 +33,7 @@ from translate.images.headers import (
     open_file,
 )
 
-# A bad file is told in an ImageError; OpenCV would write its own lines into the progress bar besides.
+# A bad file raises an ImageError; OpenCV would also write its own lines into the progress bar.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
@@ -52,8 +52,8 @@ def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
     """Decode a file as it is displayed, at its own depth.
 
     The orientation in EXIF is applied, palettes are expanded, CMYK becomes RGB, 8-bit colours with an ICC profile are
-    converted to sRGB (profiles of 16-bit and float files are left aside), and of an animation the first frame counts.
-    An image of more than ``max_pixels`` is refused from its header.
+    converted to sRGB (profiles of 16-bit and float files are ignored), and of an animation the first frame is taken.
+    An image of more than ``max_pixels`` is refused by its header.
     """
     with decoding(path):
         if path.suffix.lower() == ".npy":
@@ -100,7 +100,7 @@ def planes(array: NDArray[Any], name: str) -> NDArray[Any]:
     with np.errstate(over="ignore"):
         copied = np.array(array[..., None] if array.ndim == 2 else array, dtype=dtype, order="C", subok=False)
     if copied.dtype.kind == "f" and not np.isfinite(copied).all():
-        raise ImageError(f"{name} holds values that are not finite numbers; mend or remove it")
+        raise ImageError(f"{name} holds values that are not finite numbers; correct or remove it")
     return copied
 
 
@@ -135,7 +135,7 @@ def _decode_bytes(image: PIL.Image.Image) -> Image:
     alpha = None
     if image.mode in ("LA", "RGBA"):
         alpha = np.array(image.getchannel("A"))
-        # Dropping the last plane keeps the colours; convert() would do, were it not for its transparency rules.
+        # Dropping the last plane keeps the colours; convert() would apply its transparency rules.
         bands = image.split()[:-1]
         image = PIL.Image.merge("RGB", bands) if len(bands) == 3 else bands[0]
     pixels = np.array(_to_srgb(image, profile))
@@ -143,13 +143,13 @@ def _decode_bytes(image: PIL.Image.Image) -> Image:
 
 
 def _to_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
-    """An L, RGB, CMYK ... image as L or RGB in sRGB; what has no usable profile is taken to be sRGB already."""
+    """Convert an L, RGB, CMYK ... image to L or RGB in sRGB; one without a usable profile is taken to be sRGB."""
     if profile and image.mode in ("L", "RGB", "CMYK"):
         try:
             stored = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             srgb = ImageCms.createProfile("sRGB")
             transform = ImageCms.buildTransform(stored, srgb, image.mode, "RGB")
-            if not _changes_nothing(transform, image.mode):
+            if not _is_identity(transform, image.mode):
                 colours = ImageCms.applyTransform(image, transform)
                 if colours is not None:
                     return colours.getchannel("G") if image.mode == "L" else colours
@@ -158,8 +158,8 @@ def _to_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
-def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether a transform is sRGB to sRGB but for rounding, judged by a few colours: such pixels stay as stored."""
+def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether a transform changes sample colours by rounding only: then pixels stay as stored."""
     steps = range(0, 256, 51)
     if mode == "L":
         colours = PIL.Image.frombytes("L", (256, 1), bytes(range(256)))
@@ -196,7 +196,7 @@ def _decode_deep(data: bytes, opened: Opened, path: Path) -> Image:
 
 
 def _check_png(data: bytes, path: Path) -> None:
-    """Check every chunk's sum: libpng, as OpenCV calls it, writes to the terminal on meeting a bad one."""
+    """Check every chunk's CRC: on a bad one, libpng as OpenCV calls it writes to the terminal."""
     at = 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
@@ -210,7 +210,7 @@ def _check_png(data: bytes, path: Path) -> None:
 
 
 def _orient(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn stored pixels (H, W, ...) as EXIF's orientation, 1 to 8, asks for."""
+    """Apply an EXIF orientation, 1 to 8, to stored pixels (H, W, ...)."""
     if orientation in (2, 3, 7):
         pixels = pixels[:, ::-1]
     if orientation in (3, 4, 7):

@@ -1,6 +1,6 @@
-"""Headers: what an image file says of itself before anything is decoded, or one sentence on why it is no image.
+"""Headers: size, channels and depth of an image file before anything is decoded, or an error of one sentence.
 
-Only the formats listed here are ever opened, whatever a file is called.
+Only the formats listed here are ever opened, whatever a file's name.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from translate.data import Depth
 from translate.errors import TranslateError
 
 MAX_PIXELS = 2**28
-"""Height times width of the largest image that is decoded unless more is asked for."""
+"""Height times width of the largest image that is decoded by default."""
 
-# Pillow's own limit warns at a third of ours and cannot be chosen for one call; check_size stands in its place.
+# check_size replaces Pillow's own limit, which warns at a third of ours and cannot be set for one call.
 PIL.Image.MAX_IMAGE_PIXELS = None
 
 
@@ -40,7 +40,7 @@ class ImageError(TranslateError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of its image, as displayed: ``channels`` counts the colour planes, without ``alpha``."""
+    """The header of an image file, as displayed: ``channels`` counts the colour planes, without ``alpha``."""
 
     height: int
     width: int
@@ -50,7 +50,7 @@ class Header:
 
 
 def probe(path: Path) -> Header:
-    """Read what a file says of its image, without decoding it."""
+    """Read an image file's header without decoding the image."""
     with decoding(path):
         if path.suffix.lower() == ".npy":
             array = open_array(path)
@@ -62,7 +62,7 @@ def probe(path: Path) -> Header:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opened:
-    """A file whose header is read: ``image`` decodes it unless it is ``deep`` (more than 8 bits a value)."""
+    """A file whose header has been read: ``image`` decodes it unless it is ``deep`` (more than 8 bits a value)."""
 
     image: PIL.Image.Image
     header: Header
@@ -147,7 +147,7 @@ def _open_tiff(file: BinaryIO, path: Path) -> Opened:
     extra = tuple(tags.get(338, ()))
     if max(bits) <= 8 and set(kind) <= {1, 4} and samples <= 4 and not (samples == 4 and extra == (0,)):
         file.seek(0)
-        # Pillow and OpenCV both turn a TIFF as its orientation tag says, and Pillow's size is the turned one.
+        # Pillow and OpenCV both apply a TIFF's orientation tag, and Pillow gives the size after it.
         image = TiffImageFile(file)
         channels = {"1": 1, "L": 1, "LA": 1, "La": 1}.get(image.mode, 3)
         alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
@@ -159,7 +159,7 @@ def _open_tiff(file: BinaryIO, path: Path) -> Opened:
             f"{path} is a TIFF of {samples} channel(s) with {bits[0]} bits each that cannot be read here "
             "(gray and RGB with or without alpha, interleaved, 8-bit, 16-bit or float can); store it as .npy"
         )
-    # An extra plane that is said to be no alpha is data (near infrared, say).
+    # An extra plane that is not marked as alpha is data (near infrared, for example).
     alpha = samples == 4 and extra != (0,)
     if tags.get(274, 1) in (5, 6, 7, 8):
         height, width = width, height
@@ -170,9 +170,9 @@ def _open_tiff(file: BinaryIO, path: Path) -> Opened:
 
 def _orientation(image: PIL.Image.Image) -> int:
     try:
-        # PNG's own getexif would decode the whole image first, to look behind it.
+        # PNG's own getexif would first decode the whole image, to find EXIF data after it.
         value = PIL.Image.Image.getexif(image).get(274, 1)
-    except Exception:  # damaged EXIF data says nothing; the image itself may be sound
+    except Exception:  # damaged EXIF data is ignored; the image itself may be sound
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
@@ -204,7 +204,7 @@ def _check_shape(array: NDArray[Any], name: str) -> None:
 
 
 def depth_of(array: NDArray[Any], name: str) -> Depth:
-    """The depth that an array (H, W) or (H, W, C) is read with; an error for types and shapes of no image."""
+    """The depth that an array (H, W) or (H, W, C) is read with; ``ImageError`` for types and shapes of no image."""
     _check_shape(array, name)
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
         return "float32"
@@ -215,7 +215,7 @@ def depth_of(array: NDArray[Any], name: str) -> Depth:
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Tell whatever goes wrong inside in one sentence; decoders raise nearly every type of error there is."""
+    """Turn any error inside the block into an ``ImageError``; decoders raise nearly every type of error."""
     try:
         yield
     except ImageError:

@@ -1,4 +1,4 @@
-"""Pixels of images as arrays: their size, their number of planes and their depth, and the pixels of an example."""
+"""Pixel arrays: conversion of size, channels and depth, and the pixels of an example."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LARGEST: dict[Depth, int] = {"uint8": 255, "uint16": 65535}
 
 
 def resize(pixels: NDArray[Any], size: Size, *, nearest: bool = False) -> NDArray[Any]:
-    """Resize (H, W, C) to a (height, width): the mean over the area when it shrinks, bicubic when it grows.
+    """Resize (H, W, C) to a (height, width): area averaging to shrink, bicubic to enlarge.
 
-    Floats stay within the range of the image. ``nearest`` takes the value at each centre, for class indices.
+    Floats are clipped to the range of the image. ``nearest`` takes the value at each centre, for class indices.
 
     >>> resize(np.array([[[0], [9]]], np.uint8), (1, 4), nearest=True)[0, :, 0].tolist()
     [0, 0, 9, 9]
@@ -79,23 +79,23 @@ def read_example(example: Example, domain: Domain) -> NDArray[Any]:
     """Read an example's pixels (H, W, C) with the domain's depth and planes; class maps as (H, W, 1) uint8 indices."""
     pixels = example.pixels
     if domain.classes:
-        stored = read_indices(pixels) if isinstance(pixels, Path) else indices(_made(pixels), example.name)
+        stored = read_indices(pixels) if isinstance(pixels, Path) else indices(_to_array(pixels), example.name)
         largest = int(stored.max(initial=0))
         if largest >= domain.classes:
             where = pixels if isinstance(pixels, Path) else example.name
             raise ImageError(
                 f"{where} holds the class index {largest}, but there are {domain.classes} classes; "
-                f"mend it or say classes={largest + 1}"
+                f"correct it or set classes={largest + 1}"
             )
         return _region(stored[..., None], example)
-    image = read(pixels).pixels if isinstance(pixels, Path) else planes(_made(pixels), example.name)
+    image = read(pixels).pixels if isinstance(pixels, Path) else planes(_to_array(pixels), example.name)
     image = as_channels(
         _region(image, example), domain.channels, str(pixels) if isinstance(pixels, Path) else example.name
     )
     return as_depth(image, domain.depth, domain.low, domain.high)
 
 
-def _made(pixels: Any) -> NDArray[Any]:
+def _to_array(pixels: Any) -> NDArray[Any]:
     return np.asarray(pixels() if callable(pixels) else pixels)
 
 

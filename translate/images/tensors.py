@@ -1,4 +1,4 @@
-"""Stored values to what networks see, tensors in [-1, 1], and back, on whatever device they are."""
+"""Tensors of images: stored values to [-1, 1] and back, and to RGB, on any device."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from translate.images.pixels import LARGEST
 
 
 def normalize(stored: Tensor, domain: Domain) -> Tensor:
-    """Bring images as stored (N, C, H, W) to float32 in [-1, 1], on their device.
+    """Convert stored images (N, C, H, W) to float32 in [-1, 1], on their device.
 
     Integers: v / 127.5 - 1, or v / 32767.5 - 1 for 16 bits. Floats: ``low`` becomes -1 and ``high`` 1. Class indices
-    (N, 1, H, W): one plane a class, 1 where the class is and -1 elsewhere, or the palette's colours.
+    (N, 1, H, W): one plane per class, 1 where the class is and -1 elsewhere, or the palette's colours.
     """
     if domain.one_hot:
         classes = torch.arange(domain.classes, device=stored.device).view(1, -1, 1, 1)
@@ -29,7 +29,7 @@ def normalize(stored: Tensor, domain: Domain) -> Tensor:
 
 
 def denormalize(images: Tensor, depth: Depth, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Bring images in [-1, 1] to stored values, rounded and clamped, on their device; the inverse of ``normalize``.
+    """Convert images in [-1, 1] to stored values, rounded and clamped, on their device; the inverse of ``normalize``.
 
     >>> denormalize(torch.tensor([-1.0, 0.0, 1.0, 1.5]), "uint8").tolist()
     [0, 128, 255, 255]
@@ -42,7 +42,7 @@ def denormalize(images: Tensor, depth: Depth, low: float = 0.0, high: float = 1.
 
 
 def to_stored(images: Tensor, domain: Domain, depth: Depth) -> Tensor:
-    """Bring a network's answers (N, C, H, W) in [-1, 1] to what a file of their domain stores, on their device.
+    """Convert a network's outputs (N, C, H, W) in [-1, 1] to what a file of their domain stores, on their device.
 
     Class maps become indices (N, 1, H, W): the largest plane, or the palette's nearest colour. Other images are
     ``denormalize``d to ``depth``.
@@ -62,10 +62,10 @@ def to_stored(images: Tensor, domain: Domain, depth: Depth) -> Tensor:
 
 
 def to_rgb(images: Tensor, domain: Domain) -> Tensor:
-    """Bring images (N, C, H, W) in [-1, 1] to something to look at: (N, 3, H, W) uint8 on the CPU.
+    """Convert images (N, C, H, W) in [-1, 1] for display: (N, 3, H, W) uint8 on the CPU.
 
-    One-hot planes become distinct colours, gray is repeated, two planes are red and green, of more the first three
-    count.
+    One-hot planes become distinct colours, gray is repeated, two planes become red and green, of more than three the
+    first three are taken.
     """
     images = images.detach()
     if domain.one_hot:

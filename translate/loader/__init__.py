@@ -1,4 +1,4 @@
-"""The loader: a data set's examples on their way to batches on the device, and decoded examples for other verbs."""
+"""The loader: turns a data set's examples into batches on the device, and decodes examples for other verbs."""
 
 from __future__ import annotations
 

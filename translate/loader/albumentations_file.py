@@ -1,4 +1,4 @@
-"""Pipeline: an albumentations pipeline read from a file, the same for any number of threads that run it.
+"""An albumentations pipeline read from a file, with the same results for any number of threads.
 
 The file is what ``albumentations.save`` writes (JSON or YAML), or a short list of transforms by name::
 
@@ -30,14 +30,14 @@ from translate.errors import TranslateError
 
 
 class Pipeline:
-    """A pipeline that changes an image, or both of a pair alike, as a seed says.
+    """A pipeline that augments an image, or both images of a pair alike, by a seed.
 
     Images get geometry and colour, class maps geometry only; both of a pair share every random number. ``copies`` is
     how many threads may run it at once.
     """
 
     def __init__(self, path: Path, domains: Mapping[str, Domain], *, copies: int) -> None:
-        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing it would ask the network for news
+        os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else importing it asks the network for updates
         import albumentations
 
         self._path = path
@@ -45,7 +45,7 @@ class Pipeline:
         kinds = {_key(name): "mask" if domain.classes else "image" for name, domain in domains.items()}
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error")  # it only warns of a misspelt argument
+                warnings.simplefilter("error")  # albumentations only warns of a misspelt argument
                 transform = _transform(_read(path), path)
                 compose = albumentations.Compose([transform], additional_targets=kinds, strict=True)
         except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, Warning) as error:
@@ -55,10 +55,10 @@ class Pipeline:
             self._composes.put(copy.deepcopy(compose))
 
     def __call__(self, pixels: Mapping[str, NDArray[Any]], seed: int) -> dict[str, NDArray[Any]]:
-        """Change one image, or the two of a pair, (H, W, C) by the name of their domain; sizes may come out changed.
+        """Augment one image, or the two of a pair, (H, W, C) by the name of their domain; their size may change.
 
-        16-bit and float images pass through as float32 in [0, 1]. A second image of another size is first brought to
-        the size of the first. ``seed`` is any integer that is not negative.
+        16-bit and float images are converted to float32 in [0, 1] and back. A second image of another size is first
+        resized to that of the first. ``seed`` is any integer >= 0.
         """
         shape = next(iter(pixels.values())).shape
         lead = next((name for name in pixels if not self._domains[name].classes), None)
@@ -67,22 +67,24 @@ class Pipeline:
             domain = self._domains[name]
             if stored.shape[:2] != shape[:2]:
                 stored = images.resize(stored, (shape[0], shape[1]), nearest=domain.classes > 0)
-            given["image" if name == lead else _key(name)] = _loosen(stored, domain)
+            given["image" if name == lead else _key(name)] = _to_albumentations(stored, domain)
         if lead is None:
-            given["image"] = np.zeros((*shape[:2], 3), np.uint8)  # albumentations goes nowhere without an image
+            given["image"] = np.zeros((*shape[:2], 3), np.uint8)  # albumentations refuses to run without an image
         compose = self._composes.get()
         try:
-            # One state for all transforms: set_random_seed would start each of them at the same numbers, so that a
-            # horizontal and a vertical flip would always come together.
+            # One generator for all transforms: set_random_seed would seed each of them alike, so that a horizontal and
+            # a vertical flip would always come together.
             compose.set_random_state(np.random.default_rng(seed), random.Random(seed))
             found = compose(**given)
         except Exception as error:
             raise TranslateError(f"{self._path}: the albumentations pipeline fails: {_reason(error)}") from error
         finally:
             self._composes.put(compose)
-        return {name: self._restore(found["image" if name == lead else _key(name)], name) for name in pixels}
+        return {
+            name: self._from_albumentations(found["image" if name == lead else _key(name)], name) for name in pixels
+        }
 
-    def _restore(self, found: NDArray[Any], name: str) -> NDArray[Any]:
+    def _from_albumentations(self, found: NDArray[Any], name: str) -> NDArray[Any]:
         domain = self._domains[name]
         stored = found[:, :, None] if found.ndim == 2 else found
         wanted = np.uint8 if domain.classes or domain.depth == "uint8" else np.float32
@@ -102,7 +104,7 @@ def _key(name: str) -> str:
     return f"translate_{name}"
 
 
-def _loosen(stored: NDArray[Any], domain: Domain) -> NDArray[Any]:
+def _to_albumentations(stored: NDArray[Any], domain: Domain) -> NDArray[Any]:
     if domain.classes:
         return np.ascontiguousarray(stored[:, :, 0])
     if domain.depth == "uint8":

@@ -1,7 +1,7 @@
-"""The loader: each image is decoded once; a batch is gathered, cropped, mirrored and normalised on the device.
+"""The loader: decodes each image once; gathers, crops, mirrors and normalises batches on the device.
 
 Every random draw is a hash of (seed, stream, epoch, example), so a batch is a pure function of the seed and its
-number: worker count, cache and wall clock never matter, and going on in the middle is arithmetic.
+number: worker count, cache and wall clock never matter, and resuming needs no stored state.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ Cache = Literal["auto", "device", "host", "stream"]
 Augmentation = Callable[[Tensor, Tensor], Tensor]
 
 SHARE = 0.6
-"""The part of the free memory that a cache may take by itself."""
+"""The fraction of the free memory that an ``auto`` cache may take."""
 
 
 class Loader:
-    """Batches of a split, in an order and with crops and mirrorings that the seed alone decides.
+    """Batches of a split; the seed alone decides their order, crops and mirroring.
 
-    The order is one permutation of the domain after the other, so that batches straddle the ends of epochs and no
-    example is dropped. Unpaired domains have orders and lengths of their own; ``paired`` ones are drawn together and
-    share the window and the mirroring. Images are resized to ``load_size`` (by default 286/256 of ``size``), stretched
-    or so that they cover it, and a window of ``size`` is taken at random. Of several ranks, rank r takes rows r,
-    r + ranks ... of the global batch of ``batch * ranks``. An albumentations pipeline replaces window and mirroring,
-    sees whole images, and its answer is resized to ``size``; it needs the stream cache.
+    Each epoch is a permutation of the domain; batches straddle the ends of epochs, so that no example is dropped.
+    Unpaired domains have their own orders and lengths; ``paired`` ones are drawn together and share crop and mirroring.
+    Images are resized to ``load_size`` (by default 286/256 of ``size``), stretched or so that they cover it, and
+    cropped to ``size`` at random. Of several ranks, rank r takes rows r, r + ranks ... of the global batch of
+    ``batch * ranks``. An albumentations pipeline replaces crop and mirroring: it gets whole images, its output is
+    resized to ``size``, and it needs the stream cache.
 
     ``cache``: "device" keeps all decoded images on the device, "host" in RAM, "stream" decodes for each batch; the
     batches are the same. "auto" takes the first that fits into 60 % of the free memory. ``augment`` maps images
     (N, C, H, W) in [-1, 1] and seeds (N,) int64 to images; it is applied to gray and RGB images, not to class maps.
-    ``workers``: decoding threads, 0 for one a core. ``cache_folder``: where decoded images are stored for later runs.
+    ``workers``: decoding threads, 0 for one per core. ``cache_folder``: where decoded images are stored for later runs.
 
     Raises a TranslateError for data that cannot be trained on, and for all files that do not decode, at once.
     """
 
     cache: str
-    """Which cache was taken: ``device``, ``host`` or ``stream``."""
+    """The cache in use: ``device``, ``host`` or ``stream``."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class Loader:
             cache = "stream"
         self.cache = self._choose(stored=cache_folder is not None) if cache == "auto" else cache
 
-        # Chance is drawn where the decoded images are; without a cache on the device that is the CPU.
+        # Random numbers are drawn where the decoded images are; without a cache on the device that is the CPU.
         home = device if self.cache == "device" else torch.device("cpu")
         self._order = Order(
             {name: len(listed) for name, listed in self._examples.items()},
@@ -136,7 +136,7 @@ class Loader:
         if labelled:
             self._labels["labelled"] = self._labels[only]
 
-        self._begun: dict[int, tuple[list[Draw], Callable[[], dict[str, Tensor]]]] = {}
+        self._prefetched: dict[int, tuple[list[Draw], Callable[[], dict[str, Tensor]]]] = {}
         self._images: dict[str, Tensor] = {}
         if self.cache != "stream":
             decode = decode_all if cache_folder is None else partial(decode_stored, cache_folder)
@@ -166,7 +166,7 @@ class Loader:
         counts = {name: len(listed) for name, listed in self._examples.items()}
         if self._paired and counts["source"] != counts["target"]:
             raise TranslateError(
-                f"the data is said to be paired but has {counts['source']} source and {counts['target']} target images"
+                f"the data is marked as paired but has {counts['source']} source and {counts['target']} target images"
                 "; give every image its partner"
             )
         if needs.paired and not self._paired:
@@ -175,7 +175,7 @@ class Loader:
             )
         if self._mismatched and counts.get("source", 0) < 2:
             raise TranslateError(
-                "the method needs a source image beside the pair's own, but the data has fewer than two; add images"
+                "the method needs a source image besides the pair's own, but the data has fewer than two; add images"
             )
         if self._load_size[0] < size[0] or self._load_size[1] < size[1]:
             load, train = ("x".join(map(str, sides)) for sides in (self._load_size, size))
@@ -184,7 +184,7 @@ class Loader:
             )
 
     def _choose(self, *, stored: bool = False) -> str:
-        """The first cache that fits, with all ranks of this machine sharing its RAM; a mapped file fits always."""
+        """The first cache that fits, if all ranks share this machine's RAM; a memory-mapped file always fits."""
         sides = self._load_size[0] * self._load_size[1]
         needed = sum(
             len(listed) * sides * planes_of(self._domains[name]) * dtype_of(self._domains[name]).itemsize
@@ -207,7 +207,7 @@ class Loader:
             if self._pool is None:
                 draws, stored, rows = self._order.draws(index), self._images, None
             else:
-                draws, ready = self._take(index)
+                draws, ready = self._pop_prefetched(index)
                 stored = {name: self._move(pixels) for name, pixels in ready().items()}
                 draws = [Draw(draw.streams, self._move(draw.table)) for draw in draws]
                 rows = self._positions
@@ -226,10 +226,10 @@ class Loader:
             return found
 
     def close(self) -> None:
-        """End the threads; what they have begun is dropped."""
+        """Stop the threads and drop what they have prefetched."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
-        self._begun.clear()
+        self._prefetched.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -240,14 +240,14 @@ class Loader:
         self.close()
 
     def _cut(self, table: Tensor, rows: Tensor | None) -> Callable[[Tensor], Tensor]:
-        """What cuts the batch's windows (N, C, h, w) out of images (n, C, H, W), mirrored or not.
+        """A function that crops images (n, C, H, W) to the batch's windows (N, C, h, w) and mirrors them.
 
-        The images' ``rows`` (N,) are the examples of the draw unless they are given.
+        It takes the images at ``rows`` (N,), by default the examples of the draw.
         """
         (height, width), (load_height, load_width) = self._size, self._load_size
         down, along = load_height - height + 1, load_width - width + 1
         if self._device.type == "cpu":
-            # Python's whole numbers are faster here than torch's operations on a handful.
+            # For so few numbers Python's integers are faster than torch's operations.
             examples, tops, lefts, mirrors = table[:4].tolist()
             numbers = [
                 (row, top % down, left % along, mirror & self._flip)
@@ -268,16 +268,17 @@ class Loader:
                 found = augment(found, each)
         return found
 
-    # --- batches begun before they are asked for --------------------------------------------------------------------
+    # --- prefetched batches -----------------------------------------------------------------------------------------
 
-    def _take(self, index: int) -> tuple[list[Draw], Callable[[], dict[str, Tensor]]]:
-        """Take what was begun for a batch, and begin the next ones; after a jump nothing begun before is of use."""
-        self._begun = {number: begun for number, begun in self._begun.items() if index <= number <= index + self._ahead}
-        for number in range(index, index + self._ahead + 1):
-            if number not in self._begun:
+    def _pop_prefetched(self, index: int) -> tuple[list[Draw], Callable[[], dict[str, Tensor]]]:
+        """Pop a batch's prefetched draws and images, and prefetch the next ones; a jump drops what does not fit."""
+        last = index + self._ahead
+        self._prefetched = {n: prefetched for n, prefetched in self._prefetched.items() if index <= n <= last}
+        for number in range(index, last + 1):
+            if number not in self._prefetched:
                 draws = self._order.draws(number)
-                self._begun[number] = (draws, self._gather(draws) if self.cache == "host" else self._stream(draws))
-        return self._begun.pop(index)
+                self._prefetched[number] = (draws, self._gather(draws) if self.cache == "host" else self._stream(draws))
+        return self._prefetched.pop(index)
 
     def _gather(self, draws: list[Draw]) -> Callable[[], dict[str, Tensor]]:
         assert self._pool is not None
@@ -287,7 +288,7 @@ class Loader:
             for draw in draws:
                 for stream in draw.streams:
                     kept = self._images[stream]
-                    found[stream] = self._staged((self._batch, *kept.shape[1:]), kept.dtype)
+                    found[stream] = self._pinned((self._batch, *kept.shape[1:]), kept.dtype)
                     torch.index_select(kept, 0, draw.table[0], out=found[stream])
             return found
 
@@ -295,28 +296,28 @@ class Loader:
 
     def _stream(self, draws: list[Draw]) -> Callable[[], dict[str, Tensor]]:
         assert self._pool is not None
-        begun: list[list[Future[list[Tensor]]]] = []
+        decoding: list[list[Future[list[Tensor]]]] = []
         for draw in draws:
             rows, seeds = draw.table[0].tolist(), draw.table[4].tolist()
-            begun.append(
+            decoding.append(
                 [self._pool.submit(self._decode, draw.streams, *pair) for pair in zip(rows, seeds, strict=True)]
             )
 
         def collect() -> dict[str, Tensor]:
             errors: list[ImageError] = []
-            for future in (future for futures in begun for future in futures):
+            for future in (future for futures in decoding for future in futures):
                 match future.exception():
                     case ImageError() as error:
                         errors.append(error)
                     case BaseException() as error:
                         raise error
             if errors:
-                raise undecodable(errors, sum(map(len, begun)))
+                raise undecodable(errors, sum(map(len, decoding)))
             found: dict[str, Tensor] = {}
-            for draw, futures in zip(draws, begun, strict=True):
+            for draw, futures in zip(draws, decoding, strict=True):
                 for place, stream in enumerate(draw.streams):
                     parts = [future.result()[place] for future in futures]
-                    found[stream] = self._staged((self._batch, *parts[0].shape), parts[0].dtype)
+                    found[stream] = self._pinned((self._batch, *parts[0].shape), parts[0].dtype)
                     torch.stack(parts, out=found[stream])
             return found
 
@@ -331,8 +332,8 @@ class Loader:
             pixels, size = self._pipeline(pixels, seed), self._size
         return [planes(pixels[home], self._domains[home], size, self._resize) for home in homes]
 
-    def _staged(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        # Only from pinned memory does a copy to the GPU run beside the host; torch keeps it until the copy is done.
+    def _pinned(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        # Pinned memory, from which alone a copy to the GPU is asynchronous; torch holds it until the copy is done.
         return torch.empty(shape, dtype=dtype, pin_memory=self._device.type == "cuda")
 
     def _move(self, tensor: Tensor) -> Tensor:
@@ -352,7 +353,7 @@ def preview_batch(
 ) -> dict[str, Tensor]:
     """The first ``count`` examples of each domain (N, C, H, W) in [-1, 1], resized to ``size``, with nothing random.
 
-    For sample grids and validation. A domain with fewer examples gives all it has.
+    For sample grids and validation. A domain with fewer examples gives all of them.
     """
     listed = {name: examples[name][:count] for name in ("source", "target") if name in examples}
     kept = decode_all(listed, domains, size=size, resize=resize, device=device)
@@ -360,7 +361,7 @@ def preview_batch(
 
 
 def _slices(kept: Tensor, numbers: Sequence[Sequence[int]], size: Size) -> Tensor:
-    """Cut each (row, top, left, whether mirrored) out of images (n, C, H, W): (N, C, h, w), on a CPU."""
+    """Crop each (row, top, left, mirrored) out of images (n, C, H, W): (N, C, h, w), on a CPU."""
     height, width = size
     found = []
     for row, top, left, mirrored in numbers:
@@ -370,7 +371,7 @@ def _slices(kept: Tensor, numbers: Sequence[Sequence[int]], size: Size) -> Tenso
 
 
 def _crop(kept: Tensor, rows: Tensor, lines: Tensor, columns: Tensor) -> Tensor:
-    """Take rows (N,), lines (N, h) and columns (N, w) of images (n, C, H, W): (N, C, h, w), without asking the device.
+    """Take rows (N,), lines (N, h) and columns (N, w) of images (n, C, H, W): (N, C, h, w), without a device sync.
 
     Whole lines first, then columns within them: far fewer indices than one for each pixel.
     """

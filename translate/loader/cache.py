@@ -1,4 +1,4 @@
-"""The cache: examples decoded on threads into planes of one size, and everything that does not decode told at once."""
+"""The cache: decodes examples on threads into planes of one size, and reports all that do not decode at once."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _dtypes = {"uint8": torch.uint8, "uint16": torch.int16, "float32": torch.float32
 
 
 def dtype_of(domain: Domain) -> torch.dtype:
-    """The type that decoded images are kept in: their own, but 16 bits as int16, since torch cannot gather uint16."""
+    """The dtype of cached images: their own, but int16 for 16 bits, since torch cannot gather uint16."""
     return torch.uint8 if domain.classes else _dtypes[domain.depth]
 
 
 def planes_of(domain: Domain) -> int:
-    """How many planes a decoded image has: class maps keep one of indices until they are normalised."""
+    """The number of planes of a cached image: class maps have one plane of indices until they are normalised."""
     return 1 if domain.classes else domain.channels
 
 
 def normalize(kept: Tensor, domain: Domain) -> Tensor:
-    """Turn decoded images (N, C, H, W), as they are kept, into float32 in [-1, 1]."""
+    """Convert cached images (N, C, H, W) to float32 in [-1, 1]."""
     return images.normalize(kept.view(torch.uint16) if kept.dtype == torch.int16 else kept, domain)
 
 
@@ -62,8 +62,8 @@ def planes(pixels: NDArray[Any], domain: Domain, size: Size, resize: Resize) -> 
         top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
         pixels = pixels[top : top + inner[0], left : left + inner[1]]
     resized = images.resize(pixels, size, nearest=domain.classes > 0)
-    laid = np.array(resized.transpose(2, 0, 1), order="C")
-    return torch.from_numpy(laid.view(np.int16) if laid.dtype == np.uint16 else laid)
+    array = np.array(resized.transpose(2, 0, 1), order="C")
+    return torch.from_numpy(array.view(np.int16) if array.dtype == np.uint16 else array)
 
 
 def decode_all(
@@ -77,10 +77,10 @@ def decode_all(
     on_progress: Callable[[int, int], None] | None = None,
     into: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Decode all examples into one tensor (n, C, h, w) a domain on the device; ``on_progress`` is told (done, total).
+    """Decode all examples into one tensor (n, C, h, w) per domain on the device; ``on_progress`` gets (done, total).
 
-    ``workers``: threads, 0 for one a core. ``into``: tensors that are there already. Raises a TranslateError that
-    counts and names what does not decode, and one if it does not fit into memory.
+    ``workers``: threads, 0 for one per core. ``into``: existing tensors to fill. Raises a TranslateError that counts
+    and names what does not decode, and one if the images do not fit into memory.
     """
     try:
         kept = dict(into or {}) or {

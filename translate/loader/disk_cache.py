@@ -1,4 +1,4 @@
-"""Stored images: decoded once for all runs, in files that are mapped into memory and named by what is in them."""
+"""The disk cache: images decoded once for all runs, in memory-mapped files named by a hash of their content."""
 
 from __future__ import annotations
 
@@ -33,47 +33,47 @@ def decode_stored(
     workers: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Tensor]:
-    """What ``cache.decode_all`` answers, from files below ``folder`` where they are there; they are made where not.
+    """``cache.decode_all`` through files in ``folder``, which are made where they are missing.
 
     A file's name is a hash of the images' own files and of how they are decoded: changed images get another file, and
-    images that moved keep theirs. Only images that lie in files are stored. On the CPU the answer is the mapped file,
-    which takes no more memory than is in use; a file that is cut short is made anew.
+    images that moved keep theirs. Only images that lie in files are stored. On the CPU the result is the mapped
+    file, which takes only the memory of the pages in use; a truncated file is made again.
     """
     found: dict[str, Tensor] = {}
     for name, listed in examples.items():
-        asked = {"size": size, "resize": resize, "workers": workers, "on_progress": on_progress}
-        one = {name: listed}, {name: domains[name]}
+        options = {"size": size, "resize": resize, "workers": workers, "on_progress": on_progress}
+        inputs = {name: listed}, {name: domains[name]}
         if not all(isinstance(example.pixels, Path) for example in listed):
-            found |= decode_all(*one, device=device, **asked)  # type: ignore[arg-type]
+            found |= decode_all(*inputs, device=device, **options)  # type: ignore[arg-type]
             continue
         path = folder / f"{_key(listed, domains[name], size, resize, workers)}.npy"
         shape = (len(listed), planes_of(domains[name]), *size)
-        kept = _opened(path, shape)
+        kept = _open(path, shape)
         if kept is None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                beside = folder / f".{path.stem}.{os.getpid()}.npy"
+                partial = folder / f".{path.stem}.{os.getpid()}.npy"
                 kind = torch.empty(0, dtype=dtype_of(domains[name])).numpy().dtype
-                mapped = np.lib.format.open_memmap(beside, "w+", kind, shape)
+                mapped = np.lib.format.open_memmap(partial, "w+", kind, shape)
             except OSError as error:
                 raise TranslateError(f"cannot keep decoded images in {folder}: {error.strerror}") from None
             try:
-                decode_all(*one, device=torch.device("cpu"), into={name: torch.from_numpy(mapped)}, **asked)  # type: ignore[arg-type]
+                decode_all(*inputs, device=torch.device("cpu"), into={name: torch.from_numpy(mapped)}, **options)  # type: ignore[arg-type]
                 mapped.flush()
-                beside.replace(path)
+                partial.replace(path)
             except BaseException:
-                beside.unlink(missing_ok=True)
+                partial.unlink(missing_ok=True)
                 raise
-            kept = _opened(path, shape)
+            kept = _open(path, shape)
             assert kept is not None
         found[name] = kept.to(device)
     return found
 
 
-def _opened(path: Path, shape: tuple[int, ...]) -> Tensor | None:
-    """The mapped file, if it is there and whole."""
+def _open(path: Path, shape: tuple[int, ...]) -> Tensor | None:
+    """The mapped file; None if it is missing or truncated."""
     try:
-        # Copy on write, since torch wants memory that could be written; nothing is.
+        # Copy-on-write: torch requires writable memory; nothing is ever written.
         mapped = np.load(path, mmap_mode="c", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
@@ -94,4 +94,4 @@ def _hash(path: Any) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
-        return ""  # decoding will name it
+        return ""  # decoding will report it

@@ -1,4 +1,4 @@
-"""The order: which examples a batch holds, and what chance decides for each, as a hash of seed, epoch and example."""
+"""Sampling: the examples of each batch and their random numbers, as hashes of seed, epoch and example."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from translate.seeds import SPACING, key, mix, signed
 
 _BLOCK = 64
-"""Batches whose draws are made at once."""
+"""The number of batches whose draws are made at once."""
 
 _EPOCH = signed(0xD1342543DE82EF95)
 _EXAMPLE = signed(0xDA942042E4DD58B5)
@@ -21,10 +21,10 @@ _streams = {"source": 0, "target": 1, "mismatched": 2, "labelled": 3}
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What chance decided for the streams of a batch that move together.
+    """The examples and random numbers of a batch, for streams that share them.
 
-    ``table`` (5 + seeds, N) int64: the examples, then numbers in [0, 2^63) for a window's top, its left, mirroring,
-    a pipeline, and as many seeds as were asked for.
+    ``table`` (5 + seeds, N) int64: the examples, then random numbers in [0, 2^63) for the crop's top, its left,
+    mirroring and a pipeline, and for each of the seeds.
     """
 
     streams: tuple[str, ...]
@@ -32,11 +32,11 @@ class Draw:
 
 
 class Order:
-    """The order of domains of given lengths: one permutation after the other, so that no example is dropped.
+    """The order of examples in domains of given lengths: one permutation per epoch, so that no example is dropped.
 
     Batches straddle the ends of epochs. Unpaired domains are ordered independently; ``paired`` ones share everything.
-    ``mismatched`` adds a stream of sources, each another one than the batch's own; ``labelled``, which lists examples,
-    adds a stream of those alone, with epochs of its own. Of several ranks, rank r takes rows r, r + ranks ... of the
+    ``mismatched`` adds a stream of sources that differ from the batch's own; ``labelled``, a list of examples, adds a
+    stream of only those, with epochs of its own. Of several ranks, rank r takes rows r, r + ranks ... of the
     global batch of ``batch * ranks``. All tensors are made on ``device``.
 
     >>> order = Order({"source": 3}, paired=False, mismatched=False, batch=2, seeds=0, seed=0, rank=0, ranks=1,
@@ -71,17 +71,17 @@ class Order:
         self._blocks: dict[int, list[list[Draw]]] = {}
 
     def draws(self, index: int) -> list[Draw]:
-        """What the index-th batch holds, from 0: a pure function of the seed and the index."""
+        """The draws of the index-th batch, from 0: a pure function of the seed and the index."""
         number, place = divmod(index, _BLOCK)
         if number not in self._blocks:
-            # The next batches are begun while this one is used, so two blocks are in use where one ends.
+            # Batches are prefetched, so two blocks are in use at the end of one.
             while len(self._blocks) >= 2:
                 del self._blocks[next(iter(self._blocks))]
             self._blocks[number] = self._block(number * _BLOCK)
         return self._blocks[number][place]
 
     def _block(self, first: int) -> list[list[Draw]]:
-        """The draws of several batches: many tiny operations at the price of one batch's."""
+        """The draws of a block of batches, for the price of one batch's tiny operations."""
         found: list[Draw] = []
         for name, length in self._lengths.items():
             if self._paired and name != "source":
@@ -97,15 +97,15 @@ class Order:
             places, epochs = self._rows("labelled", first)
             rows = self._labelled[places]
             found.append(Draw(("labelled",), torch.cat((rows[None], self._numbers("labelled", epochs, rows)))))
-        return [list(draws) for draws in zip(*map(self._apart, found), strict=True)]
+        return [list(draws) for draws in zip(*map(self._split, found), strict=True)]
 
-    def _apart(self, draw: Draw) -> list[Draw]:
-        """The batches of a block, one by one."""
+    def _split(self, draw: Draw) -> list[Draw]:
+        """Split a block's draw into one for each batch."""
         tables = draw.table.view(len(draw.table), _BLOCK, self._batch).transpose(0, 1).contiguous()
         return [Draw(draw.streams, table) for table in tables.unbind()]
 
     def _rows(self, name: str, first: int) -> tuple[Tensor, Tensor]:
-        """The examples of this rank's part of a block of batches, and the epoch that each belongs to."""
+        """This rank's examples of a block of batches, and the epoch of each."""
         start = first * self._batch * self._ranks
         stop = start + _BLOCK * self._batch * self._ranks
         length = self._sizes[name]
@@ -120,14 +120,14 @@ class Order:
         return rows[self._rank :: self._ranks], epochs[self._rank :: self._ranks]
 
     def _permutation(self, name: str, epoch: int) -> Tensor:
-        kept = self._permutations.get((name, epoch))
-        if kept is None:
+        permutation = self._permutations.get((name, epoch))
+        if permutation is None:
             generator = torch.Generator().manual_seed(key(self._seed, _streams[name], epoch))
-            kept = torch.randperm(self._sizes[name], generator=generator).to(self._device)
-            while len(self._permutations) >= 9:  # the last, the present and the next epoch of three streams
+            permutation = torch.randperm(self._sizes[name], generator=generator).to(self._device)
+            while len(self._permutations) >= 9:  # the last, current and next epoch of three streams
                 del self._permutations[next(iter(self._permutations))]
-            self._permutations[name, epoch] = kept
-        return kept
+            self._permutations[name, epoch] = permutation
+        return permutation
 
     def _numbers(self, stream: str, epochs: Tensor, rows: Tensor) -> Tensor:
         """Random numbers (4 + seeds, N) in [0, 2^63)."""
