@@ -1,6 +1,6 @@
 """Image-to-image translation: train, extend by plugins, convert whole folders.
 
-The Python API has the command line's verbs; they are imported on first use, so that this module stays light.
+The Python API has one function per command. Each is imported on first use, so that ``import translate`` stays fast.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ __all__ = [
     "sample",
 ]
 
-_homes = {
+_modules = {
     "bench": "translate.benchmark",
     "fit": "translate.training",
     "resume": "translate.training",
@@ -49,8 +49,8 @@ _homes = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _homes:
+    if name not in _modules:
         raise AttributeError(f"module 'translate' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_homes[name]), name)
+    return getattr(import_module(_modules[name]), name)

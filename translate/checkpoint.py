@@ -1,6 +1,6 @@
-"""Files of tensors that survive power cuts: safetensors with a checksum, written beside, verified and renamed.
+"""Crash-safe files of tensors: safetensors with a checksum, written to a temporary file, verified and renamed.
 
-One file and no pickle. Everything that is no tensor is JSON in the file's metadata.
+A checkpoint is one file without pickle. Everything that is not a tensor is JSON in the file's metadata.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ FORMAT = "1"
 
 
 class CheckpointError(TranslateError):
-    """A file of tensors that cannot be read or trusted; one sentence that names it."""
+    """A file of tensors cannot be read or written, or is damaged; the message names the file."""
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write tensors and metadata (JSON values) to one file, whole or not at all.
+    """Write tensors and metadata (JSON values) to one file, atomically.
 
     Tensors that share memory are stored once. Raises ``NotFiniteError`` before anything is written if one holds a
-    value that is not finite, and ``CheckpointError`` if the file cannot be written; an older file stays as it was.
+    value that is not finite, and ``CheckpointError`` if the file cannot be written; an older file is then unchanged.
     """
     stored: dict[str, Tensor] = {}
     aliases = _aliases(tensors)
@@ -42,31 +42,31 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any])
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise NotFiniteError(f"{name} holds a value that is not finite, so {path.name} was not written")
         if name not in aliases:
-            # A view's file would hold its whole storage; safetensors wants plain contiguous tensors.
+            # safetensors needs contiguous tensors, and would store a view's whole storage.
             stored[name] = tensor.detach().to("cpu").contiguous()
     text = json.dumps({"facts": metadata, "aliases": aliases}, sort_keys=True)
     digest = _checksum(stored, text)
     header = {"format": "translate", "version": FORMAT, "content": text, "sha256": digest}
-    beside = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(stored, beside, metadata=header)
-        with beside.open("rb") as file:
+        save_file(stored, temporary, metadata=header)
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        load(beside)
-        beside.replace(path)
+        load(temporary)
+        temporary.replace(path)
         _sync_folder(path.parent)
     except (OSError, SafetensorError) as error:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error)
         raise CheckpointError(f"cannot write {path}: {reason}; nothing that was there before is lost") from None
     except BaseException:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def snapshot(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Copies on the CPU of tensors that go on changing; those that share memory share their copy."""
+    """Copy tensors to the CPU, so that they may change meanwhile; tensors that share memory share their copy."""
     aliases = _aliases(tensors)
     copies = {
         name: torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor.detach())
@@ -77,7 +77,10 @@ def snapshot(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors (on the CPU) and metadata, and check type, checksum and finiteness before giving out anything."""
+    """Read tensors (on the CPU) and metadata.
+
+    Raises ``CheckpointError`` if the file is missing, of another type, damaged or not finite.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -107,15 +110,15 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a run that was killed while writing left behind."""
-    # safetensors writes to a name of its own first, and renames that to ours.
+    """Remove the temporary files of a run that was killed while writing."""
+    # safetensors itself writes to .tmp?????? and then renames that to our .part file.
     for pattern in (".*.safetensors.part", ".tmp??????"):
         for leftover in folder.glob(pattern):
             leftover.unlink(missing_ok=True)
 
 
 def _aliases(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Of tensors that are the same memory, all but the first, each with the name of the first."""
+    """Map the name of each tensor whose memory an earlier one shares to the name of the first such tensor."""
     first: dict[tuple[Any, ...], str] = {}
     found: dict[str, str] = {}
     for name, tensor in tensors.items():

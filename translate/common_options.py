@@ -1,4 +1,4 @@
-"""Options that several commands have, each declared once: its type, its help and its bounds."""
+"""Options that several commands share: the type, help and bounds of each, declared once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from translate.options import Option
 from translate.sizes import Size, parse_size
 
 Precision = Literal["float32", "bf16", "int8"]
-"""The arithmetic in which a trained network may answer; torch alone has the first two."""
+"""The arithmetic of inference; without a runtime, torch supports only the first two."""
 
 At = Annotated[
     Size | None,
@@ -16,10 +16,11 @@ At = Annotated[
 ]
 Device = Annotated[str, Option("auto, cpu, cuda, cuda:1 ...")]
 Direction = Annotated[
-    str | None, Option("what of the run, where it keeps several: forward, backward, sample ... (default: the first)")
+    str | None,
+    Option("which network of the run to use, if it has several: forward, backward, sample ... (default: the first)"),
 ]
 Layout = Annotated[
     str | None,
-    Option('how the folder is laid out, where it is not clear, such as "folders(source=a)"', part="datasets"),
+    Option('layout of the folder, if it is ambiguous, such as "folders(source=a)"', part="datasets"),
 ]
-NoiseSeed = Annotated[int, Option("of the noise that the network draws")]
+NoiseSeed = Annotated[int, Option("seed of the network's noise")]

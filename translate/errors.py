@@ -1,4 +1,4 @@
-"""What a user can mend: one sentence that says what is wrong, where, and what to do."""
+"""Errors that a user can fix: each message is one sentence that says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ __all__ = [
 
 
 class TranslateError(Exception):
-    """A mistake that the user can mend; its text is one sentence and is all that the command line shows."""
+    """An error that the user can fix; the command line prints its one-sentence message without a traceback."""
 
     exit_code = 2
 
 
 class NotFiniteError(TranslateError):
-    """Training produced a loss, gradient or weight that is not a finite number."""
+    """Training produced a loss, gradient or weight that is NaN or infinite."""
 
     exit_code = 3
 
 
 class UnfitError(TranslateError):
-    """A network cannot do what it is asked to, whatever the image."""
+    """The network does not support the request, whatever the image, so a conversion stops at once."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """Name the choices that a misspelt name may have meant, ready to end a sentence.
+    """Suggest the closest of some names for a misspelt one, as the end of an error message.
 
     >>> nearest("unte", ["unet", "resnet"])
     'did you mean unet? (unet, resnet)'
@@ -40,13 +40,13 @@ def nearest(name: str, names: Iterable[str]) -> str:
     known = list(names)
     if not known:
         return "there are none"
-    meant = similar(name, known)
+    suggestion = similar(name, known)
     listed = ", ".join(known)
-    return f"{meant} ({listed})" if meant else f"choose from {listed}"
+    return f"{suggestion} ({listed})" if suggestion else f"choose from {listed}"
 
 
 def similar(name: str, names: Iterable[str]) -> str:
-    """Ask whether a misspelt name means one that is like it; empty where none is.
+    """Suggest similar names for a misspelt one; an empty string if there are none.
 
     >>> similar("unte", ["unet", "resnet"])
     'did you mean unet?'

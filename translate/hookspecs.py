@@ -1,9 +1,9 @@
-"""Every extension point, one docstring each.
+"""Hook specifications: every extension point that a plugin can implement.
 
-*Offers* answer with names and how to build what they name: each a mapping from a name to a factory, or to the
-factory's import path as text (``"translate_pix2pix.method:Pix2Pix"``), so that listing imports nothing. A factory's
-keyword-only arguments are its options; its other arguments are handed in by name. *Observers*, named by a past
-participle, are told what has happened and return nothing.
+*Offers* return the parts that a plugin provides: a mapping from a name to a factory, or to the factory's import path as
+text (``"translate_pix2pix.method:Pix2Pix"``), so that listing the names imports nothing. A factory's keyword-only
+arguments are its options; its other arguments are passed by name. *Observers*, named by a past participle, are called
+after an event and return nothing.
 """
 
 from __future__ import annotations
@@ -35,33 +35,35 @@ def methods() -> Offers:
 
 @hookspec
 def plain_loops() -> Offers:
-    """The step of a method as a script has it, under the method's name, for ``translate bench`` to compare with.
+    """Hand-written training loops, by the name of their method, as the baseline of ``translate bench``.
 
-    Called as ``factory(method)`` with a method of its own, whose networks it trains: the result's ``step(batch)`` plays
-    one step by hand, the same mathematics eagerly and without the engine, and answers its losses as numbers.
+    Called as ``factory(method)`` with a separate copy of the method, whose networks the loop trains. The result's
+    ``step(batch)`` performs one step of the same mathematics eagerly and without the engine, and returns its losses as
+    numbers.
     """
     raise AssertionError
 
 
 @hookspec
 def generators() -> Offers:
-    """Image to image networks, called as ``factory(inputs, outputs, size, **options)``; name the arguments you need.
+    """Image-to-image networks, called as ``factory(inputs, outputs, size, **options)``; declare only what you need.
 
-    ``inputs`` and ``outputs`` are channel counts, ``size`` the training images' (height, width). A network whose
-    sides must divide by more than 1 says so in an attribute ``size_multiple``. Where an image's answer depends on no
-    other image of the batch and nothing is drawn, a true ``translates_each_alone`` lets passes be put together.
+    ``inputs`` and ``outputs`` are channel counts, ``size`` is the (height, width) of the training images. A network
+    that needs sides divisible by more than 1 sets the attribute ``size_multiple``. Set ``translates_each_alone = True``
+    if each output depends on its own input only and the network is deterministic; batches may then be concatenated.
     """
     raise AssertionError
 
 
 @hookspec
 def discriminators() -> Offers:
-    """Networks that judge images, called as ``factory(inputs, condition, size, **options)``; name what you need.
+    """Discriminators, called as ``factory(inputs, condition, size, **options)``; declare only what you need.
 
     ``inputs`` and ``condition`` are channel counts (``condition`` is 0 without one). The network is called as
-    ``network(image, condition)`` and answers a ``translate.discriminator.DiscriminatorOutput``. ``classes`` is handed
-    in as well: how many classes its answer's ``classes`` tell apart, 0 for none. Where an image's answer depends on no
-    other image of the batch, a true attribute ``judges_each_alone`` lets real images and fakes pass together.
+    ``network(image, condition)`` and returns a ``translate.discriminator.DiscriminatorOutput``. The argument
+    ``classes`` is the number of classes for which the output's ``classes`` must hold logits, 0 for none. Set
+    ``judges_each_alone = True`` if each output depends on its own image only; real images and fakes may then be
+    concatenated into one batch.
     """
     raise AssertionError
 
@@ -70,10 +72,10 @@ def discriminators() -> Offers:
 def encoders() -> Offers:
     """Networks from an image to a latent, called as ``factory(inputs, size, statistics, **options)``.
 
-    The network maps (N, inputs, H, W) to (N, statistics * C, h, w), or to (N, statistics * C) where the latent has no
-    place. ``statistics`` is 1 for a code, 2 for mean and log-variance side by side. Its attribute ``latent`` is the
-    shape of one statistic at the training size, (C, h, w) or (C,). The layers nearest the latent may lie in an
-    attribute ``shared``, so that a method can tie two encoders by assigning it.
+    The network maps (N, inputs, H, W) to (N, statistics * C, h, w), or to (N, statistics * C) if the latent is not
+    spatial. ``statistics`` is 1 for a code, 2 for mean and log-variance, concatenated along the channels. The network's
+    attribute ``latent`` is the shape of one statistic at the training size, (C, h, w) or (C,). The layers nearest the
+    latent may be an attribute ``shared``, so that a method can tie the weights of two encoders by assigning it.
     """
     raise AssertionError
 
@@ -82,18 +84,19 @@ def encoders() -> Offers:
 def decoders() -> Offers:
     """Networks from a latent to an image in [-1, 1], called as ``factory(latent, outputs, size, **options)``.
 
-    ``latent`` is an encoder's shape, or (C,) for noise. The layers nearest the latent may lie in ``shared``.
+    ``latent`` is the shape of an encoder's ``latent``, or (C,) for noise. The layers nearest the latent may be an
+    attribute ``shared``, as in encoders.
     """
     raise AssertionError
 
 
 @hookspec
 def feature_extractors() -> Offers:
-    """Fixed networks that see what an image shows, called as ``factory(inputs, size, **options)``.
+    """Frozen feature extractors, called as ``factory(inputs, size, **options)``.
 
     The network maps (N, inputs, H, W) in [-1, 1] to features (N, D) or (N, D, h, w); its attribute ``channels`` is D,
-    ``latent`` the shape of the answer at the training size. Weights that lie in a file are an option ``weights`` (a
-    path), read by a method ``read(weights)`` after construction.
+    ``latent`` is the shape of the features at the training size. A network with pretrained weights has an option
+    ``weights``, the path of their file, and a method ``read(weights)`` that is called after construction.
     """
     raise AssertionError
 
@@ -112,12 +115,12 @@ def losses() -> Offers:
 
 @hookspec
 def regularizers() -> Offers:
-    """What restrains a discriminator, called as ``factory(**options)``; see ``translate.adversary.Adversary``.
+    """Regularizers of a discriminator, called as ``factory(**options)``; see ``translate.adversary.Adversary``.
 
     The result is a penalty, which maps ``(discriminate, real, fake)`` to a scalar in float32, where ``discriminate``
-    maps images to a ``DiscriminatorOutput`` and may be differentiated twice; one that looks at real images only may say
-    so by a false attribute ``sees_fakes``. Or it has some of ``augment(image, condition)``,
-    ``prepare(discriminator)``, ``project(discriminator)`` and ``updates``.
+    maps images to a ``DiscriminatorOutput`` and supports double backward; a penalty on real images only may set
+    ``sees_fakes = False``. Or the result has some of ``augment(image, condition)``, ``prepare(discriminator)``,
+    ``project(discriminator)`` and ``updates`` (n_critic).
     """
     raise AssertionError
 
@@ -132,7 +135,7 @@ def optimizers() -> Offers:
 def schedules() -> Offers:
     """Learning-rate schedules, called as ``factory(**options)``.
 
-    The result maps ``(step, steps)`` to the factor on the learning rate at that step, and keeps nothing in mind.
+    The result maps ``(step, steps)`` to the factor on the learning rate at that step, and must be stateless.
     """
     raise AssertionError
 
@@ -141,46 +144,46 @@ def schedules() -> Offers:
 def datasets() -> Offers:
     """Layouts of folders and made-up data, called as ``factory(root, **options)``; the result is a ``Dataset``.
 
-    One that needs no folder leaves ``root`` out of its arguments.
+    A dataset that needs no folder has no argument ``root``.
     """
     raise AssertionError
 
 
 @hookspec
 def recognize(root: Path) -> list[str]:
-    """Say which of your datasets a folder may be, each written as a call that opens it: ``["folders(source='a')"]``."""
+    """List the plugin's datasets that can read a folder, each as a call that opens it: ``["folders(source='a')"]``."""
     raise AssertionError
 
 
 @hookspec
 def augmentations() -> Offers:
-    """Changes to training images on the device, called as ``factory(**options)``.
+    """Augmentations of training images, computed on the device, called as ``factory(**options)``.
 
     The result maps a tensor (N, C, H, W) in [-1, 1] and one int64 seed per image (N,) to a tensor of the same shape;
-    the same seed must give the same change. It is applied to colour images, the same seeds to both of a pair.
+    the same seed must give the same change. It is applied to colour images, with the same seed for both of a pair.
     """
     raise AssertionError
 
 
 @hookspec
 def metrics() -> Offers:
-    """What an evaluation measures, called as ``factory(parts, **options)``; see ``translate.evaluation``."""
+    """Metrics of an evaluation, called as ``factory(parts, **options)``; see ``translate.evaluation.Metric``."""
     raise AssertionError
 
 
 @hookspec
 def runtimes() -> Offers:
-    """What computes the answers of a trained network, called as ``factory(network, precision, device, **options)``.
+    """Inference runtimes for trained networks, called as ``factory(network, precision, device, **options)``.
 
-    The result is a ``translate.runtime.Runtime``. ``precision`` is ``float32``, ``bf16`` or ``int8``; one that it does
-    not know it refuses by a ``TranslateError``.
+    The result is a ``translate.runtime.Runtime``. ``precision`` is ``float32``, ``bf16`` or ``int8``; an unsupported
+    precision must raise ``TranslateError``.
     """
     raise AssertionError
 
 
 @hookspec
 def commands() -> list[click.Command]:
-    """Further commands of ``translate``."""
+    """Further commands of the command line ``translate``."""
     raise AssertionError
 
 
@@ -189,55 +192,55 @@ def commands() -> list[click.Command]:
 
 @hookspec
 def run_started(run: Run) -> None:
-    """A training run begins or goes on; ``run.step`` says where."""
+    """A training run starts or is resumed, at step ``run.step``."""
 
 
 @hookspec
 def images_decoded(done: int, total: int) -> None:
-    """So many of a run's images are decoded; told a few times a second at most, before training begins."""
+    """``done`` of ``total`` images of a run are decoded; called before training begins, at most ten times a second."""
 
 
 @hookspec
 def step_ended(run: Run, scalars: Scalars) -> None:
-    """A log interval is over: the mean of each term since the last one, and the speed. Not called for every step."""
+    """A log interval ended, with the mean of each term over it and the speed. Not called for every step."""
 
 
 @hookspec
 def step_passed(run: Run) -> None:
-    """Training moves on; told a few times a second at most, for progress bars."""
+    """Training progressed to ``run.step``; called at most ten times a second, for progress bars."""
 
 
 @hookspec
 def samples_drawn(run: Run, images: Mapping[str, Tensor]) -> None:
-    """Fixed examples were translated: columns of images (N, 3, H, W) uint8 on the CPU, in the order to show them.
+    """Fixed examples were translated: columns of images (N, 3, H, W) uint8 on the CPU, in display order.
 
-    Told by a thread of its own, while training goes on; ``run.step`` is the step of the images.
+    Called from a background thread while training continues; ``run.step`` is the step of the images.
     """
 
 
 @hookspec
 def checkpoint_saved(run: Run, path: Path) -> None:
-    """A checkpoint is on the disk, whole and verified.
+    """A checkpoint was written and verified.
 
-    Told by a thread of its own, while training goes on; ``run.step`` is the step of the checkpoint.
+    Called from a background thread while training continues; ``run.step`` is the step of the checkpoint.
     """
 
 
 @hookspec
 def run_ended(run: Run, reason: str) -> None:
-    """Training is over: ``finished``, ``interrupted`` or ``failed``."""
+    """Training ended; ``reason`` is ``finished``, ``interrupted`` or ``failed``."""
 
 
 @hookspec
 def conversion_started(total: int) -> None:
-    """A conversion of that many images begins."""
+    """A conversion of ``total`` images begins."""
 
 
 @hookspec
 def image_converted(source: Path, error: str | None) -> None:
-    """An image was converted, or could not be: ``error`` says why in one sentence."""
+    """An image was converted, or failed: ``error`` is the reason in one sentence, None on success."""
 
 
 @hookspec
 def conversion_ended() -> None:
-    """A conversion is over, whatever its outcome."""
+    """A conversion ended, whatever its outcome."""

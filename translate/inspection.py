@@ -1,4 +1,4 @@
-"""Inspection: what a data set holds, which of its files cannot be read, and what it looks like."""
+"""Inspection of a dataset: sizes, depths, labels, unreadable files, a picture of examples, and export."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.images import Image, ImageError
 
-_opened = 5000  # of more files only the headers are read
-_named = 20
+_opened = 5000  # if there are more files, only their headers are read
+_named = 20  # classes or unreadable files that are listed
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One domain's images in one split: how many there are of each (height, width), depth and number of channels.
+    """Counts for one domain of one split: images of each (height, width), depth and number of channels.
 
-    ``labels``: how many images there are of each class that images as a whole belong to; ``unlabelled``: and of none.
+    ``classes`` is the number of classes of a class map. ``labels`` counts the images of each class label,
+    ``unlabelled`` those without a label.
     """
 
     count: int
@@ -42,10 +43,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a data set holds, by split and domain.
+    """The result of ``inspect``, by split and domain.
 
-    ``unreadable``: files with the reason why they cannot be read. ``decoded``: whether every file was decoded; of more
-    than 5,000 files only the headers are read.
+    ``unreadable`` maps a file to the reason why it cannot be read. ``decoded``: whether every file was decoded; if
+    there are more than 5,000, only their headers are read.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Inspection:
     decoded: bool
 
     def lines(self) -> list[str]:
-        """Tell it as aligned lines of text."""
+        """The result as aligned lines of text."""
         rows = [("split", "domain", "images", "size (height x width)", "values")]
         for split, sides in self.sides.items():
             for domain, side in sides.items():
@@ -91,7 +92,7 @@ class Inspection:
         return lines
 
     def to_json(self) -> dict[str, Any]:
-        """Tell it as JSON values."""
+        """The result as JSON values."""
         return {
             "name": self.name,
             "layout": self.layout,
@@ -139,7 +140,7 @@ def _values(side: Side) -> str:
 
 
 def _labels(side: Side) -> str:
-    """The classes with their numbers of images; the largest, if there are many."""
+    """The classes with their numbers of images; only the largest 20, if there are more."""
     shown = list(side.labels.items())
     if len(shown) > _named:
         shown = sorted(shown, key=lambda item: -item[1])[:_named]
@@ -150,9 +151,9 @@ def _labels(side: Side) -> str:
 
 
 def inspect(dataset: Dataset, *, workers: int = 0) -> Inspection:
-    """Open every image of a data set, in ``workers`` threads (0: one a core), and tell what was found.
+    """Open every image of a dataset, in ``workers`` threads (0: one per core), and summarise them.
 
-    Of more than 5,000 files only the headers are read. A file that several examples share is opened once.
+    If there are more than 5,000 files, only their headers are read. A file that several examples share is opened once.
     """
     work: dict[Any, tuple[Example, Domain]] = {}
     for split in dataset.splits.values():
@@ -197,12 +198,12 @@ def _class(domain: Domain, number: int) -> str:
 
 
 def _key(example: Example) -> Any:
-    # Both halves of a side-by-side file are one file; arrays and functions are known by identity.
+    # Both halves of a side-by-side file are one file; arrays and functions are compared by identity.
     return example.pixels if isinstance(example.pixels, Path) else id(example.pixels)
 
 
 def _examine(example: Example, domain: Domain, *, decode: bool) -> tuple[int, int, int, str] | str:
-    """Size, planes and depth of an example's file or array, or why it cannot be used."""
+    """Height, width, channels and depth of an example's file or array, or the reason why it cannot be used."""
     try:
         if isinstance(example.pixels, Path):
             if decode:
@@ -217,7 +218,7 @@ def _examine(example: Example, domain: Domain, *, decode: bool) -> tuple[int, in
 
 
 def picture(dataset: Dataset, path: Path, *, count: int = 4, side: int = 128, split: str = "train") -> None:
-    """Write a PNG of the first ``count`` readable examples of a split, a row each: source, then target.
+    """Write a PNG of the first ``count`` readable examples of a split, one row each: source, then target.
 
     Each image is resized to ``side`` pixels on its longer side.
     """
@@ -270,10 +271,10 @@ def _centred(cell: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
 
 
 def export(dataset: Dataset, folder: Path, *, workers: int = 0) -> int:
-    """Write a data set as SPLIT/source/NAME.png and SPLIT/target/NAME.png, and return the number of images.
+    """Write a dataset as SPLIT/source/NAME.png and SPLIT/target/NAME.png, and return the number of images.
 
-    Values stay as they are stored: class maps as indices, 16 bits as 16 bits; floats and unusual numbers of planes
-    become .npy files. Labels become labels.csv. Folders that are there already are refused.
+    Stored values are kept: class maps as indices, 16 bits as 16 bits; floats and images that do not have 1 or 3
+    channels become .npy files. Labels are written to labels.csv. Raises ``TranslateError`` if a split's folder exists.
     """
     for split in dataset.splits:
         if (folder / split).exists():
@@ -284,10 +285,10 @@ def export(dataset: Dataset, folder: Path, *, workers: int = 0) -> int:
         for split, sides in dataset.splits.items():
             for side, examples in sides.items():
                 domain = dataset.domains[side]
-                plain = domain.classes > 0 or (domain.channels in (1, 3) and domain.depth != "float32")
-                suffix = ".png" if plain else ".npy"
-                place = folder / split / side
-                work += [(example, domain, place / f"{example.name}{suffix}") for example in examples]
+                as_png = domain.classes > 0 or (domain.channels in (1, 3) and domain.depth != "float32")
+                suffix = ".png" if as_png else ".npy"
+                destination = folder / split / side
+                work += [(example, domain, destination / f"{example.name}{suffix}") for example in examples]
                 labels += [
                     (f"{split}/{side}/{example.name}{suffix}", _class(domain, example.label))
                     for example in examples
@@ -301,10 +302,10 @@ def export(dataset: Dataset, folder: Path, *, workers: int = 0) -> int:
     except OSError as error:
         raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
 
-    def one(example: Example, domain: Domain, path: Path) -> None:
+    def write_one(example: Example, domain: Domain, path: Path) -> None:
         images.write(path, Image(images.read_example(example, domain)))
 
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for done in [pool.submit(one, *each) for each in work]:
+        for done in [pool.submit(write_one, *each) for each in work]:
             done.result()
     return len(work)

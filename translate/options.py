@@ -1,8 +1,8 @@
-"""Options: how a part is named with its options, and what a factory's keyword-only arguments say about themselves.
+"""Options: parsing of part names such as ``unet(depth=7)``, and type-checked options read from a factory's signature.
 
-A part is written the way it would be called, ``unet`` or ``unet(depth=7)``: the same text on the command line, in a
-config and in an error message. A factory's keyword-only arguments are its options: name, type, default, bounds and
-help in one place, ``l1: Annotated[float, Option("weight of the L1 term", ge=0)] = 100.0``.
+A part is written as a call, ``unet`` or ``unet(depth=7)``: the same text on the command line, in a config file and in
+an error message. A factory's keyword-only arguments are its options. Each declares its name, type, default, bounds and
+help in one place: ``l1: Annotated[float, Option("weight of the L1 term", ge=0)] = 100.0``.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What the signature cannot say of an option.
+    """Metadata of an option that its type annotation cannot express.
 
     ``help`` is a phrase, ``ge`` to ``lt`` are bounds, and ``part`` is the kind of part that the option names.
-    ``parse(value, where)`` reads what is more than its type, such as a size, and ``metavar`` names that on the command
-    line. ``flag`` is written there in place of the option's name, and ``short`` is a one-letter form of it.
+    ``parse(value, where)`` replaces the conversion by type, for example for a size. On the command line, ``metavar`` is
+    the placeholder for the value, ``flag`` replaces the option's name, and ``short`` is a one-letter flag.
     """
 
     help: str
@@ -58,7 +58,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An option as its factory declares it: ``kind`` is the bare type, without ``Annotated``."""
+    """An option that a factory declares; ``kind`` is its type without ``Annotated``."""
 
     name: str
     kind: Any
@@ -90,7 +90,7 @@ class Call:
 
 
 def parse_call(text: str) -> Call:
-    """Read ``unet(depth=7)``; bare words are text, so that a shell needs no inner quotes.
+    """Parse one part such as ``unet(depth=7)``; bare words are strings, so that a shell needs no inner quotes.
 
     >>> parse_call("unet(depth=7, norm=instance, betas=(0.5, 0.999))")
     Call(name='unet', options={'depth': 7, 'norm': 'instance', 'betas': (0.5, 0.999)})
@@ -104,7 +104,7 @@ def parse_call(text: str) -> Call:
 
 
 def parse_calls(text: str) -> list[Call]:
-    """Read parts joined by ``+``, such as ``hinge + r1(weight=10)``.
+    """Parse parts joined by ``+``, such as ``hinge + r1(weight=10)``.
 
     >>> [str(call) for call in parse_calls("hinge + r1(weight=10)")]
     ['hinge', 'r1(weight=10)']
@@ -154,7 +154,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def options_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
-    """List the options of a factory: its keyword-only arguments, in the order they are written.
+    """List the options of a factory: its keyword-only arguments, in the order of the signature.
 
     >>> def unet(inputs: int, *, depth: Annotated[int, Option("number of halvings", ge=1)] = 8): ...
     >>> options_of(unet)["depth"].option.help
@@ -162,7 +162,7 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
     """
     target = factory.__init__ if inspect.isclass(factory) else factory
     declared = [each for each in inspect.signature(target).parameters.values() if each.kind is each.KEYWORD_ONLY]
-    # Other arguments may have types that are imported for type checkers only.
+    # The types of other arguments may be imported under TYPE_CHECKING only, so their hints cannot be resolved.
     annotated = {each.name: each.annotation for each in declared if each.annotation is not each.empty}
     scope = getattr(inspect.unwrap(target), "__globals__", {})
     hints = typing.get_type_hints(types.SimpleNamespace(__annotations__=annotated), scope, include_extras=True)
@@ -170,14 +170,14 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
 
 
 def asked_of(function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the arguments that a function was called with, those that it declares with an ``Option``, checked."""
+    """Check the arguments in ``values`` that a function declares with an ``Option``, and return them."""
     declared = declared_by(function)
     given = {name: value for name, value in values.items() if name in declared}
     return check_options(given, declared, function.__name__)
 
 
 def declared_by(function: Callable[..., Any]) -> dict[str, Parameter]:
-    """The options of a function that have an ``Option``: what its command takes as flags."""
+    """The keyword-only arguments that a function declares with an ``Option``; they are the flags of its command."""
     return {name: each for name, each in options_of(function).items() if each.option.help}
 
 
@@ -193,7 +193,7 @@ def parameter_of(name: str, hint: Any, default: Any) -> Parameter:
 
 
 def check_options(options: Mapping[str, Any], parameters: Mapping[str, Parameter], where: str) -> dict[str, Any]:
-    """Check given options against the declared ones; ``where`` names the part in the error."""
+    """Convert and check the given options against the declared ones; ``where`` names the part in an error."""
     checked: dict[str, Any] = {}
     for name, value in options.items():
         if name not in parameters:
@@ -206,15 +206,15 @@ def check_options(options: Mapping[str, Any], parameters: Mapping[str, Parameter
 
 
 def check(value: Any, parameter: Parameter, where: str) -> Any:
-    """Bring a value, typed or as text, to the parameter's type, and hold it against its bounds."""
+    """Convert a value, which may be text, to the parameter's type, and check its bounds."""
     if parameter.option.parse is not None:
         optional = types.NoneType in get_args(parameter.kind)
         return None if optional and value in (None, "none") else parameter.option.parse(value, where)
     try:
         result = _convert(value, parameter.kind)
     except (ValueError, TypeError, OverflowError):
-        meant = [similar(str(each), _choices(parameter.kind)) for each in _each(value)]
-        hint = "".join(f"; {each}" for each in meant[:1] if each)
+        suggestions = [similar(str(each), _choices(parameter.kind)) for each in _as_sequence(value)]
+        hint = "".join(f"; {each}" for each in suggestions[:1] if each)
         raise TranslateError(f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r}{hint}") from None
     option = parameter.option
     for number in result if isinstance(result, tuple) else (result,):
@@ -232,18 +232,18 @@ def check(value: Any, parameter: Parameter, where: str) -> Any:
 
 
 def _choices(kind: Any) -> list[str]:
-    """The choices of a literal, or of each element of a list."""
+    """The choices of a ``Literal``, or of the elements of a tuple type."""
     if get_origin(kind) is Literal:
         return [str(argument) for argument in get_args(kind)]
     return [choice for argument in get_args(kind) for choice in _choices(argument)]
 
 
-def _each(value: Any) -> Sequence[Any]:
+def _as_sequence(value: Any) -> Sequence[Any]:
     return value if isinstance(value, (list, tuple)) else (value,)
 
 
 def describe(parameter: Parameter) -> str:
-    """Say in words what a parameter takes.
+    """Describe the values that a parameter accepts.
 
     >>> describe(Parameter("depth", int | None, None, Option("", ge=1, le=9)))
     'a whole number >= 1 and <= 9, or none'
@@ -275,7 +275,7 @@ def _convert(value: Any, kind: Any) -> Any:
         return value
     if origin is Literal:
         for argument in arguments:
-            # A bare `none` is read as None before anybody knows that it is one of the choices.
+            # The parser turns a bare `none` into None before the choices are known.
             if value == argument or str(value) == str(argument) or (value is None and argument == "none"):
                 return argument
         raise ValueError(value)
@@ -327,7 +327,7 @@ def _int(value: Any) -> int:
 
 def _tuple(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     if isinstance(value, str) and arguments == (str, Ellipsis):
-        # One text of several that may be given; its commas are its own.
+        # A single string of a list of strings; it is not split, since it may contain commas.
         value = [value]
     elif isinstance(value, str):
         value = [part.strip() for part in value.strip("()[] ").split(",") if part.strip()]

@@ -1,4 +1,4 @@
-"""Builds networks, losses, adversaries, methods and datasets by name: the only place where they are put together."""
+"""Building of networks, losses, adversaries, methods and datasets by name, from the factories of the catalog."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ log = logging.getLogger("translate")
 
 
 def build(catalog: Catalog, kind: str, part: str | Call, **given: Any) -> Any:
-    """Build what a text such as ``unet(depth=7)`` names.
+    """Build the part that a text such as ``unet(depth=7)`` names.
 
-    ``given`` is handed to those arguments of the factory that it has by name; options are checked first.
+    The factory receives those of ``given`` that it has arguments for, by name; options are checked first.
     """
     call = part if isinstance(part, Call) else parse_call(part)
     factory = catalog.offer(kind, call.name).load()
     options = check_options(call.options, options_of(factory), call.name)
-    return factory(**_wanted(factory, given, call.name), **options)
+    return factory(**_matching(factory, given, call.name), **options)
 
 
-def _wanted(factory: Callable[..., Any], given: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Of what is at hand, what the factory asks for by the names of its arguments."""
-    wanted: dict[str, Any] = {}
+def _matching(factory: Callable[..., Any], given: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Select the values that the factory has arguments for, by name; raise ``TranslateError`` if one is missing."""
+    matching: dict[str, Any] = {}
     for argument in inspect.signature(factory).parameters.values():
         if argument.kind is argument.POSITIONAL_OR_KEYWORD:
             if argument.name in given:
-                wanted[argument.name] = given[argument.name]
+                matching[argument.name] = given[argument.name]
             elif argument.default is argument.empty:
                 raise TranslateError(
                     f"{name} asks for {argument.name!r}, which is not at hand; {nearest(argument.name, given)}"
                 )
-    return wanted
+    return matching
 
 
 class CatalogParts:
-    """The ``translate.method.Parts`` that a method is handed: builds from what the catalog's plugins offer.
+    """The ``translate.method.Parts`` that a method receives: it builds parts from the catalog's offers.
 
-    ``resources`` are what was read from files to build fixed networks, by the text that named them. Given to a method
-    that is built again, they take the files' place: its tensors are on their way anyhow.
+    ``resources`` is the metadata of the files from which frozen networks were built, by the part's text. When a saved
+    method is rebuilt, ``resources`` replace these files, since the networks' tensors are loaded with the method.
     """
 
     def __init__(
@@ -74,20 +74,20 @@ class CatalogParts:
         self.target = target
         self.size = size
         self.resources: dict[str, Any] = dict(resources or {})
-        self._again = resources is not None
+        self._rebuilding = resources is not None
         self.networks: list[nn.Module] = []
         """All networks that were built."""
         self.translating: list[nn.Module] = []
-        """The generators, encoders and decoders among them, which take most of a step's memory."""
+        """The generators, encoders and decoders among them, whose activations take most of a step's memory."""
 
     def at_size(self, size: Size) -> CatalogParts:
-        """The same parts for images of another size; what they build counts among the networks of these."""
+        """The same parts for images of another size; the networks that they build join this object's lists."""
         other = copy.copy(self)
         other.size = size
         return other
 
     def generator(self, name: str, *, inputs: int | None = None, outputs: int | None = None) -> nn.Module:
-        """A generator, from the source's channels to the target's unless told otherwise."""
+        """A generator; by default from the source's channels to the target's."""
         network = self._network(
             "generators",
             name,
@@ -103,19 +103,19 @@ class CatalogParts:
         return network
 
     def encoder(self, name: str, *, inputs: int | None = None, statistics: int = 1) -> nn.Module:
-        """An encoder of the source's images unless told otherwise."""
+        """An encoder; by default of the source's images."""
         channels = self.source.channels if inputs is None else inputs
         return self._network("encoders", name, inputs=channels, statistics=statistics)
 
     def decoder(self, name: str, *, latent: tuple[int, ...], outputs: int | None = None) -> nn.Module:
-        """A decoder to the target's images unless told otherwise."""
+        """A decoder; by default to the target's images."""
         channels = self.target.channels if outputs is None else outputs
         return self._network("decoders", name, latent=latent, outputs=channels)
 
     def feature_extractor(self, name: str, *, inputs: int | None = None) -> nn.Module:
-        """A fixed network that sees what images show: a part, or a run that has trained a classifier."""
+        """A frozen feature extractor: a part, or the classifier of a run."""
         channels = self.source.channels if inputs is None else inputs
-        if self._again and name in self.resources:
+        if self._rebuilding and name in self.resources:
             metadata = self.resources[name]
             return Frozen(
                 ClassifierFeatures(rebuild(self._catalog, metadata).translators["classify"]), self.size, channels
@@ -126,25 +126,25 @@ class CatalogParts:
             domain = saved.domain("classify")
             if domain.channels != channels:
                 raise TranslateError(
-                    f"{name} has learned from images of {domain.channels} channels, and here are {channels}; "
+                    f"{name} was trained on images of {domain.channels} channels, and these have {channels}; "
                     "train a classifier on images like these"
                 )
             return Frozen(ClassifierFeatures(saved.module("classify")), self.size, channels)
         network = self._network("feature_extractors", name, inputs=channels)
         weights = parse_call(name).options.get("weights")
-        if weights is not None and not self._again and hasattr(network, "read"):
+        if weights is not None and not self._rebuilding and hasattr(network, "read"):
             network.read(Path(str(weights)))  # type: ignore[operator]
         return Frozen(network, self.size, channels)
 
     def classifier(self, path: Path) -> nn.Module:
-        """The classifier that a run has trained, fixed; ``labels`` are the names of its classes."""
+        """The classifier of a run, frozen; its attribute ``labels`` holds the names of its classes."""
         saved = SavedMethod.open(path, self._catalog)
         module = saved.module("classify").eval().requires_grad_(False)
         module.labels = saved.domain("classify").labels  # type: ignore[assignment]
         return module
 
     def discriminator(self, name: str, *, inputs: int | None = None, condition: int = 0, classes: int = 0) -> nn.Module:
-        """A discriminator of the target's images, with ``condition`` channels beside them."""
+        """A discriminator, by default of the target's images, conditioned on ``condition`` further channels."""
         channels = self.target.channels if inputs is None else inputs
         return self._network("discriminators", name, inputs=channels, condition=condition, classes=classes)
 
@@ -159,7 +159,7 @@ class CatalogParts:
         pool: int = 0,
         classes: int = 0,
     ) -> Adversary:
-        """A discriminator with its loss and what restrains it, all by name."""
+        """A discriminator with its loss and regularizers, all by name."""
         domains = {"source": self.source.channels, "target": self.target.channels}
         context = domains[condition] if isinstance(condition, str) else condition
         images = self.target.channels if inputs is None else inputs
@@ -180,7 +180,7 @@ class CatalogParts:
         return built
 
     def pool(self, size: int, channels: int) -> ImagePool:
-        """A history of ``size`` images of the training size."""
+        """An image pool: a history of ``size`` images of the training size."""
         return ImagePool(size, (channels, *self.size))
 
     def _network(self, kind: str, name: str, **given: Any) -> nn.Module:
@@ -211,7 +211,7 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
 
 @dataclass(frozen=True, slots=True)
 class SavedMethod:
-    """What a training has left behind, opened: the tensors of its translators and how to build them again."""
+    """An opened ``translator.safetensors``: the trained networks' tensors, and the rebuilt method."""
 
     path: Path
     catalog: Catalog
@@ -235,7 +235,7 @@ class SavedMethod:
         name, plugin = metadata["method"], metadata["plugin"]
         if name not in catalog.offers("methods"):
             where = (
-                f"it was a file or module {plugin['name']}: give it with -p"
+                f"it came from the file or module {plugin['name']}: give it with -p"
                 if plugin["distribution"] == "unpackaged"
                 else f"install {plugin['distribution']} {plugin['version']}"
             )
@@ -243,16 +243,20 @@ class SavedMethod:
         here = catalog.offer("methods", name).plugin
         if plugin["distribution"] == "unpackaged" and here.version != plugin["version"]:
             log.warning(
-                "warning: %s was made by another state of %s (%s, here %s)", file, name, plugin["version"], here.version
+                "warning: %s was made by another version of %s (%s, here %s)",
+                file,
+                name,
+                plugin["version"],
+                here.version,
             )
         return cls(file, catalog, tensors, metadata, rebuild(catalog, metadata))
 
     def directions(self, role: Role) -> list[str]:
-        """The names of what it keeps that has this role."""
+        """The directions of this role, such as the translators' ``forward`` and ``backward``."""
         return [direction for direction in self.metadata["directions"] if role_of(direction) == role]
 
     def module(self, direction: str) -> nn.Module:
-        """What is saved under a direction, with its weights."""
+        """The network of a direction, with its trained weights."""
         if direction not in self.metadata["directions"]:
             raise TranslateError(
                 f"{self.path} has no direction {direction!r}; {nearest(direction, self.metadata['directions'])}"
@@ -272,7 +276,7 @@ class SavedMethod:
         return module
 
     def domain(self, direction: str) -> Domain:
-        """The images that a direction takes, or, for a sampler, makes."""
+        """The domain of the images that a direction takes or, for a sampler, makes."""
         if role_of(direction) == "translator":
             return domain_of(self.metadata["target" if direction == "backward" else "source"])
         return domain_of(self.metadata[Traits(self.method.translators[direction]).domain])
@@ -285,7 +289,7 @@ class SavedMethod:
 
 
 def metadata_of(method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any) -> dict[str, Any]:
-    """What ``rebuild`` needs to build a method again, as JSON values."""
+    """The metadata from which ``rebuild`` rebuilds a method, as JSON values."""
     return {
         "method": name,
         "options": dict(options),
@@ -299,7 +303,7 @@ def metadata_of(method: Method, *, name: str, options: Mapping[str, Any], parts:
 
 
 def rebuild(catalog: Catalog, metadata: Mapping[str, Any]) -> Method:
-    """Build a method as it was, without any file that it was first built from; its weights are yet to be loaded."""
+    """Rebuild a method from its metadata alone, without the files it was first built from; loads no weights."""
     height, width = metadata["size"]
     parts = CatalogParts(
         catalog,
@@ -318,7 +322,7 @@ def domain_of(metadata: Mapping[str, Any]) -> Domain:
 
 
 def describe_part(catalog: Catalog, name: str) -> list[str]:
-    """What all parts of a name are and take, in lines for a terminal."""
+    """Describe all parts of a name and their options, as lines for a terminal."""
     found = [offers[name] for kind in KINDS if name in (offers := catalog.offers(kind))]
     if not found:
         known = sorted({each for kind in KINDS for each in catalog.offers(kind)})
@@ -335,26 +339,26 @@ def describe_part(catalog: Catalog, name: str) -> list[str]:
 
 
 def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Dataset:
-    """List the data at a path, or a dataset by its name (``demo(size=64)``).
+    """Open the dataset at a path, or a dataset by its name (``demo(size=64)``), without decoding any image.
 
-    Without a ``layout`` every plugin is asked what it sees in the folder; more than one answer is told with the
-    choices.
+    Without a ``layout``, every plugin is asked whether it recognizes the folder. Raises ``TranslateError``, which lists
+    the choices, unless exactly one layout fits.
     """
     root = Path(data).expanduser()
     if layout is not None:
-        return _listing(catalog, layout, root)
+        return _built_dataset(catalog, layout, root)
     if not root.exists():
         try:
             call = parse_call(data)
         except TranslateError:
             call = Call("")
         if call.name in catalog.offers("datasets"):
-            return _listing(catalog, data, root)
+            return _built_dataset(catalog, data, root)
         known = ", ".join(catalog.offers("datasets"))
         raise TranslateError(f"there is no folder {data!r}, nor a dataset of that name; give a path, or one of {known}")
     seen = [call for _, calls in catalog.ask("recognize", root=root) for call in calls]
     if len(seen) == 1:
-        return _listing(catalog, seen[0], root)
+        return _built_dataset(catalog, seen[0], root)
     if not seen:
         known = ", ".join(catalog.offers("datasets"))
         raise TranslateError(
@@ -365,7 +369,7 @@ def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Data
     raise TranslateError(f"{root} can be read in more than one way; choose {choices}")
 
 
-def _listing(catalog: Catalog, layout: str, root: Path) -> Dataset:
+def _built_dataset(catalog: Catalog, layout: str, root: Path) -> Dataset:
     dataset = build(catalog, "datasets", layout, root=root)
     if not isinstance(dataset, Dataset):
         raise TranslateError(f"{layout} is no dataset: its factory returned a {type(dataset).__name__}")

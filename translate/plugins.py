@@ -1,4 +1,4 @@
-"""Discovery of plugins, and the catalog of what they offer: one broken plugin never takes anything else down."""
+"""Discovery of plugins, and the catalog of their offers; errors of one plugin never affect the others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BLOCK_VARIABLE = "TRANSLATE_NO_PLUGIN"
 KINDS = tuple(
     name for name, spec in vars(hookspecs).items() if getattr(spec, "__annotations__", {}).get("return") == "Offers"
 )
-"""The kinds of part that plugins offer, as the hooks are named: ``methods``, ``generators`` ..."""
+"""The kinds of part that plugins offer, by the names of their hooks: ``methods``, ``generators`` ..."""
 
 log = logging.getLogger("translate")
 
@@ -50,7 +50,7 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Something that a plugin offers by name."""
+    """A named part of a plugin: its factory, or the factory's import path as text."""
 
     kind: str
     name: str
@@ -82,7 +82,7 @@ class Offer:
 
     @property
     def option_names(self) -> list[str]:
-        """The names of the factory's options, read without importing its module, for completion."""
+        """The names of the factory's options, read without importing its module, for shell completion."""
         if not isinstance(self.target, str):
             return list(options_of(self.target))
         node = self._source()
@@ -104,7 +104,7 @@ class Offer:
 
 
 class Catalog:
-    """Who offers what, and who is told what happens."""
+    """All plugins' offers by kind and name, and all their observers."""
 
     def __init__(self, manager: pluggy.PluginManager, plugins: Sequence[Plugin]) -> None:
         self._manager = manager
@@ -114,37 +114,37 @@ class Catalog:
 
     @property
     def plugins(self) -> list[Plugin]:
-        """All plugins that loaded, ours first."""
+        """All plugins that loaded; those of this distribution first."""
         return sorted(
             self._plugins.values(), key=lambda plugin: (plugin.distribution != OURS, plugin.distribution, plugin.name)
         )
 
     def offers(self, kind: str) -> dict[str, Offer]:
-        """What is offered of a kind, by name; of two strangers with one name, the first (see ``offer``)."""
+        """The offers of a kind, by name; if two third-party plugins share a name, the first (see ``offer``)."""
         return {name: found[0] for name, found in sorted(self._all(kind).items())}
 
     def offer(self, kind: str, name: str) -> Offer:
-        """The one offer of that name; an unknown name and a clash of two strangers are told in one sentence."""
+        """The offer of that name; raises ``TranslateError`` if it is unknown or offered by two third-party plugins."""
         found = self._all(kind).get(name)
         if not found:
             raise TranslateError(f"there is no {_singular(kind)} {name!r}; {nearest(name, sorted(self._all(kind)))}")
         if len(found) > 1:
-            who = " and by ".join(str(offer.plugin) for offer in found)
+            names = " and by ".join(str(offer.plugin) for offer in found)
             raise TranslateError(
-                f"{_singular(kind)} {name!r} is offered by {who}; block one with --no-plugin {found[1].plugin.name}"
+                f"{_singular(kind)} {name!r} is offered by {names}; block one with --no-plugin {found[1].plugin.name}"
             )
         return found[0]
 
     def offered_by(self, plugin: Plugin) -> dict[str, list[str]]:
-        """What a plugin offers, by kind."""
-        named = {
+        """The names that a plugin offers, by kind."""
+        names_by_kind = {
             kind: sorted(offer.name for found in self._all(kind).values() for offer in found if offer.plugin == plugin)
             for kind in KINDS
         }
-        return {kind: names for kind, names in named.items() if names}
+        return {kind: names for kind, names in names_by_kind.items() if names}
 
     def ask(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
-        """Call a hook of every plugin in isolation; one that raises is named in a warning and left out."""
+        """Call a hook of every plugin and yield the results; if one raises, warn and do not call it again."""
         for implementation in getattr(self._manager.hook, hook).get_hookimpls():
             plugin = self._plugins[id(implementation.plugin)]
             if (plugin.name, hook) in self._silenced:
@@ -160,7 +160,7 @@ class Catalog:
             yield plugin, answer
 
     def tell(self, event: str, **arguments: Any) -> None:
-        """Tell every observer what has happened; never raises."""
+        """Call every observer of an event; never raises."""
         for _ in self.ask(event, **arguments):
             pass
 
@@ -178,15 +178,18 @@ class Catalog:
                     continue
                 for name, target in answer.items():
                     table.setdefault(name, []).append(Offer(kind, name, plugin, target))
-            self._offers[kind] = {name: _settle(found) for name, found in table.items()}
+            self._offers[kind] = {name: _resolve(found) for name, found in table.items()}
         return self._offers[kind]
 
 
-def _settle(offers: list[Offer]) -> list[Offer]:
-    """Of several offers of one name: ours wins, then the unpackaged one that was asked for; strangers stay in doubt."""
+def _resolve(offers: list[Offer]) -> list[Offer]:
+    """Resolve offers of one name: ours wins, then the unpackaged one given by the user.
+
+    Two third-party offers stay ambiguous.
+    """
     ours = [offer for offer in offers if offer.plugin.distribution == OURS]
-    asked = [offer for offer in offers if offer.plugin.unpackaged]
-    winner = (ours or asked)[:1]
+    given = [offer for offer in offers if offer.plugin.unpackaged]
+    winner = (ours or given)[:1]
     if not winner:
         return offers
     for loser in offers:
@@ -201,8 +204,8 @@ def _settle(offers: list[Offer]) -> list[Offer]:
 def discover(*, extra: Sequence[str] = (), blocked: Sequence[str] = ()) -> Catalog:
     """Find the installed plugins and load ``extra`` ones from files or modules.
 
-    ``blocked`` names plugins (or distributions) that are not imported at all; so does the environment variable
-    ``TRANSLATE_NO_PLUGIN``, separated by commas.
+    ``blocked`` names plugins (or distributions) that are not imported at all. The environment variable
+    ``TRANSLATE_NO_PLUGIN`` names further ones, separated by commas.
     """
     manager = _manager()
     found = list(metadata.entry_points(group=GROUP))
@@ -210,11 +213,11 @@ def discover(*, extra: Sequence[str] = (), blocked: Sequence[str] = ()) -> Catal
     for name in blocked:
         if name not in names:
             raise TranslateError(f"there is no plugin {name!r} to block; {nearest(name, sorted(names))}")
-    shut = {*blocked, *filter(None, os.environ.get(BLOCK_VARIABLE, "").split(","))}
+    excluded = {*blocked, *filter(None, os.environ.get(BLOCK_VARIABLE, "").split(","))}
     plugins: list[Plugin] = []
     for entry in sorted(found, key=lambda entry: (entry.dist is None or entry.dist.name != OURS, entry.name)):
         distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "?")
-        if shut & {entry.name, distribution}:
+        if excluded & {entry.name, distribution}:
             continue
         try:
             module = entry.load()
@@ -240,7 +243,7 @@ def _manager() -> pluggy.PluginManager:
 
 
 def _register(manager: pluggy.PluginManager, module: ModuleType) -> None:
-    """Register a plugin, after a trial that shows misspelt hooks and wrong signatures."""
+    """Register a plugin; a trial registration first finds misspelt hooks and wrong signatures."""
     trial = _manager()
     trial.register(module)
     for caller in trial.get_hookcallers(module) or ():
@@ -250,7 +253,7 @@ def _register(manager: pluggy.PluginManager, module: ModuleType) -> None:
             ]
             raise TranslateError(f"there is no extension point {caller.name!r}; {nearest(caller.name, sorted(known))}")
         if hasattr(module, "__path__") and importlib.util.find_spec(f"{module.__name__}.{caller.name}"):
-            # Importing the submodule would put it in the place of the hook of that name.
+            # An import of the submodule would overwrite the hook of that name.
             raise TranslateError(f"its submodule {caller.name} hides its hook {caller.name}; rename the submodule")
     manager.register(module)
 
@@ -267,7 +270,7 @@ def _load_unpackaged(manager: pluggy.PluginManager, name: str) -> Plugin:
             sys.modules[module.__name__] = module
             spec.loader.exec_module(module)
         else:
-            # A console script does not see the working directory, where a module under development lies.
+            # sys.path of a console script lacks the working directory, where a module under development lies.
             if str(Path.cwd()) not in sys.path:
                 sys.path.insert(0, str(Path.cwd()))
             module = importlib.import_module(name)
@@ -279,7 +282,7 @@ def _load_unpackaged(manager: pluggy.PluginManager, name: str) -> Plugin:
 
 
 def _format_error(error: BaseException) -> str:
-    """An exception in one line, with the place in the plugin where it arose."""
+    """An exception in one line, with the file and line that raised it."""
     trace = error.__traceback__
     place = ""
     while trace is not None:

@@ -1,7 +1,8 @@
-"""The public list: what plugins and programs may import, module by module and name by name.
+"""The public API: every name that plugins and programs may import, by module.
 
-What is not listed may change without a word. Each module's ``__all__`` holds its names, ``docs/public-names.md`` is
-made from this list, and tests hold imports of plugins and a snapshot of all signatures against it.
+Names that are not listed may change without notice. Each module's ``__all__`` equals its entry here,
+``docs/public-names.md`` is generated from this list, and tests check the imports of plugins and a snapshot of all
+signatures against it.
 """
 
 from __future__ import annotations
@@ -108,4 +109,4 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.traits": ("Traits",),
     "translate.translator": ("Translator", "load"),
 }
-"""The names of each public module, sorted. A module without names is public as a whole, for its contracts."""
+"""The names of each public module, sorted. A module without names is public for the contracts it documents."""

@@ -1,4 +1,4 @@
-"""Config: what was asked of a training run. Run: its folder, and what has become of it."""
+"""``Config``: the options of a training run. ``Run``: its folder, metrics and checkpoints."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Scalars:
-    """What a log interval showed: ``terms`` are means since the last one, by ``player/term``."""
+    """The values of one log interval: ``terms`` are means over the interval, by ``player/term``."""
 
     step: int
     terms: Mapping[str, float]
     images_per_second: float
     seconds_left: float
     memory: int
-    """Bytes in use: of the device where there is one, of the process otherwise."""
+    """Memory in use, in bytes: on a GPU what torch has allocated, otherwise the peak of the process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything asked of a training run; the field names are the command line's, a config file's and ``fit``'s."""
+    """All options of a training run; the field names are those of the command line, a config file and ``fit``."""
 
     method: str
     data: str
@@ -51,7 +51,7 @@ class Config:
         None
     )
     batch: Annotated[int, Option("images in a batch", ge=1)] = 1
-    accumulate: Annotated[int, Option("batches whose gradients make one step", ge=1)] = 1
+    accumulate: Annotated[int, Option("gradient accumulation: batches per optimizer step", ge=1)] = 1
     size: Annotated[Size, Option("training size, 256 or HEIGHTxWIDTH", parse=parse_size, metavar="SIZE")] = (256, 256)
     load_size: Annotated[
         Size | None,
@@ -60,7 +60,7 @@ class Config:
     resize: Annotated[
         Literal["stretch", "cover"], Option("stretch: ignore the aspect ratio; cover: keep it and crop the middle")
     ] = "stretch"
-    flip: Annotated[bool, Option("mirror half of the images")] = True
+    flip: Annotated[bool, Option("random horizontal flip of half of the images")] = True
     augment: Annotated[
         tuple[str, ...],
         Option('further augmentation, such as "jitter(hue=0.1)"; may be repeated', part="augmentations"),
@@ -76,8 +76,10 @@ class Config:
         ),
     ] = ("adam",)
     schedule: Annotated[str, Option("learning-rate schedule", part="schedules")] = "linear"
-    clip_norm: Annotated[float | None, Option("largest norm of a player's gradient", gt=0)] = None
-    ema: Annotated[float, Option("decay of the translators' moving average; 0 keeps none", ge=0, lt=1)] = 0.0
+    clip_norm: Annotated[float | None, Option("gradient clipping: largest norm of a player's gradient", gt=0)] = None
+    ema: Annotated[
+        float, Option("EMA: decay of the moving average of the translators' weights; 0: no average", ge=0, lt=1)
+    ] = 0.0
     precision: Annotated[
         Literal["auto", "float32", "bf16"],
         Option("arithmetic of the networks; auto: bf16 where it is native and faster"),
@@ -88,41 +90,48 @@ class Config:
     ] = "auto"
     convolutions: Annotated[
         Literal["auto", "direct", "fast"],
-        Option("algorithm of convolutions; fast: fewer products for wide maps; auto: so on a CPU"),
+        Option("convolution algorithm; fast: fewer multiplications in wide layers (Winograd); auto: fast on a CPU"),
     ] = "auto"
     compile: Annotated[
-        Literal["auto", "yes", "no"], Option("compile the networks; auto: where a long run turns out to be faster so")
+        Literal["auto", "yes", "no"],
+        Option("torch.compile the networks; auto: in a long run, if it measures faster"),
     ] = "auto"
     graphs: Annotated[
-        bool, Option("on a GPU, record each step of the method's period once and replay it as a CUDA graph")
+        bool, Option("CUDA graphs: on a GPU, record each step of the method's period once and replay it")
     ] = True
     recompute: Annotated[
         bool,
-        Option("compute the generators' inner maps twice instead of keeping them: less memory"),
+        Option(
+            "activation checkpointing: recompute the generators' activations in the backward pass, do not store them"
+        ),
     ] = False
     device: Device = "auto"
-    devices: Annotated[int, Option("devices of this machine that train together, each on batches of its own", ge=1)] = 1
+    devices: Annotated[
+        int, Option("data parallelism: devices of this machine that train together, each on its own batches", ge=1)
+    ] = 1
     batch_statistics: Annotated[
         Literal["device", "all"],
-        Option("batch normalization over the batch of one device, or over those of all devices"),
+        Option(
+            "all: SyncBatchNorm, batch-norm statistics over the batches of all devices; device: of each device alone"
+        ),
     ] = "device"
-    seed: Annotated[int, Option("of every random draw", ge=0)] = 0
+    seed: Annotated[int, Option("seed of every random draw", ge=0)] = 0
     cache: Annotated[Literal["auto", "device", "host", "stream"], Option("where decoded images are kept")] = "auto"
     cache_folder: Annotated[
-        Path | None, Option("folder that keeps decoded images, by their content, for later runs")
+        Path | None, Option("folder in which decoded images are cached, by their content, for later runs")
     ] = None
-    workers: Annotated[int, Option("threads that decode (0: one a core)", ge=0)] = 0
+    workers: Annotated[int, Option("decoding threads (0: one per core)", ge=0)] = 0
     log_every: Annotated[int, Option("steps between two lines of the log", ge=1)] = 50
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
     keep: Annotated[int, Option("how many checkpoints to keep", ge=1)] = 2
-    init: Annotated[Path | None, Option("run or checkpoint whose weights to start from")] = None
+    init: Annotated[Path | None, Option("run or checkpoint to take the initial weights from")] = None
     plugins: tuple[str, ...] = ()
     """Files or modules of plugins that are not installed."""
 
     @classmethod
     def parameters(cls) -> dict[str, Parameter]:
-        """The core's own options, by name; a method may not use these names."""
+        """The options of every training, by name; a method's options must have other names."""
         hints = get_type_hints(cls, include_extras=True)
         return {
             entry.name: parameter_of(entry.name, hints[entry.name], entry.default)
@@ -132,14 +141,14 @@ class Config:
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], where: str = "fit") -> Config:
-        """Make a config of names and values, the core's own and the method's mixed.
+        """Make a config from option values by name: names that are no fields become options of the method.
 
-        The method's are not checked here, since its factory must be imported for that.
+        The method's options are not checked here, since that needs an import of its factory.
         """
         known = {entry.name for entry in dataclasses.fields(cls)}
         parameters = cls.parameters()
         core = {name: value for name, value in values.items() if name in known}
-        own = {name: value for name, value in values.items() if name not in known}
+        method_options = {name: value for name, value in values.items() if name not in known}
         for name in ("method", "data"):
             if not isinstance(core.get(name), (str, Path)):
                 raise TranslateError(
@@ -149,19 +158,19 @@ class Config:
         return cls(
             method=str(core["method"]),
             data=str(core["data"]),
-            options={**core.get("options", {}), **own},
+            options={**core.get("options", {}), **method_options},
             plugins=tuple(str(plugin) for plugin in core.get("plugins", ())),
             **checked,
         )
 
     def to_json(self) -> dict[str, Any]:
         """The config as JSON values; ``from_values`` reads them back."""
-        plain = dataclasses.asdict(self)
-        return {name: str(value) if isinstance(value, Path) else value for name, value in plain.items()}
+        fields = dataclasses.asdict(self)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a YAML or JSON file of options by the names of ``fit``."""
+    """Read a YAML or JSON file of options; dashes in names become underscores."""
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -203,7 +212,7 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``; a last line that a power cut tore off is left out."""
+        """The lines of ``metrics.jsonl``, up to the first incomplete one, which a power cut may leave behind."""
         path = self.folder / "metrics.jsonl"
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         found: list[dict[str, Any]] = []
@@ -216,7 +225,10 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path, config: Config, *, steps: int, metadata: Mapping[str, Any]) -> Run:
-        """Make the folder of a new run; refuse one that holds a run already. ``metadata`` go into ``config.json``."""
+        """Make the folder of a new run, and write ``metadata`` to its ``config.json``.
+
+        Raises ``TranslateError`` if the folder already holds a run.
+        """
         cls.refuse_taken(folder)
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -228,7 +240,7 @@ class Run:
 
     @staticmethod
     def refuse_taken(folder: Path) -> None:
-        """Refuse a folder that holds a run already."""
+        """Raise ``TranslateError`` if the folder already holds a run."""
         if (folder / "config.json").exists():
             raise TranslateError(
                 f"{folder} already holds a run; go on with `translate fit --resume {folder}` or choose another -o"
@@ -249,27 +261,27 @@ class Run:
         return cls(folder, config, steps=steps)
 
     def write_config(self, metadata: Mapping[str, Any]) -> None:
-        """Write ``config.json``: everything asked, resolved, with versions."""
+        """Write ``config.json`` atomically: all options with ``auto`` resolved, and ``metadata``."""
         text = json.dumps({"config": self.config.to_json(), "steps": self.steps, **metadata}, indent=2)
-        beside = self.folder / "config.json.part"
-        with beside.open("w", encoding="utf-8") as file:
+        temporary = self.folder / "config.json.part"
+        with temporary.open("w", encoding="utf-8") as file:
             file.write(text + "\n")
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(self.folder / "config.json")
+        temporary.replace(self.folder / "config.json")
 
     def record(self, scalars: Scalars) -> None:
-        """Add a line to ``metrics.jsonl``."""
+        """Append a line to ``metrics.jsonl``."""
         line = {"step": scalars.step, **scalars.terms, "images_per_second": round(scalars.images_per_second, 3)}
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of ``metrics.jsonl`` that lie after the checkpoint a run goes on from."""
+        """Drop the lines of ``metrics.jsonl`` after ``step``, the step of the checkpoint that a run resumes from."""
         kept = [line for line in self.metrics if line["step"] <= step]
-        beside = self.folder / "metrics.jsonl.part"
-        beside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        beside.replace(self.folder / "metrics.jsonl")
+        temporary = self.folder / "metrics.jsonl.part"
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        temporary.replace(self.folder / "metrics.jsonl")
 
 
 def free_folder(base: Path, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Samplers and classifiers: what else a training leaves behind, opened and ready to use."""
+"""Samplers and classifiers: trained networks that are not translators, loaded for use."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from translate.seeds import noise_of
 from translate.sizes import Size
 
 BATCH = 64
-"""Images that pass a network at once."""
+"""Images per forward pass."""
 
 
 class Sampler:
-    """Makes images of ``domain`` out of noise, each (C, H, W) of the training's ``size``."""
+    """Generates images of ``domain`` from noise, each (C, H, W) at the training ``size``."""
 
     def __init__(
         self, network: nn.Module, *, catalog: Catalog, domain: Domain, size: Size, device: torch.device
@@ -35,7 +35,7 @@ class Sampler:
 
     @torch.inference_mode()
     def draw(self, indices: Sequence[int], seed: int = 0) -> Tensor:
-        """The images of these numbers (N, C, H, W) in [-1, 1]; each depends on its number and the seed alone."""
+        """The images (N, C, H, W) in [-1, 1] of these indices; each depends on its index and ``seed`` only."""
         drawn = [
             self.network(noise_of(self.network, indices[start : start + BATCH], seed).to(self.device)).float()
             for start in range(0, len(indices), BATCH)
@@ -44,7 +44,7 @@ class Sampler:
 
 
 class Classifier:
-    """Tells the classes of images of ``domain``; ``labels`` are their names."""
+    """Predicts the classes of images of ``domain``; ``labels`` are the names of the classes."""
 
     def __init__(
         self, network: nn.Module, *, catalog: Catalog, domain: Domain, size: Size, device: torch.device
@@ -58,7 +58,7 @@ class Classifier:
 
     @torch.inference_mode()
     def classify(self, batch: Tensor) -> Tensor:
-        """The probabilities (N, K) of the classes of images (N, C, H, W) in [-1, 1] of the training's size."""
+        """The class probabilities (N, K) of images (N, C, H, W) in [-1, 1] at the training size."""
         logits = [self.network(each.to(self.device, torch.float32)).float() for each in batch.split(BATCH)]
         return torch.cat(logits).softmax(dim=1)
 
@@ -67,7 +67,7 @@ def load_sampler(
     path: str | Path, *, device: str = "auto", plugins: Sequence[str] = (), no_plugins: Sequence[str] = ()
 ) -> Sampler:
     """Load the sampler of a run's folder or ``translator.safetensors``."""
-    saved, direction = _one(path, "sampler", plugins, no_plugins)
+    saved, direction = _only_direction(path, "sampler", plugins, no_plugins)
     network = saved.module(direction)
     return Sampler(
         network, catalog=saved.catalog, domain=saved.domain(direction), size=saved.size, device=pick_device(device)
@@ -78,14 +78,16 @@ def load_classifier(
     path: str | Path, *, device: str = "auto", plugins: Sequence[str] = (), no_plugins: Sequence[str] = ()
 ) -> Classifier:
     """Load the classifier of a run's folder or ``translator.safetensors``."""
-    saved, direction = _one(path, "classifier", plugins, no_plugins)
+    saved, direction = _only_direction(path, "classifier", plugins, no_plugins)
     network = saved.module(direction)
     return Classifier(
         network, catalog=saved.catalog, domain=saved.domain(direction), size=saved.size, device=pick_device(device)
     )
 
 
-def _one(path: str | Path, role: Role, plugins: Sequence[str], no_plugins: Sequence[str]) -> tuple[SavedMethod, str]:
+def _only_direction(
+    path: str | Path, role: Role, plugins: Sequence[str], no_plugins: Sequence[str]
+) -> tuple[SavedMethod, str]:
     saved = SavedMethod.open(path, discover(extra=plugins, blocked=no_plugins))
     directions = saved.directions(role)
     if not directions:

@@ -1,4 +1,4 @@
-"""Setup: everything a training is made of, put together from a config and held against what it needs."""
+"""Setup: the data, method, engine and optimizers of a training, built from a config and checked against each other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DEFAULT_EPOCHS = 200
 
 @dataclass(slots=True)
 class Setup:
-    """Everything a training is made of, put together from a config, in which what was left open is decided."""
+    """The components of a training; in its ``config``, every ``auto`` is resolved."""
 
     config: Config
     catalog: Catalog
@@ -45,9 +45,10 @@ class Setup:
 
     @classmethod
     def make(cls, config: Config, no_plugins: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> Setup:
-        """Open the data, build the method and its optimizers; refuse what does not fit before any image is decoded.
+        """Open the data, and build the method and its optimizers.
 
-        ``resources`` are those of a run that goes on: what its fixed networks were, whose files may be gone.
+        Raises ``TranslateError`` for an invalid combination before any image is decoded. ``resources`` come from the
+        checkpoint of a resumed run: the metadata of its frozen networks, whose files may be gone.
         """
         catalog = discover(extra=config.plugins, blocked=no_plugins)
         catalog.offer("methods", config.method)
@@ -72,7 +73,7 @@ class Setup:
         )
         seed_step(config.seed, 0)
         method = build_method(catalog, config.method, config.options, parts)
-        _needed(method, dataset, config.method)
+        _check_needs(method, dataset, config.method)
         length = len(dataset.splits["train"]["source"])
         steps = config.steps or math.ceil(
             (config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate * group.size)
@@ -82,11 +83,14 @@ class Setup:
         if convolutions == "fast":
             convolve_fast(method)
         if device.type == "cuda":
-            # Fewer and larger kernels; on a CPU it wins nothing.
+            # Concatenated batches need fewer and larger kernels; on a CPU they gain nothing.
             method.pass_together()
         if config.recompute:
             if config.compile == "yes":
-                raise TranslateError("what is recomputed cannot be compiled; leave out --compile or --recompute")
+                raise TranslateError(
+                    "with activation checkpointing, what is recomputed cannot be compiled; "
+                    "leave out --compile or --recompute"
+                )
             config = replace(config, compile="no")
             recompute(parts.translating)
         if config.batch_statistics == "all" and group.size > 1:
@@ -108,7 +112,7 @@ class Setup:
         return cls(config, catalog, dataset, parts, method, engine, steps, group)
 
     def loader(self) -> Loader:
-        """The training split on its way to the device."""
+        """The loader of the training split's batches."""
         config = self.config
         last = 0.0
 
@@ -141,13 +145,13 @@ class Setup:
         )
 
     def tell(self, event: str, **arguments: Any) -> None:
-        """Tell observers what has happened; of several ranks the leading one does."""
+        """Call the observers of an event, on the main rank only."""
         if self.group.is_main:
             self.catalog.tell(event, **arguments)
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What the run's files say beside the config: versions, device, data and threads."""
+        """Metadata for the run's files: versions, plugin, device, threads, ranks, and a fingerprint of the data."""
         return {
             "versions": {name: metadata.version(name) for name in ("image-translate", "torch", "numpy")}
             | {"python": platform.python_version()},
@@ -161,17 +165,17 @@ class Setup:
 
 
 def _recorded(config: Config, device: torch.device, group: ProcessGroup) -> bool:
-    """Whether steps are recorded.
+    """Whether steps are recorded as CUDA graphs.
 
-    Ranks meet within a step, what is recomputed reads the generator there, and a step on several batches seeds it: none
-    of these can be recorded.
+    A graph cannot record the collectives of several ranks, nor accesses to the random generator's state: activation
+    checkpointing reads it, and gradient accumulation seeds it.
     """
-    plain = group.size == 1 and config.accumulate == 1 and not config.recompute
-    return config.graphs and device.type == "cuda" and plain
+    recordable = group.size == 1 and config.accumulate == 1 and not config.recompute
+    return config.graphs and device.type == "cuda" and recordable
 
 
 def _optimizers(catalog: Catalog, config: Config, method: Method) -> dict[str, Any]:
-    """One optimizer a player: ``adam(lr=1e-4)`` is everybody's, ``discriminator=adam(lr=4e-4)`` one player's."""
+    """One optimizer per player: ``adam(lr=1e-4)`` is for all, ``discriminator=adam(lr=4e-4)`` for one player."""
     chosen: dict[str, str] = {}
     for text in config.optimizer:
         player, equals, call = text.partition("=")
@@ -183,16 +187,16 @@ def _optimizers(catalog: Catalog, config: Config, method: Method) -> dict[str, A
             chosen[player.strip()] = call
         else:
             chosen.update({name: text for name in method.players if name not in chosen})
-    return {name: partial(_optimizer, catalog, chosen.get(name, "adam")) for name in method.players}
+    return {name: partial(_build_optimizer, catalog, chosen.get(name, "adam")) for name in method.players}
 
 
-def _optimizer(catalog: Catalog, text: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+def _build_optimizer(catalog: Catalog, text: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
     optimizer: torch.optim.Optimizer = build(catalog, "optimizers", text, parameters=parameters)
     return optimizer
 
 
-def _needed(method: Method, dataset: Dataset, name: str) -> None:
-    """Refuse data that a method cannot use."""
+def _check_needs(method: Method, dataset: Dataset, name: str) -> None:
+    """Raise ``TranslateError`` if the data lacks something that the method needs."""
     train = dataset.splits.get("train", {})
     if not train.get("source"):
         raise TranslateError(f"{dataset.name} has no training images")
@@ -206,6 +210,7 @@ def _needed(method: Method, dataset: Dataset, name: str) -> None:
 
 
 def _fingerprint(dataset: Dataset) -> str:
+    """A SHA-256 over the names, labels and domains of the training examples."""
     digest = hashlib.sha256()
     for domain, examples in dataset.splits["train"].items():
         digest.update(f"{domain} {dataset.domains[domain]} {dataset.paired}".encode())

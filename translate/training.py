@@ -1,4 +1,4 @@
-"""Training: from a config to a run on the disk that can be stopped, looked at and resumed exactly."""
+"""Training: ``fit`` and ``resume``, the training loop, its log, sample grids and checkpoints."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SHOWN = 4
 """Rows of a sample grid."""
 
 DRAWN = 8
-"""Its columns of images that a sampler draws."""
+"""Columns of a sample grid for a sampler."""
 
 log = logging.getLogger("translate")
 
@@ -58,41 +58,41 @@ def fit(
     """Train a method on data and return the finished run.
 
     ``options`` are the fields of ``translate.run.Config`` (``steps``, ``batch``, ``size``, ``seed`` ...) and the
-    method's own. ``output`` is the run's folder, ``runs/METHOD-DATA`` by default. An interrupt saves, names how to go
-    on and raises ``KeyboardInterrupt`` (of several ``devices``, which have said so themselves, ``SystemExit`` 130);
-    anything the user can mend raises ``TranslateError``.
+    method's own. ``output`` is the run's folder, ``runs/METHOD-DATA`` by default. Ctrl-C saves a checkpoint and raises
+    ``KeyboardInterrupt``, whose message says how to resume; with several ``devices``, whose processes print that
+    message, it raises ``SystemExit`` 130. Errors that the user can fix raise ``TranslateError``.
     """
     config = Config.from_values({"method": method, "data": str(data), "plugins": tuple(plugins), **options})
     return train(config, output=None if output is None else Path(output), no_plugins=no_plugins)
 
 
 def directions_of(run: Run) -> list[str]:
-    """The directions of all that a run has trained and keeps, such as ``forward`` or ``sample``."""
+    """The directions of the networks that a run has trained, such as ``forward`` or ``sample``."""
     return list(checkpoint.load(run.translator)[1]["directions"])
 
 
 def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[str] = ()) -> Run:
-    """Train what a config asks for; see ``fit``."""
-    # Whole paths, so that the run can be resumed from any folder.
+    """Train from a config; see ``fit``."""
+    # Absolute paths, so that the run can be resumed from any folder.
     config = replace(
         config,
-        data=_whole(config.data),
-        plugins=tuple(_whole(plugin) for plugin in config.plugins),
+        data=_absolute(config.data),
+        plugins=tuple(_absolute(plugin) for plugin in config.plugins),
         albumentations=config.albumentations and config.albumentations.resolve(),
         cache_folder=config.cache_folder and config.cache_folder.resolve(),
         init=config.init and config.init.resolve(),
     )
-    folder = output or free_folder(Path("runs"), f"{config.method}-{_plain(config.data)}")
+    folder = output or free_folder(Path("runs"), f"{config.method}-{_file_name(config.data)}")
     if rank_and_world_size()[0] == 0:
         Run.refuse_taken(folder)
     if config.devices > 1 and not is_distributed():
         return train_together(config, folder, no_plugins)
     setup = Setup.make(config, no_plugins)
     if config.init is not None:
-        _start_from(setup, config.init)
-    # The folder is made last: what is wrong with the data or the options leaves none behind.
+        _load_initial_weights(setup, config.init)
+    # The folder is made last, so that an error in the data or the options leaves no empty folder behind.
     with setup.loader() as loader:
-        shown = _shown(setup)
+        shown = _preview(setup)
         if setup.group.is_main:
             run = Run.create(folder, setup.config, steps=setup.steps, metadata=setup.metadata)
         else:
@@ -103,9 +103,9 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
 def resume(
     run: str | Path, *, steps: int | None = None, no_plugins: Sequence[str] = (), plugins: Sequence[str] = ()
 ) -> Run:
-    """Go on with a run from its last good checkpoint, exactly as if it had never stopped.
+    """Resume a run from its last readable checkpoint, exactly as if it had never stopped.
 
-    Another number of ``steps`` recomputes the schedule from there on, and says so.
+    With another number of ``steps``, the learning-rate schedule is recomputed from there on, with a warning.
     """
     opened = Run.open(Path(run))
     if opened.config.devices > 1 and not is_distributed():
@@ -115,7 +115,7 @@ def resume(
         checkpoint.sweep(opened.folder / "checkpoints")
     found = _last_good(opened)
     if plugins:
-        opened.config = replace(opened.config, plugins=tuple(_whole(plugin) for plugin in plugins))
+        opened.config = replace(opened.config, plugins=tuple(_absolute(plugin) for plugin in plugins))
     if steps is not None and steps != opened.steps:
         log.warning(
             "%s was to take %d steps and now takes %d: the learning-rate schedule is recomputed for the rest",
@@ -125,17 +125,17 @@ def resume(
     setup = Setup.make(opened.config, no_plugins, resources=None if found is None else found[1].get("resources", {}))
     if found is None:
         if opened.config.init is not None:
-            _start_from(setup, opened.config.init)
+            _load_initial_weights(setup, opened.config.init)
     else:
         tensors, metadata = found
-        _same_world(opened, metadata, setup)
+        _check_environment(opened, metadata, setup)
         setup.engine.load(tensors, metadata["engine"])
     opened.config, opened.steps = setup.config, setup.steps
     opened.step = setup.engine.step_count
     if opened.step > opened.steps:
         raise TranslateError(f"{opened.folder} has done {opened.step} steps already; give more --steps than that")
     with setup.loader() as loader:
-        shown = _shown(setup)
+        shown = _preview(setup)
         if setup.group.is_main:
             opened.forget_after(opened.step)
             opened.write_config(setup.metadata)
@@ -143,7 +143,7 @@ def resume(
 
 
 def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
-    """Try what a config asks for, on one batch and without writing anything; say in lines what a run would do."""
+    """A dry run: make one step without writing anything, and describe the training as lines of text."""
     setup = Setup.make(replace(config, cache="stream" if config.cache == "auto" else config.cache), no_plugins)
     with setup.loader() as loader:
         setup.engine.step([loader.batch(number) for number in range(config.accumulate)])
@@ -164,7 +164,7 @@ def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
 
 
 def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) -> Run:
-    """Play the steps, and keep the log, the samples and the checkpoints: of several ranks the leading one does."""
+    """Run the training loop; the main rank writes the log, the samples and the checkpoints."""
     config, engine, group = setup.config, setup.engine, setup.group
     if engine.device.type == "cpu":
         keep_memory()
@@ -175,9 +175,9 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
     with _interrupts() as caught:
         setup.tell("run_started", run=run)
         try:
-            with Background() as beside:
+            with Background() as background:
                 if run.step == 0 and group.is_main:
-                    _draw_samples(setup, run, shown, beside)
+                    _draw_samples(setup, run, shown, background)
                 compilation = Compilation(
                     config.compile,
                     setup.parts.networks,
@@ -208,9 +208,9 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                         passed = now
                         setup.tell("step_passed", run=run)
                     if (run.step % sample_every == 0 or last) and group.is_main:
-                        _draw_samples(setup, run, shown, beside)
+                        _draw_samples(setup, run, shown, background)
                     if run.step % save_every == 0 or last or stopped:
-                        _save(setup, run, beside)
+                        _save(setup, run, background)
             reason = "interrupted" if run.step < steps else "finished"
             group.close()
         except NotFiniteError as error:
@@ -223,13 +223,13 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
         finally:
             setup.tell("run_ended", run=run, reason=reason)
     if reason == "interrupted":
-        by = (caught or [signal.SIGTERM])[0]
+        received = (caught or [signal.SIGTERM])[0]
         if not group.is_main:
-            raise SystemExit(128 + by)
+            raise SystemExit(128 + received)
         sentence = (
             f"interrupted at step {run.step} of {steps} and saved; go on with `translate fit --resume {run.folder}`"
         )
-        if by == signal.SIGTERM:
+        if received == signal.SIGTERM:
             log.warning(sentence)
             raise SystemExit(128 + signal.SIGTERM)
         raise KeyboardInterrupt(sentence)
@@ -238,7 +238,7 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """Collect the first Ctrl-C or SIGTERM, so that the step is finished and saved; a second one acts at once."""
+    """Catch the first Ctrl-C or SIGTERM, so that the step is finished and saved; a second one stops at once."""
     caught: list[int] = []
     before: dict[int, Any] = {}
 
@@ -251,7 +251,7 @@ def _interrupts() -> Iterator[list[int]]:
         for number in (signal.SIGINT, signal.SIGTERM):
             before[number] = signal.signal(number, catch)
     except ValueError:
-        # Only the main thread may take signals; elsewhere whoever owns them decides.
+        # Only the main thread may set signal handlers; in other threads the program's own handlers stay.
         pass
     try:
         yield caught
@@ -278,8 +278,8 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
 # --- samples ----------------------------------------------------------------------------------------------------------
 
 
-def _shown(setup: Setup) -> dict[str, Tensor]:
-    """The examples of the sample grids: the first of the validation split, or of the training's where it is empty."""
+def _preview(setup: Setup) -> dict[str, Tensor]:
+    """The examples of the sample grids: the first of the validation split, or of the training split if it is empty."""
     splits = setup.dataset.splits
     held_out = {name: examples for name, examples in splits.get("val", {}).items() if examples}
     return preview_batch(
@@ -293,14 +293,14 @@ def _shown(setup: Setup) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], beside: Background) -> None:
+def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], background: Background) -> None:
     columns: dict[str, Tensor] = {}
     domains = {name: setup.dataset.domains[name] for name in shown}
 
     def column(name: str, batch: Tensor, domain: Domain) -> None:
         columns[name] = images.to_rgb(batch, domain)
 
-    # A few images of another batch size are not worth a compilation of their own.
+    # A compilation for a few images of another batch size would not pay.
     with setup.engine.averaged(), torch.compiler.set_stance("force_eager"):
         for direction, network in setup.method.translators.items():
             if role_of(direction) == "sampler":
@@ -313,34 +313,34 @@ def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], beside: B
                 network.train()
             if role_of(direction) != "translator":
                 continue
-            given, wanted = ("target", "source") if direction == "backward" else ("source", "target")
-            if given not in shown:
+            inputs, outputs = ("target", "source") if direction == "backward" else ("source", "target")
+            if inputs not in shown:
                 continue
             network.eval()
             with torch.autocast(
                 setup.engine.device.type, dtype=torch.bfloat16, enabled=setup.config.precision == "bf16"
             ):
-                fakes = torch.cat([network(image[None]) for image in shown[given]]).float()
+                fakes = torch.cat([network(image[None]) for image in shown[inputs]]).float()
             network.train()
-            column(given, shown[given], domains[given])
+            column(inputs, shown[inputs], domains[inputs])
             column(
                 "fake" if direction == "forward" else f"fake {direction}",
                 fakes,
-                setup.dataset.domains.get(wanted, domains[given]),
+                setup.dataset.domains.get(outputs, domains[inputs]),
             )
-            if wanted in shown:
-                column(wanted, shown[wanted], domains[wanted])
+            if outputs in shown:
+                column(outputs, shown[outputs], domains[outputs])
     if columns:
-        beside.begin(partial(setup.tell, "samples_drawn", run=copy(run), images=columns))
+        background.begin(partial(setup.tell, "samples_drawn", run=copy(run), images=columns))
 
 
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
 
-def _save(setup: Setup, run: Run, beside: Background) -> None:
-    """Write the checkpoint and the translator; the oldest checkpoints go only after the new one is whole.
+def _save(setup: Setup, run: Run, background: Background) -> None:
+    """Write the checkpoint and the translator; the oldest checkpoints are deleted once the new one is complete.
 
-    The training goes on as soon as all tensors are copied. All ranks must call this; the leading one writes.
+    Training continues as soon as all tensors are copied. All ranks must call this; the main rank writes.
     """
     tensors = setup.engine.tensors()
     if not setup.group.is_main:
@@ -348,25 +348,25 @@ def _save(setup: Setup, run: Run, beside: Background) -> None:
     state = checkpoint.snapshot(tensors)
     metadata = {"engine": setup.engine.metadata(), "config": run.config.to_json(), **setup.metadata}
     with setup.engine.averaged():
-        kept, about = translator.contents(
+        trained, translator_metadata = translator.contents(
             setup.method,
             name=setup.config.method,
             options=setup.config.options,
             parts=setup.parts,
             plugin=setup.catalog.offer("methods", setup.config.method).plugin,
         )
-        kept = checkpoint.snapshot(kept)
-    then = copy(run)
+        trained = checkpoint.snapshot(trained)
+    saved_run = copy(run)
 
     def write() -> None:
-        path = then.folder / "checkpoints" / f"step-{then.step:08d}.safetensors"
+        path = saved_run.folder / "checkpoints" / f"step-{saved_run.step:08d}.safetensors"
         checkpoint.save(path, state, metadata)
-        checkpoint.save(then.translator, kept, about)
-        for old in then.checkpoints[: -setup.config.keep]:
+        checkpoint.save(saved_run.translator, trained, translator_metadata)
+        for old in saved_run.checkpoints[: -setup.config.keep]:
             old.unlink(missing_ok=True)
-        setup.tell("checkpoint_saved", run=then, path=path)
+        setup.tell("checkpoint_saved", run=saved_run, path=path)
 
-    beside.begin(write)
+    background.begin(write)
 
 
 def _last_good(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -380,8 +380,8 @@ def _last_good(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     return None
 
 
-def _start_from(setup: Setup, init: Path) -> None:
-    """Take over the weights of another run, not its optimizers or its place."""
+def _load_initial_weights(setup: Setup, init: Path) -> None:
+    """Load the weights of another run, without its optimizer state and step number."""
     found = _last_good(Run.open(init)) if init.is_dir() else checkpoint.load(init)
     if found is None:
         raise TranslateError(f"{init} has no checkpoint to start from")
@@ -393,8 +393,8 @@ def _start_from(setup: Setup, init: Path) -> None:
     setup.engine.load_weights(weights)
 
 
-def _same_world(run: Run, metadata: Mapping[str, Any], setup: Setup) -> None:
-    """Refuse to resume on other data; tell of other versions or threads, with which the result may differ."""
+def _check_environment(run: Run, metadata: Mapping[str, Any], setup: Setup) -> None:
+    """Refuse to resume on other data; warn of other versions or threads, which may change the result."""
     here = setup.metadata
     if metadata["data"] != here["data"]:
         raise TranslateError(
@@ -403,13 +403,13 @@ def _same_world(run: Run, metadata: Mapping[str, Any], setup: Setup) -> None:
         )
     for name in ("versions", "threads", "ranks", "device", "plugin"):
         if metadata.get(name, 1) != here[name]:
-            log.warning("%s was made with other %s; going on, but not to the last bit", run.folder, name)
+            log.warning("%s was made with other %s; it is resumed, but not to the last bit", run.folder, name)
 
 
-def _whole(path: str) -> str:
+def _absolute(path: str) -> str:
     return str(Path(path).resolve()) if Path(path).exists() else path
 
 
-def _plain(data: str) -> str:
+def _file_name(data: str) -> str:
     name = Path(data).name.partition("(")[0]
     return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name).strip("-") or "data"

@@ -1,4 +1,4 @@
-"""A translator: what training leaves behind, in one file that needs no flags and no other file."""
+"""Translator: a trained image-to-image network, loaded from one file that needs no flags and no other file."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ __all__ = [
 class Translator:
     """Turns images of one domain into images of another.
 
-    ``source`` and ``target`` are the domains of the chosen ``direction``; ``size`` is the training size. Images of
-    any size are welcome: they are padded to a multiple of ``size_multiple`` and cropped back, or, for a network that
-    knows only its ``fixed_size``, resized to it and back.
+    ``source`` and ``target`` are the domains of the chosen ``direction``; ``size`` is the training size. Images may
+    have any size: they are padded to a multiple of ``size_multiple``, and the outputs are cropped back. For a network
+    with a ``fixed_size``, they are resized to it and back.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class Translator:
         self.device = device
         self.precision = precision
         self._runtime: Runtime | None = None
-        self._asked = runtime
+        self._runtime_name = runtime
         if runtime:
-            self._run_by(runtime)
+            self._build_runtime(runtime)
         elif precision == "int8":
             raise TranslateError("torch alone does not compute networks in int8; add --runtime openvino")
         else:
@@ -86,27 +86,27 @@ class Translator:
 
     @property
     def needs_calibration(self) -> bool:
-        """Whether it must see some images before it can translate, see ``calibrate``."""
+        """Whether ``calibrate`` must be called before it can translate, as for int8."""
         return self._runtime is not None and self._runtime.needs_calibration
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Show images (N, C, H, W) in [-1, 1], as they will come, to a runtime that learns their range."""
-        if (runtime := self._runtime_of_now()) is not None:
-            runtime.calibrate(self._prepared(batch) for batch in batches)
+        """Calibrate the runtime, if any, on representative images (N, C, H, W) in [-1, 1]."""
+        if (runtime := self._current_runtime()) is not None:
+            runtime.calibrate(self._prepare(batch) for batch in batches)
 
     def replicate(self) -> Translator | None:
-        """Another translator with the same weights, for a thread of its own; None where one thread is all there is.
+        """A replica that shares the weights, for use in another thread; None if only one thread may translate.
 
-        What a network keeps from its last image is not shared, so threads do not disturb each other.
+        State that a network keeps between calls is not shared, so threads do not disturb each other.
         """
         if self.device.type != "cpu" or self._runtime is not None:
-            # Runtimes share out the cores themselves, and as well.
+            # Runtimes use all cores themselves, and just as well.
             return None
         other = copy.copy(self)
         try:
             other.network = copy_sharing_weights(self.network, *algorithms(self.network))
         except TypeError:
-            # It keeps something that cannot be copied.
+            # The network holds something that cannot be copied.
             return None
         return other
 
@@ -114,64 +114,64 @@ class Translator:
     def translate(self, batch: Tensor, *, samples: int | None = None, seed: int = 0) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1] to (N, C', H, W) in float32 on the translator's device.
 
-        With ``samples`` the network's noise is drawn from ``seed`` that many times for each image, and the answer is
-        (N * samples, C', H, W). Without, the answer is always the same.
+        With ``samples``, the network's noise is drawn from ``seed`` that many times for each image, and the output is
+        (N * samples, C', H, W). Without ``samples``, the output is deterministic.
         """
         height, width = batch.shape[-2:]
-        answer = self._answered(self._prepared(batch), samples, seed)
+        output = self._forward(self._prepare(batch), samples, seed)
         if self.fixed_size is not None:
-            return _resize(answer.float(), (height, width))
-        return answer[..., :height, :width].float()
+            return _resize(output.float(), (height, width))
+        return output[..., :height, :width].float()
 
-    def _run_by(self, runtime: str) -> Runtime:
-        """Hand the network, as it is now, to a runtime."""
-        found: Runtime = build(
+    def _build_runtime(self, runtime: str) -> Runtime:
+        """Build a runtime from the network's current weights."""
+        built: Runtime = build(
             self.catalog, "runtimes", runtime, network=self.network, precision=self.precision, device=self.device
         )
-        self._runtime, self._seen = found, Seen(self._tensors())
-        return found
+        self._runtime, self._unchanged = built, Seen(self._tensors())
+        return built
 
-    def _runtime_of_now(self) -> Runtime | None:
-        """The runtime, if there is one; anew where the weights are no longer those of which it has prepared things."""
-        if self._runtime is None or self._seen(self._tensors()):
+    def _current_runtime(self) -> Runtime | None:
+        """The runtime, if any; it is rebuilt if the weights have changed since it was built."""
+        if self._runtime is None or self._unchanged(self._tensors()):
             return self._runtime
         with torch.inference_mode(False), torch.no_grad():
-            return self._run_by(self._asked)
+            return self._build_runtime(self._runtime_name)
 
     def _tensors(self) -> Iterator[Tensor]:
         yield from self.network.parameters()
         yield from self.network.buffers()
 
-    def _prepared(self, batch: Tensor) -> Tensor:
-        """Images as the network takes them: on its device, padded, or of its size."""
+    def _prepare(self, batch: Tensor) -> Tensor:
+        """Move images to the device and pad or resize them to a size that the network takes."""
         given = batch.to(self.device, torch.float32)
         return _pad(given, self.size_multiple) if self.fixed_size is None else _resize(given, self.fixed_size)
 
-    def _answered(self, batch: Tensor, samples: int | None, seed: int) -> Tensor:
-        """The network's answers, by torch or by what runs it in its place."""
-        if (runtime := self._runtime_of_now()) is not None:
+    def _forward(self, batch: Tensor, samples: int | None, seed: int) -> Tensor:
+        """The network's outputs, computed by torch or by the runtime."""
+        if (runtime := self._current_runtime()) is not None:
             if samples is not None:
                 raise UnfitError("samples are drawn by torch alone; leave out --samples or --runtime")
             return runtime(batch)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            answer: Tensor
+            output: Tensor
             if samples is None:
-                answer = self.network(batch)
-                return answer
+                output = self.network(batch)
+                return output
             seed_step(seed, 0)
             try:
-                answer = self.network(batch, samples=samples)
+                output = self.network(batch, samples=samples)
             except TypeError as error:
                 if "samples" not in str(error):
                     raise
                 raise UnfitError("this translator draws no noise, so it has one answer; leave out --samples") from None
-            return answer
+            return output
 
     def __call__(self, picture: Picture, *, samples: int | None = None, seed: int = 0) -> Picture:
-        """Translate a tensor, an array or a PIL image; the answer is of the same kind.
+        """Translate a tensor, an array or a PIL image; the result has the same type.
 
-        Tensors are (N, C, H, W) or (C, H, W) in [-1, 1]; arrays (H, W), (H, W, C) or (N, H, W, C) as files store
-        them. With ``samples`` the answer is a batch; of a PIL image, the first sample.
+        Tensors are (N, C, H, W) or (C, H, W) in [-1, 1]; arrays are (H, W), (H, W, C) or (N, H, W, C) as files store
+        them. With ``samples`` the result is a batch; for a PIL image, it is the first sample.
         """
         if isinstance(picture, Tensor):
             batch = picture[None] if picture.dim() == 3 else picture
@@ -191,11 +191,11 @@ class Translator:
 
     def _array(self, array: NDArray[Any], samples: int | None, seed: int) -> NDArray[Any]:
         stack = array if array.ndim == 4 else array.reshape(1, *array.shape, *(1,) * (3 - array.ndim))
-        wanted = 1 if self.source.classes else self.source.channels
+        channels = 1 if self.source.classes else self.source.channels
         depth: Depth | None = next((each for each in get_args(Depth) if each == str(stack.dtype)), None)
         if depth is None:
             raise TranslateError(f"an array of {stack.dtype} is no image; give uint8, uint16 or float32")
-        rows = np.stack([images.as_channels(row, wanted, "the array") for row in stack])
+        rows = np.stack([images.as_channels(row, channels, "the array") for row in stack])
         stored = torch.from_numpy(np.ascontiguousarray(rows.transpose(0, 3, 1, 2)))
         domain = self.source if self.source.classes else _of_depth(self.source, depth)
         answer = self.translate(images.normalize(stored, domain), samples=samples, seed=seed)
@@ -209,20 +209,20 @@ def _of_depth(domain: Domain, depth: Depth) -> Domain:
 
 
 def _resize(batch: Tensor, size: Size) -> Tensor:
-    """Resize (N, C, H, W); the mean over the area where it shrinks."""
+    """Resize (N, C, H, W) bilinearly; antialiased where it shrinks."""
     if batch.shape[-2:] == torch.Size(size):
         return batch
     return F.interpolate(batch, size, mode="bilinear", antialias=True)
 
 
 def _pad(batch: Tensor, multiple: int) -> Tensor:
-    """Pad (N, C, H, W) at the lower and right edge by reflection, as often as a small image needs it."""
+    """Pad (N, C, H, W) at the lower and right edge by reflection, repeatedly if the image is small."""
     while True:
         height, width = batch.shape[-2:]
         down, right = -height % multiple, -width % multiple
         if not down and not right:
             return batch
-        # Reflection reaches no further than the image; a side of one pixel can only be repeated.
+        # Reflection can pad by side - 1 at most; a side of one pixel can only be replicated.
         step = (0, min(right, max(width - 1, 1)), 0, min(down, max(height - 1, 1)))
         mode = "replicate" if min(height, width) == 1 else "reflect"
         batch = F.pad(batch, step, mode=mode)
@@ -231,7 +231,7 @@ def _pad(batch: Tensor, multiple: int) -> Tensor:
 def contents(
     method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What ``translator.safetensors`` holds: the tensors of all that the method keeps, and how to build it again."""
+    """The tensors and metadata of ``translator.safetensors``: a method's trained networks and how to rebuild them."""
     tensors = {
         f"{direction}/{key}": value
         for direction, module in method.translators.items()
@@ -252,9 +252,9 @@ def load(
 ) -> Translator:
     """Load a translator from a run's folder or from its ``translator.safetensors``.
 
-    ``direction`` is needed only where a method trains several. ``runtime`` names what computes the network's answers in
-    place of torch, such as ``openvino``; in int8 it must be shown some images first (``calibrate``). ``plugins`` are
-    files or modules of plugins that are not installed, ``no_plugins`` names some to block.
+    ``direction`` chooses one of the run's translators, by default the first. ``runtime`` names an inference runtime to
+    use instead of torch, such as ``openvino``; in int8 call ``calibrate`` on some images first. ``plugins`` are files
+    or modules of plugins that are not installed; ``no_plugins`` names plugins to block.
     """
     catalog = discover(extra=plugins, blocked=no_plugins)
     saved = SavedMethod.open(path, catalog)

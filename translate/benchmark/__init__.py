@@ -1,4 +1,4 @@
-"""Benchmark: what the machine at hand makes of a method, against what one writes by hand, as ratios with spread."""
+"""Benchmark: compare this framework with hand-written loops on this machine, as speed ratios with intervals."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ def bench(
     what: Annotated[
         Sequence[Part], Option("what to measure: steps, cost, feeding, conversion, beginning; may be repeated")
     ] = ("steps", "cost", "feeding", "conversion", "beginning"),
-    data: Annotated[Path | str | None, Option("folder of images (default: made up)", metavar="DATA")] = None,
-    size: Annotated[int, Option("sides of the images", ge=1)] = 256,
+    data: Annotated[Path | str | None, Option("folder of images (default: synthetic images)", metavar="DATA")] = None,
+    size: Annotated[int, Option("height and width of the images", ge=1)] = 256,
     batch: Annotated[int, Option("images in a batch", ge=1)] = 1,
-    rounds: Annotated[int, Option("turns of each rival", ge=1)] = 10,
-    images: Annotated[int, Option("how many to convert", ge=2)] = 100,
+    rounds: Annotated[int, Option("how often each rival is timed", ge=1)] = 10,
+    images: Annotated[int, Option("number of images to convert", ge=2)] = 100,
     rival: Annotated[
         Sequence[str],
-        Option("a way to convert: float32, bf16, openvino-int8 ...; may be repeated (default: all that there are)"),
+        Option("way of conversion: float32, bf16, openvino-int8 ...; may be repeated (default: all available)"),
     ] = (),
     device: Device = "auto",
     **options: Any,
 ) -> Report:
-    """Measure a method on the machine: its step, what that costs, feeding, conversion, how fast a command begins.
+    """Benchmark a method on this machine: training step, time and memory, data loading, conversion, start-up time.
 
-    ``data`` is a folder of pairs or of two domains; without, photographs of 640 x 480 are made up. ``options`` are the
-    method's own and those of the training. ``rounds`` is how often each rival has its turn, ``images`` how many a
-    conversion converts, ``rival`` in which ways: all that the machine has, unless some are named.
+    ``data`` is a folder of pairs or of two domains; by default synthetic images of 640 x 480 pixels are used.
+    ``options`` are those of the method and the training. ``rounds`` is how often each rival is timed, ``images`` the
+    number of images to convert, and ``rival`` the ways of conversion, by default all that the machine supports.
     """
     asked = asked_of(bench, locals())
-    # Imported here, so that what may be asked can be read without torch.
+    # Imported here, so that the options can be read without torch.
     from translate.benchmark.measuring import measure
 
     return measure(method, asked, options)

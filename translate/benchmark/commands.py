@@ -1,4 +1,4 @@
-"""Whole commands: conversion of a folder against a script's loop, and how long a command takes to begin."""
+"""Benchmarks of whole commands: converting a folder, against a hand-written script, and start-up times."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ for path in sorted(Path(sys.argv[2]).iterdir()):
     pixels = answer.add(1).mul(127.5).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
     Image.fromarray(pixels).save(target / (path.stem + ".png"))
 """
-"""What one writes by hand: an image at a time, float32, decoded and encoded by Pillow between two networks.
+"""The baseline script: one image at a time in float32, decoded and encoded by Pillow between forward passes.
 
-What computes the network's convolutions in place of torch is taken away.
+It removes the replaced convolution algorithms, so that torch computes all convolutions.
 """
 
 PLAIN = "a loop by hand"
 HALF = 2
-"""The part of the images that is converted once more, so that beginning and going on can be lines apart."""
+"""A share of 1 / ``HALF`` of the images is converted in a second run, to separate start-up from time per image."""
 MANY = 1000
-"""Images for which a conversion is reckoned from fewer; so many are long enough to need no reckoning."""
+"""The number of images to which results of fewer are extrapolated; from this many on, there is no second run."""
 RIVALS = {
     f"{runtime}-{precision}".lstrip("-"): (runtime, precision)
     for runtime, precisions in (
@@ -61,16 +61,16 @@ RIVALS = {
     )
     for precision in precisions
 }
-"""Ways to convert, by name: the runtime and the precision."""
+"""Ways of conversion by name: the runtime and the precision."""
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What converting a folder took a rival.
+    """The measured conversion of a folder by one rival.
 
-    ``seconds`` are whole commands on all images, and ``few`` the same on half of them, unless there are many;
-    ``apart`` is how far the answers lie from the first rival's, in decibels.
+    ``seconds`` are times of whole commands on all ``images``; ``few`` are times on half of them, empty from ``MANY``
+    images on. ``apart`` is the PSNR of the outputs against the first rival's, in decibels.
     """
 
     seconds: list[float]
@@ -80,19 +80,19 @@ class Converted:
 
     @property
     def each(self) -> float:
-        """The seconds of one further image; of many, those of one of them."""
+        """Seconds per further image, without start-up; from ``MANY`` images on, the mean with start-up."""
         if not self.few:
             return median(self.seconds) / self.images
-        more = self.images - self.images // HALF
-        return max(median(self.seconds) - median(self.few), 0.0) / more
+        further = self.images - self.images // HALF
+        return max(median(self.seconds) - median(self.few), 0.0) / further
 
     def whole(self, images: int) -> float:
-        """The seconds of a command on so many images, in proportion."""
+        """The seconds of a command on ``images`` images, extrapolated linearly."""
         return median(self.seconds) + (images - self.images) * self.each
 
 
 def available(device: torch.device) -> list[str]:
-    """The ways to convert that this machine has on a device."""
+    """The ways of conversion that this machine supports on a device."""
     found = ["float32", "bf16"]
     if missing_compiler(device) is None:
         found += ["compiled-float32", "compiled-bf16"]
@@ -104,9 +104,9 @@ def available(device: torch.device) -> list[str]:
 def conversion(
     run: Path, folder: Path, out: Path, rounds: int, ways: Sequence[str], device: torch.device
 ) -> dict[str, Converted]:
-    """Time whole commands that convert a folder of RGB images, and half of it unless they are many.
+    """Time whole commands that convert a folder of RGB images and, below ``MANY`` images, half of it.
 
-    A script comes first; then the conversion in each of the ways that are named.
+    The first rival is the hand-written script; then follows ``translate convert`` in each of ``ways``.
     """
     paths = sorted(folder.iterdir())
     halved = len(paths) < MANY
@@ -124,24 +124,25 @@ def conversion(
         rivals[name] = [sys.executable, "-m", "translate", "convert", "--format=png", *asked, str(run)]
     turns: dict[str, Callable[[], object]] = {}
     for name, command in rivals.items():
-        # The loop's last argument, and the conversion's option.
-        on = str(device) if name == PLAIN else f"--device={device}"
-        turns[name] = partial(_run, [*command, str(folder), str(out / name), on])
+        # The script takes the device as its last argument, the command as an option.
+        device_argument = str(device) if name == PLAIN else f"--device={device}"
+        turns[name] = partial(_run, [*command, str(folder), str(out / name), device_argument])
         if halved:
-            turns[f"{name}, half"] = partial(_run, [*command, str(half), str(out / f"{name}, half"), on])
+            turns[f"{name}, half"] = partial(_run, [*command, str(half), str(out / f"{name}, half"), device_argument])
     for title, turn in turns.items():
         if halved and "compiled" in title and title.endswith("half"):
-            # What is compiled is kept for later commands; compiling in only one of the two would pass for images.
+            # Compiled code is cached for later commands. Without this warm-up, compilation in only one of the two runs
+            # would count as time for images.
             turn()
     timed = in_turn(turns, rounds, CPU)
     return {
-        name: Converted(timed[name], timed.get(f"{name}, half", []), _apart(out / PLAIN, out / name), len(paths))
+        name: Converted(timed[name], timed.get(f"{name}, half", []), _psnr(out / PLAIN, out / name), len(paths))
         for name in rivals
     }
 
 
-def _apart(first: Path, second: Path) -> float:
-    """The peak signal to noise ratio of one folder's images against another's, in decibels."""
+def _psnr(first: Path, second: Path) -> float:
+    """The PSNR between two folders' images, over all pixels, in decibels."""
     errors = []
     for path in sorted(first.iterdir()):
         one, other = (images.read(place / path.name).pixels.astype(float) for place in (first, second))
@@ -150,7 +151,7 @@ def _apart(first: Path, second: Path) -> float:
 
 
 def beginning(method: str, data: Path, out: Path, size: int, rounds: int) -> dict[str, list[float]]:
-    """The seconds until Python, the command's help and the first step of a training are there."""
+    """Start-up times in seconds: of Python, of the command's help, and of a training until its first step."""
     numbers = iter(range(10**6))
 
     def first_step() -> object:
@@ -158,19 +159,19 @@ def beginning(method: str, data: Path, out: Path, size: int, rounds: int) -> dic
         asked = ["fit", method, str(data), f"--size={size}", "--steps=1", "--log-every=1", f"-o{folder}"]
         return _until([sys.executable, "-m", "translate", *asked], "step 1/1")
 
-    def of(*command: str) -> Callable[[], object]:
+    def python(*command: str) -> Callable[[], object]:
         return partial(_run, [sys.executable, *command])
 
     rivals = {
-        "python -c pass": of("-c", "pass"),
-        "translate --help": of("-m", "translate", "--help"),
+        "python -c pass": python("-c", "pass"),
+        "translate --help": python("-m", "translate", "--help"),
         "translate fit, to its first step": first_step,
     }
     return in_turn(rivals, rounds, CPU)
 
 
 def untrained(config: Config, folder: Path) -> Path:
-    """What a training would keep before its first step, whose network converts as long as a trained one's."""
+    """Write the ``translator.safetensors`` of an untrained method, which converts as fast as a trained one."""
     setup = Setup.make(config)
     plugin = setup.catalog.offer("methods", config.method).plugin
     tensors, metadata = translator.contents(
@@ -184,16 +185,16 @@ def untrained(config: Config, folder: Path) -> Path:
 def _run(command: Sequence[str]) -> object:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        last = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         raise TranslateError(f"a command of the benchmark failed with code {done.returncode}: {last}")
     return done
 
 
 def _until(command: Sequence[str], beginning: str) -> object:
-    """Let a command run until it prints a line with that beginning, and no longer."""
+    """Run a command until it prints a line that starts with ``beginning``, then kill it."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
-        last = "nothing was said"
+        last = "it printed nothing"
         for line in process.stdout:
             if line.startswith(beginning):
                 process.kill()

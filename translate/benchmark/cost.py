@@ -1,4 +1,4 @@
-"""Cost: the time of a step and the peak of its memory, by batch, size, number of images, and what saves memory."""
+"""Cost: time and peak memory of a training step, by batch, size, number of images and memory-saving options."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ with setup.loader() as loader:
 kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps([torch.cuda.max_memory_allocated(device) if cuda else kilobytes * 1024, seconds]))
 """
-"""A process of its own, because a process's peak never falls."""
+"""Runs in a separate process for each variation, because a process's peak memory never falls."""
 
 MORE = 10
-"""How many times the images the longer data set has."""
+"""How many times as many images the larger dataset has."""
 
 
 def cost(values: Mapping[str, Any], scratch: Path, *, steps: int) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """The seconds of some steps of each variation of a training, and its peak of memory.
+    """The seconds of ``steps`` steps of each variation of a training, and its peak memory as text.
 
-    On a GPU memory is what torch has taken of it; on a CPU it is the whole process, with Python and torch in it.
+    On a GPU it is the memory that torch allocated; on a CPU that of the whole process, with Python and torch.
     """
     found = {name: measured({**values, **changes}, steps) for name, changes in variations(values, scratch).items()}
     seconds = {name: taken for name, (_, taken) in found.items()}
@@ -53,7 +53,7 @@ def cost(values: Mapping[str, Any], scratch: Path, *, steps: int) -> tuple[dict[
 
 
 def variations(values: Mapping[str, Any], scratch: Path) -> dict[str, Mapping[str, Any]]:
-    """The trainings that are compared, by name, each as what it changes."""
+    """The trainings that are compared, by name: the options that each one changes."""
     size, batch = int(values["size"]), int(values["batch"])
     return {
         f"{size} px, batch {batch}": {},
@@ -66,19 +66,19 @@ def variations(values: Mapping[str, Any], scratch: Path) -> dict[str, Mapping[st
 
 
 def measured(values: Mapping[str, Any], steps: int) -> tuple[int, list[float]]:
-    """The peak of memory of a training, in bytes, and the seconds of some of its steps."""
+    """The peak memory of a training, in bytes, and the seconds of ``steps`` steps after the first."""
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, json.dumps(dict(values)), str(steps + 1)], capture_output=True, text=True
     )
     if done.returncode:
-        raise TranslateError((done.stderr.strip().splitlines() or ["nothing was said"])[-1].rpartition("Error: ")[2])
+        raise TranslateError((done.stderr.strip().splitlines() or ["it printed nothing"])[-1].rpartition("Error: ")[2])
     peak, seconds = json.loads(done.stdout.splitlines()[-1])
-    # The first step makes the optimizers' moments.
+    # The first step also allocates the optimizers' state.
     return peak, seconds[1:]
 
 
 def _more(data: Path, scratch: Path) -> Path:
-    """A data set like this one with more images, which are copies."""
+    """Make a dataset with ``MORE`` copies of each image."""
     target = scratch / "more"
     for path in sorted(each for each in data.rglob("*") if each.is_file()):
         place = target / path.parent.relative_to(data)

@@ -1,4 +1,4 @@
-"""Elsewhere: a rival in a process of its own, which has nothing from us that a script would not have."""
+"""A rival in a separate process, so that it shares none of this process's memory and thread settings."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ Action = Callable[[], object]
 
 @contextmanager
 def elsewhere(make: Callable[[], Action]) -> Iterator[Action]:
-    """An action that another process has made by ``make()``, which must be a module's function or a partial of one.
+    """Build an action by ``make()`` in a new process, and yield a function that runs it there.
 
-    A call takes as long as the action does, and some 50 microseconds for the message.
+    ``make`` must be a module's function or a partial of one. A call costs some 50 microseconds besides the action.
     """
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, make))
     process.start()
     theirs.close()
 
-    def answer() -> None:
+    def wait() -> None:
         try:
             ours.recv()
         except EOFError:
-            raise TranslateError("the process of the loop by hand has ended; see what it says above") from None
+            raise TranslateError("the process of the loop by hand has ended; see its error above") from None
 
     def act() -> None:
-        # That it has ended shows when it should answer.
+        # If the process has ended, wait() raises.
         with suppress(BrokenPipeError):
             ours.send(True)
-        answer()
+        wait()
 
     try:
-        answer()
+        wait()
         yield act
     finally:
         ours.close()
@@ -45,7 +45,7 @@ def elsewhere(make: Callable[[], Action]) -> Iterator[Action]:
 
 
 def _serve(pipe: Connection, make: Callable[[], Action]) -> None:
-    # Ctrl-C is for the one that asks; when it goes, the pipe ends.
+    # The parent process handles Ctrl-C; when it ends, the pipe closes.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     action = make()
     pipe.send(True)

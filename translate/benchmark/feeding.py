@@ -1,7 +1,7 @@
-"""Feeding: images a second from the caches against Pillow decoding, resizing and cropping for every step.
+"""Data loading: images per second from the caches, against Pillow decoding, resizing and cropping in every step.
 
-The rivals do the same work on the same files and cores: resize to 286/256 of the size, random crop, random mirroring,
-float32 in [-1, 1], one source and one target a row.
+The rivals do the same work on the same files and cores: resize to 286/256 of the size, random crop, random horizontal
+flip, float32 in [-1, 1], one source and one target per row.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Pair = tuple[Tensor, Tensor]
 
 
 class PillowImages(Dataset[Pair]):
-    """Unpaired images, decoded, resized, cropped and mirrored by Pillow each time one is asked for."""
+    """Unpaired images; Pillow decodes, resizes, crops and mirrors an image on each access."""
 
     def __init__(self, paths: list[Path], size: int) -> None:
         self.paths, self.size, self.load = paths, size, round(size * 286 / 256)
@@ -51,7 +51,7 @@ class PillowImages(Dataset[Pair]):
 
 
 def plain_loop(images: PillowImages, batch: int, device: torch.device) -> Callable[[], object]:
-    """One batch after the other in the training's own thread."""
+    """Load one batch after the other in the training's thread."""
 
     def step() -> object:
         rows = [images[random.randrange(len(images))] for _ in range(batch)]
@@ -61,7 +61,7 @@ def plain_loop(images: PillowImages, batch: int, device: torch.device) -> Callab
 
 
 def data_loader(images: PillowImages, batch: int, workers: int, device: torch.device) -> Callable[[], list[Tensor]]:
-    """torch's DataLoader with worker processes, kept alive from epoch to epoch."""
+    """torch's ``DataLoader`` with worker processes, in one endless epoch; with pinned memory on a GPU."""
     sampler = torch.utils.data.RandomSampler(images, replacement=True, num_samples=10**9)
     pinned = device.type == "cuda"
     batches: Iterator[Pair] = iter(DataLoader(images, batch, sampler=sampler, num_workers=workers, pin_memory=pinned))
@@ -69,13 +69,13 @@ def data_loader(images: PillowImages, batch: int, workers: int, device: torch.de
 
 
 def ours(loader: Loader) -> Callable[[], object]:
-    """The next batch of ours."""
+    """Load the next batch from our loader."""
     numbers = iter(range(10**9))
     return lambda: loader.batch(next(numbers))
 
 
 def made_up(folder: Path, count: int, size: tuple[int, int] = (480, 640)) -> list[Path]:
-    """Photographs (height, width) as JPEG files: smooth noise, which takes about as long to decode as a real photo."""
+    """Write JPEG files of smooth noise, (height, width), which take about as long to decode as photographs."""
     generator = np.random.default_rng(0)
     for number in range(count):
         coarse = Pillow.fromarray(generator.integers(0, 256, (size[0] // 8, size[1] // 8, 3), np.uint8))
@@ -90,10 +90,10 @@ PLAIN = "Pillow, plain loop"
 def feeding(
     paths: list[Path], *, batch: int, size: int, device: torch.device, rounds: int, steps: int
 ) -> dict[str, list[float]]:
-    """The seconds that each rival takes for one batch, round after round, each round over some ``steps``."""
+    """The seconds per batch of each rival, one value per round of ``steps`` steps (fast rivals: 10 times as many)."""
     images, workers = PillowImages(paths, size), cores()
     if device.type == "cpu":
-        # As a training does.
+        # A training does this, too.
         keep_memory()
     rivals = {
         PLAIN: plain_loop(images, batch, device),
@@ -116,13 +116,13 @@ def feeding(
                 device=device,
             )
             rivals[f"translate, {cache} cache"] = ours(stack.enter_context(loader))
-        # What is fast needs more steps to be timed.
+        # Fast rivals need more steps to be timed precisely.
         counts = {name: steps * (10 if name.endswith(("device cache", "host cache")) else 1) for name in rivals}
         timed = in_turn(
             {name: partial(_repeat, rival, counts[name]) for name, rival in rivals.items()},
             rounds,
             device,
-            # What a rival has made ready while the others had their turn is used up first.
+            # First consume the batches that a rival has prefetched during the others' turns.
             before=lambda name: _repeat(rivals[name], 2 * workers + 4),
         )
     return {name: [each / counts[name] for each in values] for name, values in timed.items()}

@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on."""
+"""Hardware and software of the machine that a benchmark runs on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def machine(device: torch.device | None = None) -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """The processor's name, as the kernel tells it."""
+    """The processor's name, from /proc/cpuinfo where it exists."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -34,5 +34,5 @@ def cpu_model() -> str:
 
 
 def described(found: dict[str, Any]) -> str:
-    """One line of it."""
+    """The result of ``machine`` as one line of text."""
     return "{cpu}, {cores} cores, {device}, torch {torch}, {threads} threads, Python {python}".format(**found)

@@ -1,4 +1,4 @@
-"""Limits: what the machine at hand can do at best, measured: products of matrices, and moving memory."""
+"""Limits of the machine, measured: peak FLOP/s of matrix products, and memory bandwidth."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from translate.compute import product
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Operations a second by precision, and bytes a second read and written, both at best."""
+    """Peak FLOP/s by precision, and peak bandwidth in bytes read and written per second."""
 
     flops: dict[str, float]
     bandwidth: float
 
 
 def limits(device: torch.device, tries: int = 20) -> Limits:
-    """Measure a square product in float32 and in bf16, and a copy; whether float32 allows TF32 is torch's setting.
+    """Measure a square matrix product in float32 and in bf16, and a copy; torch's setting decides whether TF32 is used.
 
-    On a CPU in float32 by torch's product and by ours, and the faster one counts: on some torch reaches half.
+    On a CPU, the faster of torch's and our matrix product counts: on some processors torch's reaches half in float32.
     """
     side = 8192 if device.type == "cuda" else 1536
     flops: dict[str, float] = {}

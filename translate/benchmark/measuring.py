@@ -1,4 +1,4 @@
-"""Measurements of a benchmark as they were asked for, each part by its own room."""
+"""The implementation of ``bench``: run the requested benchmarks and collect their results in a report."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from translate.run import Config
 
 
 def measure(method: str, asked: Mapping[str, Any], options: Mapping[str, Any]) -> Report:
-    """Measure what the checked options of ``bench`` ask for."""
+    """Measure with the checked options of ``bench``."""
     for each in asked["rival"]:
         if each not in commands.RIVALS:
             raise TranslateError(f"bench converts in no way {each!r}; {nearest(each, commands.RIVALS)}")
     what, size, batch, rounds, images = (asked[name] for name in ("what", "size", "batch", "rounds", "images"))
-    place = pick_device(asked["device"])
+    device = pick_device(asked["device"])
     kept = {name: value for name, value in asked.items() if name not in ("data", "device")}
     kept = {name: list(value) if isinstance(value, tuple) else value for name, value in kept.items()}
-    ways = list(asked["rival"]) or commands.available(place)
-    report = Report(machine(place), {"method": method, **kept, "options": dict(options)})
+    ways = list(asked["rival"]) or commands.available(device)
+    report = Report(machine(device), {"method": method, **kept, "options": dict(options)})
     with _photos(asked["data"], images) as photos, tempfile.TemporaryDirectory() as scratch:
         values = {
             **options,
@@ -46,13 +46,13 @@ def measure(method: str, asked: Mapping[str, Any], options: Mapping[str, Any]) -
             report.add(f"cost of a step of {method}", seconds, None, memory)
         if "feeding" in what:
             paths = find(photos)
-            timed = feeding.feeding(paths, batch=batch, size=size, device=place, rounds=rounds, steps=20)
+            timed = feeding.feeding(paths, batch=batch, size=size, device=device, rounds=rounds, steps=20)
             speed = {name: f"{2 * batch / sorted(each)[len(each) // 2]:,.0f} images/s" for name, each in timed.items()}
             report.add(f"feeding, batches of {batch} sources and targets", timed, feeding.PLAIN, speed)
         if "conversion" in what:
             run = commands.untrained(config, Path(scratch))
-            squares = feeding.made_up(_made(Path(scratch) / "in"), images, (size, size))
-            found = commands.conversion(run, squares[0].parent, Path(scratch), max(rounds // 3, 1), ways, place)
+            squares = feeding.made_up(_make_folder(Path(scratch) / "in"), images, (size, size))
+            found = commands.conversion(run, squares[0].parent, Path(scratch), max(rounds // 3, 1), ways, device)
             lines = {name: _converted(each, found[commands.PLAIN]) for name, each in found.items()}
             timed = {name: each.seconds for name, each in found.items()}
             report.add(f"conversion of {images} images, whole command", timed, commands.PLAIN, lines)
@@ -65,7 +65,7 @@ def measure(method: str, asked: Mapping[str, Any], options: Mapping[str, Any]) -
 
 
 def _steps(report: Report, config: Config, rounds: int) -> None:
-    """Time the step, and hold it against what the machine can do."""
+    """Time the training step, and compare it with the limits of the machine."""
     found = steps.measure_steps(config, rounds=rounds)
     notes = {name: f"{found.memory[name] / 2**20:,.0f} MiB" for name in found.memory}
     reach = limits(pick_device(config.device))
@@ -88,7 +88,7 @@ def _steps(report: Report, config: Config, rounds: int) -> None:
 
 
 def _converted(rival: commands.Converted, plain: commands.Converted) -> str:
-    """What a rival takes for an image, and how far its answers lie from the plain loop's."""
+    """A rival's time per image, and the PSNR of its outputs against the plain loop's."""
     lines = f"{1000 * rival.each:.0f} ms for each image"
     if rival.few:
         many = commands.MANY
@@ -99,16 +99,16 @@ def _converted(rival: commands.Converted, plain: commands.Converted) -> str:
 
 @contextmanager
 def _photos(data: str | Path | None, count: int) -> Iterator[Path]:
-    """The folder of images: the user's, or one of made-up pairs."""
+    """The folder of images: the user's, or a temporary one of synthetic images in two domains."""
     if data is not None:
         yield Path(data)
         return
     with tempfile.TemporaryDirectory() as folder:
         for side in ("source", "target"):
-            feeding.made_up(_made(Path(folder) / "train" / side), min(count, 64))
+            feeding.made_up(_make_folder(Path(folder) / "train" / side), min(count, 64))
         yield Path(folder)
 
 
-def _made(folder: Path) -> Path:
+def _make_folder(folder: Path) -> Path:
     folder.mkdir(parents=True)
     return folder

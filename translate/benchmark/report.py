@@ -1,4 +1,4 @@
-"""The report of a benchmark: rivals by part with their ratios, as text and as JSON values."""
+"""The report of a benchmark: the times and ratios of all rivals, as text and as JSON values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from translate.benchmark.timing import Ratio
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One rival: the median of its seconds, and how many times faster it is than the one that it is held against."""
+    """One rival: its median time in seconds, and how many times faster it is than the baseline."""
 
     name: str
     seconds: float
@@ -22,7 +22,7 @@ class Row:
 
 @dataclass(slots=True)
 class Report:
-    """What was measured, by part, and on which machine."""
+    """The results by part of the benchmark, with the machine and the options."""
 
     machine: Mapping[str, Any]
     asked: Mapping[str, Any]
@@ -32,7 +32,7 @@ class Report:
     def add(
         self, part: str, seconds: Mapping[str, Sequence[float]], against: str | None, notes: Mapping[str, str]
     ) -> None:
-        """Add the rivals of a part, each compared with one of them, if any."""
+        """Add the rivals of a part, each compared with the rival ``against``, if any."""
         rows = []
         for name, values in seconds.items():
             ratio = None if against in (None, name) else Ratio.of(seconds[str(against)], values)
@@ -40,7 +40,7 @@ class Report:
         self.parts[part] = rows
 
     def lines(self) -> list[str]:
-        """Tell it as lines of text for a terminal."""
+        """The report as lines of text for a terminal."""
         lines = [described(dict(self.machine))]
         for part, rows in self.parts.items():
             lines += ["", part]
@@ -51,7 +51,7 @@ class Report:
         return lines + (["", *(f"{name}: {fact}" for name, fact in self.facts.items())] if self.facts else [])
 
     def to_json(self) -> dict[str, Any]:
-        """Tell it as JSON values."""
+        """The report as JSON values."""
         parts = {part: [asdict(row) for row in rows] for part, rows in self.parts.items()}
         return {"machine": dict(self.machine), "asked": dict(self.asked), "parts": parts, "facts": self.facts}
 

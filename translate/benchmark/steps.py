@@ -1,4 +1,4 @@
-"""Steps of training: the engine with what it chooses, and in float32, against the loop that one writes by hand."""
+"""Training steps: the engine with its automatic settings, and in float32, against a hand-written loop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from translate.setup import Setup
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What steps took: seconds by rival, by rival where the device tells peak bytes, operations, what goes where."""
+    """Measured steps: by rival the seconds, on a GPU the peak bytes, and the precision; FLOP of a step; time shares."""
 
     seconds: Mapping[str, list[float]]
     memory: Mapping[str, int]
@@ -36,17 +36,17 @@ class Steps:
     precision: Mapping[str, str]
     shares: Mapping[str, float]
     waiting: tuple[float, float, float]
-    """The part of a step that goes to getting its batch, with its interval: against steps on one batch."""
+    """The share of a step that is spent waiting for data, (median, low, high): compared with steps on a fixed batch."""
 
 
 PLAIN = "by hand"
 
 
 def measure_steps(config: Config, *, rounds: int, warm_up: int = 3) -> Steps:
-    """Time steps with the images that they need, in turn.
+    """Time the training steps of all rivals in turn, including data loading.
 
-    By hand means the loop of the method's plugin, eager in float32, fed by a DataLoader of Pillow decodes. A method
-    without one is compared with the engine in float32 and nothing chosen.
+    The rival "by hand" is the plain loop of the method's plugin, eager in float32, fed by a ``DataLoader`` that decodes
+    with Pillow. For a method without a plain loop, it is the engine in float32 without any optimization.
     """
     setups = {"translate": Setup.make(config)}
     chosen = setups["translate"].config
@@ -65,18 +65,18 @@ def measure_steps(config: Config, *, rounds: int, warm_up: int = 3) -> Steps:
     rivals: dict[str, Callable[[], object]] = {}
     loaders = []
     catalog = setups["translate"].catalog
-    with ExitStack() as open_:
+    with ExitStack() as stack:
         if device.type == "cpu":
             keep_memory()
         if config.method not in catalog.offers("plain_loops"):
             setups[PLAIN] = Setup.make(eager)
         elif device.type == "cpu":
-            # What this process does with memory a script would not have.
-            rivals[PLAIN] = open_.enter_context(elsewhere(partial(_by_hand, eager)))
+            # A script would not have this process's memory allocator settings.
+            rivals[PLAIN] = stack.enter_context(elsewhere(partial(_by_hand, eager)))
         else:
             rivals[PLAIN] = _by_hand(eager)
         for name, setup in setups.items():
-            loader = open_.enter_context(setup.loader())
+            loader = stack.enter_context(setup.loader())
             loaders.append(loader)
             rivals[name] = _ours(setup, loader)
         memory: dict[str, int] = {}
@@ -101,7 +101,7 @@ def measure_steps(config: Config, *, rounds: int, warm_up: int = 3) -> Steps:
 
 def _ours(setup: Setup, loader: Any) -> Callable[[], object]:
     if setup.config.compile == "yes":
-        # Without being asked, a benchmark is too short to be compiled, as a run of its length is.
+        # Only an explicit yes compiles: with auto, a run as short as a benchmark is not compiled.
         Compilation("yes", setup.parts.networks, left=0, group=setup.group, device=setup.engine.device)
 
     def step() -> None:
@@ -134,9 +134,9 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 
 
 def _shares(step: Callable[[], object], device: torch.device, steps: int = 2) -> dict[str, float]:
-    """Which part of the time what kind of operation takes, on the device where there is one."""
+    """The share of the time of each kind of operation; on a GPU, of the time of its kernels."""
     cuda = device.type == "cuda"
-    # On a CPU torch's older profiler tells the same and writes nothing to the terminal.
+    # On a CPU torch's older profiler gives the same times and writes nothing to the terminal.
     recording = profile(activities=[ProfilerActivity.CUDA]) if cuda else cpu_profile(use_kineto=False)
     with recording as profiled:
         for _ in range(steps):
@@ -148,5 +148,5 @@ def _shares(step: Callable[[], object], device: torch.device, steps: int = 2) ->
         name = event.key.lower()
         kind = next((kind for kind, words in KINDS.items() if any(word in name for word in words)), "everything else")
         total[kind] += event.self_device_time_total if cuda else event.self_cpu_time_total
-    whole = sum(total.values()) or 1.0
-    return {kind: value / whole for kind, value in total.items()}
+    total_time = sum(total.values()) or 1.0
+    return {kind: value / total_time for kind, value in total.items()}

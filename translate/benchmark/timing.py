@@ -1,4 +1,4 @@
-"""Timing: rivals in turn within one process, compared pair by pair, so that a busy machine slows all alike."""
+"""Timing: rivals take turns and are compared pair by pair, so that other load on the machine slows all alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times faster than its rival something is: the median of the pairs' ratios and its interval."""
+    """How many times faster one rival is than another: the median of the pairs' ratios, and its 95 % interval."""
 
     median: float
     low: float
@@ -31,7 +31,7 @@ class Ratio:
         return cls(statistics.median(ratios), *median_interval(ratios))
 
     def __str__(self) -> str:
-        """Tell it with its interval."""
+        """The ratio with its interval: ``2.00x (1.90 to 2.10)``."""
         return f"{self.median:.2f}x ({self.low:.2f} to {self.high:.2f})"
 
 
@@ -41,12 +41,12 @@ def in_turn(
     device: torch.device,
     before: Callable[[str], object] | None = None,
 ) -> dict[str, list[float]]:
-    """The seconds that each rival takes, once a round; who begins changes from round to round.
+    """The seconds that each rival takes, once per round; the order is reversed from round to round.
 
-    ``before`` is called with a rival's name ahead of its turn, and not timed.
+    ``before`` is called with a rival's name before its turn, and is not timed.
     """
     found: dict[str, list[float]] = {name: [] for name in rivals}
-    # A collection would fall on whoever happens to run.
+    # A garbage collection would be charged to the rival that happens to run.
     gc.collect()
     gc.disable()
     try:
@@ -61,7 +61,7 @@ def in_turn(
 
 
 def seconds(action: Callable[[], object], device: torch.device) -> float:
-    """How long an action takes, on the device to its end."""
+    """How long an action takes in seconds, including its work on the device."""
     _wait(device)
     started = time.perf_counter()
     action()
@@ -75,9 +75,9 @@ def _wait(device: torch.device) -> None:
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """A 95 % interval of the median from order statistics: free of any distribution, for independent values.
+    """A 95 % confidence interval of the median from order statistics: distribution-free, for independent values.
 
-    The ranks are the largest k with P(Binomial(n, 1/2) < k) <= 2.5 %, and its mirror image; of few values all.
+    The ranks are the largest k with P(Binomial(n, 1/2) < k) <= 2.5 %, and its mirror image; the range of few values.
 
     >>> median_interval(range(1, 101))
     (40, 61)

@@ -1,4 +1,4 @@
-"""Classification: a classifier and a folder in, the class of each image out."""
+"""Classification: predict the class of each image with a trained classifier."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A classifier's answer to an image: its class and the probability of it; or why it could not be read."""
+    """An image's predicted class with its probability, or the reason why the image could not be read."""
 
     source: Path
     label: str = ""
@@ -39,11 +39,11 @@ def classify(
 ) -> Iterator[Prediction]:
     """Predict the class of an image, or of all images below a folder, in the order of their names.
 
-    Each is resized to the training's size. The prediction for one that cannot be read gives the reason, and the rest
-    goes on. ``device`` and the plugins matter only for a classifier that is still to be loaded.
+    Each is resized to the training size. The prediction for an unreadable image holds the reason, and the others are
+    still classified. ``device`` and the plugins are used only if ``classifier`` is a path.
     """
     asked = asked_of(classify, locals())
-    # Imported here, so that what may be asked can be read without torch.
+    # Imported here, so that the options can be read without torch.
     from translate.classification.predicting import predict
 
     for row in predict(classifier, Path(source), asked, plugins, no_plugins):

@@ -1,4 +1,4 @@
-"""Predictions as they were asked for: images in batches through a classifier."""
+"""The implementation of ``classify``: run a classifier on batches of images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def predict(
     plugins: Sequence[str],
     no_plugins: Sequence[str],
 ) -> Iterator[Row]:
-    """Yield each file with its class, the probability of it, and None; or with the reason why it cannot be read."""
+    """Yield (file, class, probability, error); ``error`` is the reason why the file cannot be read, otherwise None."""
     if isinstance(classifier, (str, Path)):
         classifier = load_classifier(classifier, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
     if not source.exists():
@@ -33,10 +33,10 @@ def predict(
     if not files:
         raise TranslateError(f"{source} holds no images to classify; give a folder with some")
     for start in range(0, len(files), BATCH):
-        yield from _batch(classifier, files[start : start + BATCH])
+        yield from _predict_batch(classifier, files[start : start + BATCH])
 
 
-def _batch(classifier: Classifier, files: Sequence[Path]) -> Iterator[Row]:
+def _predict_batch(classifier: Classifier, files: Sequence[Path]) -> Iterator[Row]:
     errors: dict[Path, str] = {}
     rows: list[torch.Tensor] = []
     domain = classifier.domain

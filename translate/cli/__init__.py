@@ -1,7 +1,8 @@
-"""The command line: reads what was typed, calls one function, and prints what it returns. It holds no logic.
+"""The command line: parses arguments, calls one function of the Python API, and prints its result; without logic.
 
-Exit codes: 0 done; 1 done, but some images could not be converted; 2 wrong use, nothing was harmed; 3 training stopped
-at a value that is not finite; 4 one of several devices' processes died; 130 interrupted and saved (143 by SIGTERM).
+Exit codes: 0 done; 1 done, but some images could not be converted; 2 usage error, nothing was changed; 3 training
+stopped at a value that is not finite; 4 one of several devices' processes died; 130 interrupted and saved (143 by
+SIGTERM).
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from translate.errors import TranslateError, nearest
 
 
 class Commands(click.Group):
-    """Our commands and those of plugins."""
+    """The group of our commands and those of plugins."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Ours first."""
+        """All commands, ours first."""
         return [*super().list_commands(ctx), *sorted(self._theirs(ctx).keys() - self.commands.keys())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Ours win."""
+        """The command of a name; ours win."""
         return super().get_command(ctx, cmd_name) or self._theirs(ctx).get(cmd_name)
 
     def _theirs(self, context: click.Context) -> dict[str, click.Command]:
@@ -39,7 +40,7 @@ class Commands(click.Group):
         return {command.name or "": command for _, commands in answers for command in commands}
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Suggest the nearest command."""
+        """Suggest similar commands for an unknown one."""
         if args and self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
             raise click.UsageError(f"there is no command {args[0]!r}; {nearest(args[0], self.list_commands(ctx))}", ctx)
         return super().resolve_command(ctx, args)
@@ -51,7 +52,7 @@ class Commands(click.Group):
     "-p",
     "--plugin",
     multiple=True,
-    is_eager=True,  # before --help, which shows what the plugin adds
+    is_eager=True,  # parsed before --help, which also shows the plugin's parts
     metavar="FILE_OR_MODULE",
     help="Load a plugin that is not installed; may be repeated.",
 )
@@ -59,14 +60,14 @@ class Commands(click.Group):
     "--no-plugin", multiple=True, is_eager=True, metavar="NAME", help="Block an installed plugin; may be repeated."
 )
 def cli(plugin: tuple[str, ...], no_plugin: tuple[str, ...]) -> None:
-    """Teach a machine to turn images of one kind into images of another, then turn whole folders.
+    """Train image-to-image translation, then convert whole folders.
 
     \b
       translate data photos/                       look at a folder before training on it
       translate fit pix2pix photos/ -o runs/one    train
-      translate convert runs/one in/ out/          convert a folder with what was learned
-      translate evaluate runs/one photos/          measure it
-      translate bench pix2pix                      what this machine makes of it
+      translate convert runs/one in/ out/          convert a folder with the trained translator
+      translate evaluate runs/one photos/          measure it with metrics
+      translate bench pix2pix                      benchmark it on this machine
     """
 
 
@@ -88,7 +89,7 @@ for command in (data, fit, convert, sample, classify, evaluate, bench, plugins):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command; every mistake of the user is one sentence and an exit code."""
+    """Run a command and exit; errors of the user are printed as one sentence."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     sys.exit(_guarded(lambda: cli.main(args=arguments, prog_name="translate", standalone_mode=False)))
 
@@ -110,6 +111,6 @@ def _guarded(call: Callable[[], Any]) -> int:
         click.echo(sentence, err=True)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; do not fail again while closing it.
+        # The reader of our output has closed the pipe; closing stdout must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -1,4 +1,4 @@
-"""Flags: what factories and the config declare, as options of the command line, and the plugins behind them."""
+"""Flags: command-line options made from the options that factories, the config and functions declare."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from translate.plugins import Catalog, discover
 
 
 class Session:
-    """The plugins of one call of the command, found when they are first asked for."""
+    """The plugins of one invocation, discovered on first use."""
 
     def __init__(self, extra: Sequence[str], blocked: Sequence[str]) -> None:
         self.extra = tuple(extra)
@@ -24,7 +24,7 @@ class Session:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """What is installed, less what is blocked."""
+        """The catalog of the plugins that are installed or given, without the blocked ones."""
         return discover(extra=self.extra, blocked=self.blocked)
 
 
@@ -36,7 +36,7 @@ def session_of(context: click.Context) -> Session:
 
 
 class Declared(click.ParamType[Any]):
-    """The type of an option that a factory, the config or a verb declares; checks as they do."""
+    """The click type of a declared option; it converts and checks values as the Python API does."""
 
     def __init__(self, parameter: Parameter, where: str) -> None:
         self.parameter = parameter
@@ -44,14 +44,14 @@ class Declared(click.ParamType[Any]):
         self.name = "value"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Check text against the declaration."""
-        single = self.parameter
-        if _repeats(single.kind):
-            single = Parameter(single.name, get_args(single.kind)[0], single.default, single.option)
-        return check(value, single, self.where)
+        """Convert text to the declared type and check it."""
+        parameter = self.parameter
+        if _repeats(parameter.kind):
+            parameter = Parameter(parameter.name, get_args(parameter.kind)[0], parameter.default, parameter.option)
+        return check(value, parameter, self.where)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Name the kind of value: the choices of a literal, otherwise its type."""
+        """The placeholder of the value: the choices of a ``Literal``, otherwise its type."""
         option = self.parameter.option
         if option.metavar or option.part:
             return option.metavar or "NAME(...)"
@@ -62,7 +62,7 @@ class Declared(click.ParamType[Any]):
         return {int: "N", float: "X", str: "TEXT", Path: "PATH"}.get(kinds[0], "VALUE")
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Suggest the choices, or the names of the parts that the option may name."""
+        """Complete the choices of a ``Literal``, the names of parts, or files."""
         kind, part = self.parameter.kind, self.parameter.option.part
         kind = get_args(kind)[0] if _repeats(kind) else kind
         if get_origin(kind) is Literal:
@@ -81,7 +81,7 @@ def _repeats(kind: Any) -> bool:
 
 
 def option_of(parameter: Parameter, catalog: Catalog, where: str = "fit") -> click.Option:
-    """The command line's form of a declared option; ``where`` names the command in an error."""
+    """Make a click option from a declared option; ``where`` names the command in an error."""
     option = parameter.option
     flag = option.flag or "--" + parameter.name.replace("_", "-")
     names = [parameter.name, flag, *([option.short] if option.short else [])]
@@ -109,7 +109,7 @@ def option_of(parameter: Parameter, catalog: Catalog, where: str = "fit") -> cli
 
 
 def given(context: click.Context) -> dict[str, Any]:
-    """What was typed, without the defaults: so that a config file keeps its say."""
+    """The values given on the command line, without defaults, which must not override a config file."""
     return {
         name: value
         for name, value in context.params.items()

@@ -1,4 +1,4 @@
-"""What there is to look at: ``translate data`` and ``plugins``."""
+"""The commands that inspect: ``translate data`` and ``translate plugins``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from translate.cli.flags import session_of
 
 @click.command()
 @click.argument("path", metavar="DATA")
-@click.option("--layout", metavar="NAME(...)", help="How the folder is laid out, where it is not clear.")
+@click.option("--layout", metavar="NAME(...)", help="Layout of the folder, if it is ambiguous.")
 @click.option(
     "--picture",
     metavar="FILE",
@@ -57,7 +57,7 @@ def data(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def plugins(context: click.Context, part: str | None, as_json: bool) -> None:
-    """List who is installed, in which version, and what each offers; or the options of one PART, such as unet."""
+    """List the installed plugins with their versions and parts; or the options of one PART, such as unet."""
     catalog = session_of(context).catalog
     if part is not None:
         from translate.parts import describe_part

@@ -1,4 +1,4 @@
-"""``translate fit``: each method a command with its own options."""
+"""The command ``translate fit``, with one subcommand per method and its own options."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from translate.run import Config, read_config
 
 
 class MethodCommand(click.Command):
-    """``translate fit METHOD``: the method's options apart from those of every training."""
+    """``translate fit METHOD``, whose help separates the method's options from those of every training."""
 
     def __init__(self, name: str, *, own: set[str | None], **settings: Any) -> None:
         super().__init__(name, **settings)
         self.own = own
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Show the method's options under its name, then the training's."""
+        """Show the method's options first, then those of every training."""
         records: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -35,14 +35,14 @@ class MethodCommand(click.Command):
 
 
 class Methods(click.Group):
-    """The methods on offer, each a command with its own options."""
+    """The group of all methods, each a command with its own options."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All methods by name; imports none."""
+        """The names of all methods; imports none."""
         return list(session_of(ctx).catalog.offers("methods"))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Make the command of a method; its module is imported only to read its options."""
+        """Make the command of a method; its module is imported to read its options, but not for shell completion."""
         offers = session_of(ctx).catalog.offers("methods")
         if cmd_name not in offers:
             return None
@@ -56,7 +56,7 @@ class Methods(click.Group):
             click.Option(
                 ["--config"], metavar="FILE", type=path, help="YAML or JSON file of options; the command line wins"
             ),
-            click.Option(["--dry-run"], is_flag=True, help="try one step, say what a run would do, write nothing"),
+            click.Option(["--dry-run"], is_flag=True, help="make one step, print a summary of the run, write nothing"),
         ]
         catalog = session_of(ctx).catalog
         if ctx.resilient_parsing:
@@ -71,12 +71,12 @@ class Methods(click.Group):
             params=[*params, *own, *core],
             callback=click.pass_context(_fit_method),
             help=f"{summary}\n\nDATA is a folder of images or the name of a dataset, such as demo. "
-            "See `translate data DATA` for what is found in it.",
+            "See `translate data DATA` for its contents.",
             short_help=summary,
         )
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Suggest the nearest method."""
+        """Suggest similar methods for an unknown one."""
         if args and not ctx.resilient_parsing:
             session_of(ctx).catalog.offer("methods", args[0])
         return super().resolve_command(ctx, args)
@@ -90,18 +90,18 @@ class Methods(click.Group):
 
 
 @click.group(cls=Methods, invoke_without_command=True, subcommand_metavar="[METHOD DATA [OPTIONS]...]")
-@click.option("--resume", metavar="RUN", type=click.Path(path_type=Path), help="Go on with a run that was stopped.")
+@click.option("--resume", metavar="RUN", type=click.Path(path_type=Path), help="Resume a run that was stopped.")
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
     metavar="N",
-    help="With --resume: another length; the schedule is recomputed.",
+    help="With --resume: another number of steps; the schedule is recomputed.",
 )
 @click.option(
     "--config",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Take everything, method and data too, from a YAML or JSON file.",
+    help="Read all options, also method and data, from a YAML or JSON file.",
 )
 @click.option(
     "-o", "--output", metavar="RUN", type=click.Path(path_type=Path), help="With --config: folder of the run."
@@ -110,7 +110,7 @@ class Methods(click.Group):
 def fit(
     context: click.Context, resume: Path | None, steps: int | None, config: Path | None, output: Path | None
 ) -> None:
-    """Train METHOD on DATA, or go on with a run.
+    """Train METHOD on DATA, or resume a run.
 
     \b
       translate fit pix2pix photos/ --size 128 --steps 20000
@@ -124,9 +124,9 @@ def fit(
         return
     session = session_of(context)
     if resume is not None and config is None:
-        from translate.training import resume as go_on
+        from translate.training import resume as resume_run
 
-        _report(go_on(resume, steps=steps, plugins=session.extra, no_plugins=session.blocked))
+        _report(resume_run(resume, steps=steps, plugins=session.extra, no_plugins=session.blocked))
     elif config is not None and resume is None:
         values = read_config(config)
         _fit({**values, **({"steps": steps} if steps else {})}, session, output, str(config), dry_run=False)

@@ -1,7 +1,7 @@
-"""What is done with a run: ``translate convert``, ``sample``, ``classify``, ``evaluate``, and ``bench``.
+"""The commands ``translate convert``, ``sample``, ``classify``, ``evaluate`` and ``bench``.
 
-A verb's function declares what it may be asked, as keyword-only arguments; here are its arguments, what its help says
-beyond them, and how its result is printed.
+The function of a command declares its options as keyword-only arguments. Defined here are its positional arguments, its
+help text, and how its result is printed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from translate.options import Parameter, declared_by
 class Verb(click.Command):
     """A command that calls one function, named by its import path, whose declared options are its flags.
 
-    ``positional`` names the arguments that the function is handed in their order, all of them by default; the flags
-    that were typed go with them, and what ``further`` makes of the values. ``report`` prints what comes back, and
-    ``flags`` are the command's own, which say how.
+    ``positional`` names the arguments that are passed to the function in their order, by default all. The typed flags
+    are passed by name, together with the options that ``further`` makes from all values. ``report`` prints the result;
+    ``flags`` are options of the command alone, for ``report``.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Verb(click.Command):
 
     @cached_property
     def function(self) -> Callable[..., Any]:
-        """The function, imported when it is first needed; its module reads without torch."""
+        """The function, imported on first use; importing its module does not import torch."""
         module, _, name = self._path.partition(":")
         function: Callable[..., Any] = getattr(import_module(module), name)
         return function
@@ -102,14 +102,14 @@ convert = Verb(
     "translate.conversion:convert",
     arguments=[_path("run", "RUN_OR_FILE"), _path("source", "IN"), _path("target", "OUT")],
     report=_report_conversion,
-    help="""Convert an image, or a folder of them with its tree, with what a run has learned.
+    help="""Convert an image, or a folder with its subfolders, with a trained translator.
 
     \b
       translate convert runs/one photos/ converted/
       translate convert runs/one/translator.safetensors in.jpg out.png
 
-    Each image keeps its size, its bit depth and its alpha. A file that cannot be converted is named, the rest goes
-    on, and the exit code is then 1.
+    Each image keeps its size, its bit depth and its alpha. A file that cannot be converted is named,
+    the others are still converted, and the exit code is 1.
     """,
 )
 
@@ -123,7 +123,7 @@ sample = Verb(
     "translate.sampling:sample",
     arguments=[_path("run", "RUN_OR_FILE"), _path("target", "OUT")],
     report=_report_samples,
-    help="""Make images out of noise, with what a run of a sampler (sgan, vae ...) has learned.
+    help="""Generate images from noise with a trained sampler (sgan, vae ...).
 
     \b
       translate sample runs/digits made/ -n 100
@@ -152,13 +152,13 @@ classify = Verb(
     arguments=[_path("run", "RUN_OR_FILE"), _path("source", "IN")],
     report=_report_predictions,
     flags=[_json("print one JSON object a line")],
-    help="""Predict the class of an image, or of each image below a folder, with what a run has learned.
+    help="""Predict the class of an image, or of each image below a folder, with a trained classifier.
 
     \b
       translate classify runs/digits photos/
 
-    A line holds the file, its class and the probability of it, with tabs between. A file that cannot be read is named,
-    the rest goes on, and the exit code is then 1.
+    A line holds the file, its class and the probability, separated by tabs. A file that cannot be read is named, the
+    others are still classified, and the exit code is 1.
     """,
 )
 
@@ -177,7 +177,7 @@ evaluate = Verb(
     arguments=[_path("run", "RUN_OR_FILE"), click.Argument(["data"], metavar="DATA")],
     report=_report_scores,
     flags=[_json("print JSON")],
-    help="""Measure what a run has learned on data that it was not trained on.
+    help="""Measure a trained network with metrics, on data that it was not trained on.
 
     \b
       translate evaluate runs/one photos/ --metric psnr --metric ssim
@@ -187,7 +187,7 @@ evaluate = Verb(
 
 
 def _method_options(values: dict[str, Any]) -> dict[str, Any]:
-    """NAME=VALUE arguments as options of the method or of the training."""
+    """Parse NAME=VALUE arguments as options of the method or of the training."""
     found: dict[str, Any] = {}
     for each in values["others"]:
         name, equals, value = each.partition("=")
@@ -216,16 +216,16 @@ bench = Verb(
     report=_report_benchmark,
     flags=[
         click.Option(
-            ["--json", "file"], type=click.Path(path_type=Path), metavar="FILE", help="keep the numbers in a file"
+            ["--json", "file"], type=click.Path(path_type=Path), metavar="FILE", help="write the results to a JSON file"
         )
     ],
-    help="""Measure METHOD on this machine, against what one writes by hand.
+    help="""Benchmark METHOD on this machine against hand-written loops.
 
     \b
       translate bench pix2pix
       translate bench cyclegan --size 128 --what steps generator="resnet(width=32)"
 
-    NAME=VALUE are options of the method or of the training. Rivals take turns in one process, so that a busy machine
-    slows all alike; a ratio of 2.00x is twice as fast, with the interval of its median.
+    NAME=VALUE are options of the method or of the training. Rivals take turns, so that other load on the machine slows
+    all alike. A ratio of 2.00x means twice as fast; the interval is that of its median.
     """,
 )

@@ -1,4 +1,4 @@
-"""Conversion: a translator and a folder in, a folder of translated images out."""
+"""Conversion: translate an image or a folder of images with a trained translator."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What has become of a conversion: how many images were converted, and which failed, each with its reason."""
+    """The result of a conversion: the number of converted images, and the failed ones with their reasons."""
 
     converted: int
     failed: tuple[tuple[Path, str], ...]
@@ -41,45 +41,47 @@ def convert(
     at: At = None,
     samples: Annotated[
         int | None,
-        Option("answers drawn for each image, name-1.png and so on, where the network draws noise", ge=1),
+        Option("outputs sampled for each image, name-1.png and so on, if the network draws noise", ge=1),
     ] = None,
     seed: NoiseSeed = 0,
-    batch: Annotated[int | None, Option("images of one size at a time (default: 1 on a CPU, 8 on a GPU)", ge=1)] = None,
+    batch: Annotated[
+        int | None, Option("batch size, of images of one size (default: 1 on a CPU, 8 on a GPU)", ge=1)
+    ] = None,
     format: Annotated[  # noqa: A002 - the command line's word
-        FormatName, Option("format of the outputs; one that cannot hold an answer becomes png, tiff or npy")
+        FormatName, Option("file format of the outputs; png, tiff or npy replaces one that cannot hold an output")
     ] = "same",
-    quality: Annotated[int, Option("of JPEG and WebP, which is lossless at 100", ge=1, le=100)] = 95,
+    quality: Annotated[int, Option("quality of JPEG and WebP; WebP is lossless at 100", ge=1, le=100)] = 95,
     max_pixels: Annotated[
         int, Option("refuse images of more pixels by their header, before they are decoded", ge=1)
     ] = images.MAX_PIXELS,
     device: Device = "auto",
-    devices: Annotated[
-        int, Option("devices of this machine that share the images, each in a process of its own", ge=1)
-    ] = 1,
-    precision: Annotated[Precision, Option("arithmetic of the network; int8 needs a runtime that has it")] = "float32",
+    devices: Annotated[int, Option("devices of this machine that share the images, one process each", ge=1)] = 1,
+    precision: Annotated[
+        Precision, Option("arithmetic of the network; int8 needs a runtime that supports it")
+    ] = "float32",
     runtime: Annotated[
         str,
-        Option("what computes the network in place of torch, faster for many images of one size", part="runtimes"),
+        Option("inference runtime to use instead of torch; faster for many images of one size", part="runtimes"),
     ] = "",
-    workers: Annotated[int, Option("threads that decode and encode (0: one a core)", ge=0)] = 0,
+    workers: Annotated[int, Option("decoding and encoding threads (0: one per core)", ge=0)] = 0,
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
 ) -> Conversion:
-    """Convert an image, or all images below a folder with the tree kept.
+    """Convert an image, or all images below a folder, whose tree is kept.
 
     An image keeps its size, bit depth and transparency; gray and colour are adapted to the translator. ``at`` resizes
-    the input to that (height, width) first and writes at that size. ``format`` overrides the input's; one that cannot
-    hold an answer becomes png, tiff or npy. Class maps are written as indices. ``samples`` writes that many answers an
-    image, numbered from 1, each drawn from ``seed`` and the image's name. ``max_pixels`` refuses larger images by
-    their header. ``direction``, ``device``, ``precision``, ``runtime`` and the plugins matter only for a translator
-    that is still to be loaded. One that must see images first, as int8 does, is shown up to 32, evenly out of all that
-    are converted. ``devices`` share the images between them, each in a process of its own.
+    the input to that (height, width) first, and the output has that size. ``format`` overrides the input's format; png,
+    tiff or npy replaces one that cannot hold an output. Class maps are written as indices. ``samples`` writes that many
+    outputs per image, numbered from 1, with noise from ``seed`` and the image's name. Images of more than
+    ``max_pixels`` pixels, according to their header, fail. ``direction``, ``device``, ``precision``, ``runtime`` and
+    the plugins are used only if ``translator`` is a path. A runtime that needs calibration (int8) is calibrated on up
+    to 32 evenly spaced images of the input. ``devices`` share the images, one process each.
 
-    An image's answer depends on nothing but itself (in a batch larger than 1 up to rounding). A file that cannot be
-    converted is named in the result and the rest goes on; a request that cannot be met raises ``TranslateError``.
+    An image's output depends on that image alone (with ``batch`` > 1, up to rounding). A file that cannot be converted
+    is listed in the result, and the other files are still converted; an invalid request raises ``TranslateError``.
     """
     asked = asked_of(convert, locals())
-    # Imported here, so that what may be asked can be read without torch.
+    # Imported here, so that the options can be read without torch.
     from translate.conversion.converting import convert_as_asked
 
     return Conversion(*convert_as_asked(translator, Path(source), Path(target), asked, plugins, no_plugins))

@@ -1,4 +1,4 @@
-"""Conversion of one batch: a file to pixels, pixels through the network, answers to a file. No threads here."""
+"""Conversion of one batch, without threads: decode files, run the network, write the outputs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from translate.sizes import Size
 
 
 class Translating(Protocol):
-    """What a conversion needs of a ``translate.translator.Translator``."""
+    """The interface of ``translate.translator.Translator`` that a conversion uses."""
 
     catalog: Catalog
     direction: str
@@ -33,15 +33,15 @@ class Translating(Protocol):
 
     @property
     def needs_calibration(self) -> bool:
-        """Whether it must see some images before it can translate."""
+        """Whether ``calibrate`` must be called before ``translate``."""
         ...
 
     def calibrate(self, batches: Iterable[Tensor], /) -> None:
-        """Show it images (N, C, H, W) in [-1, 1]."""
+        """Calibrate on images (N, C, H, W) in [-1, 1]."""
         ...
 
     def replicate(self) -> Translating | None:
-        """Another one for a thread of its own; None if one thread at a time is all that it can serve."""
+        """A replica for use in another thread; None if only one thread at a time may translate."""
         ...
 
     def translate(self, batch: Tensor, /, *, samples: int | None = None, seed: int = 0) -> Tensor:
@@ -51,7 +51,7 @@ class Translating(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is done to every image: by which translator, at which size, how often, how well compressed."""
+    """The settings of a conversion that hold for every image."""
 
     translator: Translating
     at: Size | None = None
@@ -63,10 +63,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Decoded:
-    """An image on its way to the network.
+    """A decoded image, ready for the network.
 
-    ``pixels`` (H', W', C) as stored, padded to the network's size multiple; ``size`` is (H, W) before that. ``alpha``
-    (H, W) is as stored in the file. ``depth``: how the answer is stored.
+    ``pixels`` (H', W', C) are stored values, padded to the network's size multiple; ``size`` is (H, W) before padding.
+    ``alpha`` (H, W) is the alpha channel, and ``depth`` the type in which the output is stored.
     """
 
     task: Task
@@ -77,13 +77,13 @@ class Decoded:
 
     @property
     def bucket(self) -> tuple[Any, ...]:
-        """What images must share to be stacked."""
+        """The key of the images that can share a batch: shape and dtype of the padded pixels."""
         return self.pixels.shape, self.pixels.dtype
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What the network made of an image: (S, C, H, W) as stored, on the device; S is 1 without ``samples``."""
+    """The network's output for an image: stored values (S, C, H, W) on the device; S is 1 without ``samples``."""
 
     task: Task
     stored: Tensor
@@ -92,7 +92,7 @@ class Answer:
 
 
 def decode(task: Task, work: Work) -> Decoded:
-    """Read an image and bring it to the source domain's channels and the asked size."""
+    """Read an image, and convert it to the source domain's channels and the requested size."""
     source, path = work.translator.source, task.source
     alpha: NDArray[Any] | None = None
     if source.classes:
@@ -108,7 +108,7 @@ def decode(task: Task, work: Work) -> Decoded:
         pixels = images.as_channels(image.pixels, source.channels, str(path))
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]
     if alpha is not None and not task.format.alpha:
-        # An alpha channel that hides nothing is no loss.
+        # An opaque alpha channel may be dropped without loss.
         if alpha.min(initial=_opaque(alpha.dtype)) < _opaque(alpha.dtype):
             suffix = task.outputs[0].suffix
             raise images.ImageError(
@@ -126,7 +126,7 @@ def decode(task: Task, work: Work) -> Decoded:
 
 
 def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
-    """Translate images of one bucket together; an image's answer has its own size again."""
+    """Translate images of one bucket as one batch; each output is cropped to its image's size."""
     translator = work.translator
     with torch.inference_mode():
         batch = _stacked(decoded, translator)
@@ -136,25 +136,25 @@ def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
         return [_answer(each, row, translator.target) for each, row in zip(decoded, rows, strict=True)]
 
 
-def some(tasks: Sequence[Task], work: Work, count: int) -> Iterator[Tensor]:
-    """Up to so many of the images, evenly out of all, each as a batch in [-1, 1]; others stand in for bad ones."""
+def calibration_images(tasks: Sequence[Task], work: Work, count: int) -> Iterator[Tensor]:
+    """Yield up to ``count`` evenly spaced images, each as a batch of one in [-1, 1]; unreadable ones are replaced."""
     picked = dict.fromkeys(number * len(tasks) // count for number in range(count)) if tasks else {}
     others = (number for number in range(len(tasks)) if number not in picked)
-    found = 0
+    yielded = 0
     for number in chain(picked, islice(others, 7 * count)):
         try:
             decoded = decode(tasks[number], work)
         except (TranslateError, OSError, MemoryError):
-            # The conversion itself will name it.
+            # The conversion itself reports it.
             continue
         yield _stacked([decoded], work.translator)
-        found += 1
-        if found == count:
+        yielded += 1
+        if yielded == count:
             return
 
 
 def write(answer: Answer, work: Work) -> None:
-    """Write an image's answer, or its samples, to its files."""
+    """Write an image's output, or its samples, to files."""
     if not bool(answer.finite):
         raise TranslateError(
             f"{answer.task.source}: the network's answer is not finite; try --precision float32, or train anew"
@@ -166,7 +166,7 @@ def write(answer: Answer, work: Work) -> None:
 
 
 def image_seed(seed: int, name: str) -> int:
-    """The seed of an image's samples: of the conversion's seed and the image's name, never of its neighbours.
+    """The seed of an image's samples: a hash of the conversion's seed and the image's name alone.
 
     >>> image_seed(0, "a/b.png") == image_seed(0, "a/b.png") != image_seed(1, "a/b.png")
     True
@@ -181,7 +181,7 @@ def _stacked(decoded: Sequence[Decoded], translator: Translating) -> Tensor:
     stored = torch.from_numpy(np.ascontiguousarray(stack)).to(translator.device)
     domain = translator.source
     if not domain.classes:
-        # Any depth is welcome: integers use their full range, floats that of the domain.
+        # The file may have any depth: integers use their full range, floats that of the domain.
         domain = replace(domain, depth=str(decoded[0].pixels.dtype))  # type: ignore[arg-type]
     return images.normalize(stored, domain)
 
@@ -194,11 +194,11 @@ def _answer(decoded: Decoded, row: Tensor, target: Domain) -> Answer:
 
 
 def _pad(pixels: NDArray[Any], multiple: int) -> NDArray[Any]:
-    """Pad (H, W, C) at the lower and right edge by reflection, as the translator does, to let sizes share a batch."""
+    """Pad (H, W, C) at the lower and right edge by reflection, as the translator does, so that sizes share a batch."""
     height, width = pixels.shape[:2]
     down, right = -height % multiple, -width % multiple
     if min(height, width) == 1:
-        # There is nothing to reflect; the translator has a way of its own with these.
+        # A side of one pixel cannot be reflected; the translator pads such images by replication.
         return pixels
     return np.pad(pixels, ((0, down), (0, right), (0, 0)), mode="reflect") if down or right else pixels
 

@@ -1,4 +1,4 @@
-"""A conversion as it was asked for: loads the translator, plans, and converts here or on several devices."""
+"""The implementation of ``convert``: load the translator, plan, and convert on one device or several."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from translate.conversion.batch import Translating, Work, some
+from translate.conversion.batch import Translating, Work, calibration_images
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import Task, plan, suffix_rule
-from translate.conversion.together import convert_together, write_down
+from translate.conversion.together import convert_together, log_outcome
 from translate.devices import keep_memory, pick_device
 from translate.errors import TranslateError
 from translate.ranks import device_of_rank, is_distributed, rank_and_world_size
@@ -19,8 +19,8 @@ from translate.translator import load
 
 GPU_BATCH = 8
 MOST_WORKERS = 16
-SHOWN = 32
-"""How many images a translator is shown that must see some first."""
+CALIBRATION_IMAGES = 32
+"""How many images a runtime is calibrated on, if it needs calibration."""
 
 Failed = tuple[tuple[Path, str], ...]
 
@@ -33,12 +33,12 @@ def convert_as_asked(
     plugins: Sequence[str],
     no_plugins: Sequence[str],
 ) -> tuple[int, Failed, Path]:
-    """Convert with the checked options of ``convert``: how many were converted, which failed and why, and where to."""
+    """Convert with the checked options of ``convert``; return (number converted, failures with reasons, target)."""
     run = Path(translator) if isinstance(translator, (str, Path)) else None
     if run is None and asked["devices"] > 1:
-        raise TranslateError("convert: a translator in hand lies on one device; give its run or file to use several")
+        raise TranslateError("convert: a loaded translator lies on one device; give its run or file to use several")
     if isinstance(translator, (str, Path)):
-        translator = _loaded(translator, asked, plugins, no_plugins)
+        translator = _load(translator, asked, plugins, no_plugins)
     elif asked["direction"] not in (None, translator.direction):
         raise TranslateError(
             f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
@@ -57,10 +57,10 @@ def convert_as_asked(
         rank, ranks = rank_and_world_size()
         work = Work(translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"])
         if translator.needs_calibration:
-            translator.calibrate(some(tasks, work, SHOWN))
+            translator.calibrate(calibration_images(tasks, work, CALIBRATION_IMAGES))
         threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)
         tasks = tasks[rank::ranks]
-        outcomes = _convert_here(tasks, work, _batch(translator, asked), threads, rank)
+        outcomes = _convert_here(tasks, work, _batch_size(translator, asked), threads, rank)
     converted = 0
     failed: list[tuple[Path, str]] = []
     translator.catalog.tell("conversion_started", total=len(tasks))
@@ -76,12 +76,10 @@ def convert_as_asked(
     return converted, tuple(failed), target
 
 
-def _loaded(
-    path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]
-) -> Translating:
+def _load(path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]) -> Translating:
     device = device_of_rank(asked["device"]) if is_distributed() else asked["device"]
     if not asked["runtime"] and pick_device(device).type == "cpu":
-        # Already now: the threads that load might get heaps of their own.
+        # This must precede loading, whose threads could otherwise get heaps of their own.
         keep_memory()
     return load(
         path, direction=asked["direction"], device=device, precision=asked["precision"], runtime=asked["runtime"],
@@ -89,8 +87,8 @@ def _loaded(
     )  # fmt: skip
 
 
-def _batch(translator: Translating, asked: Mapping[str, Any]) -> int:
-    """How many images pass the network at once; noise is drawn for one image at a time."""
+def _batch_size(translator: Translating, asked: Mapping[str, Any]) -> int:
+    """The batch size; with ``samples`` it is 1, since noise is drawn for one image at a time."""
     if asked["samples"] is not None:
         return 1
     return int(asked["batch"] or (1 if translator.device.type == "cpu" else GPU_BATCH))
@@ -99,9 +97,9 @@ def _batch(translator: Translating, asked: Mapping[str, Any]) -> int:
 def _convert_here(
     tasks: Sequence[Task], work: Work, batch: int, workers: int, rank: int
 ) -> Generator[tuple[Path, str | None], None, None]:
-    """Convert on this device, and tell what becomes of each image: observers, or whoever started this share."""
+    """Convert on this device; report each outcome to the parent process, if one asked for it, or to the observers."""
     with closing(convert_all(tasks, work, batch=batch, workers=workers)) as outcomes:
         for task, reason in outcomes:
-            if not write_down(rank, task.source, reason):
+            if not log_outcome(rank, task.source, reason):
                 work.translator.catalog.tell("image_converted", source=task.source, error=reason)
             yield task.source, reason

@@ -1,8 +1,9 @@
-"""Pipeline of a conversion: threads that decode and encode around those that translate, nothing unbounded.
+"""Pipeline of a conversion: decode, translate and encode concurrently, with bounded queues.
 
-The calling thread hands files to a pool of threads a few ahead, sorts decoded images into buckets of one size, has a
-bucket translated when it is full (on a GPU it does so itself), and hands the answers back to the pool. Jobs never wait
-for one another, so nothing can lock up; how many images are alive depends on threads and batch, never on the folder.
+The calling thread submits a few files ahead to a thread pool for decoding, sorts decoded images into buckets of one
+size, starts the translation of full buckets (on a GPU it computes it itself), and submits the outputs to the pool for
+writing. Jobs never wait for one another, so they cannot deadlock. The number of images in memory depends on the number
+of threads and the batch size, never on the folder.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from translate.conversion.replicas import Replicas
 from translate.errors import TranslateError, UnfitError
 
 BATCH_PIXELS = 1 << 23
-"""Larger batches bring no speed and cost memory."""
+"""The most pixels in a batch: larger ones cost memory and are no faster."""
 
 Outcome = tuple[Task, str | None]
-"""A task and, where it failed, the reason in one sentence."""
+"""A task and the reason why it failed, in one sentence; None on success."""
 
 
 def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) -> Generator[Outcome, None, None]:
-    """Convert all and yield each task's outcome when it is known; close the iterator to stop early.
+    """Convert all tasks and yield each one's outcome when it is known; close the iterator to stop early.
 
-    A bad image costs itself only. Interrupted, it lets the threads finish the image at hand and nothing else.
+    A bad image does not affect the others. If interrupted, each thread finishes its current image only.
     """
     ahead = workers + batch
     waiting_limit = 0 if batch == 1 else 4 * batch
@@ -43,19 +44,19 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
         translating.append((bucket, replicas.begin(bucket)))
 
     def translated(limit: int) -> Iterator[Outcome]:
-        """Hand answers on to be written, oldest first, until no more than so many buckets are under way."""
+        """Submit outputs for writing, oldest first, until at most ``limit`` buckets are in flight."""
         while translating and (len(translating) > limit or translating[0][1].done()):
             bucket, future = translating.popleft()
             error = future.exception()
             if error is None:
                 writing.extend((answer.task, pool.submit(write, answer, work)) for answer in future.result())
             elif isinstance(error, UnfitError) or not isinstance(error, Exception):
-                # No other image would fare better.
+                # It would fail for every image.
                 raise error
             elif len(bucket) == 1:
                 yield bucket[0].task, _sentence(error, bucket[0].task)
             else:
-                # One of them is at fault, or all together were too many.
+                # One image is bad, or the batch was too large for the memory: retry one by one.
                 while bucket:
                     begin([bucket.pop(0)])
 
@@ -78,7 +79,7 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
             key = future.result().bucket
             buckets.setdefault(key, []).append(future.result())
             del future
-            if len(buckets[key]) >= min(batch, _fitting(key)):
+            if len(buckets[key]) >= min(batch, _most_images(key)):
                 begin(buckets.pop(key))
             while sum(len(bucket) for bucket in buckets.values()) > waiting_limit:
                 fullest = max(buckets, key=lambda each: len(buckets[each]))
@@ -96,8 +97,8 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _fitting(key: tuple[Any, ...]) -> int:
-    """How many images of a bucket make a batch of reasonable size."""
+def _most_images(key: tuple[Any, ...]) -> int:
+    """How many images of a bucket fit into a batch of ``BATCH_PIXELS``, at least one."""
     height, width = key[0][:2]
     return max(1, BATCH_PIXELS // int(height * width))
 
@@ -112,7 +113,7 @@ def _failure(future: Future[Any], task: Task) -> str | None:
 
 
 def _sentence(error: Exception, task: Task) -> str:
-    """Say why an image failed, in one line."""
+    """The reason why an image failed, in one line."""
     text = " ".join(str(error).split())
     if isinstance(error, TranslateError):
         return text

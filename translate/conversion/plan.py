@@ -1,4 +1,4 @@
-"""Plan of a conversion: which file goes where, and in which format, decided by names alone."""
+"""Plan of a conversion: the output file and format of each input, decided by names alone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from translate.errors import TranslateError
 
 FormatName = Literal["same", "png", "jpg", "webp", "tiff", "npy"]
 DEPTHS: tuple[Depth, ...] = ("uint8", "uint16", "float32")
-"""How files store a value, the shallowest first."""
+"""The types in which files store values, the shallowest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What a file format can hold; ``channels`` is empty for any number, ``suffixes`` starts with the usual one."""
+    """What a file format can hold; empty ``channels`` mean any number; the first of ``suffixes`` is the default."""
 
     suffixes: tuple[str, ...]
     depths: tuple[Depth, ...]
@@ -28,7 +28,7 @@ class Format:
     lossless: bool = True
 
     def holds(self, channels: int, depth: Depth, *, lossless: bool) -> bool:
-        """Whether images like that come back from such a file as they were."""
+        """Whether images with these channels and depth can be written; ``lossless`` also requires exact values."""
         fits = not self.channels or channels in self.channels
         return fits and depth in self.depths and (self.lossless or not lossless)
 
@@ -41,7 +41,7 @@ FORMATS = {
     "bmp": Format((".bmp",), ("uint8",), (1, 3), alpha=False),
     "npy": Format((".npy",), DEPTHS, (), alpha=False),
 }
-"""What can be written, as ``translate.images.encode`` does it."""
+"""The formats that ``translate.images.encode`` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,22 @@ class Task:
 
     @property
     def format(self) -> Format:
-        """The format that it is written in."""
+        """The format of the outputs."""
         written = format_of(self.outputs[0].suffix)
         assert written is not None, self.outputs
         return written
 
 
 def format_of(suffix: str) -> Format | None:
-    """The format that a suffix (in any case) names, if it is one that can be written."""
+    """The format of a suffix, in upper or lower case; None if it cannot be written."""
     return next((each for each in FORMATS.values() if suffix.lower() in each.suffixes), None)
 
 
 def deepest(own: Depth, source: Domain, target: Domain, written: Format) -> Depth:
-    """How an answer's values are stored: as the image's own, or the target's where that domain is stored otherwise.
+    """The depth in which an output is stored: the deepest that its file format allows, up to the wanted one.
 
-    The deeper of the two where both speak; never deeper than the format allows. Class maps are stored as indices.
+    Wanted is the image's ``own`` depth or, if the two domains differ in depth, the deeper of ``own`` and the target's.
+    Class maps are stored as 8-bit indices.
 
     >>> deepest("uint16", Domain(3), Domain(3), FORMATS["png"]), deepest("uint16", Domain(3), Domain(3), FORMATS["jpg"])
     ('uint16', 'uint8')
@@ -80,9 +81,10 @@ def deepest(own: Depth, source: Domain, target: Domain, written: Format) -> Dept
 
 
 def suffix_rule(source: Domain, target: Domain, chosen: FormatName) -> Callable[[str], str]:
-    """Which suffix an output has, given its input's; a chosen format that cannot hold the answers is refused.
+    """The rule that maps an input's suffix to its output's.
 
-    A suffix stays where its format can hold the answers; otherwise it becomes the first of png, tiff and npy that can.
+    A suffix stays if its format can hold the outputs; otherwise it becomes the first of png, tiff and npy that can.
+    Raises ``TranslateError`` if the ``chosen`` format cannot hold them.
 
     >>> keep = suffix_rule(Domain(3), Domain(3), "same")
     >>> keep(".jpg"), keep(".gif"), suffix_rule(Domain(3), Domain(3, depth="float32"), "same")(".jpg")
@@ -91,7 +93,7 @@ def suffix_rule(source: Domain, target: Domain, chosen: FormatName) -> Callable[
     channels = 1 if target.classes else target.channels
     depth: Depth = "uint8" if target.classes or source.depth == target.depth else target.depth
     lossless = target.classes > 0
-    # A chosen format may cost depth (a float answer as png): that is the wish; it may not cost planes or classes.
+    # A chosen format may reduce the depth (a float output as png), but not channels or classes.
     if chosen != "same" and not FORMATS[chosen].holds(channels, "uint8", lossless=lossless):
         fit = [name for name in ("png", "tiff", "npy") if FORMATS[name].holds(channels, depth, lossless=lossless)]
         what = "class indices unharmed" if lossless else f"images of {channels} channels"
@@ -108,11 +110,11 @@ def suffix_rule(source: Domain, target: Domain, chosen: FormatName) -> Callable[
 
 
 def name_outputs(names: Sequence[str], rule: Callable[[str], str], samples: int | None = None) -> list[tuple[str, ...]]:
-    """Name the outputs of each input, all below the same folder, tree kept: no two inputs share one.
+    """Name the outputs of each input, below one folder with the inputs' tree, so that no two outputs collide.
 
-    An input whose name stays as it is has the first claim on it; where two would meet, the other keeps its old suffix
-    inside. Names that differ only in case count as one, since many file systems think so. ``samples`` numbers the
-    outputs of an input from 1.
+    Inputs whose suffix stays get their names first; of the others, one whose name is taken keeps its old suffix before
+    the new one. Names that differ only in case collide, as on many file systems. ``samples`` numbers the outputs of an
+    input from 1.
 
     >>> name_outputs(["a.jpg", "a.png", "b.jpg"], lambda suffix: ".png")
     [('a.jpg.png',), ('a.png',), ('b.png',)]
@@ -133,7 +135,7 @@ def name_outputs(names: Sequence[str], rule: Callable[[str], str], samples: int 
 
 
 def _folders(names: Sequence[str]) -> set[str]:
-    """The folders that outputs need: no output may bear the name of one."""
+    """The folders of the outputs, whose names no output file may have."""
     found: set[str] = set()
     for name in names:
         folder = posixpath.dirname(name)
@@ -159,7 +161,7 @@ def _numbered(stem: str, suffix: str, samples: int | None) -> tuple[str, ...]:
 
 
 def plan(source: Path, target: Path, rule: Callable[[str], str], chosen: FormatName, samples: int | None) -> list[Task]:
-    """List the tasks of a conversion, file to file or folder to folder, and refuse one that would harm its input."""
+    """List the tasks of a conversion, file to file or folder to folder; refuse one that would overwrite its input."""
     if not source.exists():
         raise TranslateError(f"{source} does not exist; name an image or a folder of images to convert")
     if source.is_dir():
@@ -199,7 +201,7 @@ def _plan_folder(source: Path, target: Path, rule: Callable[[str], str], samples
         raise TranslateError(f"{source} holds no images; name a folder with files such as .png or .jpg")
     names = [file.relative_to(source).as_posix() for file in files]
     planned = name_outputs(names, rule, samples)
-    # A source inside the target is fine unless the tree repeats itself and an output falls onto an input.
+    # A source inside the target is allowed unless an output path lies among the inputs.
     if origin.is_relative_to(destination):
         inner = origin.relative_to(destination).as_posix()
         for output in (output for outputs in planned for output in outputs):

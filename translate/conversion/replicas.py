@@ -1,7 +1,7 @@
-"""Replicas: images translated beside each other on a CPU, each with its share of the cores.
+"""Replicas: worker threads that translate several images concurrently on a CPU, each with a share of the cores.
 
-Two images on a core each are done sooner than one after the other on both: cores that share an image wait for each
-other after every operation, and for whichever of them is decoding a file meanwhile.
+Two images on one core each finish sooner than one after the other on two cores: cores that share an image wait for each
+other after every operation, also for one that is busy decoding a file.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from translate.conversion.batch import Answer, Decoded, Work, translate
 from translate.devices import keep_memory
 
 TOGETHER = 2**21
-"""So many pixels are translated at a time, or one bucket: a network's maps take some hundred bytes for each."""
+"""The most pixels in flight, unless one bucket has more: activations take some hundred bytes per pixel."""
 
 
 class Replicas:
-    """Threads with a translator each, and as many cores together as this process computes with.
+    """Worker threads, each with a replica of the translator, which share the cores of this process.
 
-    Where the translator can serve only one thread, or for an image ``alone``, there are none, and who asks for a
-    translation computes it.
+    If the translator has no replicas, or for a single image (``alone``), there are no workers, and ``begin`` computes
+    in the calling thread.
     """
 
     def __init__(self, work: Work, *, alone: bool = False) -> None:
         self._work = work
         self._cores = torch.get_num_threads()
         self._free = threading.Semaphore(self._cores)
-        self._own = threading.local()
+        self._local = threading.local()
         self._pool: ThreadPoolExecutor | None = None
         self.count = 1
-        # Noise is drawn from a generator that all threads share.
+        # With samples there are no workers, since all threads share the generator of the noise.
         if not alone and self._cores > 1 and work.samples is None and work.translator.replicate() is not None:
             keep_memory()
             self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="translate-convert-lane")
             self.count = self._cores
 
     def cores_for(self, pixels: int) -> int:
-        """How many cores a bucket of so many pixels gets: the fewer, the more buckets fit in beside it."""
-        beside = min(max(TOGETHER // max(pixels, 1), 1), self._cores)
-        return -(-self._cores // beside)
+        """How many cores a bucket of ``pixels`` gets: all cores divided by the number of such buckets in flight."""
+        concurrent = min(max(TOGETHER // max(pixels, 1), 1), self._cores)
+        return -(-self._cores // concurrent)
 
     def begin(self, bucket: Sequence[Decoded]) -> Future[list[Answer]]:
-        """Begin to translate images of one bucket, as soon as there are cores for it."""
+        """Start to translate images of one bucket; blocks until enough cores are free."""
         if self._pool is None:
             done: Future[list[Answer]] = Future()
             try:
@@ -55,24 +55,24 @@ class Replicas:
                 done.set_exception(error)
             return done
         cores = self.cores_for(sum(each.pixels.shape[0] * each.pixels.shape[1] for each in bucket))
-        # One by one: nobody else takes any.
+        # Acquiring one by one cannot deadlock, since only one thread calls this.
         for _ in range(cores):
             self._free.acquire()
-        begun = self._pool.submit(self._translate, bucket, cores)
-        begun.add_done_callback(lambda _: self._free.release(cores))
-        return begun
+        future = self._pool.submit(self._translate, bucket, cores)
+        future.add_done_callback(lambda _: self._free.release(cores))
+        return future
 
     def close(self) -> None:
-        """End the threads when they have finished what they have begun."""
+        """Let the workers finish the buckets they have started, and end them."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
-            # What the lanes have set counts for threads that are yet to come, too.
+            # A worker's set_num_threads also changes the default for threads that start later.
             torch.set_num_threads(self._cores)
 
     def _translate(self, bucket: Sequence[Decoded], cores: int) -> list[Answer]:
         torch.set_num_threads(cores)
-        if not hasattr(self._own, "work"):
+        if not hasattr(self._local, "work"):
             translator = self._work.translator.replicate()
             assert translator is not None
-            self._own.work = replace(self._work, translator=translator)
-        return translate(bucket, self._own.work)
+            self._local.work = replace(self._work, translator=translator)
+        return translate(bucket, self._local.work)

@@ -1,4 +1,4 @@
-"""Conversion on several devices: the command again for each, which converts its share and writes down what became."""
+"""Conversion on several devices: one process per device converts its share and logs each image's outcome to a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from translate.launching import LostError, launch
 from translate.plugins import Catalog
 
 OUTCOMES = "TRANSLATE_OUTCOMES"
-"""The environment variable that names the folder of a share's outcomes."""
+"""The environment variable with the folder to which each process writes its outcomes."""
 
 
 def convert_together(
@@ -26,56 +26,56 @@ def convert_together(
     plugins: Sequence[str],
     no_plugins: Sequence[str],
 ) -> Generator[tuple[Path, str | None], None, None]:
-    """Convert on several devices and yield each image with the reason why it failed, None where it did not.
+    """Convert on several devices; yield each image with the reason why it failed, None on success.
 
-    Observers are outcomes while the devices work. Raises ``LostError`` if one of them dies; what was converted stays.
+    Observers are called while the devices work. Raises ``LostError`` if a process dies; images converted so far stay.
     """
     devices: int = options["devices"]
     flags = [f"--plugin={name}" for name in plugins] + [f"--no-plugin={name}" for name in no_plugins]
-    own = {name: value for name, value in options.items() if name != "devices" and value not in (None, "")}
-    asked = [f"--{name.replace('_', '-')}={_text(value)}" for name, value in own.items()]
-    with tempfile.TemporaryDirectory() as place:
-        files = [Path(place) / f"rank-{rank}.jsonl" for rank in range(devices)]
+    passed = {name: value for name, value in options.items() if name != "devices" and value not in (None, "")}
+    options_typed = [f"--{name.replace('_', '-')}={_text(value)}" for name, value in passed.items()]
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"rank-{rank}.jsonl" for rank in range(devices)]
         outcomes: list[tuple[Path, str | None]] = []
-        places = [0] * devices
+        offsets = [0] * devices
 
-        def follow() -> None:
+        def collect() -> None:
             for number, file in enumerate(files):
-                for line in _new_lines(file, places, number):
+                for line in _new_lines(file, offsets, number):
                     found = json.loads(line)
                     outcomes.append((Path(found["file"]), found["error"]))
                     catalog.tell("image_converted", source=outcomes[-1][0], error=outcomes[-1][1])
 
-        arguments = [*flags, "convert", str(run), str(source), str(target), *asked]
+        arguments = [*flags, "convert", str(run), str(source), str(target), *options_typed]
         try:
-            launch(arguments, devices, {OUTCOMES: place}, follow)
+            launch(arguments, devices, {OUTCOMES: folder}, collect)
         except LostError as error:
             raise LostError(
                 f"{error}; {len(outcomes)} images were converted or named, convert the rest again"
             ) from None
-        follow()
+        collect()
         yield from outcomes
 
 
-def write_down(rank: int, source: Path, error: str | None) -> bool:
-    """Write down what became of an image of this rank's share, if somebody started it who reads that."""
-    if (place := os.environ.get(OUTCOMES)) is None:
+def log_outcome(rank: int, source: Path, error: str | None) -> bool:
+    """Append an image's outcome to this rank's file and return True; False if no parent process asked for it."""
+    if (folder := os.environ.get(OUTCOMES)) is None:
         return False
-    with (Path(place) / f"rank-{rank}.jsonl").open("a", encoding="utf-8") as file:
+    with (Path(folder) / f"rank-{rank}.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps({"file": str(source), "error": error}) + "\n")
     return True
 
 
-def _new_lines(file: Path, places: list[int], number: int) -> list[str]:
-    """The whole lines that have come since the last look."""
+def _new_lines(file: Path, offsets: list[int], number: int) -> list[str]:
+    """The complete lines that were appended since the last call; ``offsets[number]`` is moved behind them."""
     if not file.exists():
         return []
     with file.open(encoding="utf-8") as opened:
-        opened.seek(places[number])
+        opened.seek(offsets[number])
         text = opened.read()
     whole = text.rpartition("\n")[0]
     if whole:
-        places[number] += len((whole + "\n").encode())
+        offsets[number] += len((whole + "\n").encode())
     return whole.splitlines()
 
 

@@ -1,4 +1,4 @@
-"""Evaluation: what a run has trained, measured on data by metrics."""
+"""Evaluation: measure a trained network on a split of data with metrics."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ ERROR = "_standard_error"
 
 
 class Metric(Protocol):
-    """What a metric's factory builds: takes batches on the device, answers scores.
+    """A metric, as its factory builds it: ``update`` takes batches on the device, ``result`` returns scores.
 
-    ``needs`` names the tensors of a batch that it reads, of these: ``source``, ``target`` and ``fake``, the
-    translations, (N, C, H, W) float32 in [-1, 1]; ``source_label`` and ``target_label`` (N,) int64, -1 for none;
-    ``samples`` (N, S, C, H, W), several translations of each source; ``bits`` (N,), what a network with a
-    ``bits_per_dimension`` answers; of a classifier ``logits`` (N, K) and ``label``. Beside them ``pairs``: target i
-    must belong to source i. An attribute ``wants``, where there is one, names what it reads if it is at hand.
+    ``needs`` names the tensors of a batch that the metric reads: ``source``, ``target`` and ``fake`` (the
+    translations), (N, C, H, W) float32 in [-1, 1]; ``source_label`` and ``target_label`` (N,) int64, -1 for none;
+    ``samples`` (N, S, C, H, W), several translations of each source; ``bits`` (N,), the result of a network's
+    ``bits_per_dimension``; for a classifier ``logits`` (N, K) and ``label``. ``needs`` may also hold ``pairs``: target
+    i must belong to source i. An optional attribute ``wants`` names tensors that are passed if they are available.
 
-    Nothing else is handed in. What comes in one batch belongs together, row by row. Of data without pairs, and of a
-    sampler, the sides come in batches of their own.
+    No other tensors are passed. The rows of one batch belong together. Source and target of unpaired data, and the real
+    and drawn images of a sampler, come in separate batches.
     """
 
     needs: frozenset[str]
 
     @property
     def protocol(self) -> str:
-        """How the score was taken, in words: read after ``result``."""
+        """How the scores were computed, in words; it is read after ``result``."""
         ...
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
-        """Take one batch."""
+        """Accumulate one batch."""
         ...
 
     def result(self) -> Mapping[str, float]:
@@ -55,7 +55,7 @@ class Metric(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What was measured. ``counts`` are the images of each kind that the metrics saw, ``protocol`` how it was done."""
+    """The result of an evaluation: scores, the number of images of each kind, and the protocol of the measurement."""
 
     subject: str
     scores: Mapping[str, float]
@@ -63,7 +63,7 @@ class Evaluation:
     protocol: Mapping[str, Any]
 
     def lines(self) -> list[str]:
-        """Tell it as lines of text for a terminal."""
+        """The result as lines of text for a terminal."""
         protocol = self.protocol
         seen = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items())
         which = f"{self.subject} ({protocol['method']}, {protocol['direction']})"
@@ -85,7 +85,7 @@ class Evaluation:
         return [*lines, "", *(f"{name}: {how}" for name, how in protocol["metrics"].items())]
 
     def to_json(self) -> dict[str, Any]:
-        """Tell it as JSON values; a number that is not finite becomes its name in text, such as ``inf``."""
+        """The result as JSON values; a number that is not finite becomes text, such as ``inf``."""
         scores = {name: value if math.isfinite(value) else str(value) for name, value in self.scores.items()}
         return {
             "subject": self.subject,
@@ -105,15 +105,15 @@ def evaluate(
     *,
     metrics: Annotated[
         Sequence[str],
-        Option("what to measure; may be repeated", part="metrics", flag="--metric"),
+        Option("metric to compute; may be repeated", part="metrics", flag="--metric"),
     ],
-    split: Annotated[str, Option("which of the data's splits: train, val or test")] = "test",
+    split: Annotated[str, Option("split of the data: train, val or test")] = "test",
     layout: Layout = None,
     direction: Direction = None,
     at: At = None,
-    limit: Annotated[int | None, Option("at most so many images of each domain, evenly spread", ge=1)] = None,
-    batch: Annotated[int, Option("images at a time", ge=1)] = 32,
-    samples: Annotated[int, Option("answers drawn for each image, for metrics of their diversity", ge=1)] = 8,
+    limit: Annotated[int | None, Option("largest number of images of each domain, evenly spaced", ge=1)] = None,
+    batch: Annotated[int, Option("batch size", ge=1)] = 32,
+    samples: Annotated[int, Option("outputs sampled for each image, for diversity metrics", ge=1)] = 8,
     seed: NoiseSeed = 0,
     device: Device = "auto",
     plugins: Sequence[str] = (),
@@ -121,15 +121,15 @@ def evaluate(
 ) -> Evaluation:
     """Measure a run's folder, or its ``translator.safetensors``, on a split of data.
 
-    ``metrics`` are named as parts, such as ``frechet(extractor=squeezenet(weights='w.pth'))``. ``direction`` is what of
-    the run is measured: ``forward`` (by default the first it keeps), ``backward``, ``sample``, ``classify``. ``at`` is
-    the training's size unless given; ``samples`` is how many translations of one image a metric of samples gets, drawn
-    from ``seed``.
+    ``metrics`` are parts, such as ``frechet(extractor=squeezenet(weights='w.pth'))``. ``direction`` chooses the network
+    to measure: ``forward``, ``backward``, ``sample`` or ``classify``, by default the run's first. ``at`` is the size
+    (height, width) of the images, by default the training size. ``samples`` is the number of translations of each image
+    for metrics of samples, with noise from ``seed``.
     """
     asked = asked_of(evaluate, locals())
     if not asked["metrics"]:
         raise TranslateError("there is nothing to measure; name at least one --metric, such as psnr")
-    # Imported here, so that what may be asked can be read without torch.
+    # Imported here, so that the options can be read without torch.
     from translate.evaluation.measuring import measure
 
     return Evaluation(**measure(Path(run), str(data), asked, plugins, no_plugins))

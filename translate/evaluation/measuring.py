@@ -1,4 +1,4 @@
-"""Measurements as they were asked for: what a run keeps, held against data by metrics."""
+"""The implementation of ``evaluate``: compute metrics of a trained network on data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESIZE = "stretched to the size: mean over the area, class maps by nearest neigh
 def measure(
     run: Path, data: str, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]
 ) -> dict[str, Any]:
-    """Measure what the checked options of ``evaluate`` ask for; the fields of an ``Evaluation``."""
+    """Measure with the checked options of ``evaluate``; returns the fields of an ``Evaluation``."""
     catalog = discover(extra=plugins, blocked=no_plugins)
     saved = SavedMethod.open(run, catalog)
     directions = list(saved.metadata["directions"])
@@ -35,12 +35,12 @@ def measure(
     split: str = asked["split"]
     if split not in dataset.splits:
         raise TranslateError(f"{dataset.name} has no split {split!r}; {nearest(split, dataset.splits)}")
-    taken: Size = asked["at"] or saved.size
+    size: Size = asked["at"] or saved.size
 
     samples, seed = asked["samples"], asked["seed"]
-    wish = Asked(saved, chosen, dataset, split, asked["limit"], taken, asked["batch"], samples, seed)
-    subject = subject_of(wish, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
-    parts = CatalogParts(catalog, source=subject.source, target=subject.target, size=taken)
+    request = Asked(saved, chosen, dataset, split, asked["limit"], size, asked["batch"], samples, seed)
+    subject = subject_of(request, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
+    parts = CatalogParts(catalog, source=subject.source, target=subject.target, size=size)
     built: dict[str, Metric] = {text: build(catalog, "metrics", text, parts=parts) for text in asked["metrics"]}
     wanted: set[str] = set()
     for text, metric in built.items():
@@ -50,22 +50,22 @@ def measure(
         wanted |= metric.needs | getattr(metric, "wants", frozenset())
 
     counts: dict[str, int] = {}
-    with torch.no_grad():  # decoding threads write into what is made here
+    with torch.no_grad():  # not inference mode: decoding threads write into tensors made here
         for each in subject.batches(wanted):
             for name in ("source", "target", "fake", "samples", "bits", "logits"):
                 if name in each and name in wanted:
                     counts[name] = counts.get(name, 0) + len(each[name])
             for metric in built.values():
-                mine = metric.needs | getattr(metric, "wants", frozenset())
-                if part := {name: tensor for name, tensor in each.items() if name in mine}:
+                read = metric.needs | getattr(metric, "wants", frozenset())
+                if part := {name: tensor for name, tensor in each.items() if name in read}:
                     metric.update(part)
     scores: dict[str, float] = {}
     protocols: dict[str, str] = {}
     for text, metric in built.items():
         found = {name: float(value) for name, value in metric.result().items()}
-        if twice := sorted(found.keys() & scores.keys()):
+        if duplicates := sorted(found.keys() & scores.keys()):
             raise TranslateError(
-                f"{text} measures {twice[0]}, which another metric has measured; ask for one at a time"
+                f"{text} measures {duplicates[0]}, which another metric has measured; ask for one at a time"
             )
         scores |= found
         protocols[next(iter(found), text)] = metric.protocol
@@ -78,13 +78,13 @@ def measure(
         "data": dataset.name,
         "layout": dataset.layout,
         "split": split,
-        "size": f"{taken[0]}x{taken[1]}",
+        "size": f"{size[0]}x{size[1]}",
         "resize": RESIZE,
         "metrics": protocols,
     }
     protocol |= subject.metadata
     if "samples" in wanted:
         protocol |= {"samples": samples, "seed": seed}
-    place = saved.path.resolve()
-    name = place.parent.name if place.name == "translator.safetensors" else place.stem
+    path = saved.path.resolve()
+    name = path.parent.name if path.name == "translator.safetensors" else path.stem
     return {"subject": name, "scores": scores, "counts": counts, "protocol": protocol}

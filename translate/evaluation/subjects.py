@@ -1,4 +1,4 @@
-"""What an evaluation measures: a translator's answers, a sampler's drawings or a classifier's logits, beside data."""
+"""Subjects of an evaluation: a translator's outputs, a sampler's images or a classifier's logits, with real data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from translate.traits import Traits
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is to be measured, on which data, and how."""
+    """The request of an evaluation: the saved method, the data, and the checked options."""
 
     saved: SavedMethod
     direction: str
@@ -38,13 +38,13 @@ class Asked:
     seed: int
 
     def examples(self, side: str) -> list[Example]:
-        """A domain's examples: all, or ``limit`` of them, evenly spread."""
+        """A domain's examples: all, or ``limit`` evenly spaced ones."""
         listed = self.dataset.splits[self.split].get(side, ())
         count = len(listed) if self.limit is None else min(self.limit, len(listed))
         return [listed[row * len(listed) // count] for row in range(count)]
 
     def only(self, side: str) -> str:
-        """That domain of the data, or the only one that it has."""
+        """``side`` if the data has that domain, otherwise the data's first domain."""
         listed = self.dataset.splits[self.split]
         return side if side in listed else next(iter(listed), side)
 
@@ -59,19 +59,19 @@ _words = {
 
 
 class Subject(ABC):
-    """What is measured: says what a metric can have of it, and makes the batches."""
+    """What is measured: knows which tensors it can provide to metrics, and makes the batches."""
 
     gives: frozenset[str]
     of_pairs = frozenset({"pairs"})
-    """What is known of pairs only."""
+    """The needs that only paired data can meet."""
     device: torch.device
     metadata: Mapping[str, Any]
-    """What the protocol says of it."""
+    """Further entries of the protocol."""
 
     def __init__(self, asked: Asked, sides: Mapping[str, tuple[str, Domain]]) -> None:
-        """``sides`` tells under which name a batch has which domain of the data, and what its images were in training.
+        """``sides`` maps a name in the batch to a domain of the data and to the ``Domain`` of the training.
 
-        Images are read as those in training were; the names of their classes are the data's.
+        Images are read as in training; the names of the classes come from the data.
         """
         self.asked = asked
         self.metadata = {}
@@ -87,7 +87,7 @@ class Subject(ABC):
         self.source, self.target = self.domains.get("source", only), self.domains.get("target", only)
 
     def lacks(self, need: str) -> str | None:
-        """Why a metric cannot have what it needs, to go on after its name; None where it can."""
+        """The reason why this subject cannot meet a metric's need, to follow the metric's name; None if it can."""
         data = f"the split {self.asked.split!r} of {self.asked.dataset.name}"
         if need not in self.gives:
             others = [each for each in self.asked.saved.metadata["directions"] if each != self.asked.direction]
@@ -110,10 +110,10 @@ class Subject(ABC):
 
     @abstractmethod
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
-        """All batches, with what is wanted of them."""
+        """All batches, with the tensors in ``wanted``."""
 
     def read(self, *names: str) -> Iterator[dict[str, Tensor]]:
-        """Images and labels of domains that belong together, in batches on the device."""
+        """Images and labels of the named domains, row by row, in batches on the device."""
         for start in range(0, len(self.examples[names[0]]), self.asked.batch):
             chunk = {name: self.examples[name][start : start + self.asked.batch] for name in names}
             decoded = decode_all(
@@ -128,9 +128,9 @@ class Subject(ABC):
 
 
 class Translations(Subject):
-    """A translator's answers to the sources, and the targets."""
+    """A translator's outputs for the sources, and the targets."""
 
-    # A likelihood is that of a target given its source.
+    # Bits are the likelihood of a target given its source, so they need pairs.
     of_pairs = frozenset({"pairs", "bits"})
 
     def __init__(self, asked: Asked, **loading: Any) -> None:
@@ -156,15 +156,15 @@ class Translations(Subject):
         self._drawn = 0
 
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
-        """Pairs together; of unpaired data the sources first, then the targets."""
+        """Pairs in common batches; for unpaired data the sources first, then the targets."""
         with_target = "target" in self.examples and bool(wanted & {"target", "target_label", "pairs", "bits"})
         together = with_target and self.asked.dataset.paired
         for found in self.read("source", "target") if together else self.read("source"):
-            yield self._answered(found, wanted)
+            yield self._add_outputs(found, wanted)
         if with_target and not together:
             yield from self.read("target")
 
-    def _answered(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
+    def _add_outputs(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
         source = found["source"]
         if "fake" in wanted:
             found["fake"] = self.translator.translate(source)
@@ -176,14 +176,14 @@ class Translations(Subject):
         return found
 
     def _samples(self, image: Tensor) -> Tensor:
-        """Several translations of one image (1, C, H, W), whose noise depends on the seed and its number alone."""
+        """Translations (S, C, H, W) of one image (1, C, H, W); their noise depends on the seed and its index only."""
         drawn = self.translator.translate(image, samples=self.asked.samples, seed=key(self.asked.seed, self._drawn))
         self._drawn += 1
         return drawn
 
 
 class Drawings(Subject):
-    """A sampler's images, as many as there are real ones, and the likelihood of these where it knows it."""
+    """A sampler's images, as many as there are real ones; and the real ones' likelihood, if the network computes it."""
 
     def __init__(self, asked: Asked, **loading: Any) -> None:
         self.sampler = load_sampler(asked.saved.path, **loading)
@@ -208,7 +208,7 @@ class Drawings(Subject):
 
 
 class Answers(Subject):
-    """A classifier's logits of real images, those of the domain that it was trained on where the data has it."""
+    """A classifier's logits of real images, from the domain of its training if the data has it."""
 
     gives = frozenset({"logits", "label"})
 
@@ -228,7 +228,7 @@ class Answers(Subject):
 
 
 def subject_of(asked: Asked, **loading: Any) -> Subject:
-    """Load what is to be measured; ``loading`` is handed to its loader."""
+    """Load the network to measure; ``loading`` holds keyword arguments of its loader."""
     roles: dict[str, Callable[..., Subject]] = {
         "translator": Translations,
         "sampler": Drawings,

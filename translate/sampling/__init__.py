@@ -1,4 +1,4 @@
-"""Sampling: a sampler and a number in, a folder of images made out of noise."""
+"""Sampling: write images that a trained sampler generates from noise."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def sample(
     sampler: Sampler | str | Path,
     target: str | Path,
     *,
-    count: Annotated[int, Option("how many images", ge=1, short="-n")] = 64,
+    count: Annotated[int, Option("number of images", ge=1, short="-n")] = 64,
     seed: NoiseSeed = 0,
     format: Annotated[FormatName, Option("format of the images")] = "png",  # noqa: A002 - the command line's word
     device: Device = "auto",
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
 ) -> list[Path]:
-    """Write ``count`` images made out of noise into a folder, ``000000.png`` and so on, and name them.
+    """Generate ``count`` images from noise into a folder, ``000000.png`` and so on, and return their paths.
 
-    Image i depends on ``seed`` and i alone, so a larger count goes on where a smaller one has stopped. A format that
-    cannot hold the images is refused; ``same`` is png. ``device`` and the plugins matter only for a sampler that is
-    still to be loaded.
+    Image i depends on ``seed`` and i only, so a larger count starts with the same images. ``format`` ``same`` means
+    png. ``device`` and the plugins are used only if ``sampler`` is a path. Raises ``TranslateError`` if the format
+    cannot hold the images.
     """
     asked = asked_of(sample, locals())
-    # Imported here, so that what may be asked can be read without torch.
+    # Imported here, so that the options can be read without torch.
     from translate.sampling.drawing import sample_as_asked
 
     return sample_as_asked(sampler, Path(target), asked, plugins, no_plugins)

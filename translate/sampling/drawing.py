@@ -1,4 +1,4 @@
-"""Samples as they were asked for: a sampler's images of given numbers, each in a file."""
+"""The implementation of ``sample``: generate images in batches and write each to a file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sample_as_asked(
     plugins: Sequence[str],
     no_plugins: Sequence[str],
 ) -> list[Path]:
-    """Write the images that the checked options of ``sample`` ask for, and name their files."""
+    """Write images with the checked options of ``sample``, and return their paths."""
     if isinstance(sampler, (str, Path)):
         sampler = load_sampler(sampler, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
     count, domain = asked["count"], sampler.domain

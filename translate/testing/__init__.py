@@ -1,8 +1,8 @@
-"""Contracts: what every part must keep, as functions that a plugin's own tests call.
+"""Contract checks for parts, as functions that a plugin's own tests call.
 
-``check_plugin("mine")`` holds everything that an installed plugin offers against its contract; the other functions
-do it for one part. Each raises ``AssertionError`` with a sentence. Networks are built small enough for a CPU if the
-caller says so: ``check_generator("unet(width=8)")``.
+``check_plugin("mine")`` checks everything that an installed plugin offers; the other functions check one part. Each
+raises ``AssertionError`` with a sentence. To keep a check fast on a CPU, name a small network:
+``check_generator("unet(width=8)")``.
 """
 
 from __future__ import annotations
@@ -69,15 +69,15 @@ CHECKS: Mapping[str, Callable[..., None]] = {
     "plain_loops": check_plain_loop,
     "runtimes": check_runtime,
 }
-"""The contract of each kind of part that has one."""
+"""The contract check of each kind of part that has one."""
 
 
 def check_plugin(name: str, *, examples: Mapping[str, str] | None = None, plugins: Sequence[str] = ()) -> None:
-    """Hold all that a plugin offers against the contracts.
+    """Check all that a plugin offers against the contracts.
 
-    ``examples`` says how to build a part small, by its name: ``{"unet": "unet(width=8)"}``; for a method, its options
-    as a call: ``{"mine": "mine(generator='unet(width=8)')"}``. Where two kinds share a name, ``"plain_loops/mine"``
-    says it of the one. ``plugins`` are files or modules that are not installed.
+    ``examples`` maps a part's name to the call that builds a small one: ``{"unet": "unet(width=8)"}``, or for a method
+    ``{"mine": "mine(generator='unet(width=8)')"}``. If two kinds share a name, a key such as ``"plain_loops/mine"``
+    names one of them. ``plugins`` are files or modules of plugins that are not installed.
     """
     small = dict(examples or {})
     catalog = discover(extra=plugins)
@@ -91,7 +91,7 @@ def check_plugin(name: str, *, examples: Mapping[str, str] | None = None, plugin
 
 
 def check_options_documented(kind: str, name: str, *, plugins: Sequence[str] = ()) -> None:
-    """Every option has a help text and a default that it accepts itself; the factory has a docstring."""
+    """Check that the factory has a docstring, and every option a help text and a default that passes its own check."""
     offer = discover(extra=plugins).offer(kind, name)
     assert offer.summary, f"{name}: the first line of the docstring says what it is, in `translate fit --help` too"
     parameters = options_of(offer.load())

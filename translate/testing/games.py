@@ -1,4 +1,4 @@
-"""The contract of methods."""
+"""The contract check of methods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from translate.training import fit, resume
 
 
 def check_method(part: str, *, plugins: Sequence[str] = (), data: str = "demo(size=32, count=12)") -> None:
-    """Any channels, every weight of every player reached, exact resume, and a saved translator that gives the same."""
+    """Check a method with several channel counts: gradients for all weights, exact resume, and equal saved networks."""
     catalog = discover(extra=plugins)
     call = parse_call(part)
     for inputs, outputs in CHANNELS:
@@ -34,11 +34,11 @@ def check_method(part: str, *, plugins: Sequence[str] = (), data: str = "demo(si
         try:
             method = build_method(catalog, call.name, call.options, parts_of(catalog, (32, 32), inputs, outputs))
         except TranslateError:
-            # A method may refuse unlike domains in a sentence, but everybody's images are RGB to RGB.
+            # A method may refuse domains of unlike channels, but must accept RGB to RGB.
             if (inputs, outputs) == (3, 3):
                 raise
             continue
-        _every_weight_moves(call.name, method, inputs, outputs)
+        _check_gradients_reach_weights(call.name, method, inputs, outputs)
         owned = {weight for module in method.players.values() for weight in module.parameters()}
         for module in method.modules():
             assert not isinstance(module, Adversary) or owned.issuperset(module.discriminator.parameters()), (
@@ -46,12 +46,12 @@ def check_method(part: str, *, plugins: Sequence[str] = (), data: str = "demo(si
             )
     folder = Path(tempfile.mkdtemp(prefix="translate-"))
     try:
-        _resumes_exactly(call.name, call.options, folder, plugins, data)
+        _check_exact_resume(call.name, call.options, folder, plugins, data)
     finally:
         shutil.rmtree(folder)
 
 
-def _every_weight_moves(name: str, method: Method, inputs: int, outputs: int) -> None:
+def _check_gradients_reach_weights(name: str, method: Method, inputs: int, outputs: int) -> None:
     generator = torch.Generator().manual_seed(0)
     engine = Engine(
         method,
@@ -60,7 +60,7 @@ def _every_weight_moves(name: str, method: Method, inputs: int, outputs: int) ->
     )
     moved: dict[str, bool] = {}
     hooks = [
-        weight.register_hook(lambda _slope, key=key: moved.__setitem__(key, True))
+        weight.register_hook(lambda _gradient, key=key: moved.__setitem__(key, True))
         for player, module in method.players.items()
         for key, weight in ((f"{player}: {each}", weight) for each, weight in module.named_parameters())
     ]
@@ -84,8 +84,8 @@ def _every_weight_moves(name: str, method: Method, inputs: int, outputs: int) ->
             )
 
 
-def _resumes_exactly(name: str, options: Mapping[str, Any], folder: Path, plugins: Sequence[str], data: str) -> None:
-    asked: dict[str, Any] = {
+def _check_exact_resume(name: str, options: Mapping[str, Any], folder: Path, plugins: Sequence[str], data: str) -> None:
+    settings: dict[str, Any] = {
         "size": 32,
         "batch": 2,
         "log_every": 1,
@@ -95,7 +95,7 @@ def _resumes_exactly(name: str, options: Mapping[str, Any], folder: Path, plugin
         "plugins": plugins,
         **options,
     }
-    whole = fit(name, data, output=folder / "whole", steps=4, save_every=2, keep=9, **asked)
+    whole = fit(name, data, output=folder / "whole", steps=4, save_every=2, keep=9, **settings)
     half = Run(folder / "half", whole.config)
     shutil.copytree(whole.folder, half.folder)
     half.checkpoints[-1].unlink()
@@ -106,7 +106,7 @@ def _resumes_exactly(name: str, options: Mapping[str, Any], folder: Path, plugin
     assert wanted.keys() == got.keys(), f"{name}: a resumed run keeps other tensors"
     for key, value in wanted.items():
         assert torch.equal(value, got[key]), f"{name}: resumed, {key} differs from the uninterrupted run"
-    _keeps_its_promises(name, whole, resumed, plugins)
+    _check_sampler_and_classifier(name, whole, resumed, plugins)
     if "forward" in checkpoint.load(whole.translator)[1]["directions"]:
         first, second = (translator.load(run.folder, plugins=plugins) for run in (whole, resumed))
         image = torch.rand(1, first.source.channels, 45, 37) * 2 - 1
@@ -118,8 +118,8 @@ def _resumes_exactly(name: str, options: Mapping[str, Any], folder: Path, plugin
         assert images.read(folder / "out.png").pixels.shape[:2] == (45, 37), f"{name}: conversion changes the size"
 
 
-def _keeps_its_promises(name: str, whole: Run, resumed: Run, plugins: Sequence[str]) -> None:
-    """What a run keeps beside translators does its work, and the same after a resume."""
+def _check_sampler_and_classifier(name: str, whole: Run, resumed: Run, plugins: Sequence[str]) -> None:
+    """Check a run's sampler and classifier, if any: shapes, ranges, and equality after a resume."""
     directions = checkpoint.load(whole.translator)[1]["directions"]
     if "sample" in directions:
         first, second = (load_sampler(run.folder, plugins=plugins) for run in (whole, resumed))

@@ -1,4 +1,4 @@
-"""The contract of gradients: what back-propagation says is what a small step finds, in any memory format."""
+"""The contract check of gradients: autograd against finite differences, in any memory format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from translate.testing.networks import parts_of
 
 SIZE = (32, 32)
 STEP = 1e-7
-OFF = 1e-4
+TOLERANCE = 1e-4
 
 
 def check_gradients(
@@ -29,45 +29,51 @@ def check_gradients(
     device: str = "cpu",
     plugins: Sequence[str] = (),
 ) -> None:
-    """Directional derivatives of a network in float64, towards a random change of its input and of all its weights.
+    """Compare a network's directional derivative, in float64, with finite differences.
 
-    ``kind`` is a hook that offers networks. Torch has kernels whose gradient is silently wrong for some batch in some
-    memory format, so all that train should be held against this in both, with ``batch`` 1 and more.
+    The direction is a random change of the input and of all weights. ``kind`` is a hook that offers networks. Torch has
+    kernels whose gradient is silently wrong for some batch sizes in some memory formats, so every trained network
+    should be checked in both formats, with ``batch`` 1 and more.
     """
     seed_step(0, 0)
-    network, given = _built(discover(extra=plugins), kind, part, batch)
+    network, given = _build(discover(extra=plugins), kind, part, batch)
     network = network.double().train().to(device, memory_format=layout)  # type: ignore[call-overload]
     weights = [weight for weight in network.parameters() if weight.requires_grad]
     point = [given.double().to(device), *(weight.detach().clone() for weight in weights)]
     if point[0].dim() == 4:
         point[0] = point[0].to(memory_format=layout)
     draws = torch.Generator().manual_seed(1)
-    ways = [torch.randn(each.shape, generator=draws, dtype=torch.float64).to(device) * _spread(each) for each in point]
+    directions = [
+        torch.randn(each.shape, generator=draws, dtype=torch.float64).to(device) * _scale(each) for each in point
+    ]
     call: Callable[[Tensor], Any] = torch.compile(network, dynamic=False) if compiled else network
 
     def value(at: Sequence[Tensor]) -> Tensor:
         with torch.no_grad():
             for weight, moved in zip(weights, at[1:], strict=True):
                 weight.copy_(moved)
-        # The same noise each time, where there is some.
+        # Any noise in the network must be the same in each call.
         seed_step(0, 1)
-        return _weighed(call(at[0]))
+        return _to_scalar(call(at[0]))
 
     image = point[0].clone(memory_format=torch.preserve_format).requires_grad_()
     gradients = torch.autograd.grad(value([image, *point[1:]]), [image, *weights])
-    predicted = sum(float((gradient * way).sum()) for gradient, way in zip(gradients, ways, strict=True))
+    predicted = sum(
+        float((gradient * direction).sum()) for gradient, direction in zip(gradients, directions, strict=True)
+    )
     with torch.no_grad():
         ahead, behind = (
-            float(value([each + sign * STEP * way for each, way in zip(point, ways, strict=True)])) for sign in (1, -1)
+            float(value([each + sign * STEP * direction for each, direction in zip(point, directions, strict=True)]))
+            for sign in (1, -1)
         )
     found = (ahead - behind) / (2 * STEP)
-    assert abs(predicted - found) <= OFF * max(abs(predicted), abs(found), 1e-3), (
+    assert abs(predicted - found) <= TOLERANCE * max(abs(predicted), abs(found), 1e-3), (
         f"{part}: at batch {batch} in {layout} the gradient says {predicted:.8g}, and a small step finds {found:.8g}"
     )
 
 
-def _built(catalog: Catalog, kind: str, part: str, batch: int) -> tuple[nn.Module, Tensor]:
-    """A network and what it is given."""
+def _build(catalog: Catalog, kind: str, part: str, batch: int) -> tuple[nn.Module, Tensor]:
+    """Build a network and an input for it."""
     parts = parts_of(catalog, SIZE, 3, 3)
     images = torch.rand(batch, 3, *SIZE) * 2 - 1
     if kind == "generators":
@@ -89,20 +95,20 @@ def _built(catalog: Catalog, kind: str, part: str, batch: int) -> tuple[nn.Modul
 
 
 class Conditioned(nn.Module):
-    """A discriminator that wants a condition, of an image with the condition beside it."""
+    """Wraps a conditional discriminator: its input is image and condition, concatenated along the channels."""
 
     def __init__(self, discriminator: nn.Module) -> None:
         super().__init__()
         self.discriminator = discriminator
 
     def forward(self, both: Tensor) -> DiscriminatorOutput:
-        """Judge (N, 3 + 2, H, W)."""
+        """Discriminate (N, 3 + 2, H, W)."""
         answer: DiscriminatorOutput = self.discriminator(both[:, :3], both[:, 3:])
         return answer
 
 
-def _weighed(answer: Any) -> Tensor:
-    """All that a network answers, in one number."""
+def _to_scalar(answer: Any) -> Tensor:
+    """All outputs of a network, randomly weighted and summed to a scalar."""
     if isinstance(answer, DiscriminatorOutput):
         found = [*answer.logits, *(answer.match or ()), *(() if answer.classes is None else (answer.classes,))]
     else:
@@ -113,6 +119,6 @@ def _weighed(answer: Any) -> Tensor:
     ).sum()
 
 
-def _spread(tensor: Tensor) -> float:
-    """How far values lie apart, so that a change is in proportion; 1 where all are equal."""
+def _scale(tensor: Tensor) -> float:
+    """The standard deviation of the values, to which a change is proportional; 1 if all are equal."""
     return float(tensor.std()) or 1.0 if tensor.numel() > 1 else 1.0

@@ -1,4 +1,4 @@
-"""The contract of plain loops."""
+"""The contract check of plain loops."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEPS = 10
 
 
 def check_plain_loop(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """Fed the same tensors, a loop by hand has the engine's weights after 10 steps: in float32 on the CPU to the bit.
+    """Check that a plain loop ends at the engine's weights after 10 steps: in float32 on the CPU to the bit.
 
     ``part`` is the method with its options, such as ``pix2pix(generator='unet(width=4)')``.
     """
@@ -40,9 +40,9 @@ def differences(
     prepare: Callable[[Method], None] | None = None,
     adam: Callable[[list[nn.Parameter]], Optimizer] = lambda weights: Adam(weights, lr=2e-4, betas=(0.5, 0.999)),
 ) -> dict[str, float]:
-    """How far each weight of the engine's step and of the plain loop have parted after 10 steps, and the last losses.
+    """The largest difference of each weight, and of the last loss, between engine and plain loop after 10 steps.
 
-    ``prepare`` is done to the engine's method alone, whose players are stepped by ``adam``.
+    ``prepare`` is applied to the engine's method alone, and ``adam`` makes the optimizers of its players.
     """
     catalog = discover(extra=plugins)
     call = parse_call(part)

@@ -1,4 +1,4 @@
-"""Contracts of networks."""
+"""The contract checks of networks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANNELS = ((3, 3), (1, 4), (5, 2))
 
 
 def check_generator(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """Shapes and channels, odd sizes, gradients to every weight, independence of neighbours, saving."""
+    """Check shapes, odd sizes, gradients to every weight, independence of the batch, determinism, saving."""
     catalog = discover(extra=plugins)
     for size in SIZES:
         for inputs, outputs in CHANNELS:
@@ -34,14 +34,14 @@ def check_generator(part: str, *, plugins: Sequence[str] = ()) -> None:
             assert bool(torch.isfinite(answer).all()), f"{part}: a value is not finite"
             assert float(answer.detach().abs().max()) <= 1, f"{part}: a value left [-1, 1]"
             answer.square().mean().backward()
-            _reached(part, network)
+            _check_gradients_reach(part, network)
     network.eval()
     with torch.inference_mode():
         alone, together = network(given[:1]), network(given)
         assert torch.allclose(alone, together[:1], atol=1e-4), f"{part}: an image's result depends on its neighbours"
         assert torch.equal(network(given), together), f"{part}: in eval mode it must always give the same answer"
-    _same_gradients(part, network, given)
-    _saves(part, network, parts_of(catalog, size, inputs, outputs).generator(part).eval(), given)
+    _check_memory_formats(part, network, given)
+    _check_saving(part, network, parts_of(catalog, size, inputs, outputs).generator(part).eval(), given)
     turned = translator.Translator(
         network,
         catalog=catalog,
@@ -58,7 +58,7 @@ def check_generator(part: str, *, plugins: Sequence[str] = ()) -> None:
 
 
 def check_encoder(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """The latent is what it says, twice as wide with two statistics, and every weight is reached."""
+    """Check the latent's shape, with twice the channels for two statistics, and gradients to every weight."""
     catalog = discover(extra=plugins)
     for inputs in (3, 1):
         for statistics in (1, 2):
@@ -67,11 +67,11 @@ def check_encoder(part: str, *, plugins: Sequence[str] = ()) -> None:
             wanted = (2, statistics * network.latent[0], *network.latent[1:])  # type: ignore[index]
             assert code.shape == wanted, f"{part}: the latent is {tuple(code.shape)} and not {wanted}"
             code.square().mean().backward()
-            _reached(part, network)
+            _check_gradients_reach(part, network)
 
 
 def check_decoder(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """Images of the training size in [-1, 1] out of a flat latent or a map; every weight is reached."""
+    """Check images of the training size in [-1, 1] from a flat or a spatial latent, and gradients to every weight."""
     catalog = discover(extra=plugins)
     made = 0
     for latent in ((6,), (6, 8, 8)):
@@ -79,30 +79,30 @@ def check_decoder(part: str, *, plugins: Sequence[str] = ()) -> None:
             try:
                 network = parts_of(catalog, (32, 32), 3, outputs).decoder(part, latent=latent)
             except TranslateError:
-                # It may take flat latents only, or maps only.
+                # A decoder may support only flat or only spatial latents.
                 continue
             image = network(torch.randn(2, *latent))
             assert image.shape == (2, outputs, 32, 32), f"{part}: {latent} became {tuple(image.shape)}"
             assert float(image.detach().abs().max()) <= 1, f"{part}: a value left [-1, 1]"
             image.square().mean().backward()
-            _reached(part, network)
+            _check_gradients_reach(part, network)
             made += 1
     assert made, f"{part}: it decodes neither flat latents nor maps"
 
 
 def check_feature_extractor(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """Features of the channels that it says; fixed, but with a gradient to the image."""
+    """Check the number of feature channels, that the weights are frozen, and the gradient to the image."""
     network = parts_of(discover(extra=plugins), (64, 64), 3, 3).feature_extractor(part).train()
     image = (torch.rand(2, 3, 64, 64) * 2 - 1).requires_grad_()
     features = network(image)
     assert features.shape[:2] == (2, network.channels), f"{part}: its features are {tuple(features.shape)}"
     assert not any(weight.requires_grad for weight in network.parameters()), f"{part}: a weight could be trained"
-    (slope,) = torch.autograd.grad(features.square().mean(), image)
-    assert bool(slope.any()), f"{part}: no gradient reaches the image"
+    (gradient,) = torch.autograd.grad(features.square().mean(), image)
+    assert bool(gradient.any()), f"{part}: no gradient reaches the image"
 
 
 def check_discriminator(part: str, *, plugins: Sequence[str] = (), size: tuple[int, int] = (64, 64)) -> None:
-    """The output's type and shape with a condition (and alone, where it allows that), gradients to every weight."""
+    """Check the output's type and shapes, with a condition and with classes, and gradients to every weight."""
     catalog = discover(extra=plugins)
     for channels in (3, 1):
         network = parts_of(catalog, size, 2, channels).discriminator(part, condition=2)
@@ -114,7 +114,7 @@ def check_discriminator(part: str, *, plugins: Sequence[str] = (), size: tuple[i
         assert all(len(head) == 2 for head in heads), f"{part}: the first axis of its answers is not the batch"
         assert all(bool(torch.isfinite(head).all()) for head in heads), f"{part}: a value is not finite"
         torch.stack([head.square().mean() for head in heads]).sum().backward()
-        _reached(part, network)
+        _check_gradients_reach(part, network)
         logits = (
             parts_of(catalog, size, 2, channels).discriminator(part, condition=2, classes=5)(image, condition).classes
         )
@@ -122,32 +122,32 @@ def check_discriminator(part: str, *, plugins: Sequence[str] = (), size: tuple[i
 
 
 def parts_of(catalog: Catalog, size: tuple[int, int], inputs: int, outputs: int) -> CatalogParts:
-    """Parts for made-up domains of so many channels and three classes."""
+    """Parts for synthetic domains of ``inputs`` and ``outputs`` channels and three classes."""
     labels = ("one", "two", "three")
     return CatalogParts(catalog, source=Domain(inputs, labels=labels), target=Domain(outputs, labels=labels), size=size)
 
 
-def _reached(part: str, network: nn.Module) -> None:
+def _check_gradients_reach(part: str, network: nn.Module) -> None:
     for name, weight in network.named_parameters():
         assert weight.grad is not None, f"{part}: no gradient reaches {name}"
 
 
-def _same_gradients(part: str, network: nn.Module, given: Tensor) -> None:
-    """The gradient must not depend on the memory format: torch has kernels that get it silently wrong."""
-    slopes = []
+def _check_memory_formats(part: str, network: nn.Module, given: Tensor) -> None:
+    """The gradient must not depend on the memory format: torch has kernels whose gradient is silently wrong."""
+    gradients = []
     for layout in (torch.contiguous_format, torch.channels_last):
         image = given[:1].double().to(memory_format=layout).requires_grad_()
         doubled = network.double()
         weighting = torch.linspace(-1, 1, image.shape[-1], dtype=torch.float64)
-        (slope,) = torch.autograd.grad((doubled(image).to(memory_format=layout) * weighting).sum(), image)
-        slopes.append(slope)
+        (gradient,) = torch.autograd.grad((doubled(image).to(memory_format=layout) * weighting).sum(), image)
+        gradients.append(gradient)
     network.float()
-    assert torch.allclose(slopes[0], slopes[1], rtol=1e-8, atol=1e-12), (
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-8, atol=1e-12), (
         f"{part}: its gradient depends on the memory format"
     )
 
 
-def _saves(part: str, network: nn.Module, other: nn.Module, given: Tensor) -> None:
+def _check_saving(part: str, network: nn.Module, other: nn.Module, given: Tensor) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.safetensors"
         checkpoint.save(path, network.state_dict(), {})

@@ -1,4 +1,4 @@
-"""Contracts of losses, regularizers, optimizers, schedules and augmentations."""
+"""The contract checks of losses, regularizers, optimizers, schedules and augmentations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from translate.plugins import discover
 
 
 def check_adversarial_loss(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """Scalars in float32 for logits of any shape, gradients on both sides, and both sides pull where they should."""
+    """Check float32 scalars for logits of any shape, and the sign of both players' gradients."""
     loss = build(discover(extra=plugins), "adversarial_losses", part)
     for shape in ((4,), (4, 1), (2, 1, 5, 7)):
         real = torch.full(shape, 0.25, dtype=torch.bfloat16, requires_grad=True)
@@ -21,28 +21,28 @@ def check_adversarial_loss(part: str, *, plugins: Sequence[str] = ()) -> None:
         loss_of_discriminator = loss.discriminator(real, fake)
         assert loss_of_discriminator.shape == (), f"{part}: the discriminator's side is no scalar"
         assert loss_of_discriminator.dtype == torch.float32, f"{part}: losses are computed in float32"
-        to_real, to_fake = torch.autograd.grad(loss_of_discriminator, (real, fake))
-        assert bool((to_real < 0).all()), f"{part}: the discriminator should raise the logits of real images"
-        assert bool((to_fake > 0).all()), f"{part}: the discriminator should lower the logits of fakes"
-        made = loss.generator(fake, real if getattr(loss, "relativistic", False) else None)
-        assert made.shape == (), f"{part}: the generator's side is no scalar"
-        (pull,) = torch.autograd.grad(made, fake)
-        assert bool((pull < 0).all()), f"{part}: the generator should raise the logits of fakes"
+        real_gradient, fake_gradient = torch.autograd.grad(loss_of_discriminator, (real, fake))
+        assert bool((real_gradient < 0).all()), f"{part}: the discriminator should raise the logits of real images"
+        assert bool((fake_gradient > 0).all()), f"{part}: the discriminator should lower the logits of fakes"
+        loss_of_generator = loss.generator(fake, real if getattr(loss, "relativistic", False) else None)
+        assert loss_of_generator.shape == (), f"{part}: the generator's side is no scalar"
+        (gradient,) = torch.autograd.grad(loss_of_generator, fake)
+        assert bool((gradient < 0).all()), f"{part}: the generator should raise the logits of fakes"
 
 
 def check_loss(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """A finite scalar with a gradient."""
+    """Check that the loss is a finite scalar with a gradient."""
     loss = build(discover(extra=plugins), "losses", part)
     image = torch.rand(2, 3, 8, 8, requires_grad=True)
     value = loss(image, torch.rand(2, 3, 8, 8))
     assert value.shape == (), f"{part}: it must answer a scalar"
     assert bool(torch.isfinite(value)), f"{part}: its value is not finite"
-    (slope,) = torch.autograd.grad(value, image)
-    assert bool(slope.any()), f"{part}: no gradient reaches the image"
+    (gradient,) = torch.autograd.grad(value, image)
+    assert bool(gradient.any()), f"{part}: no gradient reaches the image"
 
 
 def check_regularizer(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """It restrains something: a penalty with a gradient to the weights, an augmentation, a projection, a rhythm."""
+    """Check each role of a regularizer: penalty (gradient to the weights), augmentation, preparation, projection."""
     regularizer = build(discover(extra=plugins), "regularizers", part)
     roles = [name for name in ("augment", "prepare", "project", "updates") if hasattr(regularizer, name)]
     assert callable(regularizer) or roles, (
@@ -53,11 +53,11 @@ def check_regularizer(part: str, *, plugins: Sequence[str] = ()) -> None:
     images = torch.rand(2, 3, 16, 16, requires_grad=True)
     if "augment" in roles:
         for condition in (None, torch.rand(2, 2, 16, 16)):
-            changed, beside = regularizer.augment(images, condition)
+            changed, changed_condition = regularizer.augment(images, condition)
             assert changed.shape == images.shape, f"{part}: the images' shape changed"
-            assert (beside is None) == (condition is None), f"{part}: the condition is lost"
-            (slope,) = torch.autograd.grad(changed.square().sum(), images)
-            assert bool(slope.any()), f"{part}: no gradient passes the augmentation"
+            assert (changed_condition is None) == (condition is None), f"{part}: the condition is lost"
+            (gradient,) = torch.autograd.grad(changed.square().sum(), images)
+            assert bool(gradient.any()), f"{part}: no gradient passes the augmentation"
     if "prepare" in roles:
         regularizer.prepare(network)
         assert network(images).shape == (2, 1, 12, 12), f"{part}: the prepared network answers another shape"
@@ -72,12 +72,12 @@ def check_regularizer(part: str, *, plugins: Sequence[str] = ()) -> None:
         )
         assert value.shape == (), f"{part}: it must answer a scalar"
         assert value.item() >= 0, f"{part}: a penalty is not negative"
-        slopes = torch.autograd.grad(value, [first.weight, last.weight])
-        assert all(bool(slope.any()) for slope in slopes), f"{part}: no gradient reaches the weights"
+        gradients = torch.autograd.grad(value, [first.weight, last.weight])
+        assert all(bool(gradient.any()) for gradient in gradients), f"{part}: no gradient reaches the weights"
 
 
 def check_optimizer(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """It lowers a simple loss, and its state goes on exactly."""
+    """Check that the optimizer lowers a simple loss, and resumes exactly from its ``state_dict``."""
     catalog = discover(extra=plugins)
 
     def steps(weight: nn.Parameter, optimizer: torch.optim.Optimizer, count: int) -> None:
@@ -98,7 +98,7 @@ def check_optimizer(part: str, *, plugins: Sequence[str] = ()) -> None:
 
 
 def check_schedule(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """A factor in [0, 1] that depends on its arguments alone."""
+    """Check that the factor is in [0, 1], depends on the arguments alone, and starts above 0."""
     schedule = build(discover(extra=plugins), "schedules", part)
     first = [schedule(step, 100) for step in range(100)]
     assert all(0 <= factor <= 1 for factor in first), f"{part}: a factor lies outside [0, 1]"
@@ -107,7 +107,7 @@ def check_schedule(part: str, *, plugins: Sequence[str] = ()) -> None:
 
 
 def check_augmentation(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """The shape stays, values stay in [-1, 1], and an image's change depends on its seed alone."""
+    """Check that shape and range [-1, 1] are kept, and that an image's change depends on its seed alone."""
     change = build(discover(extra=plugins), "augmentations", part)
     images, seeds = torch.rand(4, 3, 16, 16) * 2 - 1, torch.tensor([1, 2, 3, 2])
     images[3] = images[1]

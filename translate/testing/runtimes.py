@@ -1,4 +1,4 @@
-"""The contract of runtimes."""
+"""The contract check of runtimes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from translate.errors import TranslateError
 from translate.parts import build
 from translate.plugins import discover
 
-OFF = {"float32": 1e-4, "bf16": 0.05, "int8": 0.05}
-"""How far answers in [-1, 1] may lie from torch's, in the mean."""
+TOLERANCES = {"float32": 1e-4, "bf16": 0.05, "int8": 0.05}
+"""The largest mean absolute difference from torch's outputs, which are in [-1, 1], by precision."""
 
 
 def check_runtime(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """It answers as torch does, in images of several sizes, and refuses a precision that it does not know."""
+    """Check the outputs against torch's for several sizes, and that an unsupported precision raises."""
     catalog = discover(extra=plugins)
     torch.manual_seed(0)
     device = torch.device("cpu")
@@ -34,19 +34,19 @@ def check_runtime(part: str, *, plugins: Sequence[str] = ()) -> None:
         raise AssertionError(f"{part}: it takes a precision that does not exist, float8")
     batches = [torch.rand(1, 3, 16, 16) * 2 - 1, torch.rand(2, 3, 12, 20) * 2 - 1]
     known = 0
-    for precision, off in OFF.items():
+    for precision, tolerance in TOLERANCES.items():
         try:
             runtime = build(catalog, "runtimes", part, network=network, precision=precision, device=device)
         except TranslateError:
             continue
         known += 1
         runtime.calibrate(batches)
-        assert not runtime.needs_calibration, f"{part}: it has seen images, and wants some still"
+        assert not runtime.needs_calibration, f"{part}: it still needs calibration after calibrate was called"
         for batch in batches:
             answer = runtime(batch)
             assert answer.shape == (len(batch), 2, *batch.shape[-2:]), f"{part}: the answer has another shape"
             distance = (answer.float() - network(batch)).abs().mean().item()
-            assert distance < off, f"{part}: in {precision} answers are {distance:g} off"
+            assert distance < tolerance, f"{part}: in {precision} answers are {distance:g} off"
             assert torch.equal(answer, runtime(batch)), f"{part}: the same image has another answer"
     assert known, f"{part}: it knows no precision"
     after = network.state_dict()
