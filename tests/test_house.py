@@ -22,10 +22,11 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "public"},
+    {"errors", "precision", "public", "terminal"},
     {"options", "data", "sizes", "devices"},
     {"traits"},
     {"ranks", "seeds"},
+    {"draws"},
     {"common_options"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary"},

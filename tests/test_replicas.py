@@ -155,8 +155,33 @@ def test_what_cannot_be_copied_serves_one_thread(tmp_path: Path) -> None:
     assert convert(one, folder(tmp_path / "in", 3), tmp_path / "out").converted == 3
 
 
-def test_noise_and_single_images_need_no_lanes(tmp_path: Path) -> None:
-    assert Replicas(Work(translator(nn.Identity()), samples=2)).count == 1
+class Noisy(nn.Module):
+    """Adds noise, once for each sample."""
+
+    def forward(self, x: Tensor, samples: int | None = None) -> Tensor:
+        many = x.repeat_interleave(samples or 1, dim=0)
+        return many + 0.3 * torch.randn_like(many) if samples else many
+
+
+def test_samples_are_drawn_beside_each_other_and_as_one_by_one(tmp_path: Path) -> None:
+    source = folder(tmp_path / "in", 9)
+    assert Replicas(Work(translator(Noisy()), samples=2)).count == 2
+    state = torch.get_rng_state()
+    convert(translator(Noisy()), source, tmp_path / "two", samples=2, seed=3)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.set_num_threads(1)
+    convert(translator(Noisy()), source, tmp_path / "one", samples=2, seed=3)
+    names = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert len(names) == 18
+    seen = set()
+    for name in names:
+        pixels = images.read(tmp_path / "one" / name).pixels
+        assert np.array_equal(pixels, images.read(tmp_path / "two" / name).pixels)
+        seen.add(pixels.tobytes())
+    assert len(seen) == 18
+
+
+def test_single_images_need_no_replicas(tmp_path: Path) -> None:
     assert Replicas(Work(translator(nn.Identity())), alone=True).count == 1
     torch.set_num_threads(1)
     assert Replicas(Work(translator(nn.Identity()))).count == 1

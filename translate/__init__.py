@@ -48,6 +48,11 @@ _modules = {
 }
 
 
+def __dir__() -> list[str]:
+    """The API, which is imported on first use, beside what is here."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     if name not in _modules:
         raise AttributeError(f"module 'translate' has no attribute {name!r}")

@@ -85,6 +85,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.sampling": ("sample",),
     "translate.seeds": ("key", "noise_of", "uniform"),
     "translate.sizes": ("Size", "fitting_sizes", "parse_size"),
+    "translate.terminal": ("printable",),
     "translate.testing": (
         "CHECKS",
         "check_adversarial_loss",

@@ -19,19 +19,24 @@ __all__ = [
 def seed_step(seed: int, step: int, rank: int = 0, number: int = 0) -> None:
     """Seed torch's generators, of the CPU and of every device, from (seed, step, rank, number) alone.
 
-    So a step of a resumed run makes the same draws. ``number`` is the number of the batch if a step has several. The
-    four are mixed as in SplitMix64.
+    So a step of a resumed run makes the same draws. ``number`` is the number of the batch if a step has several.
     """
-    mixed = 0
-    for part in (seed, step, rank, number) if number else (seed, step, rank):
-        mixed = (mixed ^ part) + _GOLDEN & _MASK
-        mixed = (mixed ^ mixed >> 30) * _FIRST & _MASK
-        mixed = (mixed ^ mixed >> 27) * _SECOND & _MASK
-        mixed ^= mixed >> 31
+    state = mixed(seed, step, rank, number) if number else mixed(seed, step, rank)
     # Like torch.manual_seed, which would format the whole stack for each device that is not in use yet.
-    torch.default_generator.manual_seed(mixed)
+    torch.default_generator.manual_seed(state)
     if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(mixed)
+        torch.cuda.manual_seed_all(state)
+
+
+def mixed(*parts: int) -> int:
+    """Mix whole numbers, in their order, to 64 bits, each by the finaliser of SplitMix64."""
+    state = 0
+    for part in parts:
+        state = (state ^ part) + _GOLDEN & _MASK
+        state = (state ^ state >> 30) * _FIRST & _MASK
+        state = (state ^ state >> 27) * _SECOND & _MASK
+        state ^= state >> 31
+    return state
 
 
 def signed(number: int) -> int:

@@ -18,12 +18,12 @@ from translate import images
 from translate.compute import algorithms, convolve_fast, lay_out
 from translate.data import Depth, Domain
 from translate.devices import pick_device
+from translate.draws import seeded_draws
 from translate.errors import TranslateError, UnfitError, nearest
 from translate.method import Method, Parts
 from translate.parts import SavedMethod, build, domain_of, metadata_of
 from translate.plugins import Catalog, discover
 from translate.runtime import Precision, Runtime, Seen, copy_sharing_weights
-from translate.seeds import seed_step
 from translate.sizes import Size
 from translate.traits import Traits
 
@@ -83,6 +83,13 @@ class Translator:
             lay_out(self.network, "mixed" if device.type == "cpu" else "channels_last" if half else "contiguous")
             if device.type == "cpu":
                 convolve_fast(self.network)
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        kinds = f"{_kind(self.source)} -> {_kind(self.target)}"
+        return (
+            f"<Translator {self.direction}: {kinds}, trained at {height}x{width}, on {self.device} in {self.precision}>"
+        )
 
     @property
     def needs_calibration(self) -> bool:
@@ -158,9 +165,9 @@ class Translator:
             if samples is None:
                 output = self.network(batch)
                 return output
-            seed_step(seed, 0)
             try:
-                output = self.network(batch, samples=samples)
+                with seeded_draws(seed):
+                    output = self.network(batch, samples=samples)
             except TypeError as error:
                 if "samples" not in str(error):
                     raise
@@ -202,6 +209,14 @@ class Translator:
         result = images.to_stored(answer, self.target, "uint8" if self.source.classes else depth)
         pixels: NDArray[Any] = result.permute(0, 2, 3, 1).cpu().numpy()
         return pixels if array.ndim == 4 or samples is not None else pixels[0]
+
+
+def _kind(domain: Domain) -> str:
+    """What the images of a domain are, in a few words."""
+    if domain.classes:
+        return f"{domain.classes} classes"
+    channels = {1: "gray", 3: "RGB"}.get(domain.channels, f"{domain.channels} channels")
+    return channels if domain.depth == "uint8" else f"{channels} {domain.depth}"
 
 
 def _of_depth(domain: Domain, depth: Depth) -> Domain:

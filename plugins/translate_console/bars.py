@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Column
 from rich.text import Text
 
+from translate.terminal import printable
 from translate_console import text
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class TrainingBar:
             f"eta {text.duration(scalars.seconds_left)}",
         ]
         self._progress.update(self._task, completed=run.step, facts="  ".join(facts))
-        self._terms.plain = text.terms(scalars.terms)
+        self._terms.plain = printable(text.terms(scalars.terms))
 
     def save(self, run: Run, path: Path) -> None:
         """Say nothing: the bar is no list of files."""
@@ -76,7 +77,7 @@ class ConversionBar:
     def count(self, failure: str | None) -> None:
         """Move by one image, and print the line of one that failed."""
         if failure is not None:
-            self._console.print(Text(failure), soft_wrap=True)
+            self._console.print(Text(printable(failure)), soft_wrap=True)
         self._progress.advance(self._task)
 
     def close(self) -> None:

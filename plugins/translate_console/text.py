@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+from translate.terminal import printable
+
 
 def is_terminal() -> bool:
     """Whether stderr is a terminal that can move its cursor."""
@@ -14,8 +16,8 @@ def is_terminal() -> bool:
 
 
 def say(line: str, end: str = "\n") -> None:
-    """Write a line to stderr at once."""
-    sys.stderr.write(line + end)
+    """Write a line to stderr at once; control characters in it are escaped."""
+    sys.stderr.write(printable(line) + end)
     sys.stderr.flush()
 
 

@@ -7,7 +7,6 @@ SIGTERM).
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from click.shell_completion import get_completion_class
 from translate import __version__
 from translate.cli.flags import session_of
 from translate.cli.looking import data, plugins
+from translate.cli.output import prepare_output, say
 from translate.cli.training import fit
 from translate.cli.verbs import bench, classify, convert, evaluate, sample
 from translate.errors import TranslateError, nearest
@@ -90,8 +90,18 @@ for command in (data, fit, convert, sample, classify, evaluate, bench, plugins):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit; errors of the user are printed as one sentence."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    prepare_output()
     sys.exit(_guarded(lambda: cli.main(args=arguments, prog_name="translate", standalone_mode=False)))
+
+
+def _show(error: click.ClickException) -> None:
+    """What click says of wrong use, which holds what was typed: the usage, then one line."""
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        click.echo(context.get_usage(), err=True)
+        say(f"Try '{context.command_path} --help' for help.", error=True)
+        click.echo(err=True)
+    say(f"Error: {error.format_message()}", error=True)
 
 
 def _guarded(call: Callable[[], Any]) -> int:
@@ -99,16 +109,16 @@ def _guarded(call: Callable[[], Any]) -> int:
         code = call()
         return code if isinstance(code, int) else 0
     except TranslateError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", error=True)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        _show(error)
         return error.exit_code
     except click.exceptions.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
         sentence = str(error.__cause__ or error) or "interrupted"
-        click.echo(sentence, err=True)
+        say(sentence, error=True)
         return 130
     except BrokenPipeError:
         # The reader of our output has closed the pipe; closing stdout must not fail again.

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from translate.cli.flags import Session, given, option_of, session_of
+from translate.cli.output import say
 from translate.errors import TranslateError
 from translate.options import options_of
 from translate.run import Config, read_config
@@ -166,7 +167,7 @@ def _fit(values: Mapping[str, Any], session: Session, output: Any, where: str, *
     )
     if dry_run:
         for line in plan(config, no_plugins=session.blocked):
-            click.echo(line)
+            say(line)
     else:
         _report(train(config, output=Path(output) if output else None, no_plugins=session.blocked))
 
@@ -178,12 +179,12 @@ def _report(run: Any) -> None:
 
     if not is_launcher_or_main():
         return
-    click.echo(f"trained {run.step} steps: {run.folder}")
+    say(f"trained {run.step} steps: {run.folder}")
     roles = dict.fromkeys(role_of(direction) for direction in directions_of(run))
     if roles.keys() - {"classifier"}:
-        click.echo(f"  look:     {run.samples}")
+        say(f"  look:     {run.samples}")
     uses = {"translator": "convert", "sampler": "sample", "classifier": "classify"}
     arguments = {"convert": "IN OUT", "sample": "OUT", "classify": "IN"}
     for role in roles:
         verb = uses[role]
-        click.echo(f"  {verb + ':':<9} translate {verb} {run.folder} {arguments[verb]}")
+        say(f"  {verb + ':':<9} translate {verb} {run.folder} {arguments[verb]}")

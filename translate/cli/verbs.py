@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from translate.cli.flags import given, option_of, session_of
+from translate.cli.output import say, say_fields
 from translate.errors import TranslateError
 from translate.options import Parameter, declared_by
 
@@ -92,7 +93,7 @@ def _report_conversion(context: click.Context, result: Any, **_: Any) -> None:
     if not is_launcher_or_main():
         return
     failed = f", {len(result.failed)} could not be converted" if result.failed else ""
-    click.echo(f"converted {result.converted} to {result.target}{failed}")
+    say(f"converted {result.converted} to {result.target}{failed}")
     if result.failed:
         context.exit(1)
 
@@ -115,7 +116,7 @@ convert = Verb(
 
 
 def _report_samples(_: click.Context, result: Any, target: Path, **__: Any) -> None:
-    click.echo(f"made {len(result)} images in {target}")
+    say(f"made {len(result)} images in {target}")
 
 
 sample = Verb(
@@ -136,12 +137,12 @@ def _report_predictions(context: click.Context, result: Any, as_json: bool, **_:
     for prediction in result:
         if prediction.error is not None:
             failed += 1
-            click.echo(f"{prediction.source}: {prediction.error}", err=True)
+            say(f"{prediction.source}: {prediction.error}", error=True)
         elif as_json:
             line = {"file": str(prediction.source), "class": prediction.label}
             click.echo(json.dumps(line | {"probability": round(prediction.probability, 6)}))
         else:
-            click.echo(f"{prediction.source}\t{prediction.label}\t{prediction.probability:.4f}")
+            say_fields(prediction.source, prediction.label, f"{prediction.probability:.4f}")
     if failed:
         context.exit(1)
 
@@ -168,7 +169,7 @@ def _report_scores(_: click.Context, result: Any, as_json: bool, **__: Any) -> N
         click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
         return
     for line in result.lines():
-        click.echo(line)
+        say(line)
 
 
 evaluate = Verb(
@@ -199,7 +200,7 @@ def _method_options(values: dict[str, Any]) -> dict[str, Any]:
 
 def _report_benchmark(_: click.Context, report: Any, file: Path | None, **__: Any) -> None:
     for line in report.lines():
-        click.echo(line)
+        say(line)
     if file is not None:
         file.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
 

@@ -34,8 +34,7 @@ class Replicas:
         self._local = threading.local()
         self._pool: ThreadPoolExecutor | None = None
         self.count = 1
-        # With samples there are no workers, since all threads share the generator of the noise.
-        if not alone and self._cores > 1 and work.samples is None and work.translator.replicate() is not None:
+        if not alone and self._cores > 1 and work.translator.replicate() is not None:
             keep_memory()
             self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="translate-convert-lane")
             self.count = self._cores
