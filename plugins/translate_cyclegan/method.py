@@ -71,7 +71,7 @@ class CycleGAN(Method):
         alike = source.channels == target.channels and source.one_hot == target.one_hot
         if identity and not alike:
             raise TranslateError(
-                "identity feeds each generator images of its output domain, and the domains have different channels "
+                "identity shows each generator images of its output domain, and the domains have different channels "
                 f"({source.channels} and {target.channels}); leave it out"
             )
         self.identity = (0.5 if alike else 0.0) if identity is None else identity

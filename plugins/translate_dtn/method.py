@@ -132,8 +132,8 @@ def build_decoder(parts: Parts, decoder: str, features: nn.Module, name: str) ->
         return parts.decoder(decoder, latent=latent)
     except TranslateError as error:
         raise TranslateError(
-            f"{decoder} cannot decode the features of {name}, {'x'.join(map(str, latent))} numbers ({error}); "
-            "or use a generator from image to image, such as --generator unet"
+            f"{decoder} cannot draw what {name} sees, {'x'.join(map(str, latent))} numbers ({error}); "
+            "or translate by a generator from image to image, such as --generator unet"
         ) from None
 
 

@@ -27,7 +27,7 @@ class Extraction:
         if features.dim() not in (2, 4) or len(features) != len(images):
             raise TranslateError(
                 f"the extractor {self.description} returns {tuple(features.shape)} for {len(images)} images; "
-                "an extractor must return (N, D) or (N, D, h, w)"
+                "an extractor answers (N, D) or (N, D, h, w)"
             )
         return features.flatten(2).transpose(1, 2) if features.dim() == 4 else features[:, None]
 

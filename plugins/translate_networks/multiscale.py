@@ -64,7 +64,7 @@ class MultiScale(nn.Module):
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """Discriminate (N, inputs, H, W), concatenated with a condition (N, condition, H, W) if built for one.
 
-        ``logits`` holds a map (N, 1, h, w) for each scale, the finest first; ``features`` the activations of all scales.
+        ``logits`` holds a map (N, 1, h, w) for each scale, finest first; ``features`` the activations of all scales.
         """
         check_condition(condition, self.condition, "multiscale")
         logits: list[Tensor] = []

@@ -115,7 +115,7 @@ def check_condition(condition: Tensor | None, channels: int, network: str) -> No
         raise TranslateError(f"this {network} needs a condition of {channels} channels with each image; give it one")
     if condition is not None and not channels:
         raise TranslateError(
-            f"this {network} was built without a condition; build it with one or leave the condition out"
+            f"this {network} judges images alone; build it with a condition or leave the condition out"
         )
     if condition is not None and condition.shape[1] != channels:
         raise TranslateError(

@@ -100,7 +100,7 @@ class Pix2PixHD(Method):
         return {"forward": self.growing}
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
-        """One update of the discriminator of the stage's size, then one of the part of the generator that is trained."""
+        """One update of the discriminator of the stage's size, then one of the trained part of the generator."""
         source, target = batch["source"], batch["target"]
         if self.stage == 0:
             adversary, prefix = self.coarse_adversary, "coarse_"

@@ -12,7 +12,7 @@ from translate.errors import TranslateError
 
 
 class CoarseToFine(Protocol):
-    """A generator in two parts, such as ``global_local``: features at half the size, and a refinement that uses them."""
+    """A generator in two parts, such as ``global_local``: features at half the size, and a refinement with them."""
 
     size_multiple: int
 
@@ -36,7 +36,9 @@ class CoarseToFine(Protocol):
 def coarse_to_fine(network: nn.Module, name: str) -> CoarseToFine:
     """Check that a generator has the coarse-to-fine methods; refuse any other."""
     if not all(hasattr(network, part) for part in ("features", "head", "halve", "refine")):
-        raise TranslateError(f"pix2pixhd needs a coarse-to-fine generator, and {name} is none; choose global_local")
+        raise TranslateError(
+            f"pix2pixhd trains a generator from coarse to fine, which {name} is not made for; choose global_local"
+        )
     return cast(CoarseToFine, network)
 
 
