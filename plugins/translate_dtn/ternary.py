@@ -32,8 +32,8 @@ class ThreeKinds(nn.Module):
         output: DiscriminatorOutput = self.discriminator(image, condition)
         if output.classes is None:
             raise TranslateError(
-                f"the discriminator {type(self.discriminator).__name__} has no class logits for the three kinds of "
-                "images; choose semi_supervised or another with classes, or a real/fake loss: adversarial=nonsaturating"
+                f"the discriminator {type(self.discriminator).__name__} tells no three kinds of images apart; choose "
+                "one that tells classes apart, such as semi_supervised, or a real/fake loss: adversarial=nonsaturating"
             )
         realness = output.classes[:, REAL:] - output.classes[:, :REAL].logsumexp(1, keepdim=True)
         return DiscriminatorOutput((realness,), classes=output.classes, features=output.features)

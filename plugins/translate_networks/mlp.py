@@ -70,7 +70,7 @@ class MLPDiscriminator(nn.Module):
         x = image if condition is None else torch.cat([image, condition.to(image.dtype)], dim=1)
         if x.shape[1:] != self.shape:
             given, wanted = ("x".join(map(str, shape)) for shape in (x.shape[1:], self.shape))
-            raise TranslateError(f"this mlp takes images of {wanted}, not of {given}; resize them, or choose dcgan")
+            raise TranslateError(f"this mlp judges images of {wanted}, not of {given}; resize them, or choose dcgan")
         first = self.first(self.noise((x + 1) / 2).flatten(1))
         hidden, realness, classes = self.shared(first)
         return DiscriminatorOutput(logits=(realness,), classes=classes, features=(first, *hidden))

@@ -146,7 +146,7 @@ class VAEGAN(Method):
         features = adversary.discriminator(torch.cat([rebuilt, image])).features
         if not -len(features) <= self.layer < len(features):
             raise TranslateError(
-                f"{self.discriminator} returns {len(features)} inner layers, so there is no layer {self.layer}; "
+                f"{self.discriminator} shows {len(features)} inner layers, so there is no layer {self.layer}; "
                 f"choose one from {-len(features)} to {len(features) - 1}"
                 if features
                 else f"{self.discriminator} returns no inner layers for L_like; choose another discriminator"
