@@ -1,4 +1,4 @@
-"""Layouts of folders and files, and a data set made on the spot."""
+"""Layouts of folders and files, and a generated data set."""
 
 from __future__ import annotations
 

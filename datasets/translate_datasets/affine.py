@@ -1,4 +1,4 @@
-"""Affine changes: each image is turned, scaled, sheared and moved a little, as its seed says."""
+"""Affine augmentation: random rotation, scale, shear and translation of each image, by its seed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from translate.seeds import uniform
 
 def affine(
     *,
-    shift: Annotated[float, Option("largest move, as a share of the side", ge=0, le=1)] = 0.05,
-    rotate: Annotated[float, Option("largest turn in degrees", ge=0, le=180)] = 0.0,
+    shift: Annotated[float, Option("largest translation, as a share of the side", ge=0, le=1)] = 0.05,
+    rotate: Annotated[float, Option("largest rotation in degrees", ge=0, le=180)] = 0.0,
     shear: Annotated[float, Option("largest shear in degrees", ge=0, lt=90)] = 0.0,
     smallest: Annotated[float, Option("smallest scale", gt=0)] = 1.0,
     largest: Annotated[float, Option("largest scale", gt=0)] = 1.0,
-    fill: Annotated[float | None, Option("value in [-1, 1] beyond the edge; none: the edge's own")] = None,
+    fill: Annotated[float | None, Option("value in [-1, 1] beyond the edge; none: replicate the edge")] = None,
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Make an affine change: it maps images (N, C, H, W) in [-1, 1] and seeds (N,) int64 to images alike.
+    """Build an affine augmentation: images (N, C, H, W) in [-1, 1] and seeds (N,) int64 to images of that shape.
 
-    Move, turn, shear and scale are uniform between their limits, around the middle of the image, by one bilinear
-    interpolation. The same seed gives the same change, whatever the batch.
+    Translation, rotation, shear and scale are uniform between their limits, about the centre of the image, with one
+    bilinear interpolation. An image's change depends on its seed only, not on the batch.
 
     >>> change = affine(shift=0.5)
     >>> image, seed = torch.rand(1, 3, 8, 8), torch.tensor([7])
@@ -42,7 +42,7 @@ def affine(
         angle, lean = turn * math.radians(rotate), torch.tan(slant * math.radians(shear))
         scale = smallest + (size + 1) / 2 * (largest - smallest)
         cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-        # Where each pixel of the answer is taken from, in units of half a side: 2 * shift is a move by that share.
+        # From output to input coordinates, in units of half a side: 2 * shift is a translation by that share.
         rows = [cos, sin + lean * cos, 2 * shift * across, -sin, cos - lean * sin, 2 * shift * down]
         grid = F.affine_grid(torch.stack(rows, dim=1).view(-1, 2, 3), list(images.shape), align_corners=False)
         base = 0.0 if fill is None else fill

@@ -33,7 +33,7 @@ LABELS: Mapping[str, tuple[str, ...]] = {
     "images": ("labels", "label"),
     "image": ("label", "labels"),
 }
-"""Usual names of one array with its labels: a word of the images' name, and what it is in the labels' name."""
+"""Usual names of images and labels: a word in the images' name, and the words that replace it for the labels."""
 
 _most_classes = 10_000
 
@@ -43,8 +43,10 @@ def arrays(
     *,
     source: Annotated[str | None, Option("array of the source, NAME or FILE:NAME (default: a usual one)")] = None,
     target: Annotated[str | None, Option("array of the target, NAME or FILE:NAME (default: a usual one)")] = None,
-    paired: Annotated[bool | None, Option("whether row i belongs to row i (default: if the lengths are equal)")] = None,
-    holdout: Annotated[float, Option("share that validates where no array is for validation", ge=0, lt=1)] = 0.1,
+    paired: Annotated[
+        bool | None, Option("whether rows with equal index are pairs (default: if the lengths are equal)")
+    ] = None,
+    holdout: Annotated[float, Option("share for validation if no array is for it", ge=0, lt=1)] = 0.1,
     source_labels: Annotated[str | None, Option("array of the source's labels (default: a usual one)")] = None,
     target_labels: Annotated[str | None, Option("array of the target's labels (default: a usual one)")] = None,
     labels_per_class: LabelsPerClass = None,
@@ -52,20 +54,20 @@ def arrays(
 ) -> Dataset:
     """List rows of arrays (N, H, W) or (N, H, W, C), of a .npz file or a folder of .npz and .npy files.
 
-    ``source`` may be in several splits: ``train_source`` or ``source_train`` and so on, else a share is held out.
-    A source alone is data of one domain. Labels are whole numbers from 0, -1 for none.
+    Splits are in the arrays' names, ``train_source`` or ``source_train`` and so on; otherwise a share is held out.
+    Data with only a source has one domain. Labels are integers from 0; -1 means no label.
     """
     names = _names(root)
     if source is None and target is not None:
         raise TranslateError("arrays needs the source's name beside the target's: source=... and target=...")
     if source is None:
-        ways = usual_names(root)
-        if len(ways) != 1:
+        candidates = usual_names(root)
+        if len(candidates) != 1:
             listed = ", ".join(names) or "no arrays"
             raise TranslateError(
                 f"{root} holds {listed}; name two as arrays(source=..., target=...), or one for a single domain"
             )
-        source, *others = ways[0]
+        source, *others = candidates[0]
         target = others[0] if others else None
     if target is None and target_labels is not None:
         raise TranslateError(f"target_labels={target_labels!r} needs a target; name its images, too: target=...")
@@ -110,9 +112,9 @@ def arrays(
 
 
 def usual_names(root: Path) -> list[tuple[str, ...]]:
-    """The usual names that arrays in a file or folder have, in every way they may be meant.
+    """The usual array names found in a file or folder, one tuple for each possible interpretation.
 
-    A source and a target; else one array that has labels; else the ones of two files, in both directions.
+    A source and a target; else one array with labels; else one with labels in each of two files, in both directions.
     """
     names = _names(root)
     for pair in NAMES:
@@ -129,7 +131,7 @@ def usual_names(root: Path) -> list[tuple[str, ...]]:
 
 
 def _may_pair(both: Mapping[str, NDArray[Any]], labels: Mapping[str, list[int]]) -> bool:
-    """Whether rows may belong together: as many on both sides, and no labels that differ."""
+    """Whether rows may be pairs: equal numbers on both sides, and no different labels."""
     same = len(both) == 2 and len({len(array) for array in both.values()}) == 1
     return same and (len(labels) < 2 or labels["source"] == labels["target"])
 
@@ -145,8 +147,8 @@ def _splits(
     for split, both in found.items():
         lengths = {len(array) for array in both.values()}
         if paired and (len(both) < 2 or len(lengths) > 1):
-            told = " and ".join(str(len(array)) for array in both.values())
-            problems.append(f"the arrays of {split} have {told} rows; pairs need the same number on both sides")
+            lengths_text = " and ".join(str(len(array)) for array in both.values())
+            problems.append(f"the arrays of {split} have {lengths_text} rows; pairs need the same number on both sides")
         count = min(lengths) if paired else None
         rows = {
             side: [
@@ -176,15 +178,15 @@ def _domain(array: NDArray[Any], name: str, root: Path) -> Domain:
         return Domain(channels=channels)
     if first.dtype == np.uint16:
         return Domain(channels=channels, depth="uint16")
-    some = array[:: max(1, len(array) // 256)]
-    low, high = range_of(float(np.min(some)), float(np.max(some)))
+    sample = array[:: max(1, len(array) // 256)]
+    low, high = range_of(float(np.min(sample)), float(np.max(sample)))
     return Domain(channels=channels, depth="float32", low=low, high=high)
 
 
 # --- where the arrays are -------------------------------------------------------------------------------------------
 
 Place = tuple[Path, str]
-"""A file, and the array's name in it; "" for a .npy file, which holds one."""
+"""A file, and the array's name in it; "" for a .npy file, which holds one array."""
 
 
 def _names(root: Path) -> dict[str, Place]:
@@ -212,16 +214,16 @@ def _members(path: Path) -> Iterator[tuple[str, Place]]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             names = list(file.files)
-    except Exception as error:  # zip, numpy and the disk each raise their own
+    except Exception as error:  # zipfile, numpy and the file system raise different types
         raise TranslateError(f"{path} is no readable .npz file ({_reason(error)}); mend or remove it") from None
     for name in names:
         yield name, (path, name)
 
 
 def _places(names: Mapping[str, Place], name: str) -> dict[str, Place]:
-    """Where an array is, by split: the name itself counts as the training split."""
+    """The places of an array by split; the bare name is the training split."""
     found: dict[str, Place] = {}
-    where, base = _parted(name)
+    where, base = _split_prefix(name)
     for split, folders in SPLITS.items():
         for word in folders:
             before = (f"{word}_{name}", f"{word}/{name}", f"{word}{name}")
@@ -233,8 +235,8 @@ def _places(names: Mapping[str, Place], name: str) -> dict[str, Place]:
     return found
 
 
-def _parted(name: str) -> tuple[str, str]:
-    """The file or folder in front of a name, with its mark, and the name alone."""
+def _split_prefix(name: str) -> tuple[str, str]:
+    """Split a name into its prefix (file or folder, with separator) and the bare name."""
     length = max(name.rfind(":"), name.rfind("/")) + 1
     return name[:length], name[length:]
 
@@ -243,8 +245,8 @@ def _parted(name: str) -> tuple[str, str]:
 
 
 def _usual_labels(names: Mapping[str, Place], name: str) -> str | None:
-    """The name of an array of labels that goes with an array of images."""
-    where, base = _parted(name)
+    """The name of the label array that belongs to an image array, by the usual names."""
+    where, base = _split_prefix(name)
     words = re.split(r"(_)", base)
     guesses = [f"{base}_label", f"{base}_labels"]
     for at, word in enumerate(words):
@@ -263,7 +265,7 @@ def _are_labels(array: NDArray[Any]) -> bool:
 def _labels(
     names: Mapping[str, Place], name: str, root: Path, counts: Mapping[str, int], problems: list[str]
 ) -> dict[str, list[int]]:
-    """The labels of each split, where they fit its images."""
+    """The labels of each split, if their number fits its images."""
     places = _places(names, name)
     if not places:
         raise TranslateError(f"there is no array {name!r} in {root}; {nearest(name, names)}")

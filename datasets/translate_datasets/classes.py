@@ -1,4 +1,4 @@
-"""One domain of images, each in the folder of its class."""
+"""One domain of images in class folders."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def classes(
     labels: LabelTable = None,
     labels_per_class: LabelsPerClass = None,
     label_seed: LabelSeed = 0,
-    holdout: Annotated[float, Option("share that validates where there are no split folders", ge=0, lt=1)] = 0.1,
+    holdout: Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)] = 0.1,
 ) -> Dataset:
-    """List one domain, SPLIT/CLASS/NAME or CLASS/NAME; images in no folder have no label, unless a table gives one."""
+    """List one domain, SPLIT/CLASS/NAME or CLASS/NAME; images in no folder have a label only from a table."""
     if not root.is_dir():
         raise TranslateError(f"there is no folder {root}; check its name")
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""The data set for a first try: landscapes made on the spot, flat maps as source and their paintings as target."""
+"""A generated data set for a first try: flat maps of landscapes as source, paintings of them as target."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from translate_datasets.labels import LabelSeed, LabelsPerClass, keep, label_opt
 from translate_datasets.scenery import TIMES, flat, painting, time_of
 
 _held_out = 20
-_apart = 1_000_000  # scenes of a split are numbered from a multiple of this, so that no two splits share one
+_split_offset = 1_000_000  # numbers of a split start at a multiple of this, so that splits share no scene
 
 
 def demo(
     *,
     size: Annotated[int, Option("height and width in pixels", ge=16, le=2048)] = 64,
-    count: Annotated[int, Option("training pairs; 20 more each for val and test", ge=1, le=1_000_000)] = 200,
-    seed: Annotated[int, Option("which scenes", ge=0)] = 0,
+    count: Annotated[int, Option("training pairs; val and test have 20 more each", ge=1, le=1_000_000)] = 200,
+    seed: Annotated[int, Option("seed of the scenes", ge=0)] = 0,
     labels_per_class: LabelsPerClass = None,
     label_seed: LabelSeed = 0,
 ) -> Dataset:
-    """List landscapes, RGB and paired; nothing is drawn before it is asked for.
+    """List landscapes, RGB and paired; each is drawn when it is read.
 
     Labels are the time of day: day, sunset or night.
 
@@ -32,8 +32,8 @@ def demo(
     """
     splits: dict[str, dict[str, list[Example]]] = {}
     for place, (split, number) in enumerate((("train", count), ("val", _held_out), ("test", _held_out))):
-        scenes = range(place * _apart, place * _apart + number)
-        named = [(scene, f"{split}-{scene % _apart:05d}", time_of(seed, scene)) for scene in scenes]
+        scenes = range(place * _split_offset, place * _split_offset + number)
+        named = [(scene, f"{split}-{scene % _split_offset:05d}", time_of(seed, scene)) for scene in scenes]
         splits[split] = {
             side: [Example(partial(draw, size, seed, scene), name, label=label) for scene, name, label in named]
             for side, draw in (("source", flat), ("target", painting))

@@ -1,4 +1,4 @@
-"""Domains: what the images of one side are like, told from a few files; and the colours of a palette."""
+"""Domains: properties of one side's images, inferred from a few files; and the colours of a palette."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def describe(
     palette: Path | None = None,
     root: Path | None = None,
 ) -> dict[str, Domain]:
-    """Describe each side from up to 16 of its training files, and add what is wrong to ``problems``.
+    """Infer each side's domain from up to 16 of its training files, and add what is wrong to ``problems``.
 
-    Maps of class indices are told from photos by their values (below 64) and their flat areas; their classes are
-    counted over up to 2,000 files unless ``classes`` says how many there are (0: they are images after all).
+    Maps of class indices are distinguished from photos by their values (below 64) and their flat areas. The number of
+    classes is ``classes``, or by default counted over up to 2,000 files; 0 means that there are no maps.
     """
     headers = {side: _headers(side, paths, problems) for side, paths in sides.items()}
     maps = {side for side in sides if classes != 0 and _single(headers[side]) and _are_maps(list(headers[side]))}
@@ -83,7 +83,7 @@ def _of_images(headers: Mapping[Path, Header]) -> Domain:
 
 
 def _range(paths: Sequence[Path]) -> tuple[float, float]:
-    """The range of float files: [0, 1], [-1, 1] or [0, 255] where the values lie in it, else what is found."""
+    """The range of float files: [0, 1], [-1, 1] or [0, 255] if all values lie in it, else the range found."""
     low, high = np.inf, -np.inf
     for path in paths:
         try:
@@ -95,7 +95,7 @@ def _range(paths: Sequence[Path]) -> tuple[float, float]:
 
 
 def range_of(low: float, high: float) -> tuple[float, float]:
-    """Round a range of values up to a usual one.
+    """Widen a range of values to a usual one.
 
     >>> range_of(0.1, 0.9), range_of(-0.5, 1.0), range_of(3.0, 250.0), range_of(-7.0, 9.0)
     ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-7.0, 9.0))
@@ -110,7 +110,7 @@ def range_of(low: float, high: float) -> tuple[float, float]:
 
 
 def _single(headers: Mapping[Path, Header]) -> bool:
-    """Whether files may hold class indices: no photo format, and one 8-bit value a pixel."""
+    """Whether files may hold class indices: a lossless format and one 8-bit value per pixel."""
     lossless = {".png", ".bmp", ".gif", ".tif", ".tiff", ".pgm"}
     return bool(headers) and all(
         path.suffix.lower() in lossless and header.depth == "uint8" and (header.channels == 1 or _indexed(path))
@@ -127,7 +127,7 @@ def _indexed(path: Path) -> bool:
 
 
 def _are_maps(paths: Sequence[Path]) -> bool:
-    """Small values in flat areas: in a map most pixels equal their neighbour, in the darkest photo few do."""
+    """Whether files have small values in flat areas: in a map most pixels equal their neighbour, in a photo few do."""
     largest, flat = 0, []
     for path in paths:
         try:
@@ -164,8 +164,8 @@ def _find(palette: Path, root: Path | None) -> Path:
 def read_palette(path: Path, classes: int) -> Colours:
     """Read the first ``classes`` colours of a palette.
 
-    An image gives its pixels in reading order; a .json file a list of [r, g, b] or names with [r, g, b]; a text file a
-    colour a line, as three numbers or #rrggbb, what follows on the line being a name.
+    An image's colours are its pixels in reading order. A .json file holds a list of [r, g, b] or an object of names and
+    [r, g, b]. A text file holds one colour per line, as three numbers or #rrggbb; a name may follow.
     """
     try:
         if path.suffix.lower() == ".json":

@@ -1,4 +1,4 @@
-"""Two folders whose files belong together, by the same name or by their order."""
+"""Two folders of paired files, matched by name or by order."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ def folders(
     *,
     source: Annotated[str | None, Option("name of the source's folder (default: a usual one)")] = None,
     target: Annotated[str | None, Option("name of the target's folder (default: a usual one)")] = None,
-    match: Annotated[Literal["stem", "order"], Option("what pairs files: the same name, or the same place")] = "stem",
-    classes: Annotated[
-        int | None, Option("classes of index maps (default: counted; 0: none are)", ge=0, le=256)
-    ] = None,
+    match: Annotated[Literal["stem", "order"], Option("how files are paired: by name, or by their order")] = "stem",
+    classes: Annotated[int | None, Option("classes of index maps (default: counted; 0: no maps)", ge=0, le=256)] = None,
     palette: Annotated[Path | None, Option("image, .json or .txt with the classes' colours, to make them RGB")] = None,
-    holdout: Annotated[float, Option("share that validates where there are no split folders", ge=0, lt=1)] = 0.1,
+    holdout: Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)] = 0.1,
     labels: LabelTable = None,
     labels_per_class: LabelsPerClass = None,
     label_seed: LabelSeed = 0,
 ) -> Dataset:
-    """List pairs in SPLIT/NAME, NAME/SPLIT, trainA and trainB, or NAME: two folders of images, suffixes may differ."""
+    """List pairs in SPLIT/NAME, NAME/SPLIT, trainA and trainB, or NAME: two folders of images; suffixes may differ."""
     found = choose_sides(root, source, target, "folders")
     problems: list[str] = []
     splits: dict[str, dict[str, list[Example]]] = {}

@@ -1,4 +1,4 @@
-"""Labels of whole images: from the folder that an image lies in or a table, and how many of them a training may see."""
+"""Labels of images: from class folders or a table, with an optional limit on labels per class."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from translate.errors import TranslateError
 from translate.options import Option
 from translate_datasets.listing import count_named
 
-LabelTable = Annotated[Path | None, Option("CSV of file and label (default: labels.csv beside the images)")]
-LabelsPerClass = Annotated[int | None, Option("training labels to keep a class (default: all)", ge=0)]
-LabelSeed = Annotated[int, Option("which labels are kept", ge=0)]
+LabelTable = Annotated[Path | None, Option("CSV of file and label (default: labels.csv in the data's folders)")]
+LabelsPerClass = Annotated[int | None, Option("training labels to keep per class (default: all)", ge=0)]
+LabelSeed = Annotated[int, Option("seed of the choice of labels", ge=0)]
 
 TABLE = "labels.csv"
 
@@ -29,7 +29,7 @@ _labels = {"label", "labels", "class", "category"}
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """An image as a table may name it."""
+    """An image, as a row of a table may name it."""
 
     split: str
     side: str
@@ -41,11 +41,11 @@ class _Row:
 def label(
     dataset: Dataset, root: Path, *, table: Path | None, folders: bool, per_class: int | None, seed: int
 ) -> Dataset:
-    """Give the examples of files their labels, and the domains the names of their classes.
+    """Set the labels of file examples and the class names of domains.
 
     Labels come from a ``table`` or from every ``labels.csv`` in or below ``root``; without one, if ``folders``, from
-    the first folder in an example's name. Domains that have a class in common share all names, so that a label means
-    the same in both.
+    the first folder in an example's name. If domains have a class in common, both get all class names, so that a label
+    means the same in both.
     """
     rows = [
         _Row(split, side, place, Path(os.fspath(example.pixels)).relative_to(root).as_posix())
@@ -80,16 +80,16 @@ def label(
 
 
 def label_options(table: Path | None, per_class: int | None, seed: int) -> dict[str, object]:
-    """What a layout says of its labels, where it is not the default."""
+    """The label options of a layout that differ from the defaults."""
     found: dict[str, object] = {} if table is None else {"labels": str(table)}
     return found if per_class is None else found | {"labels_per_class": per_class, "label_seed": seed}
 
 
 def keep(examples: Sequence[Example], per_class: int | None, seed: int) -> list[Example]:
-    """Keep ``per_class`` labels a class (None: all), and make the others -1.
+    """Keep ``per_class`` labels of each class (None: all), and set the others to -1.
 
-    Which ones is decided by a hash of the seed and the example's name, so that more labels include the fewer, and both
-    images of a pair keep theirs.
+    A hash of the seed and the example's name decides, so that a larger choice includes a smaller one, and both images
+    of a pair keep or lose their labels together.
 
     >>> images = [Example(lambda: ..., str(number), label=number % 2) for number in range(6)]
     >>> sorted(example.label for example in keep(images, 1, seed=0))
@@ -108,7 +108,7 @@ def keep(examples: Sequence[Example], per_class: int | None, seed: int) -> list[
 
 
 def class_names(texts: Iterable[str]) -> tuple[str, ...]:
-    """The different labels in their order: by value if all are numbers, else by letter.
+    """The distinct labels, sorted: by value if all are numbers, else alphabetically.
 
     >>> class_names(["10", "9", "10"]), class_names(["10", "9", "a"])
     (('9', '10'), ('10', '9', 'a'))
@@ -123,14 +123,15 @@ def class_names(texts: Iterable[str]) -> tuple[str, ...]:
 def read_table(path: Path) -> dict[str, str]:
     """Read a CSV of file and label: the label of each file, "" for none.
 
-    Columns are told by a header (file, label), or are the first two; commas, semicolons or tabs divide them.
+    A header (file, label) names the columns; without one they are the first two. Separators are commas, semicolons or
+    tabs.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             first = stream.readline()
             stream.seek(0)
-            divider = next((mark for mark in ",;\t" if mark in first), ",")
-            lines = [(cells, number) for number, cells in enumerate(csv.reader(stream, delimiter=divider), start=1)]
+            separator = next((mark for mark in ",;\t" if mark in first), ",")
+            lines = [(cells, number) for number, cells in enumerate(csv.reader(stream, delimiter=separator), start=1)]
     except OSError as error:
         raise TranslateError(f"cannot read the labels {path}: {error.strerror}; check its name") from None
     except (csv.Error, UnicodeDecodeError):
@@ -170,9 +171,9 @@ def _tables(root: Path, rows: Iterable[_Row]) -> list[Path]:
 
 
 def _matched(path: Path, root: Path, rows: Sequence[_Row], problems: list[str]) -> dict[_Row, str]:
-    """The labels that a table gives: a row names a path below the table's folder, or the end of one if it is unique.
+    """The labels in a table: a row names a path below the table's folder, or the end of a path if that is unique.
 
-    It may leave out the suffix. Both images of a pair may have one name.
+    The suffix may be missing. A name may match both images of a pair.
     """
     inside = path.parent.is_relative_to(root)
     start = path.parent.relative_to(root).as_posix() if inside else "."
@@ -210,7 +211,7 @@ def _matched(path: Path, root: Path, rows: Sequence[_Row], problems: list[str]) 
 
 
 def _shared(names: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """The names of each domain, or those of all if the domains have one in common."""
+    """The class names of each domain, or the union of all if the domains have a class in common."""
     listed = [set(each) for each in names.values()]
     if len(listed) < 2 or not set.intersection(*listed):
         return dict(names)

@@ -1,4 +1,4 @@
-"""Listing: which files a folder holds, which folders make a split, and which examples are held out."""
+"""Listing: files of a folder, folders of a split, and the choice of held-out examples."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from translate.data import Example
 from translate.errors import TranslateError
 
 Files = Mapping[str, Path]
-"""Files by their stem: the path below their folder without its suffix, in order."""
+"""Files by their stem, sorted; a stem is the path below the folder, without its suffix."""
 
 SPLITS: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation"),
     "test": ("test", "testing"),
 }
-"""The splits, and what their folders may be called."""
+"""The splits, and the usual names of their folders."""
 
 PAIRS: tuple[tuple[str, str], ...] = (
     ("source", "target"),
@@ -44,7 +44,7 @@ PAIRS: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The folders of two domains: for each split its source and target; the split "" stands for no splits at all."""
+    """The folders of two domains: source and target of each split; the split "" means no splits."""
 
     source: str
     target: str
@@ -52,25 +52,25 @@ class Sides:
 
 
 def files(folder: Path, problems: list[str] | None = None) -> dict[str, Path]:
-    """List the images below a folder by their stems; of two files with one stem the first counts."""
+    """List the images below a folder by their stems; of two files with the same stem the first is used."""
     start = 0 if folder == Path() else len(str(folder)) + 1
     found: dict[str, Path] = {}
-    twice: list[str] = []
+    repeated: list[str] = []
     for path in images.find(folder):
         stem = os.path.splitext(os.fspath(path)[start:])[0]  # noqa: PTH122  (pathlib takes three times as long)
         if stem in found:
-            twice.append(path.name)
+            repeated.append(path.name)
         else:
             found[stem] = path
-    if twice and problems is not None:
+    if repeated and problems is not None:
         problems.append(
-            f"{count_named(twice, 'file')} in {folder} shares its name with another, but for the suffix; remove one"
+            f"{count_named(repeated, 'file')} in {folder} shares its name with another, but for the suffix; remove one"
         )
     return found
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Name the folders in a folder, hidden ones left out."""
+    """List the names of the folders in a folder, without hidden ones."""
     try:
         return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
@@ -109,7 +109,7 @@ def usual_sides(root: Path, *, both: bool = True) -> Sides | None:
 
 
 def choose_sides(root: Path, source: str | None, target: str | None, layout: str, *, both: bool = True) -> Sides:
-    """Find the folders that were named, or the usual ones; refuse what is not there with the choices."""
+    """Find the named folders, or the usual ones; if they are missing, refuse and list the choices."""
     if not root.is_dir():
         raise TranslateError(f"there is no folder {root}; check its name")
     if (source is None) != (target is None):
@@ -128,7 +128,7 @@ def choose_sides(root: Path, source: str | None, target: str | None, layout: str
 
 
 def hold_out(stems: Sequence[str], share: float) -> set[str]:
-    """Choose which examples validate: a share by the hash of their names, at least one, none of fewer than ten.
+    """Choose a share of examples for validation by a hash of their names: at least one, none of fewer than ten.
 
     >>> len(hold_out([str(number) for number in range(25)], 0.1))
     2
@@ -144,14 +144,14 @@ def hold_out(stems: Sequence[str], share: float) -> set[str]:
 
 
 def spread(items: Sequence[Path], count: int) -> list[Path]:
-    """Take a few of many, evenly spread."""
+    """Take ``count`` items, evenly spaced."""
     if len(items) <= count:
         return list(items)
     return [items[index * len(items) // count] for index in range(count)]
 
 
 def paths_of(examples: Iterable[Example]) -> list[Path]:
-    """The files of examples that are files."""
+    """The paths of those examples that are files."""
     return [example.pixels for example in examples if isinstance(example.pixels, Path)]
 
 

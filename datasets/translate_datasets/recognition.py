@@ -1,4 +1,4 @@
-"""Recognition: which layout a folder or file has, the most specific first."""
+"""Recognition of the layout of a folder or file, the most specific first."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from translate_datasets.side_by_side import split_folders
 
 
 def layouts(root: Path) -> list[str]:
-    """Say how a folder or file may be read, each way as a call; more than one only where that is not clear."""
+    """List the layouts that a folder or file may have, as calls; more than one only if that is ambiguous."""
     try:
         if root.is_file():
             return _arrays(root) if root.suffix.lower() == ".npz" else []
@@ -32,13 +32,13 @@ def layouts(root: Path) -> list[str]:
             return ["classes"]
         return _unknown_names(root)
     except TranslateError:
-        return []  # a folder that cannot be listed has no layout; whoever names one is told why
+        return []  # a folder that cannot be listed has no layout; opening it by a named layout reports why
 
 
 def _call(found: Sides) -> str | None:
-    """The call that opens two folders, or none if one of them is empty.
+    """The call that opens two folders, or None if one of them is empty.
 
-    They are taken for pairs if at least half of the smaller one's files have a partner in the other.
+    They are paired if at least half of the files of the smaller one have a partner in the other.
     """
     pair = found.folders.get("train") or next(iter(found.folders.values()))
     ours, theirs = (files(folder) if folder.is_dir() else {} for folder in pair)
@@ -51,24 +51,24 @@ def _call(found: Sides) -> str | None:
 
 
 def _are_letters(root: Path, found: Sides) -> bool:
-    """Whether folders A and B are two of several classes and not two domains."""
+    """Whether folders A and B are two of several class folders, not two domains."""
     beside = root if "" in found.folders else next(iter(found.folders.values()))[0].parent
     return (found.source, found.target) == ("A", "B") and (beside / "C").is_dir()
 
 
 def _is_side_by_side(root: Path) -> bool:
-    """Whether the images, in split folders or in the root itself, are twice as wide as high, all that are tried."""
+    """Whether all of up to 16 images, in split folders or in the root itself, are twice as wide as high."""
     folders = split_folders(root)
     folder = folders.get("train") or next(iter(folders.values()))
     if subfolders(folder):
         return False
-    tried = []
+    headers = []
     for path in spread([path for path in images.find(folder) if path.suffix.lower() != ".npy"], 16):
         try:
-            tried.append(images.probe(path))
+            headers.append(images.probe(path))
         except ImageError:
             continue
-    return bool(tried) and all(header.width == 2 * header.height for header in tried)
+    return bool(headers) and all(header.width == 2 * header.height for header in headers)
 
 
 def _holds_arrays(root: Path) -> bool:
@@ -76,14 +76,14 @@ def _holds_arrays(root: Path) -> bool:
 
 
 def _arrays(root: Path) -> list[str]:
-    ways = usual_names(root)
-    if len(ways) == 1:
+    candidates = usual_names(root)
+    if len(candidates) == 1:
         return ["arrays"]
-    return [str(Call("arrays", {"source": source, "target": target})) for source, target in ways]
+    return [str(Call("arrays", {"source": source, "target": target})) for source, target in candidates]
 
 
 def _holds_classes(root: Path) -> bool:
-    """Whether all images lie in three or more folders, or a table beside them gives them labels."""
+    """Whether all images lie in three or more folders, or a table in the folder gives them labels."""
     folders = split_folders(root)
     folder = folders.get("train")
     if folder is None:
@@ -96,7 +96,7 @@ def _holds_classes(root: Path) -> bool:
 
 
 def _unknown_names(root: Path) -> list[str]:
-    """Two folders of images whose names say nothing: both directions."""
+    """Two folders of images with unknown names: both directions are possible."""
     words = {word for words in SPLITS.values() for word in words}
     names = subfolders(root)
     inside = next((name for name in names if name in SPLITS["train"]), None)

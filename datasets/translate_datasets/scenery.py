@@ -1,7 +1,7 @@
-"""Scenery: made-up landscapes, each as a flat map of what is where and as a painting of the same scene.
+"""Scenery: generated landscapes, each as a flat class map and as a painting of the same scene.
 
-The painting follows from the map: a sun high up means day, a low one sunset, a moon night; light falls from where it
-stands, water mirrors what is above it, and windows are lit once it is dark.
+The painting can be inferred from the map: a high sun means day, a low one sunset, a moon night. Light comes from the
+sun or moon, water mirrors what is above it, and windows are lit when it is dark.
 """
 
 from __future__ import annotations
@@ -34,36 +34,36 @@ PALETTE: tuple[Colour, ...] = (
 SKY, SUN, MOON, CLOUD, MOUNTAIN, HILL, WATER, MEADOW, TREE, WALL, ROOF, WINDOW = range(12)
 
 TIMES = ("day", "sunset", "night")
-"""The times of day that a scene may show, by the number that ``time_of`` gives."""
+"""The times of day of scenes; ``time_of`` returns an index into them."""
 
-_low = 0.27  # a sun below it sets
+_low = 0.27  # height below which the sun is setting
 
-_fine = 2  # a scene is painted at twice its size and averaged down
+_fine = 2  # a scene is painted at twice its size and downsampled
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Scene:
-    """What is where: ``map`` (H, W) of indices into the palette; lengths are shares of the picture's side."""
+    """A scene: ``map`` (H, W) of indices into the palette; lengths are shares of the picture's side."""
 
     map: NDArray[np.uint8]
     mountains: Plane
-    """Height of the ridge over each column, measured from the top."""
+    """Height of the ridge in each column, measured from the top."""
     hills: Plane
     light: tuple[float, float]
-    """Where sun or moon stands, x and y."""
+    """Position of the sun or moon, x and y."""
     night: bool
     shore: float
-    """Where the water begins; 1 without water."""
+    """Upper edge of the water; 1 without water."""
 
 
 def flat(size: int, seed: int, index: int) -> Pixels:
-    """Draw the map of scene number ``index``, (size, size, 3); the same numbers, the same scene."""
+    """Draw the map of scene number ``index``, (size, size, 3); it depends on the arguments only."""
     scene = _compose(np.random.default_rng((seed, index)), size * _fine)
     return np.asarray(np.array(PALETTE, np.uint8)[scene.map[_fine // 2 :: _fine, _fine // 2 :: _fine]])
 
 
 def painting(size: int, seed: int, index: int) -> Pixels:
-    """Paint scene number ``index``, (size, size, 3), as its map says."""
+    """Paint scene number ``index``, (size, size, 3), according to its map."""
     random = np.random.default_rng((seed, index))
     scene = _compose(random, size * _fine)
     small = cv2.resize(_paint(scene, random), (size, size), interpolation=cv2.INTER_AREA)
@@ -72,7 +72,7 @@ def painting(size: int, seed: int, index: int) -> Pixels:
 
 
 def time_of(seed: int, index: int) -> int:
-    """The time of day that scene number ``index`` shows: its place in ``TIMES``.
+    """The time of day that scene number ``index`` shows: an index into ``TIMES``.
 
     >>> TIMES[time_of(0, 0)]
     'day'
@@ -81,7 +81,7 @@ def time_of(seed: int, index: int) -> int:
     return 2 if night else int(height > _low)
 
 
-# --- what is where --------------------------------------------------------------------------------------------------
+# --- the map --------------------------------------------------------------------------------------------------------
 
 
 def _compose(random: np.random.Generator, side: int) -> _Scene:
@@ -117,15 +117,15 @@ def _compose(random: np.random.Generator, side: int) -> _Scene:
     bank = _ridge(random, x, 0.9 if shore < 1 else float(random.uniform(0.7, 0.78)), 0.035, sharp=False)
     map_[y > bank] = MEADOW
 
-    for _ in range(random.integers(5, 12)):  # trees far off, on the hills
+    for _ in range(random.integers(5, 12)):  # distant trees, on the hills
         tx = float(random.uniform(0, 1))
         foot = min(float(hills[int(tx * (side - 1))]) + float(random.uniform(0.02, 0.06)), shore - 0.01)
         _tree(random, fill, disc, tx, foot, float(random.uniform(0.05, 0.08)))
-    for place in random.permutation(3)[: random.integers(0, 3)]:  # houses, never one before the other
+    for place in random.permutation(3)[: random.integers(0, 3)]:  # houses that never overlap
         hx = 0.2 + 0.3 * float(place) + float(random.uniform(-0.06, 0.06))
         foot = shore - 0.012 if shore < 1 else float(bank[int(hx * (side - 1))]) + 0.045
         _house(random, fill, hx, foot, float(random.uniform(0.085, 0.115)))
-    for _ in range(random.integers(1, 4)):  # trees close by
+    for _ in range(random.integers(1, 4)):  # near trees
         tx = float(random.choice([random.uniform(0.0, 0.28), random.uniform(0.72, 1.0)]))
         foot = float(bank[int(tx * (side - 1))]) + float(random.uniform(0.03, 0.07))
         _tree(random, fill, disc, tx, foot, float(random.uniform(0.2, 0.3)))
@@ -133,7 +133,7 @@ def _compose(random: np.random.Generator, side: int) -> _Scene:
 
 
 def _light(random: np.random.Generator) -> tuple[bool, tuple[float, float]]:
-    """Whether it is night, and where sun or moon stands."""
+    """Whether it is night, and the position of the sun or moon."""
     night = bool(random.random() < 0.25)
     return night, (float(random.uniform(0.12, 0.88)), float(random.uniform(0.1, 0.42)))
 
@@ -176,7 +176,7 @@ def _house(random: np.random.Generator, fill: Any, x: float, foot: float, half: 
     box(x - half * 0.12, foot - half * 0.55, x + half * 0.12, foot, ROOF)
 
 
-# --- how it looks ---------------------------------------------------------------------------------------------------
+# --- the painting ---------------------------------------------------------------------------------------------------
 
 
 def _rgb(*values: int) -> Plane:
@@ -188,7 +188,7 @@ def _blend(first: Any, second: Any, share: Any) -> NDArray[np.float32]:
 
 
 def _grain(random: np.random.Generator, side: int, across: int, down: int) -> NDArray[np.float32]:
-    """Smooth noise in [-1, 1], (side, side, 1), of that many grains in each direction."""
+    """Smooth noise in [-1, 1], (side, side, 1), with ``across`` times ``down`` grains."""
     coarse = random.uniform(-1, 1, (down, across)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC), np.float32)[..., None]
 
@@ -243,13 +243,15 @@ def _paint(scene: _Scene, random: np.random.Generator) -> NDArray[np.float32]:
     blossom = cv2.resize((random.random((26, 40)) < 0.03).astype(np.float32), (side, side))[..., None]
     meadow = _blend(meadow, _rgb(250, 236, 190) * ambient, np.clip(blossom * 1.4 - 0.4, 0, 1))
 
-    # Things: trees and walls are rounded by the distance to their edge, on the side away from the light.
-    tree = _thing(map_ == TREE, light_x, x, side, 0.035, rough)
+    # Objects: trees and roofs are shaded as round, by the distance to their edge towards the light.
+    tree = _round_shading(map_ == TREE, light_x, x, side, 0.035, rough)
     leaves = _blend(_rgb(15, 40, 32), _rgb(86, 132, 62), tree) * ambient
     wall = _blend(_rgb(158, 126, 112), _rgb(244, 226, 200), np.clip(0.62 + 0.45 * from_left * 0.5, 0, 1)) * ambient
     tiles = 0.5 + 0.5 * np.sin(y * 6.2832 * 46)
     roof = _blend(
-        _rgb(112, 44, 40), _rgb(196, 92, 66), 0.75 * _thing(map_ == ROOF, light_x, x, side, 0.05, rough) + 0.25 * tiles
+        _rgb(112, 44, 40),
+        _rgb(196, 92, 66),
+        0.75 * _round_shading(map_ == ROOF, light_x, x, side, 0.05, rough) + 0.25 * tiles,
     )
     roof = roof * ambient
     dark = 1.0 if night else 0.35 + 0.65 * dusk
@@ -282,10 +284,10 @@ def _paint(scene: _Scene, random: np.random.Generator) -> NDArray[np.float32]:
     return np.asarray(picture + glow**2 * shine * (0.16 if night else 0.22), np.float32)
 
 
-def _thing(
+def _round_shading(
     mask: NDArray[np.bool_], light_x: float, x: Plane, side: int, reach: float, rough: Plane
 ) -> NDArray[np.float32]:
-    """How much light each point of something round gets, from how far the mask goes on towards the light."""
+    """Shading of a round object, estimated from the extent of its mask towards the light."""
     full = mask.astype(np.float32)
     shift = max(1, round(reach * side * 0.4))
     left = cv2.GaussianBlur(np.roll(full, shift, axis=1), (0, 0), reach * side * 0.35)
@@ -295,7 +297,7 @@ def _thing(
 
 
 def _mirror(picture: NDArray[np.float32], scene: _Scene, random: np.random.Generator, deep: Any) -> NDArray[np.float32]:
-    """Fill the water with what is above it, upside down, rippled, and darker towards the viewer."""
+    """Fill the water with a mirrored and rippled copy of what is above it, darker towards the viewer."""
     side = len(picture)
     shore = int(np.argmax((scene.map == WATER).any(axis=1)))
     rows = np.arange(shore, side)

@@ -1,4 +1,4 @@
-"""Files that hold a pair: A on the left, B on the right."""
+"""Image files that contain a pair: A on the left, B on the right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def side_by_side(
     root: Path,
     *,
     direction: Annotated[Literal["AtoB", "BtoA"], Option("AtoB: the left half is the source")] = "AtoB",
-    holdout: Annotated[float, Option("share that validates where there are no split folders", ge=0, lt=1)] = 0.1,
+    holdout: Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)] = 0.1,
 ) -> Dataset:
     """List pairs in files A|B, in SPLIT folders or in one (as Isola et al. 2017, arXiv:1611.07004)."""
     if not root.is_dir():
@@ -45,7 +45,7 @@ def side_by_side(
 
 
 def split_folders(root: Path) -> dict[str, Path]:
-    """Name the folders of the splits; the split "" stands for the root itself."""
+    """Find the folders of the splits; the split "" is the root itself."""
     found = {
         split: next(root / name for name in names if (root / name).is_dir())
         for split, names in SPLITS.items()
@@ -66,4 +66,4 @@ def _is_even(path: Path) -> bool:
     try:
         return images.probe(path).width % 2 == 0
     except ImageError:
-        return True  # it is named by whoever opens it
+        return True  # unreadable files are reported when they are opened

@@ -1,4 +1,4 @@
-"""Two folders of images that need not match."""
+"""Two folders of unpaired images."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ def unpaired(
     *,
     source: Annotated[str | None, Option("name of the source's folder (default: a usual one)")] = None,
     target: Annotated[str | None, Option("name of the target's folder (default: a usual one)")] = None,
-    classes: Annotated[
-        int | None, Option("classes of index maps (default: counted; 0: none are)", ge=0, le=256)
-    ] = None,
+    classes: Annotated[int | None, Option("classes of index maps (default: counted; 0: no maps)", ge=0, le=256)] = None,
     palette: Annotated[Path | None, Option("image, .json or .txt with the classes' colours, to make them RGB")] = None,
-    holdout: Annotated[float, Option("share that validates where there are no split folders", ge=0, lt=1)] = 0.1,
+    holdout: Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)] = 0.1,
     labels: LabelTable = None,
     labels_per_class: LabelsPerClass = None,
     label_seed: LabelSeed = 0,
 ) -> Dataset:
-    """List two domains in trainA and trainB (testA ...), SPLIT/NAME, NAME/SPLIT or NAME; folders inside are classes."""
+    """List two domains in trainA and trainB (testA ...), SPLIT/NAME, NAME/SPLIT or NAME; subfolders are classes."""
     found = choose_sides(root, source, target, "unpaired", both=False)
     problems: list[str] = []
     splits: dict[str, dict[str, list[Example]]] = {}

@@ -1,4 +1,4 @@
-"""The supervised classifier: the network that tells classes apart where every image has a label."""
+"""The supervised classifier: one network, trained by cross entropy on the labels of one domain."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from translate.precision import to_float32
 class Classifier(Method):
     """A classifier, trained on the labels of one domain (cross entropy; one player).
 
-    ``min E -log softmax(l(x))_k`` over images x of class k, where l(x) are the class logits of a discriminator that
-    tells classes apart. Images without a label count for nothing. It measures what translations keep, is the fixed
-    network that feature-preserving methods look through, and shows what the labels alone can teach.
+    ``min E -log softmax(l(x))_k`` over images x of class k, where l(x) are the class logits of a discriminator with
+    classes. Images without a label are ignored. The classifier measures whether translations preserve classes
+    (``content_accuracy``), is the frozen feature extractor of ``dtn``, and is the purely supervised baseline.
 
-    Of the target, or of data that has one domain only, each batch is full of images that have a label, however few
-    those are. Of the source it is the batch's own images, so most of them should have one.
+    With ``domain="target"``, or if the data has one domain, every image of a batch is labelled, however few labels
+    there are. With ``domain="source"`` the batch is the ordinary one, so most of its images should have a label.
     """
 
     def __init__(
@@ -31,10 +31,11 @@ class Classifier(Method):
         parts: Parts,
         *,
         network: Annotated[
-            str, Option("network, a discriminator that tells classes apart", part="discriminators")
+            str, Option("network: a discriminator with class logits", part="discriminators")
         ] = "semi_supervised",
         domain: Annotated[
-            Literal["source", "target"], Option("whose images; with few labels and one domain, say target")
+            Literal["source", "target"],
+            Option("domain to train on; choose target for few labels or data of one domain"),
         ] = "source",
     ) -> None:
         super().__init__()
@@ -51,7 +52,7 @@ class Classifier(Method):
 
     @property
     def needs(self) -> Needs:
-        """Labels of the source, or a stream of labelled images of the target or of the only domain."""
+        """Labels of the source; or a stream of labelled images of the target, or of the only domain."""
         if self.domain == "source":
             return Needs(labels=frozenset({"source"}))
         return Needs(streams=("labelled",))
@@ -67,13 +68,13 @@ class Classifier(Method):
         return {"classify": self.head}
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
-        """The classifier moves."""
+        """One update of the classifier."""
         stream = "source" if self.domain == "source" else "labelled"
         yield Update("classifier", {"cross_entropy": cross_entropy(self.head(batch[stream]), batch[f"{stream}_label"])})
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """The mean of ``-log softmax(logits)_label`` over images that have a label; 0 where none has.
+    """The mean of ``-log softmax(logits)_label`` over the labelled images; 0 if there are none.
 
     >>> import torch
     >>> cross_entropy(torch.zeros(3, 4), torch.tensor([0, 3, -1]))  # log 4

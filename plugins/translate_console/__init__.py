@@ -1,4 +1,4 @@
-"""Console: what training and conversion tell on the terminal, as a bar, or as plain lines where there is none."""
+"""Console: progress of training and conversion, as a bar on a terminal and as plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def images_decoded(done: int, total: int) -> None:
-    """Show how far the decoding is."""
+    """Show the progress of decoding."""
     from translate_console import training
 
     training.show_decoding(done, total)
@@ -21,7 +21,7 @@ def images_decoded(done: int, total: int) -> None:
 
 @hookimpl
 def run_started(run: Run) -> None:
-    """Put up the bar."""
+    """Start the progress bar."""
     from translate_console import training
 
     training.start(run)
@@ -29,7 +29,7 @@ def run_started(run: Run) -> None:
 
 @hookimpl
 def step_passed(run: Run) -> None:
-    """Move the bar."""
+    """Advance the progress bar."""
     from translate_console import training
 
     training.move(run)
@@ -37,7 +37,7 @@ def step_passed(run: Run) -> None:
 
 @hookimpl
 def step_ended(run: Run, scalars: Scalars) -> None:
-    """Show the terms and the speed."""
+    """Show the loss terms and the speed."""
     from translate_console import training
 
     training.log(run, scalars)
@@ -45,7 +45,7 @@ def step_ended(run: Run, scalars: Scalars) -> None:
 
 @hookimpl
 def checkpoint_saved(run: Run, path: Path) -> None:
-    """Say that a checkpoint is safe."""
+    """Report a saved checkpoint."""
     from translate_console import training
 
     training.save(run, path)
@@ -53,7 +53,7 @@ def checkpoint_saved(run: Run, path: Path) -> None:
 
 @hookimpl
 def run_ended() -> None:
-    """Take the bar down."""
+    """Remove the progress bar."""
     from translate_console import training
 
     training.end()
@@ -61,7 +61,7 @@ def run_ended() -> None:
 
 @hookimpl
 def conversion_started(total: int) -> None:
-    """Put up the bar of a conversion."""
+    """Start the progress bar of a conversion."""
     from translate_console import conversion
 
     conversion.start(total)
@@ -69,7 +69,7 @@ def conversion_started(total: int) -> None:
 
 @hookimpl
 def image_converted(source: Path, error: str | None) -> None:
-    """Count an image, and tell a failure."""
+    """Count an image and report a failure."""
     from translate_console import conversion
 
     conversion.count(source, error)
@@ -77,7 +77,7 @@ def image_converted(source: Path, error: str | None) -> None:
 
 @hookimpl
 def conversion_ended() -> None:
-    """Take the bar down."""
+    """Remove the progress bar."""
     from translate_console import conversion
 
     conversion.end()

@@ -1,4 +1,4 @@
-"""Bars on a terminal, drawn by rich on stderr; imported only where there is a terminal."""
+"""Progress bars on stderr, drawn by rich; imported only if stderr is a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class TrainingBar:
-    """A bar of steps with speed, memory and time left, and the terms on a line below."""
+    """A progress bar of steps with speed, memory and time left; the loss terms are on the line below."""
 
     def __init__(self, run: Run) -> None:
         console = Console(stderr=True)
@@ -27,11 +27,11 @@ class TrainingBar:
             TextColumn("step"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[facts]}", table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[stats]}", table_column=Column(no_wrap=True)),
             console=console,
             expand=True,
         )
-        self._task = self._progress.add_task("step", total=run.steps, completed=run.step, facts="")
+        self._task = self._progress.add_task("step", total=run.steps, completed=run.step, stats="")
         self._terms = Text("", style="dim", overflow="ellipsis", no_wrap=True)
         self._live = Live(Group(self._progress, self._terms), console=console, refresh_per_second=5)
         self._live.start()
@@ -42,24 +42,24 @@ class TrainingBar:
 
     def log(self, run: Run, scalars: Scalars) -> None:
         """Show the terms, the speed, the memory and the time left."""
-        facts = [
+        stats = [
             text.speed(scalars.images_per_second),
             text.memory(scalars.memory),
             f"eta {text.duration(scalars.seconds_left)}",
         ]
-        self._progress.update(self._task, completed=run.step, facts="  ".join(facts))
+        self._progress.update(self._task, completed=run.step, stats="  ".join(stats))
         self._terms.plain = printable(text.terms(scalars.terms))
 
     def save(self, run: Run, path: Path) -> None:
-        """Say nothing: the bar is no list of files."""
+        """Show nothing: saved checkpoints would only push the bar away."""
 
     def close(self) -> None:
-        """Leave the last picture standing and give the terminal back."""
+        """Keep the last state on the screen and release the terminal."""
         self._live.stop()
 
 
 class ConversionBar:
-    """A bar of images with the speed and the time left; failures scroll by above it."""
+    """A progress bar of images with the speed and the time left; failures are printed above it."""
 
     def __init__(self, total: int) -> None:
         self._console = Console(stderr=True)
@@ -75,13 +75,13 @@ class ConversionBar:
         self._progress.start()
 
     def count(self, failure: str | None) -> None:
-        """Move by one image, and print the line of one that failed."""
+        """Advance by one image; print the message if it failed."""
         if failure is not None:
             self._console.print(Text(printable(failure)), soft_wrap=True)
         self._progress.advance(self._task)
 
     def close(self) -> None:
-        """Leave the last picture standing and give the terminal back."""
+        """Keep the last state on the screen and release the terminal."""
         self._progress.stop()
 
 
@@ -89,7 +89,7 @@ class Pace(ProgressColumn):
     """Images a second and the time left, both over the last half minute."""
 
     def render(self, task: Task) -> Text:
-        """The two as text, empty before anything is known."""
+        """Speed and time left as text; empty before the first measurement."""
         pace = task.finished_speed or task.speed
         if not pace:
             return Text("")

@@ -1,4 +1,4 @@
-"""Conversion on the console: a bar with the failures above it; the failures alone where there is no terminal."""
+"""Conversion on the console: a progress bar with failures above it; without a terminal, the failures only."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from translate_console import text
 if TYPE_CHECKING:
     from translate_console.bars import ConversionBar
 
-# Observers are functions, so what is on the terminal is remembered here; there is one terminal.
+# Observers are functions, so the state of the display is a module variable; there is only one terminal.
 _bar: ConversionBar | None = None
 
 
 def start(total: int) -> None:
-    """Put up a bar where it is worth one."""
+    """Start a progress bar if there is a terminal and more than one image."""
     global _bar
     end()
     if total > 1 and text.is_terminal():
@@ -25,7 +25,7 @@ def start(total: int) -> None:
 
 
 def count(source: Path, error: str | None) -> None:
-    """Count one image more; a failure is told as one line."""
+    """Count one more image; report a failure in one line."""
     line = None if error is None else f"cannot convert {source}: {error.removeprefix(str(source)).lstrip(': ')}"
     if _bar is not None:
         _bar.count(line)
@@ -34,7 +34,7 @@ def count(source: Path, error: str | None) -> None:
 
 
 def end() -> None:
-    """Take the bar down."""
+    """Remove the progress bar."""
     global _bar
     ended, _bar = _bar, None
     if ended is not None:

@@ -1,4 +1,4 @@
-"""Text of the console: numbers, sizes and times as people read them, and lines on stderr."""
+"""Text of the console: numbers, sizes and times formatted for people, and lines on stderr."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from translate.terminal import printable
 
 
 def is_terminal() -> bool:
-    """Whether stderr is a terminal that can move its cursor."""
+    """Whether stderr is a terminal with cursor control."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
@@ -22,7 +22,7 @@ def say(line: str, end: str = "\n") -> None:
 
 
 def number(value: float) -> str:
-    """A value with four digits.
+    """A value with four significant digits.
 
     >>> number(31.2), number(0.69314), number(1234.5), number(2.5e-6)
     ('31.20', '0.6931', '1234', '2.500e-06')
@@ -31,7 +31,7 @@ def number(value: float) -> str:
 
 
 def terms(values: Mapping[str, float]) -> str:
-    """The terms of the players' losses side by side.
+    """The terms of the players' losses on one line.
 
     >>> terms({"generator/l1": 31.2, "discriminator/real": 0.5})
     'generator/l1 31.20  discriminator/real 0.5000'
@@ -40,7 +40,7 @@ def terms(values: Mapping[str, float]) -> str:
 
 
 def memory(count: int) -> str:
-    """Bytes in the unit that fits.
+    """A number of bytes in MiB or GiB.
 
     >>> memory(1_288_490_189), memory(300 * 2**20)
     ('1.2 GiB', '300 MiB')

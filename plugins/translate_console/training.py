@@ -1,4 +1,4 @@
-"""Training on the console: a bar with the terms below it, or one plain line for each log interval."""
+"""Training on the console: a progress bar with the loss terms below it, or one plain line for each log interval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Display(Protocol):
-    """One way to show a run; ``close`` leaves the terminal as it was and may be called twice."""
+    """How a run is displayed; ``close`` restores the terminal and may be called twice."""
 
     def move(self, run: Run) -> None: ...
 
@@ -27,7 +27,7 @@ class Lines:
     """Plain lines on stderr, for files and pipes."""
 
     def move(self, run: Run) -> None:
-        """Say nothing: a file is no place for progress."""
+        """Write nothing: progress of single steps would fill a file."""
 
     def log(self, run: Run, scalars: Scalars) -> None:
         """Write the line of a log interval."""
@@ -41,26 +41,26 @@ class Lines:
         text.say("  ".join(part for part in parts if part))
 
     def save(self, run: Run, path: Path) -> None:
-        """Write where the checkpoint is."""
+        """Write the path of the checkpoint."""
         text.say(f"step {run.step}/{run.steps}  saved {path}")
 
     def close(self) -> None:
-        """Nothing to take down."""
+        """Do nothing: lines need no clean-up."""
 
 
-# Observers are functions, so what is on the terminal is remembered here; there is one terminal.
+# Observers are functions, so the state of the display is a module variable; there is only one terminal.
 _display: Display | None = None
 
 
 def show_decoding(done: int, total: int) -> None:
-    """Count the decoded images on one line of a terminal, which is blank again after the last."""
+    """Count the decoded images on one line of a terminal; clear the line after the last image."""
     if text.is_terminal():
         line = f"decoding images {done}/{total}"
         text.say(line if done < total else " " * len(line), end="\r")
 
 
 def start(run: Run) -> None:
-    """Show a run from now on."""
+    """Start to display a run."""
     global _display
     end()
     if text.is_terminal():
@@ -78,19 +78,19 @@ def move(run: Run) -> None:
 
 
 def log(run: Run, scalars: Scalars) -> None:
-    """Show what a log interval brought."""
+    """Show the means of a log interval."""
     if _display is not None:
         _display.log(run, scalars)
 
 
 def save(run: Run, path: Path) -> None:
-    """Show that a checkpoint is on the disk."""
+    """Report a checkpoint that is on the disk."""
     if _display is not None:
         _display.save(run, path)
 
 
 def end() -> None:
-    """Show nothing any more."""
+    """Stop displaying the run."""
     global _display
     ended, _display = _display, None
     if ended is not None:

@@ -1,4 +1,4 @@
-"""CycleGAN: unpaired translation held together by the way back."""
+"""CycleGAN: unpaired translation with cycle consistency."""
 
 from collections.abc import Mapping
 
@@ -13,5 +13,5 @@ def methods() -> Mapping[str, str]:
 
 @hookimpl
 def plain_loops() -> Mapping[str, str]:
-    """Offer its step by hand."""
+    """Offer its plain training loop, written by hand."""
     return {"cyclegan": "translate_cyclegan.plain:PlainCycleGAN"}

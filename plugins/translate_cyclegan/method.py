@@ -1,4 +1,4 @@
-"""CycleGAN: two translators, one each way, of which either must undo the other."""
+"""CycleGAN: two generators, one for each direction, with cycle consistency."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from translate.traits import Traits
 
 
 class CycleGAN(Method):
-    """Unpaired translation, there and back again (CycleGAN, Zhu et al. 2017).
+    """Unpaired translation with cycle consistency (CycleGAN, Zhu et al. 2017).
 
     Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks, arXiv:1703.10593. With G from
     source x to target y, F from y to x and a discriminator of each domain: ``min_{G, F} max_{D_X, D_Y}
     L_GAN(G, D_Y) + L_GAN(F, D_X) + lambda (E |F(G(x)) - x|_1 + E |G(F(y)) - y|_1)
-    + lambda * identity (E |G(y) - y|_1 + E |F(x) - x|_1)``, with lambda = 10, identity = 0.5, least squares, and the
-    discriminators shown 50 earlier fakes. Both ways are kept.
+    + lambda * identity (E |G(y) - y|_1 + E |F(x) - x|_1)``, with lambda = 10, identity = 0.5, least squares, and an
+    image pool of 50 earlier fakes for each discriminator. Both directions are saved.
 
-    The published least squares have no factors 1/2 and D's objective is halved: G minimises ``E (D(G(x)) - 1)^2`` and
-    D ``1/2 E (D(y) - 1)^2 + 1/2 E D(G(x))^2``. The part ``lsgan`` has those factors, so ``gan = 2`` gives G its
-    published weight, and D's is right as it is.
+    The published least squares have no factors 1/2, and the authors halve D's objective: G minimises
+    ``E (D(G(x)) - 1)^2`` and D minimises ``1/2 E (D(y) - 1)^2 + 1/2 E D(G(x))^2``. The part ``lsgan`` includes the
+    factors 1/2, so ``gan = 2`` restores the published weight of G's term; D's loss already has its published weight.
 
-    The identity terms show a generator images of the other domain, so they are left out where the domains have
-    different channels, and refused there only if asked for.
+    The identity terms feed a generator images of its output domain. They are left out by default if the domains have
+    different channels, and asking for them is then an error.
 
-    ``semantic`` > 0: D_Y tells the target's classes apart, which it learns from those targets that have a label, and
-    G(x) should show the class of x: its label where it has one, else (semantic consistency, Hoffman et al. 2018,
-    CyCADA, arXiv:1711.03213) the class that the classifier, here D_Y's, sees in x itself, if with ``confidence``. The
-    classifier is kept, too.
+    ``semantic`` > 0 adds a class loss: D_Y also classifies, trained on the labelled targets, and G(x) should have the
+    class of x. That is the label of x if there is one, otherwise (semantic consistency, Hoffman et al. 2018, CyCADA,
+    arXiv:1711.03213) the class that D_Y's classifier predicts for x itself, if its probability is at least
+    ``confidence``. The classifier is saved, too.
     """
 
     def __init__(
         self,
         parts: Parts,
         *,
-        generator: Annotated[str, Option("network of either direction", part="generators")] = "resnet",
+        generator: Annotated[str, Option("generator network, one for each direction", part="generators")] = "resnet",
         discriminator: Annotated[
-            str, Option("network that judges images of either domain", part="discriminators")
+            str, Option("discriminator network, one for each domain", part="discriminators")
         ] = "patch(norm=instance)",
         adversarial: Annotated[
             str, Option('adversarial loss and penalties, such as "hinge + r1(weight=1)"', part="adversarial_losses")
@@ -52,18 +52,18 @@ class CycleGAN(Method):
         cycle: Annotated[float, Option("weight of the cycle consistency (lambda)", ge=0)] = 10.0,
         identity: Annotated[
             float | None,
-            Option("weight of the identity terms, times cycle; none: 0.5, or 0 where the channels differ", ge=0),
+            Option("weight of the identity terms, times cycle; none: 0.5, or 0 if the channels differ", ge=0),
         ] = None,
         gan: Annotated[
             float, Option("weight of the generators' adversarial terms; 2 with lsgan is the published 1", ge=0)
         ] = 2.0,
-        pool: Annotated[int, Option("fakes remembered for each discriminator; 0 shows it the newest", ge=0)] = 50,
+        pool: Annotated[int, Option("image pool: earlier fakes stored for each discriminator; 0: no pool", ge=0)] = 50,
         semantic: Annotated[
-            float, Option("weight of the class term; needs some target labels and a discriminator with classes", ge=0)
+            float, Option("weight of the class loss; needs some target labels and a discriminator with classes", ge=0)
         ] = 0.0,
         confidence: Annotated[
             float,
-            Option("how sure the classifier must be of a source that has no label to count", ge=0, le=1),
+            Option("least predicted probability at which the class of an unlabelled source is used", ge=0, le=1),
         ] = 0.0,
     ) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class CycleGAN(Method):
         alike = source.channels == target.channels and source.one_hot == target.one_hot
         if identity and not alike:
             raise TranslateError(
-                "identity shows each generator images of the other domain, and these have different channels "
+                "identity shows each generator images of its output domain, and the domains have different channels "
                 f"({source.channels} and {target.channels}); leave it out"
             )
         self.identity = (0.5 if alike else 0.0) if identity is None else identity
@@ -87,7 +87,7 @@ class CycleGAN(Method):
         self.semantic = semantic
         self.consistency = ClassConsistency(parts, confidence) if semantic else None
         self.together = False
-        """Whether a generator translates and is shown its own domain in one batch; see ``pass_together``."""
+        """Whether a generator's translation and identity passes are one batch; see ``pass_together``."""
 
     @property
     def needs(self) -> Needs:
@@ -96,7 +96,7 @@ class CycleGAN(Method):
 
     @property
     def period(self) -> int:
-        """The adversaries', which have the same."""
+        """That of the adversaries; both have the same."""
         return self.target_adversary.period
 
     @property
@@ -110,19 +110,19 @@ class CycleGAN(Method):
     @property
     def translators(self) -> Mapping[str, nn.Module]:
         """Both directions, and with ``semantic`` the classifier of the target."""
-        kept: dict[str, nn.Module] = {"forward": self.to_target, "backward": self.to_source}
+        saved: dict[str, nn.Module] = {"forward": self.to_target, "backward": self.to_source}
         if self.semantic:
-            kept["classify"] = ClassHead(self.target_adversary.discriminator)
-        return kept
+            saved["classify"] = ClassHead(self.target_adversary.discriminator)
+        return saved
 
     def pass_together(self) -> None:
-        """Real images and fakes pass a discriminator together; so do source and target a generator, where exact."""
+        """Batch real images with fakes, and a generator's translation with its identity pass where that is exact."""
         super().pass_together()
         generators = (self.to_target, self.to_source)
         self.together = all(Traits(generator).translates_each_alone for generator in generators)
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
-        """The discriminators move on fakes that all share, then the generators."""
+        """One update of the discriminators, then one of the generators, from the same fakes."""
         source, target = batch["source"], batch["target"]
         moves = self.target_adversary.generator_moves(step)
         weight = self.cycle * self.identity

@@ -1,4 +1,4 @@
-"""CycleGAN's step as a script has it: what the framework's step is compared with."""
+"""CycleGAN's training step as a plain script: the baseline for the framework's step."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from translate_cyclegan.method import CycleGAN
 
 
 class PlainCycleGAN:
-    """The published game of CycleGAN (arXiv:1703.10593) by hand, eager, on the networks of a method.
+    """The training loop of CycleGAN (arXiv:1703.10593), written by hand in eager torch, on a method's networks.
 
-    It has the method's weights of the terms, least squares, torch's Adam and a history of fakes in a Python list, and
-    asks for every loss in every step, as one does who prints or plots them.
+    It uses the method's loss weights, least squares, torch's Adam and an image pool in a Python list. It reads every
+    loss with ``.item()`` in every step, as scripts that print or plot them do.
     """
 
     def __init__(self, method: Method) -> None:
         if not isinstance(method, CycleGAN):
-            raise TranslateError(f"this loop plays cyclegan, not {type(method).__name__}")
+            raise TranslateError(f"this loop trains cyclegan, not {type(method).__name__}")
         self.to_target, self.to_source = method.to_target, method.to_source
-        self.of_target = method.target_adversary.discriminator
-        self.of_source = method.source_adversary.discriminator
+        self.target_discriminator = method.target_adversary.discriminator
+        self.source_discriminator = method.source_adversary.discriminator
         self.cycle, self.identity = method.cycle, method.cycle * method.identity
         size = method.target_adversary.pool.size if method.target_adversary.pool is not None else 0
         self.past_targets, self.past_sources = PastFakes(size), PastFakes(size)
         generators = itertools.chain(self.to_target.parameters(), self.to_source.parameters())
-        judges = itertools.chain(self.of_target.parameters(), self.of_source.parameters())
+        discriminators = itertools.chain(self.target_discriminator.parameters(), self.source_discriminator.parameters())
         self.generators = Adam(generators, lr=2e-4, betas=(0.5, 0.999))
-        self.judges = Adam(judges, lr=2e-4, betas=(0.5, 0.999))
+        self.discriminators = Adam(discriminators, lr=2e-4, betas=(0.5, 0.999))
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
         """One step of all four networks on a batch of ``source`` and ``target`` (N, C, H, W)."""
         source, target = batch["source"], batch["target"]
         fake_target, fake_source = self.to_target(source), self.to_source(target)
 
-        asked(self.of_target, self.of_source, wanted=True)
-        self.judges.zero_grad()
-        judged_target = told_apart(self.of_target, target, self.past_targets(fake_target.detach()))
-        judged_source = told_apart(self.of_source, source, self.past_sources(fake_source.detach()))
-        (judged_target + judged_source).backward()
-        self.judges.step()
+        set_requires_grad(self.target_discriminator, self.source_discriminator, required=True)
+        self.discriminators.zero_grad()
+        target_loss = discriminator_loss(self.target_discriminator, target, self.past_targets(fake_target.detach()))
+        source_loss = discriminator_loss(self.source_discriminator, source, self.past_sources(fake_source.detach()))
+        (target_loss + source_loss).backward()
+        self.discriminators.step()
 
-        asked(self.of_target, self.of_source, wanted=False)
+        set_requires_grad(self.target_discriminator, self.source_discriminator, required=False)
         self.generators.zero_grad()
-        forward = (self.of_target(fake_target).logits[0] - 1).square().mean()
-        backward = (self.of_source(fake_source).logits[0] - 1).square().mean()
+        forward = (self.target_discriminator(fake_target).logits[0] - 1).square().mean()
+        backward = (self.source_discriminator(fake_source).logits[0] - 1).square().mean()
         forward_cycle = self.cycle * F.l1_loss(self.to_source(fake_target), source)
         backward_cycle = self.cycle * F.l1_loss(self.to_target(fake_source), target)
         terms = [forward, backward, forward_cycle, backward_cycle]
@@ -65,43 +65,43 @@ class PlainCycleGAN:
         loss.backward()
         self.generators.step()
         return {
-            "discriminators": (judged_target + judged_source).item(),
+            "discriminators": (target_loss + source_loss).item(),
             **{str(number): term.item() for number, term in enumerate(terms)},
         }
 
 
 class PastFakes:
-    """A history of fakes as a list; one image of a batch after the other is exchanged by Python's chance."""
+    """An image pool as a list; the images of a batch are exchanged one by one, by Python's random numbers."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.images: list[Tensor] = []
 
     def __call__(self, fakes: Tensor) -> Tensor:
-        """Exchange fakes (N, C, H, W) for earlier ones."""
-        answer = []
+        """Exchange some of the fakes (N, C, H, W) for earlier ones."""
+        shown = []
         for fake in fakes:
             if len(self.images) < self.size:
                 self.images.append(fake.clone())
-                answer.append(fake)
+                shown.append(fake)
             elif self.size and random.random() < 0.5:
-                place = random.randrange(self.size)
-                answer.append(self.images[place])
-                self.images[place] = fake.clone()
+                index = random.randrange(self.size)
+                shown.append(self.images[index])
+                self.images[index] = fake.clone()
             else:
-                answer.append(fake)
-        return torch.stack(answer)
+                shown.append(fake)
+        return torch.stack(shown)
 
 
-def told_apart(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-    """Half of the least squares of a discriminator."""
+def discriminator_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+    """Half of a discriminator's least-squares loss."""
     real_logits, fake_logits = discriminator(real).logits[0], discriminator(fake).logits[0]
     loss: Tensor = 0.5 * (real_logits - 1).square().mean() + 0.5 * fake_logits.square().mean()
     return loss
 
 
-def asked(*networks: nn.Module, wanted: bool) -> None:
-    """Say whether gradients of the weights of networks are wanted."""
+def set_requires_grad(*networks: nn.Module, required: bool) -> None:
+    """Switch gradients of the networks' weights on or off."""
     weights: Iterable[nn.Parameter] = itertools.chain(*(network.parameters() for network in networks))
     for weight in weights:
-        weight.requires_grad_(wanted)
+        weight.requires_grad_(required)

@@ -1,4 +1,4 @@
-"""Domain transfer that preserves the features of a fixed network."""
+"""Domain transfer that preserves the features of a frozen network."""
 
 from collections.abc import Mapping
 

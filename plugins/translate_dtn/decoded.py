@@ -1,4 +1,4 @@
-"""A generator made of a fixed network that sees and a decoder that draws what was seen."""
+"""A generator made of a frozen feature extractor and a decoder."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 
 class Decoded(nn.Module):
-    """``G(x) = g(f(x))``: what the fixed network f sees of an image, drawn by the decoder g.
+    """``G(x) = g(f(x))``: the decoder g applied to the features of the frozen network f.
 
-    Only g is trained. What f does not see is lost, and what g draws has the training's size (``fixed_size``).
+    Only g is trained. Whatever is not in the features is lost, and g's images have the training size (``fixed_size``).
     """
 
     def __init__(self, features: nn.Module, decoder: nn.Module, size: tuple[int, int]) -> None:
@@ -18,6 +18,6 @@ class Decoded(nn.Module):
         self.fixed_size = size
 
     def forward(self, image: Tensor) -> Tensor:
-        """Draw images (N, outputs, H, W) in [-1, 1] for images (N, inputs, H, W)."""
-        drawn: Tensor = self.decoder(self.features(image))
-        return drawn
+        """Translate images (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1]."""
+        translated: Tensor = self.decoder(self.features(image))
+        return translated

@@ -1,4 +1,4 @@
-"""DTN: unpaired translation that preserves what a fixed network sees."""
+"""DTN: unpaired translation that preserves the features of a frozen network."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from translate_dtn.ternary import Ternary
 
 
 class DTN(Method):
-    """Unpaired translation that preserves what a fixed network sees (DTN, Taigman et al. 2017).
+    """Unpaired translation that preserves the features of a frozen network (DTN, Taigman et al. 2017).
 
-    Unsupervised Cross-Domain Image Generation, arXiv:1611.02200. With a fixed network f, sources x_s and targets x_t,
+    Unsupervised Cross-Domain Image Generation, arXiv:1611.02200. With a frozen network f, sources x_s and targets x_t,
     G minimises ``L_GANG + alpha L_CONST + beta L_TID + gamma L_TV``:
 
-    - ``L_GANG``: the discriminator, which tells G(x_s), G(x_t) and x_t apart, should take both for real;
-    - ``L_CONST = E d(f(x_s), f(G(x_s)))``: f sees the same in a source and in its translation;
-    - ``L_TID = E |x_t - G(x_t)|^2``, mean over values: a target stays as it is;
-    - ``L_TV``: total variation of what G makes, anisotropic.
+    - ``L_GANG``: the discriminator distinguishes G(x_s), G(x_t) and x_t; G wants both kinds of fakes classified as
+      real;
+    - ``L_CONST = E d(f(x_s), f(G(x_s)))``: a source and its translation should have the same features;
+    - ``L_TID = E |x_t - G(x_t)|^2``, mean over values: G should map a target to itself;
+    - ``L_TV``: anisotropic total variation of G's images.
 
-    As published G is a decoder g of what f sees, ``G(x) = g(f(x))``; any other generator may take its place. alpha =
-    beta = 15 and gamma = 0 are the paper's choices for digits, those for faces are 100, 1 and 0.05.
+    As published, G decodes the features of f, ``G(x) = g(f(x))``; any other generator may take its place. alpha =
+    beta = 15 and gamma = 0 are the paper's choices for digits; for faces they are 100, 1 and 0.05.
     """
 
     def __init__(
@@ -38,34 +39,36 @@ class DTN(Method):
         *,
         features: Annotated[
             str,
-            Option("fixed network f: a part, or the run of a classifier", part="feature_extractors"),
+            Option("frozen network f: a part, or the run of a classifier", part="feature_extractors"),
         ],
-        decoder: Annotated[str, Option("network g from what f sees to an image", part="decoders")] = "dcgan",
+        decoder: Annotated[str, Option("decoder g from the features of f to an image", part="decoders")] = "dcgan",
         generator: Annotated[
-            str, Option("network from image to image in place of g(f(x)); empty: as published", part="generators")
+            str, Option("generator from image to image in place of g(f(x)); empty: g(f(x))", part="generators")
         ] = "",
         discriminator: Annotated[
-            str, Option("network that tells the three kinds apart", part="discriminators")
+            str, Option("discriminator of the three kinds: G(x_s), G(x_t), real", part="discriminators")
         ] = "semi_supervised",
         adversarial: Annotated[
-            str, Option('ternary, or a loss of real against made, and penalties: "hinge + r1(weight=1)"')
+            str, Option('ternary, or a real/fake loss, and penalties: "hinge + r1(weight=1)"')
         ] = "ternary",
-        alpha: Annotated[float, Option("weight of the distance between what f sees (L_CONST)", ge=0)] = 15.0,
+        alpha: Annotated[
+            float, Option("weight of the feature distance between source and translation (L_CONST)", ge=0)
+        ] = 15.0,
         beta: Annotated[float, Option("weight of the identity of targets (L_TID)", ge=0)] = 15.0,
         gamma: Annotated[float, Option("weight of the total variation (L_TV)", ge=0)] = 0.0,
-        distance: Annotated[Literal["mse", "cosine"], Option("distance d between what f sees")] = "mse",
+        distance: Annotated[Literal["mse", "cosine"], Option("distance d between features")] = "mse",
     ) -> None:
         super().__init__()
         if parts.source.channels != parts.target.channels:
             raise TranslateError(
-                "dtn shows both domains to the same networks, so they need equal numbers of channels, not "
+                "dtn feeds both domains to the same networks, so they need equal numbers of channels, not "
                 f"{parts.source.channels} and {parts.target.channels}; convert one of them"
             )
         self.features = parts.feature_extractor(features)
         self.generator = (
             parts.generator(generator)
             if generator
-            else Decoded(self.features, drawing(parts, decoder, self.features, features), parts.size)
+            else Decoded(self.features, build_decoder(parts, decoder, self.features, features), parts.size)
         )
         ternary = parse_calls(adversarial)[0].name == "ternary"
         self.ternary = Ternary.build(parts, discriminator, adversarial) if ternary else None
@@ -81,21 +84,21 @@ class DTN(Method):
 
     @property
     def period(self) -> int:
-        """The adversary's."""
+        """That of the adversary."""
         return self.adversary.period
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
-        """Generator and discriminator; f plays no part."""
+        """Generator and discriminator; f is frozen."""
         return {"generator": self.generator, "discriminator": self.adversary.discriminator}
 
     @property
     def translators(self) -> Mapping[str, nn.Module]:
-        """The generator, with f in it where it draws what f sees."""
+        """The generator, including f if it is g(f(x))."""
         return {"forward": self.generator}
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
-        """The discriminator moves on what G makes of both domains, then G."""
+        """One update of the discriminator on G's images of both domains, then one of the generator."""
         source, target = batch["source"], batch["target"]
         fake, same = self.generator(source), self.generator(target)
         yield Update("discriminator", self._discriminator_terms(target, fake.detach(), same.detach()))
@@ -113,7 +116,7 @@ class DTN(Method):
     def _discriminator_terms(self, real: Tensor, fake: Tensor, same: Tensor) -> dict[str, Tensor]:
         if self.ternary is not None:
             return self.ternary.discriminator_terms(real, fake, same)
-        # Each kind is a batch of its own, for discriminators that compare the images of a batch.
+        # Each kind is a separate batch, because some discriminators compare the images of a batch.
         return self.adversary.discriminator_terms(real, fake, others=[same])
 
     def _generator_terms(self, real: Tensor, fake: Tensor, same: Tensor) -> dict[str, Tensor]:
@@ -122,15 +125,15 @@ class DTN(Method):
         return self.adversary.generator_terms(fake, real, others=[same])
 
 
-def drawing(parts: Parts, decoder: str, features: nn.Module, name: str) -> nn.Module:
-    """The decoder of what a fixed network sees."""
+def build_decoder(parts: Parts, decoder: str, features: nn.Module, name: str) -> nn.Module:
+    """Build the decoder for the features of a frozen network."""
     latent: tuple[int, ...] = tuple(features.latent)  # type: ignore[arg-type]
     try:
         return parts.decoder(decoder, latent=latent)
     except TranslateError as error:
         raise TranslateError(
             f"{decoder} cannot draw what {name} sees, {'x'.join(map(str, latent))} numbers ({error}); "
-            "or translate by a network of images, such as --generator unet"
+            "or translate by a generator from image to image, such as --generator unet"
         ) from None
 
 

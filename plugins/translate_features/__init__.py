@@ -1,4 +1,4 @@
-"""Feature extractors: fixed networks that see what images show."""
+"""Feature extractors: frozen pretrained networks."""
 
 from collections.abc import Mapping
 

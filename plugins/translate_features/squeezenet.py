@@ -1,4 +1,4 @@
-"""SqueezeNet 1.0, a small ImageNet classifier, as a network that sees what photos show."""
+"""SqueezeNet 1.0, a small ImageNet classifier, as a feature extractor."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from translate.errors import TranslateError
 from translate.options import Option
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's red, green and blue in [0, 1]."""
+"""Mean and standard deviation of ImageNet's RGB channels, for values in [0, 1]."""
 
 SIDE = 224
-"""Side in pixels that the network was trained at."""
+"""Side in pixels of the network's training images."""
 
 PLACES = {2: 3, 3: 4, 4: 5, 5: 7, 6: 8, 7: 9, 8: 10, 9: 12}
-"""Where the fire modules stand among the layers; poolings stand between them."""
+"""Index of each fire module in the sequence of layers, which includes the poolings."""
 
 
 class Fire(nn.Module):
-    """A squeeze to few channels by 1x1, then an expansion by 1x1 and by 3x3 beside each other, with ReLUs."""
+    """A 1x1 convolution to few channels, then parallel 1x1 and 3x3 convolutions, concatenated; each with a ReLU."""
 
     def __init__(self, inputs: int, squeezed: int, expanded: int) -> None:
         super().__init__()
@@ -39,14 +39,14 @@ class Fire(nn.Module):
 
 
 class SqueezeNet(nn.Module):
-    """SqueezeNet 1.0 (Iandola et al. 2016, arXiv:1602.07360, table 1), up to the layer that is asked for.
+    """SqueezeNet 1.0 (Iandola et al. 2016, arXiv:1602.07360, table 1), up to a chosen layer.
 
-    The answer is that layer's map (N, D, h, w) after its ReLU: 128 channels of fire 2 up to 512 of fire 9, or the
-    class map of layer 10, whose mean over positions are the logits of ImageNet's 1,000 classes. Poolings take the
-    maximum of 3x3 with stride 2 and round their output's size up. Images are RGB, or gray and seen as RGB; they are
-    resized to 224 px, at which the network was trained, and standardized as its training images were.
+    The output is that layer's map (N, D, h, w) after its ReLU: 128 channels of fire 2 up to 512 of fire 9, or the
+    class map of layer 10, whose means over positions are the logits of ImageNet's 1,000 classes. Pooling is 3x3 max
+    pooling of stride 2 in ceil mode. Images are RGB, or gray and repeated to RGB; they are resized to 224 px, the
+    training size of the network, and standardized like its training images.
 
-    Weights have torchvision's names; those of layers beyond the one that is asked for are passed over.
+    Weights have torchvision's names; weights of layers beyond the chosen one are ignored.
 
     >>> network = SqueezeNet(3, weights=None)
     >>> sum(weight.numel() for weight in network.parameters())
@@ -61,15 +61,15 @@ class SqueezeNet(nn.Module):
         inputs: int,
         size: tuple[int, int] | None = None,
         *,
-        weights: Annotated[Path | None, Option("file of weights, .pth or .safetensors; none leaves them random")],
-        layer: Annotated[int, Option("fire module whose map is the answer; 10 is the class map", ge=2, le=10)] = 9,
-        resize: Annotated[bool, Option("resize images to 224 px; without, they keep their size")] = True,
+        weights: Annotated[Path | None, Option("file of weights, .pth or .safetensors; none: random weights")],
+        layer: Annotated[int, Option("fire module whose map is the output; 10 is the class map", ge=2, le=10)] = 9,
+        resize: Annotated[bool, Option("resize images to 224 px; otherwise they keep their size")] = True,
     ) -> None:
         super().__init__()
         if inputs not in (1, 3):
             raise TranslateError(
-                f"squeezenet sees RGB or gray images, not images of {inputs} channels; name the run of a classifier "
-                "that was trained on such images instead"
+                f"squeezenet takes RGB or gray images, not images of {inputs} channels; name the run of a "
+                "classifier that was trained on such images instead"
             )
         if size is not None and not resize and min(size) < 21:
             raise TranslateError(
@@ -92,7 +92,7 @@ class SqueezeNet(nn.Module):
             Fire(512, 64, 256),
         )
         self.features = nn.Sequential(*layers[: PLACES[min(layer, 9)] + 1])
-        # In place 0 stands the dropout of training, which has no weights and does nothing here.
+        # Index 0 is the dropout of the original, which has no weights and is off in evaluation.
         self.classifier = nn.Sequential()
         if layer == 10:
             self.classifier.extend([nn.Identity(), nn.Conv2d(512, 1000, 1), nn.ReLU()])
@@ -101,14 +101,14 @@ class SqueezeNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """The layer's map (N, D, h, w) of images (N, 1 or 3, H, W) in [-1, 1]."""
-        shares = ((image + 1) / 2).expand(-1, 3, -1, -1)
+        unit = ((image + 1) / 2).expand(-1, 3, -1, -1)
         if self.side is not None:
-            shares = F.interpolate(shares, (self.side, self.side), mode="bilinear", antialias=True)
-        answer: Tensor = self.classifier(self.features((shares - self.mean) / self.deviation))
-        return answer
+            unit = F.interpolate(unit, (self.side, self.side), mode="bilinear", antialias=True)
+        features: Tensor = self.classifier(self.features((unit - self.mean) / self.deviation))
+        return features
 
     def read(self, weights: Path) -> None:
-        """Take the weights from a file of tensors by torchvision's names, ``.safetensors`` or ``.pth``."""
+        """Load the weights from a ``.safetensors`` or ``.pth`` file with torchvision's names."""
         found = tensors_of(weights)
         wanted = self.state_dict()
         for name, tensor in wanted.items():
@@ -123,7 +123,7 @@ class SqueezeNet(nn.Module):
 
 
 def tensors_of(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a file by name; nothing but tensors is ever read out of a ``.pth``, and no code is run."""
+    """The tensors of a file by name; a ``.pth`` is read with ``weights_only``, so no code from it is run."""
     if not path.is_file():
         raise TranslateError(f"there is no file of weights at {path}; give the option weights a file that is there")
     try:
@@ -134,7 +134,7 @@ def tensors_of(path: Path) -> Mapping[str, Tensor]:
         else:
             found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception:
-        # torch and safetensors raise a dozen kinds, with paragraphs of advice that would not be safe to follow.
+        # torch and safetensors raise many types of errors; some messages suggest unsafe loading.
         raise TranslateError(
             f"{path} is no file of tensors that can be read without running code from it; "
             "give a .safetensors, or a .pth that holds a state_dict"

@@ -1,4 +1,4 @@
-"""The plain adversarial baseline, and its geometric consistency."""
+"""The plain adversarial baseline, and GcGAN's geometric consistency."""
 
 from collections.abc import Mapping
 

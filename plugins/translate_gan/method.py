@@ -1,4 +1,4 @@
-"""The plain adversarial translator, and with geometric consistency GcGAN."""
+"""The plain adversarial translator; with geometric consistency it is GcGAN."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ Geometry = Literal["none", "rotate", "flip"]
 
 
 class DirectGAN(Method):
-    """Unpaired translation by one generator and one discriminator, with nothing to hold the content.
+    """Unpaired translation by one generator and one discriminator, without a content constraint.
 
     ``min_G max_D  E log D(y) + E log(1 - D(G(x)))`` (Goodfellow et al. 2014, arXiv:1406.2661, with images x of the
-    source in the noise's place; G minimises the non-saturating form). D judges whether G(x) looks like a target and
-    nothing asks what became of x: the baseline that shows what the other methods add. A ``shallow`` generator keeps
-    content for want of means to change it.
+    source in the noise's place; G minimises the non-saturating form). D distinguishes G(x) from targets, and no term
+    compares G(x) with x: this is the baseline that shows what the other methods add. A ``shallow`` generator keeps the
+    content because its receptive field is too small to change it.
 
-    ``geometry`` adds geometric consistency (GcGAN, Fu et al. 2019, arXiv:1809.05852): a transformation f of images, a
-    clockwise rotation by 90 degrees or a vertical flip, should not matter to what G does. One G translates x and f(x);
-    a second discriminator judges the translations of transformed images beside f(y); and with lambda = 20
-    ``lambda (E |f(G(x)) - G(f(x))|_1 + E |G(x) - f^-1(G(f(x)))|_1)`` is added. f only moves pixels, so the two
-    distances are equal and one is computed.
+    ``geometry`` adds geometric consistency (GcGAN, Fu et al. 2019, arXiv:1809.05852): G should be equivariant to a
+    transformation f of images, a clockwise rotation by 90 degrees or a vertical flip. One G translates x and f(x); a
+    second discriminator distinguishes the translations G(f(x)) from f(y); and the term
+    ``lambda (E |f(G(x)) - G(f(x))|_1 + E |G(x) - f^-1(G(f(x)))|_1)`` with lambda = 20 is added. f only permutes
+    pixels, so the two distances are equal and one is computed.
 
-    ``semantic`` > 0: D tells the target's classes apart, which it learns from those targets that have a label, and G(x)
-    should show the class of x: its label where it has one, else (semantic consistency, Hoffman et al. 2018, CyCADA,
-    arXiv:1711.03213) the class that the classifier, here D's, sees in x itself, if with ``confidence``. The classifier
-    is kept, too.
+    ``semantic`` > 0 adds a class loss: D also classifies, trained on the labelled targets, and G(x) should have the
+    class of x. That is the label of x if there is one, otherwise (semantic consistency, Hoffman et al. 2018, CyCADA,
+    arXiv:1711.03213) the class that D's classifier predicts for x itself, if its probability is at least
+    ``confidence``. The classifier is saved, too.
     """
 
     def __init__(
@@ -41,23 +41,23 @@ class DirectGAN(Method):
         parts: Parts,
         *,
         generator: Annotated[
-            str, Option("network from source to target; shallow changes little", part="generators")
+            str, Option("generator from source to target; shallow changes little", part="generators")
         ] = "resnet",
-        discriminator: Annotated[
-            str, Option("network that judges images of the target", part="discriminators")
-        ] = "patch",
+        discriminator: Annotated[str, Option("discriminator of target images", part="discriminators")] = "patch",
         adversarial: Annotated[
             str, Option('adversarial loss and penalties, such as "hinge + r1(weight=1)"', part="adversarial_losses")
         ] = "nonsaturating",
-        pool: Annotated[int, Option("fakes remembered for the discriminator; 0 shows it the newest", ge=0)] = 0,
-        geometry: Annotated[Geometry, Option("transformation that the translation should not mind (GcGAN)")] = "none",
+        pool: Annotated[int, Option("image pool: earlier fakes stored for the discriminator; 0: no pool", ge=0)] = 0,
+        geometry: Annotated[
+            Geometry, Option("transformation to which the generator should be equivariant (GcGAN)")
+        ] = "none",
         geometric: Annotated[float, Option("weight of the geometric consistency (lambda)", ge=0)] = 20.0,
         semantic: Annotated[
-            float, Option("weight of the class term; needs some target labels and a discriminator with classes", ge=0)
+            float, Option("weight of the class loss; needs some target labels and a discriminator with classes", ge=0)
         ] = 0.0,
         confidence: Annotated[
             float,
-            Option("how sure the classifier must be of a source that has no label to count", ge=0, le=1),
+            Option("least predicted probability at which the class of an unlabelled source is used", ge=0, le=1),
         ] = 0.0,
     ) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class DirectGAN(Method):
 
     @property
     def period(self) -> int:
-        """The adversary's."""
+        """That of the adversary."""
         return self.adversary.period
 
     @property
@@ -101,24 +101,27 @@ class DirectGAN(Method):
     @property
     def translators(self) -> Mapping[str, nn.Module]:
         """The generator, and with ``semantic`` the classifier of the target."""
-        kept = {"forward": self.generator}
+        saved = {"forward": self.generator}
         if self.semantic:
-            kept["classify"] = ClassHead(self.adversary.discriminator)
-        return kept
+            saved["classify"] = ClassHead(self.adversary.discriminator)
+        return saved
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
-        """The discriminators move on fakes that all share, then the generator."""
+        """One update of the discriminators, then one of the generator, from the same fakes."""
         source, target = batch["source"], batch["target"]
         fake = self.generator(source)
         labelled = (batch["labelled"], batch["labelled_label"]) if self.semantic else None
-        move = Update("discriminator", self.adversary.discriminator_terms(target, fake.detach(), labelled=labelled))
+        update = Update("discriminator", self.adversary.discriminator_terms(target, fake.detach(), labelled=labelled))
         second = self.transformed_adversary
         if second is None:
-            yield move
+            yield update
         else:
-            turned, turned_target = self.generator(transform(source, self.geometry)), transform(target, self.geometry)
-            discriminator_terms = second.discriminator_terms(turned_target, turned.detach())
-            yield move, Update("transformed_discriminator", discriminator_terms)
+            transformed, transformed_target = (
+                self.generator(transform(source, self.geometry)),
+                transform(target, self.geometry),
+            )
+            discriminator_terms = second.discriminator_terms(transformed_target, transformed.detach())
+            yield update, Update("transformed_discriminator", discriminator_terms)
         if not self.adversary.generator_moves(step):
             return
         labels = None if self.consistency is None else self.consistency(batch, self.adversary)
@@ -126,11 +129,11 @@ class DirectGAN(Method):
         if "classes" in terms:
             terms["classes"] = self.semantic * terms["classes"]
         if second is not None:
-            generator_losses = second.generator_terms(turned, turned_target)
+            generator_losses = second.generator_terms(transformed, transformed_target)
             terms.update({f"transformed_{name}": term for name, term in generator_losses.items()})
             if self.geometric:
-                # Once in each of the formula's two frames.
-                terms["geometric"] = 2 * self.geometric * self.distance(transform(fake, self.geometry), turned)
+                # The formula has this distance twice, before and after f.
+                terms["geometric"] = 2 * self.geometric * self.distance(transform(fake, self.geometry), transformed)
         yield Update("generator", terms)
 
 

@@ -1,4 +1,4 @@
-"""Losses: adversarial losses, losses on images, and what restrains discriminators."""
+"""Losses: adversarial losses, losses on images, and regularizers of discriminators."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from translate import hookimpl
 
 @hookimpl
 def adversarial_losses() -> Mapping[str, str]:
-    """Offer the two-sided losses of the game."""
+    """Offer the adversarial losses, each with a discriminator and a generator side."""
     return {
         "minimax": "translate_losses.adversarial:Minimax",
         "nonsaturating": "translate_losses.adversarial:NonSaturating",
@@ -33,7 +33,7 @@ def losses() -> Mapping[str, str]:
 
 @hookimpl
 def regularizers() -> Mapping[str, str]:
-    """Offer what restrains a discriminator: penalties, constraints, augmentation, more updates."""
+    """Offer the regularizers of a discriminator: penalties, constraints, augmentation, several updates (n_critic)."""
     return {
         "r1": "translate_losses.penalties:R1",
         "gradient_penalty": "translate_losses.penalties:GradientPenalty",

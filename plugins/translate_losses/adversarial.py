@@ -1,7 +1,7 @@
-"""Adversarial losses: what discriminator and generator minimise, given logits of realness.
+"""Adversarial losses of discriminator and generator, given realness logits.
 
-All take logits of any shape, average over all of them, compute in float32 (float64 stays) and answer a scalar. ``s``
-is the sigmoid. The generators' ``real`` is there for relativistic losses, of which there is none here.
+All take logits of any shape, compute in float32 (float64 stays) and return a scalar, the mean over all logits. ``s``
+is the sigmoid. The generators' argument ``real`` is for relativistic losses; the losses here ignore it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Smoothing = Annotated[float, Option("one-sided label smoothing: the label of rea
 
 
 class Minimax:
-    """The original game (Goodfellow et al. 2014, arXiv:1406.2661, equation 1).
+    """The original minimax loss (Goodfellow et al. 2014, arXiv:1406.2661, equation 1).
 
-    ``min_G max_D  E log s(D(real)) + E log(1 - s(D(fake)))``: both players minimise their side of it. The generator's
-    gradient vanishes where the discriminator is sure; ``nonsaturating`` is the cure.
+    ``min_G max_D  E log s(D(real)) + E log(1 - s(D(fake)))``: each player minimises its side. The generator's
+    gradient vanishes where the discriminator is confident; ``nonsaturating`` avoids that.
 
-    ``smoothing`` labels real images 1 - smoothing and fakes 0, so that the discriminator never becomes quite sure of
-    a real image (Salimans et al. 2016, arXiv:1606.03498, section 3.4).
+    One-sided label smoothing: real images have the label 1 - ``smoothing``, fakes 0, so that the discriminator does not
+    become overconfident on real images (Salimans et al. 2016, arXiv:1606.03498, section 3.4).
 
     >>> import torch
-    >>> Minimax().discriminator(torch.zeros(2), torch.zeros(2))  # log 4: it cannot tell them apart
+    >>> Minimax().discriminator(torch.zeros(2), torch.zeros(2))  # log 4: chance level
     tensor(1.3863)
     """
 
@@ -38,16 +38,16 @@ class Minimax:
         """``-(1 - a) E log s(real) - a E log(1 - s(real)) - E log(1 - s(fake))``, where a is the smoothing."""
         real = to_float32(real)
         discriminator_loss = F.softplus(-real).mean() + F.softplus(to_float32(fake)).mean()
-        # log s(x) - log(1 - s(x)) = x, so that what smoothing moves over is the logit itself.
+        # log s(x) - log(1 - s(x)) = x, so smoothing adds a multiple of the mean logit.
         return discriminator_loss + self.smoothing * real.mean() if self.smoothing else discriminator_loss
 
     def generator(self, fake: Tensor, real: Tensor | None = None) -> Tensor:
-        """``E log(1 - s(fake))``, which is negative."""
+        """``E log(1 - s(fake))``; it is negative."""
         return -F.softplus(to_float32(fake)).mean()
 
 
 class NonSaturating(Minimax):
-    """The game with the heuristic, non-saturating generator (Goodfellow et al. 2014, arXiv:1406.2661, section 3)."""
+    """The non-saturating generator loss (Goodfellow et al. 2014, arXiv:1406.2661, section 3)."""
 
     def __init__(self, *, smoothing: Smoothing = 0.0) -> None:
         super().__init__(smoothing=smoothing)
@@ -60,8 +60,8 @@ class NonSaturating(Minimax):
 class LeastSquares:
     """LSGAN (Mao et al. 2017, arXiv:1611.04076, equation 2, with labels a = 0 for fake, b = c = 1 for real).
 
-    The paper's factors 1/2 are kept; implementations of CycleGAN that leave them out weigh this term twice as much.
-    With ``smoothing`` the label of real images is b = c = 1 - smoothing: the generator aims at what they get.
+    The losses include the paper's factors 1/2; CycleGAN implementations without them weight this term twice as much.
+    With ``smoothing`` the labels are b = c = 1 - smoothing, for real images and for the generator's target.
     """
 
     def __init__(self, *, smoothing: Smoothing = 0.0) -> None:
@@ -89,11 +89,12 @@ class Hinge:
 
 
 class Wasserstein:
-    """The Wasserstein game (Arjovsky, Chintala & Bottou 2017, arXiv:1701.07875, equation 2).
+    """The Wasserstein loss (Arjovsky, Chintala & Bottou 2017, arXiv:1701.07875, equation 2).
 
-    ``min_G max_D  E D(real) - E D(fake)`` over 1-Lipschitz critics D. The loss does not keep D to them: add ``clip``
-    (WGAN), ``gradient_penalty`` (WGAN-GP) or ``spectral_norm``, and ``critic(updates=5)``. Minus the discriminator's
-    loss is then an estimate of the distance between real and fake, up to the critic's Lipschitz constant.
+    ``min_G max_D  E D(real) - E D(fake)`` over 1-Lipschitz critics D. The loss does not enforce the Lipschitz
+    constraint: add ``clip`` (WGAN), ``gradient_penalty`` (WGAN-GP) or ``spectral_norm``, and ``critic(updates=5)``,
+    which is n_critic = 5. The negative discriminator loss then estimates the Wasserstein distance, up to the critic's
+    Lipschitz constant.
 
     >>> import torch
     >>> Wasserstein().discriminator(torch.tensor([2.0]), torch.tensor([-1.0]))

@@ -1,4 +1,4 @@
-"""Constraints on a discriminator that are no terms of its loss: on its weights, and on how often it moves."""
+"""Constraints on a discriminator other than loss terms: on its weights, and on its number of updates (n_critic)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from translate.options import Option
 class Clip:
     """Weight clipping (WGAN, Arjovsky, Chintala & Bottou 2017, arXiv:1701.07875, algorithm 1): ``w <- clip(w, -c, c)``.
 
-    After each of the discriminator's steps all its weights lie within c, so its Lipschitz constant is bounded by
-    some number: a crude constraint, slow for a large c, with vanishing gradients for a small one.
+    After each optimizer step of the discriminator all its weights are clipped to [-c, c], which bounds its Lipschitz
+    constant. The constraint is crude: a large c makes training slow, a small c makes gradients vanish.
     """
 
     def __init__(self, *, c: Annotated[float, Option("largest absolute value of a weight", gt=0)] = 0.01) -> None:
@@ -33,9 +33,9 @@ class Clip:
 class SpectralNorm:
     """Spectral normalization (Miyato et al. 2018, arXiv:1802.05957): ``w <- w / sigma(w)`` in each linear layer.
 
-    sigma is the largest singular value of a layer's weights, a convolution's as a matrix of (outputs, inputs * kernel),
-    by one power iteration a forward pass. Linear layers are then 1-Lipschitz; convolutions are so up to the square root
-    of their kernel's size. A layer that has a parametrization of its weights already is left as it is.
+    sigma is the largest singular value of a layer's weights, estimated by one power iteration for each forward pass;
+    a convolution's weights are taken as a matrix (outputs, inputs * kernel). Linear layers are then 1-Lipschitz,
+    convolutions only up to the square root of the kernel size. Layers with parametrized weights are not changed.
     """
 
     def prepare(self, discriminator: nn.Module) -> None:
@@ -47,13 +47,14 @@ class SpectralNorm:
 
 
 class Critic:
-    """Several updates of the discriminator for each of the generator (Goodfellow et al. 2014, arXiv:1406.2661).
+    """n_critic: several discriminator updates for each generator update (Goodfellow et al. 2014, arXiv:1406.2661).
 
-    WGAN (arXiv:1701.07875) and WGAN-GP (arXiv:1704.00028) take 5: the better the critic, the truer its gradient. Each
-    update has a batch of its own and is a step of the training, so the generator moves once in ``updates`` steps.
+    WGAN (arXiv:1701.07875) and WGAN-GP (arXiv:1704.00028) use 5, because a better critic gives a more accurate
+    gradient. Each update uses its own batch and counts as a training step, so the generator is updated once in
+    ``updates`` steps.
     """
 
     def __init__(
-        self, *, updates: Annotated[int, Option("updates of the discriminator for each of the generator", ge=1)] = 5
+        self, *, updates: Annotated[int, Option("n_critic: discriminator updates for each generator update", ge=1)] = 5
     ) -> None:
         self.updates = updates

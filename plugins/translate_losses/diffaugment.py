@@ -1,4 +1,4 @@
-"""DiffAugment: differentiable augmentation of all that the discriminator judges."""
+"""DiffAugment: differentiable augmentation of all inputs of the discriminator."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ Policy = Literal["color", "translation", "cutout"]
 class DiffAugment:
     """DiffAugment (Zhao et al. 2020, arXiv:2006.10738): real and fake are augmented alike, for both players.
 
-    The discriminator sees T(x) and T(G(z)) only, so it cannot learn a small data set by heart. T is differentiable:
-    the generator's gradient passes through it, and the generator does not learn to make augmented images. The policy's
-    parts are applied in the order given, each with draws of its own for each image:
+    The discriminator sees only T(x) and T(G(z)), so it cannot memorise a small data set. T is differentiable: the
+    generator's gradient passes through it, so the generator does not learn to make augmented images. The parts of the
+    policy are applied in the given order, with independent random parameters for each image:
 
     - ``color``: brightness ``x + b``, b in [-0.5, 0.5]; saturation: the distance from the mean over channels times s
       in [0, 2]; contrast: the distance from the image's mean times c in [0.5, 1.5]. Values may leave [-1, 1].
-    - ``translation``: a shift of up to 1/8 of each side, with zeros where nothing is left.
+    - ``translation``: a shift of up to 1/8 of each side; vacated pixels become zero.
     - ``cutout``: a rectangle of half of each side, at a random centre, becomes zero.
 
-    A condition is shifted and cut with its image, so that both stay in register, and keeps its colours.
+    A condition gets the same shift and cutout as its image, so that both stay aligned, but no colour change.
     """
 
     def __init__(
         self,
         *,
-        policy: Annotated[tuple[Policy, ...], Option("what is changed: color, translation, cutout")] = (
+        policy: Annotated[tuple[Policy, ...], Option("augmentations: color, translation, cutout")] = (
             "color",
             "translation",
             "cutout",
@@ -39,7 +39,7 @@ class DiffAugment:
         self.policy = policy
 
     def augment(self, image: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """Change images (N, C, H, W) and what lies beside them; draws come from torch's generator of the device."""
+        """Augment images (N, C, H, W) and their conditions, with random numbers of torch's generator of the device."""
         for part in self.policy:
             if part == "color":
                 image = color(image)
@@ -48,14 +48,14 @@ class DiffAugment:
                 image = shift(image, rows, columns)
                 condition = None if condition is None else shift(condition, rows, columns)
             else:
-                kept = draw_window(image)
-                image = image * kept
-                condition = None if condition is None else condition * kept
+                mask = draw_window(image)
+                image = image * mask
+                condition = None if condition is None else condition * mask
         return image, condition
 
 
 def color(image: Tensor) -> Tensor:
-    """Change brightness, saturation and contrast, in this order."""
+    """Randomly change brightness, saturation and contrast, in this order."""
     b, s, c = torch.rand(3, len(image), 1, 1, 1, dtype=image.dtype, device=image.device)
     image = image + (b - 0.5)
     gray = image.mean(1, keepdim=True)
@@ -65,14 +65,14 @@ def color(image: Tensor) -> Tensor:
 
 
 def draw_shifts(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Shifts (N,) in whole pixels, down and to the right, of up to an eighth of the side."""
-    farthest = [int(side / 8 + 0.5) for side in image.shape[-2:]]
-    down, right = (torch.randint(-far, far + 1, (len(image),), device=image.device) for far in farthest)
+    """Random shifts (N,) in whole pixels, down and to the right, of up to an eighth of the side."""
+    limits = [int(side / 8 + 0.5) for side in image.shape[-2:]]
+    down, right = (torch.randint(-limit, limit + 1, (len(image),), device=image.device) for limit in limits)
     return down, right
 
 
 def shift(image: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Move each image (C, H, W) by its own numbers of pixels; zeros come in from outside.
+    """Shift each image (C, H, W) by its own number of pixels; vacated pixels become zero.
 
     >>> shift(torch.tensor([[[[1, 2], [3, 4]]]]), torch.tensor([1]), torch.tensor([-1]))
     tensor([[[[0, 0], [2, 0]]]])
@@ -91,7 +91,7 @@ def draw_window(image: Tensor) -> Tensor:
     cut: list[Tensor] = []
     for side in image.shape[-2:]:
         length = int(side / 2 + 0.5)
-        # As published: centres of an even length lie between pixels, the two borders among them.
+        # As published: centres of rectangles of even length lie between pixels, borders of the image included.
         centre = torch.randint(0, side + 1 - length % 2, (len(image), 1), device=image.device)
         distance = torch.arange(side, device=image.device) - (centre - length // 2)
         cut.append((distance >= 0) & (distance < length))

@@ -30,21 +30,21 @@ class L2:
 
 
 class TotalVariation:
-    """The mean absolute difference of neighbours, ``E |x[i+1, j] - x[i, j]| + E |x[i, j+1] - x[i, j]|``.
+    """The mean absolute difference of neighbouring pixels, ``E |x[i+1, j] - x[i, j]| + E |x[i, j+1] - x[i, j]|``.
 
-    The anisotropic form of Rudin, Osher & Fatemi 1992 (doi:10.1016/0167-2789(92)90242-F); it asks for smoothness and
-    does not look at the target. A side of one pixel has no neighbours and adds nothing.
+    The anisotropic form of Rudin, Osher & Fatemi 1992 (doi:10.1016/0167-2789(92)90242-F); it favours
+    smooth images and ignores the target. A side of one pixel has no neighbours and adds nothing.
     """
 
     def __call__(self, image: Tensor, target: Tensor | None = None) -> Tensor:
-        """Measure the images' variation."""
+        """The total variation of the images."""
         x = to_float32(image)
         down, right = x.diff(dim=-2).abs(), x.diff(dim=-1).abs()
         return down.sum() / max(down.numel(), 1) + right.sum() / max(right.numel(), 1)
 
 
 def _difference(image: Tensor, target: Tensor, name: str) -> Tensor:
-    # Tensors of different shapes would be broadcast without a word.
+    # Tensors of different shapes would be broadcast silently.
     if image.shape != target.shape:
         raise TranslateError(f"{name} compares images of one shape, not {tuple(image.shape)} and {tuple(target.shape)}")
     return to_float32(image) - to_float32(target)

@@ -1,7 +1,7 @@
 """Penalties on a discriminator's gradient; each is called as ``penalty(discriminate, real, fake)``.
 
 ``discriminate`` maps images (N, C, H, W) to a ``DiscriminatorOutput`` and is differentiated twice. The gradient is that
-of an image's summed logits. Several scales or heads are discriminators of their own: their penalties are added.
+of an image's summed logits. Each scale and each head counts as a separate discriminator; their penalties are added.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class R1:
         self.weight = weight
 
     def __call__(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
-        """The penalty, a scalar in float32 at least; ``fake`` is not looked at."""
+        """The penalty, a scalar in float32 at least; ``fake`` is ignored."""
         terms = [gradient.square().sum(dim=1).mean() for gradient in gradients(discriminate, real)]
         return self.weight / 2 * torch.stack(terms).sum()
 
@@ -39,28 +39,27 @@ class R1:
 class GradientPenalty:
     """The one-centred penalty between real and fake images (WGAN-GP, Gulrajani et al. 2017, arXiv:1704.00028).
 
-    ``weight * E (||grad D(x)|| - 1)^2`` for ``x = u real + (1 - u) fake`` with one u from [0, 1) for each image; the
-    weight is the paper's lambda.
+    ``weight * E (||grad D(x)|| - 1)^2`` for ``x = u real + (1 - u) fake`` with one u drawn from [0, 1) for each image;
+    the weight is the paper's lambda.
     """
 
     def __init__(self, *, weight: Annotated[float, Option("weight of the penalty (lambda)", ge=0)] = 10.0) -> None:
         self.weight = weight
 
     def __call__(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
-        """The penalty, a scalar in float32 at least; draws come from torch's generator of the device."""
+        """The penalty, a scalar in float32 at least; u comes from torch's generator of the device."""
         real, fake = to_float32(real.detach()), to_float32(fake.detach())
         u = torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
-        between = gradients(discriminate, torch.lerp(fake, real, u))
-        return self.weight * off_one(between)
+        return self.weight * one_centred(gradients(discriminate, torch.lerp(fake, real, u)))
 
 
 class Dragan:
     """The one-centred penalty around real images (DRAGAN, Kodali et al. 2017, arXiv:1705.07215).
 
-    ``weight * E (||grad D(x + d)|| - 1)^2`` for real x, with s = spread * std, std that of all values of the batch. By
-    default the noise d is the published code's: ``d = a u`` with u drawn from [0, s) for each value and a from [0, 1)
-    for each image. With ``noise=gaussian`` it is the paper's, drawn from N(0, c I), where c = s^2: the paper's own
-    c = 10 would drown images in [-1, 1]. The weight is the paper's lambda; its k is 1.
+    ``weight * E (||grad D(x + d)|| - 1)^2`` for real x, with s = spread * std, std over all values of the batch. By
+    default the noise d is that of the authors' code: ``d = a u`` with u drawn from [0, s) for each value and a from
+    [0, 1) for each image. With ``noise=gaussian`` it is the paper's N(0, c I), with c = s^2; the paper's c = 10 is far
+    too large for images in [-1, 1]. The weight is the paper's lambda; its k is 1.
     """
 
     sees_fakes = False
@@ -70,10 +69,10 @@ class Dragan:
         *,
         weight: Annotated[float, Option("weight of the penalty (lambda)", ge=0)] = 10.0,
         spread: Annotated[
-            float, Option("size of the noise in the batch's standard deviations: the largest, or the gaussian's", ge=0)
+            float, Option("noise in standard deviations of the batch: upper limit, or deviation of the gaussian", ge=0)
         ] = 0.5,
         noise: Annotated[
-            Literal["uniform", "gaussian"], Option("noise of the published code, or the paper's")
+            Literal["uniform", "gaussian"], Option("noise of the authors' code, or of the paper")
         ] = "uniform",
     ) -> None:
         self.weight = weight
@@ -81,23 +80,23 @@ class Dragan:
         self.noise = noise
 
     def __call__(self, discriminate: Discriminate, real: Tensor, fake: Tensor) -> Tensor:
-        """The penalty, a scalar in float32 at least; ``fake`` is not looked at."""
+        """The penalty, a scalar in float32 at least; ``fake`` is ignored."""
         real = to_float32(real.detach())
         if self.noise == "gaussian":
             noise = torch.randn_like(real)
         else:
             noise = torch.rand_like(real) * torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
-        around = gradients(discriminate, real + self.spread * real.std(correction=0) * noise)
-        return self.weight * off_one(around)
+        noisy = real + self.spread * real.std(correction=0) * noise
+        return self.weight * one_centred(gradients(discriminate, noisy))
 
 
-def off_one(found: Iterable[Tensor]) -> Tensor:
+def one_centred(found: Iterable[Tensor]) -> Tensor:
     """``E (||g|| - 1)^2`` over the images' gradients g (N, D), summed over scales and heads."""
     return torch.stack([(torch.linalg.vector_norm(each, dim=1) - 1).square().mean() for each in found]).sum()
 
 
 def gradients(discriminate: Discriminate, images: Tensor) -> Iterator[Tensor]:
-    """For each scale and head the gradient (N, C * H * W) of its summed logits, differentiable once more."""
+    """For each scale and head, the gradient (N, C * H * W) of its summed logits, itself differentiable."""
     images = to_float32(images.detach()).requires_grad_()
     output = discriminate(images)
     for logits in (*output.logits, *(output.match or ())):

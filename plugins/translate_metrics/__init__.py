@@ -1,4 +1,4 @@
-"""Metrics: what an evaluation measures."""
+"""Metrics for evaluation."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""EMA over images, with their standard errors."""
+"""Means over images, with their standard errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Average:
-    """The mean of one value an image, gathered batch by batch.
+    """The mean of one value per image, accumulated batch by batch.
 
     >>> average = Average("psnr")
     >>> average.add(torch.tensor([1.0, 2.0, 3.0]))
@@ -22,16 +22,16 @@ class Average:
         self._values: list[Tensor] = []
 
     def add(self, values: Tensor) -> None:
-        """Take the values (N,) of some images."""
+        """Add the values (N,) of a batch."""
         self._values.append(values.detach().cpu().double())
 
     @property
     def count(self) -> int:
-        """How many images there were."""
+        """The number of images."""
         return sum(len(values) for values in self._values)
 
     def result(self) -> dict[str, float]:
-        """The mean, and ``NAME_standard_error``: the deviation over the root of the count, where there is one."""
+        """The mean, and ``NAME_standard_error``: the standard deviation over the root of the count, if finite."""
         if not self._values:
             return {}
         values = torch.cat(self._values)

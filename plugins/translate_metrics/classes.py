@@ -1,4 +1,4 @@
-"""What classifiers see: whether a translation keeps its source's class, and how often a classifier errs."""
+"""Class metrics: how many translations keep their source's class, and the error rate of a classifier."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from translate_metrics.extraction import fingerprint, name_of
 
 
 class ContentAccuracy:
-    """The share of translations, in percent, that a classifier sees as of their source's class.
+    """The share of translations, in percent, for which a classifier predicts the class of the source.
 
-    The classifier is one of the real images of the target domain. How often it is right about those, where their
-    classes are known, is told beside as ``ceiling``: a translator that keeps every class reaches about that. And where
-    sources have the targets' channels, ``untranslated`` is how often it is right about them as they are: what a
-    translator scores that changes nothing.
+    The classifier must be trained on real images of the target domain. ``ceiling`` is its accuracy on real targets, if
+    they have labels: a translator that keeps every class reaches about that. ``untranslated`` is its accuracy on the
+    sources themselves, if they have the targets' channels: the score of a translator that changes nothing.
     """
 
     needs = frozenset({"fake", "source_label"})
@@ -53,7 +52,7 @@ class ContentAccuracy:
 
     @property
     def protocol(self) -> str:
-        """The classifier and how many images it saw."""
+        """The classifier and the number of images."""
         real = f", {self._real.count} real" if self._real.count else ""
         return f"percent; {self._description}; {self._translated.count} labelled translated{real} images"
 
@@ -61,40 +60,40 @@ class ContentAccuracy:
         """Classify a batch's translations and their sources, and its real images where they have labels."""
         if "fake" in batch:
             labels = self._of_source(batch["source_label"])
-            self._judge(batch["fake"], labels, self._translated)
+            self._add_accuracy(batch["fake"], labels, self._translated)
             if self._alike and "source" in batch:
-                self._judge(batch["source"], labels, self._untranslated)
+                self._add_accuracy(batch["source"], labels, self._untranslated)
         if "target" in batch and "target_label" in batch:
-            self._judge(batch["target"], self._of_target(batch["target_label"]), self._real)
+            self._add_accuracy(batch["target"], self._of_target(batch["target_label"]), self._real)
 
     def result(self) -> Mapping[str, float]:
         """The accuracies in percent, with standard errors."""
         return {**self._translated.result(), **self._untranslated.result(), **self._real.result()}
 
-    def _judge(self, images: Tensor, labels: Tensor, average: Average) -> None:
+    def _add_accuracy(self, images: Tensor, labels: Tensor, average: Average) -> None:
         logits = self._network.to(images.device)(images)
-        average.add(100.0 * right(logits, labels))
+        average.add(100.0 * correct(logits, labels))
 
 
 class ClassificationError:
-    """The share of images, in percent, of which a classifier's likeliest class is wrong."""
+    """The share of images, in percent, whose most probable class is wrong."""
 
     needs = frozenset({"logits", "label"})
 
     def __init__(self, parts: Parts) -> None:
-        # For a classifier the source's labels are the data's, the target's are those of its answers.
+        # In the evaluation of a classifier, source labels are those of the data, target labels those of its outputs.
         self._names = (parts.source.labels, parts.target.labels)
         self._average = Average("classification_error")
 
     @property
     def protocol(self) -> str:
-        """How many images were classified."""
+        """The number of classified images."""
         return f"percent; {self._average.count} labelled images"
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Count a batch's errors."""
         numbering = Numbering(*self._names, batch["logits"].shape[1])
-        self._average.add(100 - 100.0 * right(batch["logits"], numbering(batch["label"])))
+        self._average.add(100 - 100.0 * correct(batch["logits"], numbering(batch["label"])))
 
     def result(self) -> Mapping[str, float]:
         """The error in percent and its standard error."""
@@ -102,7 +101,7 @@ class ClassificationError:
 
 
 class Numbering:
-    """Brings the labels of data to the order of a classifier's classes, by their names where both have some.
+    """Maps the data's label numbers to a classifier's classes, by name if both have class names.
 
     >>> Numbering(("cat", "dog"), ("dog", "cat"), 2)(torch.tensor([0, 1, -1])).tolist()
     [1, 0, -1]
@@ -120,7 +119,7 @@ class Numbering:
             self._table = [list(known).index(name) for name in names]
 
     def __call__(self, labels: Tensor) -> Tensor:
-        """The classifier's numbers of labels (N,); -1 stays."""
+        """Map labels (N,) to class numbers of the classifier; -1 stays -1."""
         if self._table is not None:
             table = torch.tensor([*self._table, -1], device=labels.device)
             labels = table[labels]
@@ -132,10 +131,10 @@ class Numbering:
         return labels
 
 
-def right(logits: Tensor, labels: Tensor) -> Tensor:
-    """Whether the largest logit is the label's, as 0.0 or 1.0, of those images that have a label.
+def correct(logits: Tensor, labels: Tensor) -> Tensor:
+    """1.0 where the largest logit is that of the label, else 0.0, for the labelled images.
 
-    >>> right(torch.tensor([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]), torch.tensor([0, 1, -1])).tolist()
+    >>> correct(torch.tensor([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]), torch.tensor([0, 1, -1])).tolist()
     [1.0, 0.0]
     """
     labelled = labels >= 0

@@ -1,4 +1,4 @@
-"""Distances of two sets of samples (n, d), one sample a row: the mathematics, in float64 on the CPU."""
+"""Frechet distance of two sets of samples (n, d), one sample per row, in float64 on the CPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Samples = NDArray[Any]
 
 
 class Moments:
-    """The mean and covariance of samples that come in parts (Chan et al. 1982, for parts of any size)."""
+    """Running mean and covariance of samples that come in batches of any size (Chan et al. 1982)."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -20,7 +20,7 @@ class Moments:
         self._scatter: NDArray[np.float64] = np.zeros((0, 0))
 
     def update(self, samples: Samples) -> Moments:
-        """Take samples (n, d)."""
+        """Add samples (n, d)."""
         rows = np.asarray(samples, np.float64)
         if not len(rows):
             return self
@@ -28,15 +28,15 @@ class Moments:
         rows = rows - mean
         if self.count == 0:
             self.mean, self._scatter = np.zeros_like(mean), np.zeros((len(mean), len(mean)))
-        apart, total = mean - self.mean, self.count + len(rows)
-        self._scatter += rows.T @ rows + np.outer(apart, apart) * (self.count * len(rows) / total)
-        self.mean = self.mean + apart * (len(rows) / total)
+        shift, total = mean - self.mean, self.count + len(rows)
+        self._scatter += rows.T @ rows + np.outer(shift, shift) * (self.count * len(rows) / total)
+        self.mean = self.mean + shift * (len(rows) / total)
         self.count = total
         return self
 
     @property
     def covariance(self) -> NDArray[np.float64]:
-        """The unbiased covariance (d, d); of fewer than two samples zeros."""
+        """The unbiased covariance (d, d); zeros for fewer than two samples."""
         return self._scatter / max(self.count - 1, 1)
 
 
@@ -54,9 +54,9 @@ def frechet_of_gaussians(
 ) -> float:
     """The squared Frechet distance of two Gaussians given by means (d,) and covariances (d, d).
 
-    With ``S1 = A A'`` and ``S2 = B B'``, ``tr (S1 S2)^(1/2)`` is the sum of the singular values of ``A' B``. Of the
-    covariances' product one would root eigenvalues, and their rounding with them: 1e-16 becomes 1e-8. What falls below
-    0 by rounding, as it may for equal sets, is 0.
+    With ``S1 = A A'`` and ``S2 = B B'``, ``tr (S1 S2)^(1/2)`` is the sum of the singular values of ``A' B``. That is
+    more accurate than square roots of the eigenvalues of ``S1 S2``, where a rounding error of 1e-16 becomes 1e-8. A
+    result below 0 by rounding, possible for equal sets, is clamped to 0.
 
     >>> round(frechet_of_gaussians(np.zeros(2), np.eye(2), np.ones(2), 4 * np.eye(2)), 12)
     4.0
@@ -68,12 +68,12 @@ def frechet_of_gaussians(
 
 
 def _factor(covariance: NDArray[Any]) -> NDArray[np.float64]:
-    """A with ``A A' = covariance`` (d, d): Cholesky's, or of fewer columns where the covariance is singular."""
+    """A with ``A A' = covariance`` (d, d): the Cholesky factor, or one with fewer columns if singular."""
     try:
         lower: NDArray[np.float64] = np.linalg.cholesky(np.asarray(covariance, np.float64))
         return lower
     except np.linalg.LinAlgError:
         values, vectors = np.linalg.eigh(covariance)
-        kept = values > values[-1].clip(0) * len(values) * np.finfo(np.float64).eps
-        root: NDArray[np.float64] = vectors[:, kept] * np.sqrt(values[kept])
+        positive = values > values[-1].clip(0) * len(values) * np.finfo(np.float64).eps
+        root: NDArray[np.float64] = vectors[:, positive] * np.sqrt(values[positive])
         return root

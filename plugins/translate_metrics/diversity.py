@@ -1,4 +1,4 @@
-"""Diversity: how far apart several translations of one image lie."""
+"""Diversity: differences between several translations of one image."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from translate_metrics.extraction import Extraction
 class Diversity:
     """The mean absolute difference between two translations of one source, over all pairs of its samples.
 
-    Of pixels in [-1, 1], or of an extractor's features, averaged over positions. 0 where the noise is ignored; large
-    values alone are no merit, since noise is diverse, too.
+    Compares pixels in [-1, 1], or an extractor's features, averaged over positions. It is 0 if the network ignores its
+    noise. A large value alone does not mean good images: pure noise is diverse, too.
     """
 
     needs = frozenset({"samples"})
@@ -29,7 +29,7 @@ class Diversity:
         parts: Parts,
         *,
         extractor: Annotated[
-            str, Option("compare in these features instead of pixels (default: pixels)", part="feature_extractors")
+            str, Option("feature extractor for the comparison (default: compare pixels)", part="feature_extractors")
         ] = "",
     ) -> None:
         self._features = Extraction(parts, extractor) if extractor else None
@@ -38,7 +38,7 @@ class Diversity:
 
     @property
     def protocol(self) -> str:
-        """What was compared."""
+        """What was compared, and the number of samples and images."""
         where = "pixels in [-1, 1]" if self._features is None else f"pooled features of {self._features.description}"
         return f"mean absolute difference of {where}; {self._samples} samples of each of {self._average.count} images"
 
@@ -65,6 +65,9 @@ def pairwise(samples: Tensor) -> Tensor:
     """
     pairs = torch.combinations(torch.arange(samples.shape[1]), 2).tolist()
     total = torch.zeros(len(samples), device=samples.device)
-    for first, second in pairs:  # one pair at a time: all at once would be S / 2 times the samples in memory
+    for (
+        first,
+        second,
+    ) in pairs:  # one pair at a time: all pairs at once take (S - 1) / 2 times the memory of the samples
         total += (samples[:, first] - samples[:, second]).abs().mean(1)
     return total / len(pairs)

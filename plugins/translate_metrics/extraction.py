@@ -1,4 +1,4 @@
-"""What metrics see an image through: an extractor part, named with a fingerprint of its weights."""
+"""Feature extraction for metrics, and the description of an extractor by name and hash of its weights."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from translate.options import Call, parse_call
 
 
 class Extraction:
-    """Features of the target's images; ``told`` names the extractor and its weights."""
+    """Features of target images; ``description`` names the extractor and its weights."""
 
     def __init__(self, parts: Parts, extractor: str) -> None:
         self.network = parts.feature_extractor(extractor, inputs=parts.target.channels).eval()
         self.description = f"{name_of(extractor)}, weights {fingerprint(self.network)}"
 
     def positions(self, images: Tensor) -> Tensor:
-        """Features (N, positions, D) of images (N, C, H, W), one row a position of the map."""
+        """Features (N, positions, D) of images (N, C, H, W), one row for each position of the map."""
         network = self.network.to(images.device)
         features: Tensor = network(images).float()
         if features.dim() not in (2, 4) or len(features) != len(images):
             raise TranslateError(
-                f"the extractor {self.description} answers {tuple(features.shape)} for {len(images)} images; "
+                f"the extractor {self.description} returns {tuple(features.shape)} for {len(images)} images; "
                 "an extractor answers (N, D) or (N, D, h, w)"
             )
         return features.flatten(2).transpose(1, 2) if features.dim() == 4 else features[:, None]
@@ -37,7 +37,7 @@ class Extraction:
 
 
 def name_of(extractor: str) -> str:
-    """How a result names an extractor: without the folders of one machine.
+    """The name of an extractor in a result, without the folders of this machine.
 
     >>> name_of("squeezenet(weights='/home/me/squeezenet.pth', layer=5)")
     "squeezenet(weights='squeezenet.pth', layer=5)"

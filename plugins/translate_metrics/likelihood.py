@@ -1,4 +1,4 @@
-"""Likelihood: how well a network with an exact density foresees the true images."""
+"""Likelihood: bits per dimension of true images under a network with an exact density."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from translate_metrics.averages import Average
 
 
 class BitsPerDimension:
-    """The mean of ``-log2 p(target | source) / (C H W)``: bits that one value of one channel of an image costs.
+    """The mean of ``-log2 p(target | source) / (C H W)``: bits for one value of one channel of an image.
 
-    For networks that know the probability of an image, by a method ``bits_per_dimension(image, condition)`` that
-    answers (N,). An image of b bits a channel costs b under a uniform guess.
+    For networks with an exact likelihood, given by a method ``bits_per_dimension(image, condition)`` that returns
+    (N,). A uniform distribution over b-bit values has b bits per dimension.
     """
 
     needs = frozenset({"bits"})
@@ -23,7 +23,7 @@ class BitsPerDimension:
         self._average = Average("bits_per_dim")
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
-        """Take a batch's bits (N,)."""
+        """Add the bits (N,) of a batch."""
         self._average.add(batch["bits"])
 
     def result(self) -> Mapping[str, float]:

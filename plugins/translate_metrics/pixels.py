@@ -1,4 +1,4 @@
-"""Distances of pairs, pixel by pixel: images (N, C, H, W) in [-1, 1] in float32, not rounded to what a file stores."""
+"""Pixel metrics of pairs: images (N, C, H, W) in [-1, 1] in float32, not rounded to 8 bits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WINDOW = 11
 
 
 class Pairwise(ABC):
-    """A distance or similarity of a translation and the image it should be, averaged over the images."""
+    """A distance or similarity of a translation and its target, averaged over the images."""
 
     needs = PAIRS
     protocol: str
@@ -46,7 +46,7 @@ class Pairwise(ABC):
 
 
 class L1(Pairwise):
-    """The mean absolute difference ``E |fake - target|`` of values in [-1, 1]: 0 for equals, 2 at most."""
+    """The mean absolute difference ``E |fake - target|`` of values in [-1, 1]: 0 for equal images, at most 2."""
 
     name = "l1"
     protocol = "values in [-1, 1]"
@@ -59,7 +59,7 @@ class L1(Pairwise):
 class PSNR(Pairwise):
     """The peak signal-to-noise ratio ``10 log10(2^2 / E (fake - target)^2)`` in decibels, averaged over images.
 
-    Values in [-1, 1] span a range of 2. Of an image that is met exactly it is infinite, and so is the mean then.
+    Values in [-1, 1] span a range of 2. For an exactly reproduced image it is infinite, and then so is the mean.
     """
 
     name = "psnr"
@@ -74,8 +74,8 @@ class SSIM(Pairwise):
     """The structural similarity (Wang et al. 2004, doi:10.1109/TIP.2003.819861), averaged over images.
 
     ``(2 m1 m2 + c1) (2 s12 + c2) / ((m1^2 + m2^2 + c1) (s1^2 + s2^2 + c2))`` with the moments under a Gaussian window
-    of 11 x 11 pixels and deviation 1.5, where the whole window lies in the image; ``c1 = 0.01^2``, ``c2 = 0.03^2``.
-    Values are brought to [0, 1] first, since the formula holds for values that are not negative. 1 for equals.
+    of 11 x 11 pixels and deviation 1.5, only where the whole window lies in the image; ``c1 = 0.01^2``,
+    ``c2 = 0.03^2``. Values are mapped to [0, 1] first, because the formula assumes that none is negative. 1 for equals.
     """
 
     name = "ssim"
@@ -88,6 +88,6 @@ class SSIM(Pairwise):
             raise TranslateError(
                 f"ssim needs sides of at least {WINDOW} pixels, not {height}x{width}; evaluate at a larger --size"
             )
-        shares = [(images + 1) / 2 for images in (fake, target)]
-        similarity: Tensor = kornia.metrics.ssim(*shares, WINDOW, eps=0.0, padding="valid")
+        unit = [(images + 1) / 2 for images in (fake, target)]
+        similarity: Tensor = kornia.metrics.ssim(*unit, WINDOW, eps=0.0, padding="valid")
         return similarity.flatten(1).mean(1)

@@ -1,4 +1,4 @@
-"""Distances of the set of translations and the set of real images, in the features of an extractor."""
+"""Distances between the set of translations and the set of real images, in the features of an extractor."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class Frechet:
     """The Frechet distance of two Gaussians fitted to features (Heusel et al. 2017, arXiv:1706.08500).
 
     ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of the features' means and covariances. It needs more samples than
-    there are features, falls with their number (it is biased), and its unit is the extractor's: only distances of one
-    extractor and one number of samples compare. FID is this on Inception's features; this is named by its extractor.
+    there are features. It is biased: more samples give a smaller distance. Its unit depends on the extractor, so only
+    distances with the same extractor and the same number of samples can be compared. FID is this distance with
+    Inception's features.
     """
 
     needs = frozenset(SIDES)
@@ -34,12 +35,8 @@ class Frechet:
         self,
         parts: Parts,
         *,
-        extractor: Annotated[
-            str, Option("what sees the images, or the run of a classifier", part="feature_extractors")
-        ],
-        positions: Annotated[
-            bool, Option("take each position of the feature map as a sample, where there are few images")
-        ] = False,
+        extractor: Annotated[str, Option("feature extractor, or the run of a classifier", part="feature_extractors")],
+        positions: Annotated[bool, Option("use each position of the feature map as a sample, for few images")] = False,
     ) -> None:
         self._features = Extraction(parts, extractor)
         self._positions = positions
@@ -53,7 +50,7 @@ class Frechet:
         return f"{self._features.description}; {fakes} translated, {reals} real {unit}"
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
-        """Take a batch's translations, real images or both."""
+        """Add a batch's translations, real images or both."""
         for side in SIDES:
             if side in batch:
                 features = self._features.positions(batch[side])
@@ -74,11 +71,11 @@ class Frechet:
 
 
 class KID:
-    """The kernel distance (Binkowski et al. 2018, arXiv:1801.01401): squared MMD of features, unbiased.
+    """The kernel distance KID (Binkowski et al. 2018, arXiv:1801.01401): unbiased squared MMD of features.
 
-    Kernel ``(x . y / d + 1)^3``. All pairs of samples are used, no random subsets; the variance
-    behind the standard error is unbiased too. It may be negative, and is 0 on average for two sets of one distribution,
-    however few there are.
+    Kernel ``(x . y / d + 1)^3``. All pairs of samples are used, no random subsets; the variance estimate behind the
+    standard error is unbiased, too. The distance may be negative; its expectation for two sets of one distribution is
+    0 for any number of samples.
     """
 
     needs = frozenset(SIDES)
@@ -87,11 +84,9 @@ class KID:
         self,
         parts: Parts,
         *,
-        extractor: Annotated[
-            str, Option("what sees the images, or the run of a classifier", part="feature_extractors")
-        ],
+        extractor: Annotated[str, Option("feature extractor, or the run of a classifier", part="feature_extractors")],
         scaled: Annotated[
-            bool, Option("divide features by the root mean square of the real ones, where their unit is arbitrary")
+            bool, Option("divide features by the root mean square of the real ones, if their unit is arbitrary")
         ] = False,
     ) -> None:
         self._features = Extraction(parts, extractor)
@@ -108,7 +103,7 @@ class KID:
         return f"{self._features.description}; {fakes} translated, {reals} real images, pooled features {scale}{pairs}"
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
-        """Take a batch's translations, real images or both; those that come together belong together."""
+        """Add a batch's translations, real images or both; a batch with both is taken as pairs."""
         self._paired &= all(side in batch for side in SIDES)
         for side in SIDES:
             if side in batch:

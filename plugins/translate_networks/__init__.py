@@ -9,7 +9,7 @@ from translate import hookimpl
 
 @hookimpl
 def generators() -> Mapping[str, str]:
-    """Offer the image to image networks."""
+    """Offer the image-to-image networks."""
     return {
         "unet": "translate_networks.unet:UNet",
         "resnet": "translate_networks.resnet:ResNet",
@@ -41,7 +41,7 @@ def decoders() -> Mapping[str, str]:
 
 @hookimpl
 def discriminators() -> Mapping[str, str]:
-    """Offer the networks that judge images."""
+    """Offer the discriminators."""
     return {
         "patch": "translate_networks.patch:Patch",
         "small_patch": "translate_networks.small:small_patch",

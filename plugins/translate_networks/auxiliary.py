@@ -1,4 +1,4 @@
-"""The discriminator of AC-GAN: tells classes apart beside the question of what is real."""
+"""The discriminator of AC-GAN, with separate heads for realness and classes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from translate_networks.semi_supervised import SemiSupervised, WeightNorm
 class Auxiliary(SemiSupervised):
     """A discriminator with an auxiliary classifier (AC-GAN, Odena et al. 2017, arXiv:1610.09585).
 
-    The layers are those of ``semi_supervised``, and on the last features stand two heads: one logit of realness, and K
-    of the classes. So an image may look real without looking like any class, and the other way round. It suits those
-    who know classes of some images only, and not of this domain: with one softmax for both, unlabelled images would
-    have to be real by being of whatever class comes easiest.
+    The layers are those of ``semi_supervised``, with two heads on the last features: one realness logit and K class
+    logits, so realness and class are independent. Use it if only images of another domain are labelled: with one
+    softmax for both (``semi_supervised``), an unlabelled image can only be real by belonging to some class.
 
-    ``shared``, which a method may tie between two discriminators by assigning it, are the heads with what lies under
-    them: the dense layer and the last ``tied`` convolutions.
+    ``shared`` are the heads, the dense layer and the last ``tied`` convolutions; a method may tie two discriminators
+    by assigning it.
     """
 
     def __init__(
@@ -36,10 +35,12 @@ class Auxiliary(SemiSupervised):
         classes: int = 0,
         *,
         width: Annotated[int, Option("channels of the first map; deeper ones have up to 8 times as many", ge=1)] = 16,
-        norm: Annotated[WeightNorm, Option("normalization, of the weights or of activations")] = "weight",
-        dropout: Annotated[float, Option("part of the last features that is dropped in training", ge=0, lt=1)] = 0.0,
-        noise: Annotated[float, Option("deviation of the noise on images and features in training", ge=0)] = 0.0,
-        tied: Annotated[int, Option("of the convolutions, the last that two domains may share", ge=1)] = 1,
+        norm: Annotated[WeightNorm, Option("normalization of weights or activations")] = "weight",
+        dropout: Annotated[float, Option("dropout rate of the last features", ge=0, lt=1)] = 0.0,
+        noise: Annotated[
+            float, Option("standard deviation of the noise added to images and features in training", ge=0)
+        ] = 0.0,
+        tied: Annotated[int, Option("number of last convolutions that two domains may share", ge=1)] = 1,
     ) -> None:
         super().__init__(inputs, condition, size, 0, width=width, norm=norm, dropout=dropout, noise=noise)
         own = len(self.layers) + 1 - tied
@@ -52,7 +53,7 @@ class Auxiliary(SemiSupervised):
         self.layers = self.layers[:own]
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """Judge (N, inputs, H, W), beside a condition (N, condition, H, W) where it was built for one."""
+        """Discriminate (N, inputs, H, W), concatenated with a condition (N, condition, H, W) if built for one."""
         check_condition(condition, self.condition, "auxiliary")
         x = self.noise(image if condition is None else torch.cat([image, condition.to(image.dtype)], dim=1))
         features = []
@@ -64,7 +65,7 @@ class Auxiliary(SemiSupervised):
 
 
 class Tied(nn.Module):
-    """The last layers with the heads, as one module that two discriminators may share."""
+    """The last layers and the heads, as one module that two discriminators may share."""
 
     def __init__(self, layers: Iterable[nn.Module], last: nn.Module) -> None:
         super().__init__()
@@ -72,7 +73,7 @@ class Tied(nn.Module):
         self.last = last
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Maps (N, C, h, w) to all layers' features, realness and classes."""
+        """Map (N, C, h, w) to the features of all layers, realness logits and class logits."""
         features = []
         for layer in self.layers:
             x = layer(x)
@@ -82,7 +83,7 @@ class Tied(nn.Module):
 
 
 class Heads(nn.Module):
-    """Features (N, D) to a logit of realness (N, 1) and, where there are any, logits of K classes (N, K)."""
+    """Features (N, D) to a realness logit (N, 1) and, if built with classes, class logits (N, K)."""
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
@@ -94,6 +95,6 @@ class Heads(nn.Module):
                 nn.init.zeros_(head.bias)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Both, in float32 at least."""
+        """Realness and class logits, in float32 at least."""
         realness, classes = self.realness(x), None if self.classes is None else self.classes(x)
         return to_float32(realness), None if classes is None else to_float32(classes)

@@ -1,4 +1,4 @@
-"""The discriminator of patches with an auxiliary classifier."""
+"""PatchGAN discriminator with an auxiliary classifier."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from translate_networks.normalization import Norm
 from translate_networks.patch import STRIDED, check_condition, check_size, layer
 
 GRID = 3
-"""Positions, downwards and across, that the classifier sees."""
+"""Rows and columns of the grid that the classifier's input is pooled to."""
 
 
 class AuxiliaryPatch(nn.Module):
-    """Judges patches as ``patch`` does, and tells the image's class from the same features.
+    """A patch discriminator as ``patch``, with a class head on the same features.
 
     The layers are those of PatchGAN (Isola et al. 2017, arXiv:1611.07004), with two heads as AC-GAN has them (Odena et
-    al. 2017, arXiv:1610.09585): a convolution to logits of realness, one a patch, and K logits of classes from the last
-    map, averaged to 3x3 positions. What is real is judged patch by patch, so an image need not look like the whole of
-    any other; where classes may be confused, that is gentler than ``auxiliary``.
+    al. 2017, arXiv:1610.09585): a convolution to realness logits, one for each patch, and K class logits from the last
+    map, average-pooled to 3x3 positions. Realness is decided for each patch, not for the whole image; where classes can
+    be confused, this constrains a translation less than ``auxiliary``.
 
-    ``shared``, which a method may tie between two discriminators by assigning it, are the last ``tied`` layers and the
-    heads. Raises ``TranslateError`` where training images of ``size`` (height, width) are too small for the layers.
+    ``shared`` are the last ``tied`` layers and the heads; a method may tie two discriminators by assigning it. Raises
+    ``TranslateError`` if training images of ``size`` (height, width) are too small for the layers.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class AuxiliaryPatch(nn.Module):
         size: tuple[int, int] | None = None,
         classes: int = 0,
         *,
-        receptive_field: Annotated[Literal[16, 70, 286], Option("side of the patches that are judged, in pixels")] = 70,
+        receptive_field: Annotated[Literal[16, 70, 286], Option("receptive field: side of a patch in pixels")] = 70,
         width: Annotated[int, Option("channels of the first map; deeper ones have up to 8 times as many", ge=1)] = 64,
         norm: Annotated[Norm, Option("normalization")] = "instance",
-        tied: Annotated[int, Option("of the layers, the last that two domains may share", ge=1)] = 1,
+        tied: Annotated[int, Option("number of last layers that two domains may share", ge=1)] = 1,
     ) -> None:
         super().__init__()
         check_size(size, receptive_field, "auxiliary_patch", tuple(STRIDED))
@@ -63,7 +63,7 @@ class AuxiliaryPatch(nn.Module):
         initialize(self)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """Judge (N, inputs, H, W), beside a condition (N, condition, H, W) where it was built for one."""
+        """Discriminate (N, inputs, H, W), concatenated with a condition (N, condition, H, W) if built for one."""
         check_condition(condition, self.condition, "auxiliary_patch")
         x = image if condition is None else torch.cat([image, condition.to(image.dtype)], dim=1)
         features = []
@@ -84,13 +84,13 @@ class Last(nn.Module):
         self.classes = nn.Linear(channels * GRID * GRID, classes) if classes else None
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Maps (N, C, h, w) to all layers' features, realness (N, 1, h', w') and class logits (N, K), if any."""
+        """Map (N, C, h, w) to the features of all layers, realness (N, 1, h', w') and class logits (N, K), if any."""
         features = []
         for inner in self.layers:
             x = inner(x)
             features.append(x)
         if self.classes is None:
             return features, self.realness(x), None
-        # Where the grid fits there is nothing to average, and the gradient stays deterministic on every device.
+        # Without pooling where the size fits already: the gradient of adaptive pooling is not deterministic on a GPU.
         positions = x if x.shape[-2:] == (GRID, GRID) else F.adaptive_avg_pool2d(x, GRID)
         return features, self.realness(x), to_float32(self.classes(positions.flatten(1)))

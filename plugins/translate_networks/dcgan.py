@@ -1,4 +1,4 @@
-"""The generator of DCGAN as a decoder, and an encoder of the same build: images from and to flat latents."""
+"""DCGAN's generator as a decoder of flat latents, and an encoder that mirrors it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ Kernel = Literal[4, 5]
 class DCGANDecoder(nn.Module):
     """The generator of DCGAN (Radford et al. 2015, arXiv:1511.06434, section 3 and figure 1).
 
-    A flat latent is projected to a map of about 4 px, which fractionally strided convolutions double up to the image:
+    A flat latent is projected to a map of about 4 px, which transposed convolutions of stride 2 upsample to the image:
     ReLU, no fully connected layer after the projection, no pooling, tanh at the end. ``width=128, kernel=5`` are the
-    published numbers: for 64 px 1024, 512, 256 and 128 channels out of (100,). Sides that are no power of two start
-    from more than 4 px, and what is too much at the edges is cut off.
+    published numbers: for 64 px 1024, 512, 256 and 128 channels from a latent of (100,). If a side is not a power of
+    two, the first map is larger than 4 px and the result is cropped.
 
-    The paper normalizes over the batch. What that does to one sample depends on its neighbours, so it cannot be the
-    same when samples are drawn one by one; ``norm="batch"`` then uses each image's own statistics. ``layer``, the
-    default, is the same function at all times. ``shared`` are the projection and, where there are two or more
-    doublings, the first of them.
+    The paper uses batch normalization, with which a sample depends on the others of its batch. In evaluation
+    ``norm="batch"`` therefore uses each image's own statistics. ``layer``, the default, is the same function in
+    training and evaluation. ``shared`` are the projection and, if there are two or more upsampling layers, the first.
     """
 
     def __init__(
@@ -36,8 +35,10 @@ class DCGANDecoder(nn.Module):
         outputs: int,
         size: tuple[int, int],
         *,
-        width: Annotated[int, Option("channels of the last inner map; earlier have up to 8 times as many", ge=1)] = 64,
-        kernel: Annotated[Kernel, Option("side of the kernels")] = 4,
+        width: Annotated[
+            int, Option("channels of the last inner map; earlier maps have up to 8 times as many", ge=1)
+        ] = 64,
+        kernel: Annotated[Kernel, Option("kernel size")] = 4,
         norm: Annotated[AnyNorm, Option("normalization")] = "layer",
     ) -> None:
         super().__init__()
@@ -70,16 +71,17 @@ class DCGANDecoder(nn.Module):
         x = self.layers(self.shared(latent))
         top, left = (x.shape[-2] - self.size[0]) // 2, (x.shape[-1] - self.size[1]) // 2
         x = x[..., top : top + self.size[0], left : left + self.size[1]]
-        # In bf16 tanh is 1 from 3.2 on, and its gradient dead.
+        # In bf16, tanh rounds to 1 from 3.2 on and its gradient to 0.
         return torch.tanh(to_float32(x))
 
 
 class DCGANEncoder(nn.Module):
-    """The mirror image of DCGAN's generator: strided convolutions down to about 4 px, and a projection.
+    """The mirror image of DCGAN's generator: strided convolutions down to about 4 px and a projection.
 
-    Built as the paper's discriminator (Radford et al. 2015, arXiv:1511.06434): leaky ReLU 0.2, no normalization of the
-    first layer. The answer is flat, (N, statistics * latent), and unbounded. ``shared`` are the projection and, where
-    there are two or more halvings, the last of them. It knows images of the training size only (``fixed_size``).
+    Built like the paper's discriminator (Radford et al. 2015, arXiv:1511.06434): leaky ReLU 0.2, no normalization in
+    the first layer. The output is flat, (N, statistics * latent), and unbounded. ``shared`` are the projection and, if
+    there are two or more strided convolutions, the last of them. It takes images of the training size only
+    (``fixed_size``).
     """
 
     def __init__(
@@ -88,9 +90,9 @@ class DCGANEncoder(nn.Module):
         size: tuple[int, int],
         statistics: int = 1,
         *,
-        latent: Annotated[int, Option("numbers in the latent", ge=1)] = 64,
+        latent: Annotated[int, Option("size of the latent", ge=1)] = 64,
         width: Annotated[int, Option("channels of the first map; deeper ones have up to 8 times as many", ge=1)] = 64,
-        kernel: Annotated[Kernel, Option("side of the kernels")] = 4,
+        kernel: Annotated[Kernel, Option("kernel size")] = 4,
         norm: Annotated[AnyNorm, Option("normalization")] = "layer",
     ) -> None:
         super().__init__()
@@ -123,7 +125,7 @@ class DCGANEncoder(nn.Module):
 
 
 def steps(size: tuple[int, int]) -> int:
-    """How many halvings leave about 4 px of the shorter side of an image (height, width), and at least one.
+    """The number of halvings, at least one, after which the shorter side of a (height, width) is about 4 px.
 
     >>> [steps(size) for size in ((64, 64), (32, 48), (28, 28), (16, 16), (5, 5))]
     [4, 3, 2, 2, 1]
@@ -136,7 +138,7 @@ def _doubling(inputs: int, outputs: int, kernel: int) -> nn.ConvTranspose2d:
 
 
 def _initialize(network: nn.Module, norm: AnyNorm) -> None:
-    """As published for convolutions that a normalization follows; all else by its inputs, so that no signal fades."""
+    """As published for convolutions before a normalization; by fan-in for other layers, to preserve the scale."""
     initialize(network)
     for module in network.modules():
         if norm == "none" and isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):

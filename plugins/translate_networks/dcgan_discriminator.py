@@ -1,4 +1,4 @@
-"""The DCGAN discriminator: convolutions of stride 2 down to one logit, with classes where they are asked for."""
+"""The DCGAN discriminator: convolutions of stride 2 down to one logit, with optional class logits."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class DCGANDiscriminator(nn.Module):
     """A discriminator of whole images (DCGAN, Radford et al. 2015, arXiv:1511.06434, section 3).
 
     Convolutions of stride 2 with leaky ReLU 0.2 and batch normalization in all but the first halve the image until it
-    is 4 to 7 px wide: for 64 px C64-C128-C256-C512. The last map is flattened to one logit; built for classes, to
-    theirs, and realness follows from them (see ``translate_networks.k_plus_one``). Kernels are 4x4, weights start from
-    N(0, 0.02). At another size than the training's the last map is averaged to the one it was built for.
+    is 4 to 7 px wide: for 64 px C64-C128-C256-C512. The last map is flattened to one logit or, if built with classes,
+    to class logits from which the realness logit is computed (see ``translate_networks.k_plus_one``). Kernels are 4x4,
+    weights start from N(0, 0.02). For other sizes than the training size the last map is pooled to the expected one.
 
-    In evaluation batch normalization uses each image's own statistics, so a classifier would then see other numbers
-    than it has learned from: for classes take ``norm=layer``, which is the same function at all times.
+    In evaluation batch normalization uses each image's own statistics, which are not those that a classifier was
+    trained with: for classes use ``norm=layer``, which is the same function in training and evaluation.
 
-    ``features`` are the activations of all layers; ``shared`` are the last layer with the head, which two
+    ``features`` are the activations of all layers; ``shared`` are the last layer and the head, which two
     discriminators may share.
     """
 
@@ -44,9 +44,9 @@ class DCGANDiscriminator(nn.Module):
         width: Annotated[int, Option("channels of the first map; deeper ones have up to 8 times as many", ge=1)] = 64,
         norm: Annotated[AnyNorm, Option("normalization of activations")] = "batch",
         minibatch: Annotated[
-            bool, Option("minibatch discrimination: also judge how alike the images of a batch are")
+            bool, Option("minibatch discrimination: use the similarity of the images of a batch")
         ] = False,
-        explicit: Annotated[bool, Option("with classes: give fakes a logit of their own instead of 0")] = False,
+        explicit: Annotated[bool, Option("with classes: a learned logit for fakes instead of 0")] = False,
     ) -> None:
         super().__init__()
         height, wide = size or (64, 64)
@@ -68,7 +68,7 @@ class DCGANDiscriminator(nn.Module):
         initialize(self)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """Judge (N, inputs, H, W), beside a condition (N, condition, H, W) where it was built for one."""
+        """Discriminate (N, inputs, H, W), concatenated with a condition (N, condition, H, W) if built for one."""
         check_condition(condition, self.condition, "dcgan")
         x = image if condition is None else torch.cat([image, condition.to(image.dtype)], dim=1)
         features = []
@@ -89,7 +89,7 @@ class _Last(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Maps (N, C, h, w) to the last maps, realness and classes."""
+        """Map (N, C, h, w) to the last maps, realness logits and class logits."""
         last = self.layer(x)
         positions = last if last.shape[-2:] == self.grid else F.adaptive_avg_pool2d(last, self.grid)
         realness, classes = self.head(positions.flatten(1))

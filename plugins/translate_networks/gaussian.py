@@ -1,4 +1,4 @@
-"""Gaussian noise on activations, in training only."""
+"""Additive Gaussian noise on activations, in training only."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor, nn
 
 
 class GaussianNoise(nn.Module):
-    """Adds ``deviation`` times standard normal noise in training, and nothing in evaluation."""
+    """Adds N(0, deviation^2) noise in training; the identity in evaluation."""
 
     def __init__(self, deviation: float) -> None:
         super().__init__()
         self.deviation = deviation
 
     def forward(self, x: Tensor) -> Tensor:
-        """Noise of x's own shape and dtype."""
+        """Add noise to x, in its dtype."""
         if not self.training or not self.deviation:
             return x
         return x + self.deviation * torch.randn_like(x)
 
     def extra_repr(self) -> str:
-        """The deviation."""
+        """The standard deviation."""
         return str(self.deviation)

@@ -1,4 +1,4 @@
-"""The coarse-to-fine generator of pix2pixHD: a global network at half the size, a local enhancer around it."""
+"""The coarse-to-fine generator of pix2pixHD: a global network at half the size and a local enhancer."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class GlobalLocal(nn.Module):
     """A global network ``G1`` and a local enhancer ``G2`` (Wang et al. 2018, arXiv:1711.11585, section 3.2).
 
     ``G1`` takes the image at half its size: c7s1-64, d128, d256, d512, d1024, R1024 x 9, u512, u256, u128, u64. ``G2``
-    takes the image itself: c7s1-32, d64; its map and the last one of G1 are added; R64 x 3, u32, c7s1-3, tanh. Edges
-    are reflected, instance normalization. For RGB they have 182.43 and 0.27 million parameters.
+    takes the image itself: c7s1-32, d64; the sum with the last map of G1; R64 x 3, u32, c7s1-3, tanh. Reflection
+    padding, instance normalization. For RGB they have 182.43 and 0.27 million parameters.
 
-    ``G1`` can be trained first, alone: ``features(image)`` are its last maps (N, ``channels``, H/2, W/2), of which a
-    layer made by ``head(outputs)`` makes an image; ``halve(image)`` is what it should look like;
-    ``refine(image, features)`` is G2. ``halvings`` where not given: as many as leave G1 4 px a side, up to 4.
+    ``G1`` can be trained first, alone: ``features(image)`` are its last maps (N, ``channels``, H/2, W/2), which a layer
+    built by ``head(outputs)`` turns into an image; ``halve(target)`` is the target of that size; ``refine(image,
+    features)`` is G2. By default ``halvings`` is the largest number, up to 4, that leaves G1 4 px a side.
     ``size_multiple`` is 2 ** (halvings + 1).
     """
 
@@ -37,7 +37,7 @@ class GlobalLocal(nn.Module):
         *,
         width: Annotated[int, Option("channels of the global network's first map; the enhancer has half", ge=2)] = 64,
         halvings: Annotated[
-            int | None, Option("halvings in the global network; none: as the size allows", ge=1)
+            int | None, Option("downsampling layers of the global network; none: from the size", ge=1)
         ] = None,
         blocks: Annotated[int, Option("residual blocks of the global network", ge=0)] = 9,
         enhancer_blocks: Annotated[int, Option("residual blocks of the enhancer", ge=0)] = 3,
@@ -72,24 +72,24 @@ class GlobalLocal(nn.Module):
         return maps
 
     def refine(self, image: Tensor, features: Tensor) -> Tensor:
-        """The enhancer's answer (N, outputs, H, W) to an image and the global network's features of it."""
-        answer: Tensor = self.enhancer(self.opening(image) + features)
-        return answer
+        """The enhancer's image (N, outputs, H, W), from an image and the global network's features of it."""
+        refined: Tensor = self.enhancer(self.opening(image) + features)
+        return refined
 
     @staticmethod
     def halve(image: Tensor) -> Tensor:
-        """An image (N, C, H, W) at the size of the global network's."""
+        """Downsample an image (N, C, H, W) to the size of the global network."""
         return halve(image)
 
     def head(self, outputs: int) -> nn.Module:
-        """A new layer, c7s1 and tanh, that makes an image (N, outputs, H/2, W/2) of the features."""
+        """A new layer, c7s1 and tanh, from the features to an image (N, outputs, H/2, W/2)."""
         layer = _head(self.channels, outputs)
         initialize(layer)
         return layer
 
 
 def fitting_halvings(size: tuple[int, int]) -> int:
-    """How often the global network halves its half of an image, 1 to 4 times, so that 4 px a side are left.
+    """The default number of halvings of the global network, 1 to 4: after them 4 px a side are left.
 
     >>> [fitting_halvings(size) for size in ((512, 1024), (128, 128), (64, 96), (32, 32), (20, 20))]
     [4, 4, 3, 2, 1]
@@ -101,7 +101,7 @@ def fitting_halvings(size: tuple[int, int]) -> int:
 
 
 class _Tanh(nn.Module):
-    """tanh in float32 (float64 stays): in bf16 it is 1 from 3.2 on, and its gradient dead."""
+    """tanh in float32 (float64 stays): in bf16 it rounds to 1 from 3.2 on and its gradient to 0."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(to_float32(x))

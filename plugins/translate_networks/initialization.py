@@ -1,4 +1,4 @@
-"""Initialization of convolutional GANs, as DCGAN, pix2pix and CycleGAN publish it."""
+"""Initialization of convolutional GANs, as published for DCGAN, pix2pix and CycleGAN."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from translate_networks.normalization import BatchNorm
 
 
 def initialize(network: nn.Module, deviation: float = 0.02) -> None:
-    """Draw all weights anew: convolutions from N(0, 0.02), scales of normalizations from N(1, 0.02), biases 0.
+    """Initialize all weights: convolutions from N(0, 0.02), scales of normalizations from N(1, 0.02), biases 0.
 
-    Radford et al. 2015, arXiv:1511.06434, section 3. Draws come from torch's generator of the CPU.
+    Radford et al. 2015, arXiv:1511.06434, section 3. Random numbers come from torch's generator of the CPU.
     """
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):

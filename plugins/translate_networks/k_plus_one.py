@@ -1,4 +1,4 @@
-"""The last layer of a discriminator that tells classes apart, and with them what is real."""
+"""The K + 1 class head: one softmax over K classes and fake, from which the realness logit is computed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from translate_networks.minibatch import MinibatchSimilarity
 
 
 class KPlusOne(nn.Module):
-    """Features (N, D) to a logit of realness (N, 1) and logits of K classes (N, K).
+    """Features (N, D) to a realness logit (N, 1) and class logits (N, K).
 
-    A fake is one more class, K + 1, with the logit 0, since a softmax has one number to spare (Salimans et al. 2016,
-    arXiv:1606.03498, section 5): with class logits l_k and Z = sum_k exp(l_k) an image is real with probability
-    ``D = Z / (Z + 1)``, whose logit is ``log Z``. So an adversarial loss on the realness is the published unsupervised
-    loss, and one set of weights serves both questions. ``explicit`` gives fakes a logit of their own, as Odena 2016
-    (arXiv:1606.01583) draws it: the realness is then ``log Z - l_(K+1)``. Both can say the same.
+    Fake is class K + 1 with the logit fixed at 0, because a softmax is invariant to a common shift (Salimans et al.
+    2016, arXiv:1606.03498, section 5): with class logits l_k and Z = sum_k exp(l_k), an image is real with probability
+    ``D = Z / (Z + 1)``, whose logit is ``log Z``. So an adversarial loss on the realness logit is the published
+    unsupervised loss, and both outputs use the same weights. With ``explicit`` fakes have a learned logit, as in Odena
+    2016 (arXiv:1606.01583): the realness logit is then ``log Z - l_(K+1)``. Both forms are equally expressive.
 
-    Without classes there is one plain logit. With ``minibatch`` the similarity to the rest of the batch adds one number
-    to all K logits: it moves the realness and leaves the classes' softmax, and so the classifier, as they are.
+    Without classes there is one plain logit. With ``minibatch`` a function of the similarity to the rest of the batch
+    is added to all K logits: that shifts the realness logit and leaves the softmax over classes, the classifier, as is.
     """
 
     def __init__(self, features: int, classes: int, *, explicit: bool = False, minibatch: bool = False) -> None:
@@ -33,7 +33,7 @@ class KPlusOne(nn.Module):
             self.crowding = nn.Linear(self.similarity.kernels, 1, bias=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Realness and, where it was built for them, classes; in float32 at least."""
+        """The realness logit and, if built with classes, class logits; in float32 at least."""
         logits: Tensor = self.linear(x)
         logits = to_float32(logits)
         shift = self.crowding(self.similarity(x)).to(logits.dtype) if self.similarity is not None else None

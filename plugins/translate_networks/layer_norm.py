@@ -1,4 +1,4 @@
-"""Layer normalization of maps: the same function in training and evaluation, whatever else is in the batch."""
+"""Layer normalization of maps: the same function in training and evaluation, independent of the batch."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class LayerNorm(nn.Module):
     """Layer normalization with a learned scale and shift for each channel (Ba et al. 2016, arXiv:1607.06450).
 
     ``y = weight * (x - mean) / sqrt(var + 1e-5) + bias`` with mean and variance over all channels and positions of an
-    image. Unlike instance normalization it leaves the channels' relations as they are, of which a small map close to
-    a latent is made; unlike batch normalization it needs no other images.
+    image. Unlike instance normalization it preserves the ratios between channels, which carry most of the information
+    in a small map next to a latent; unlike batch normalization it needs no other images.
     """
 
     def __init__(self, channels: int) -> None:
@@ -38,7 +38,7 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize (N, C, H, W); the statistics are float32 at least, the answer has x's dtype."""
+        """Normalize (N, C, H, W); the statistics are float32 at least, the output has x's dtype."""
         wide = x.to(torch.promote_types(x.dtype, self.weight.dtype))
         variance, mean = torch.var_mean(wide, (1, 2, 3), correction=0, keepdim=True)
         scale = torch.rsqrt(variance + EPSILON) * self.weight[:, None, None]

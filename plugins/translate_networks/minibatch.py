@@ -1,4 +1,4 @@
-"""Minibatch discrimination: how much an image resembles the others of its batch."""
+"""Minibatch discrimination: similarity of an image to the others of its batch."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from translate.precision import to_float32
 
 
 class MinibatchSimilarity(nn.Module):
-    """How close an image's features lie to those of the other images (Salimans et al. 2016, arXiv:1606.03498, 3.2).
+    """Similarity of an image's features to those of the others (Salimans et al. 2016, arXiv:1606.03498, section 3.2).
 
     A learned tensor T maps the features f(x) of A numbers to B ``kernels`` of C ``dimensions``, M(x) = f(x) T. The
-    answer for image i is, for each kernel b, ``o_b(x_i) = sum_j exp(-|M_b(x_i) - M_b(x_j)|_1)`` over the other images
-    j of the batch; the paper also counts j = i, which adds 1 and is left to the bias that follows.
+    output for image i is, for each kernel b, ``o_b(x_i) = sum_j exp(-|M_b(x_i) - M_b(x_j)|_1)`` over the other images
+    j of the batch; the paper also counts j = i, a constant 1 that the following bias can absorb.
 
-    In evaluation an image is alone: there are no others, and the answer is 0, whatever stands beside it.
+    In evaluation the output is 0, so that an image's result does not depend on its batch.
     """
 
     def __init__(self, features: int, *, kernels: int = 50, dimensions: int = 5) -> None:
@@ -27,7 +27,7 @@ class MinibatchSimilarity(nn.Module):
         """Features (N, A) to similarities (N, B), in float32 at least."""
         if not self.training:
             return x.new_zeros(len(x), self.kernels)
-        # Distances of bf16 numbers would round away the very differences that tell twins apart.
+        # Differences of bf16 numbers would lose the small distances between similar images.
         embedded = self.embedding(x).view(len(x), self.kernels, self.dimensions)
         embedded = to_float32(embedded)
         distances = (embedded[:, None] - embedded[None]).abs().sum(3)

@@ -21,18 +21,18 @@ from translate_networks.normalization import EPSILON
 from translate_networks.patch import check_condition
 
 REFERENCE = 128
-"""Latents whose statistics stand for those of all in evaluation."""
+"""Number of reference latents whose batch statistics are used in evaluation."""
 
 
 class MLPDiscriminator(nn.Module):
-    """A dense discriminator of K classes and fakes (Salimans et al. 2016, arXiv:1606.03498, section 6.1).
+    """A dense K + 1 class discriminator (Salimans et al. 2016, arXiv:1606.03498, section 6.1).
 
     Five hidden layers of 1000, 500, 250, 250 and 250 units with ReLU and weight normalization (arXiv:1602.07868). In
     training Gaussian noise is added to the image (deviation 0.3, of pixels in [0, 1]) and to each hidden layer (0.5).
     The head is that of ``semi_supervised``. With 1 channel of 28x28 px and 10 classes it has 1.54 million weights.
 
-    ``features`` are the hidden layers before their noise, (N, D). ``shared`` are all layers but the first, with the
-    head: two discriminators may share them. It takes images of the size it was built for.
+    ``features`` are the hidden layers before their noise, (N, D). ``shared`` are all layers but the first, and the
+    head: two discriminators may share them. It takes images of the training size only.
     """
 
     def __init__(
@@ -43,14 +43,16 @@ class MLPDiscriminator(nn.Module):
         classes: int = 0,
         *,
         width: Annotated[
-            int, Option("units of the first layer; the next have a half, then a quarter of them", ge=4)
+            int, Option("units of the first layer; the second has half, the others a quarter", ge=4)
         ] = 1000,
-        input_noise: Annotated[float, Option("deviation of the noise on pixels in [0, 1], in training", ge=0)] = 0.3,
-        noise: Annotated[float, Option("deviation of the noise on hidden layers, in training", ge=0)] = 0.5,
+        input_noise: Annotated[
+            float, Option("standard deviation of the noise on pixels in [0, 1], in training", ge=0)
+        ] = 0.3,
+        noise: Annotated[float, Option("standard deviation of the noise on hidden layers, in training", ge=0)] = 0.5,
         minibatch: Annotated[
-            bool, Option("minibatch discrimination: also judge how alike the images of a batch are")
+            bool, Option("minibatch discrimination: use the similarity of the images of a batch")
         ] = False,
-        explicit: Annotated[bool, Option("with classes: give fakes a logit of their own instead of 0")] = False,
+        explicit: Annotated[bool, Option("with classes: a learned logit for fakes instead of 0")] = False,
     ) -> None:
         super().__init__()
         self.condition = condition
@@ -63,7 +65,7 @@ class MLPDiscriminator(nn.Module):
         self.shared: nn.Module = _Rest(layers[1:], GaussianNoise(noise), head)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """Judge (N, inputs, H, W), beside a condition (N, condition, H, W) where it was built for one."""
+        """Discriminate (N, inputs, H, W), concatenated with a condition (N, condition, H, W) if built for one."""
         check_condition(condition, self.condition, "mlp")
         x = image if condition is None else torch.cat([image, condition.to(image.dtype)], dim=1)
         if x.shape[1:] != self.shape:
@@ -75,7 +77,7 @@ class MLPDiscriminator(nn.Module):
 
 
 class _Rest(nn.Module):
-    """All layers but the first and the head, as one module that two discriminators may share."""
+    """All layers but the first, and the head, as one module that two discriminators may share."""
 
     def __init__(self, layers: list[nn.Module], noise: nn.Module, head: KPlusOne) -> None:
         super().__init__()
@@ -84,7 +86,7 @@ class _Rest(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None]:
-        """Features of the first layer to those of the others, realness and classes."""
+        """Map features of the first layer to those of the others, realness logits and class logits."""
         hidden = []
         for layer in self.layers:
             x = layer(self.noise(x))
@@ -103,12 +105,12 @@ def _dense(inputs: int, outputs: int) -> nn.Module:
 class MLPDecoder(nn.Module):
     """A dense generator of small images (Salimans et al. 2016, arXiv:1606.03498, section 6.1).
 
-    Two hidden layers of 500 units with batch normalization and softplus, then a sigmoid for each pixel, brought to
-    [-1, 1]. It makes images of the size it was built for.
+    Two hidden layers of 500 units with batch normalization and softplus, then a sigmoid for each pixel, scaled to
+    [-1, 1]. It makes images of the training size only.
 
-    Batch normalization takes its statistics from the batch in training. In evaluation it takes them from a fixed batch
-    of 128 standard normal latents that is kept with the network, as virtual batch normalization does (section 3.4 of
-    the paper): so they are always those of the weights at hand, and an image does not depend on its neighbours.
+    Batch normalization uses the statistics of the batch in training. In evaluation it uses those of a fixed batch of
+    128 standard normal latents, saved with the network, as virtual batch normalization does (section 3.4 of the paper):
+    they always match the current weights (EMA weights, too), and an image does not depend on the others of its batch.
     """
 
     reference: Tensor

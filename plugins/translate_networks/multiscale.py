@@ -1,4 +1,4 @@
-"""The multi-scale discriminator of pix2pixHD: alike patch discriminators, each on an image half as large."""
+"""The multi-scale discriminator of pix2pixHD: equal patch discriminators, each at half the size of the last."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Field = Literal[16, 70, 286]
 
 
 class MultiScale(nn.Module):
-    """Patch discriminators of one shape at several scales of the image (Wang et al. 2018, arXiv:1711.11585).
+    """Patch discriminators of one architecture at several scales of the image (Wang et al. 2018, arXiv:1711.11585).
 
-    ``D_1`` judges the image, ``D_2`` the image at half the size and ``D_3`` at a quarter, each beside its condition;
-    what is coarsest sees most of the image, what is finest its details. As published: 3 scales, each C64-C128-C256-C512
-    of 70 px (2.77 million parameters for RGB pairs), instance normalization. ``receptive_field`` where not given: the
-    largest up to 70 px that leaves a logit at the coarsest scale of training images of ``size`` (height, width).
+    ``D_1`` takes the image, ``D_2`` the image at half the size and ``D_3`` at a quarter, each with its condition; the
+    coarsest has the largest field of view, the finest sees details. As published: 3 scales, each C64-C128-C256-C512 of
+    70 px (2.77 million parameters for RGB pairs), instance normalization. The default ``receptive_field`` is the
+    largest, up to 70 px, that leaves a logit at the coarsest scale of training images of ``size`` (height, width).
 
-    Raises ``TranslateError`` where the images are too small for the scales.
+    Raises ``TranslateError`` if the images are too small for the scales.
     """
 
     def __init__(
@@ -33,9 +33,10 @@ class MultiScale(nn.Module):
         condition: int = 0,
         size: tuple[int, int] | None = None,
         *,
-        scales: Annotated[int, Option("discriminators, each on an image half as large as the last", ge=1, le=6)] = 3,
+        scales: Annotated[int, Option("number of discriminators, each at half the size of the last", ge=1, le=6)] = 3,
         receptive_field: Annotated[
-            Field | None, Option("side of the patches in pixels of each scale; none: 70, or 16 for small images")
+            Field | None,
+            Option("receptive field: side of a patch in pixels of its scale; none: 70, or 16 for small images"),
         ] = None,
         width: Annotated[int, Option("channels of the first map; deeper ones have up to 8 times as many", ge=1)] = 64,
         norm: Annotated[Norm, Option("normalization")] = "instance",
@@ -61,9 +62,9 @@ class MultiScale(nn.Module):
         )
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """Judge (N, inputs, H, W), beside a condition (N, condition, H, W) where it was built for one.
+        """Discriminate (N, inputs, H, W), concatenated with a condition (N, condition, H, W) if built for one.
 
-        ``logits`` holds one map (N, 1, h, w) a scale, the finest first; ``features`` all scales' inner activations.
+        ``logits`` holds a map (N, 1, h, w) for each scale, finest first; ``features`` the activations of all scales.
         """
         check_condition(condition, self.condition, "multiscale")
         logits: list[Tensor] = []
@@ -78,7 +79,7 @@ class MultiScale(nn.Module):
 
 
 def halve(image: Tensor) -> Tensor:
-    """An image (N, C, H, W) at half its size, odd sides rounded up: means of 3x3 pixels, at the edges of those there.
+    """Average pooling (3x3, stride 2) of (N, C, H, W) to half the size, rounded up; padding is not counted.
 
     >>> import torch
     >>> halve(torch.arange(25.0).reshape(1, 1, 5, 5))[0, 0, :, 0]
@@ -88,7 +89,7 @@ def halve(image: Tensor) -> Tensor:
 
 
 def coarsest_side(size: tuple[int, int], scales: int) -> int:
-    """The shorter side, in pixels, that is left at the last of that many scales.
+    """The shorter side in pixels at the last of ``scales`` scales.
 
     >>> coarsest_side((256, 512), 3), coarsest_side((33, 40), 3)
     (64, 9)

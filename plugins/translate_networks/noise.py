@@ -1,4 +1,4 @@
-"""Dropout as a generator's noise: drawn in training, and for several answers to one image."""
+"""Dropout as a generator's noise: active in training, and for several samples of one image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from translate.errors import TranslateError, UnfitError
 
 
 def check_samples(samples: int | None, dropout: float, network: str) -> None:
-    """Refuse a number of samples that cannot be drawn; None asks for the one deterministic answer."""
+    """Check the number of samples; None means the one deterministic output."""
     if samples is None:
         return
     if samples < 1:
@@ -18,7 +18,7 @@ def check_samples(samples: int | None, dropout: float, network: str) -> None:
 
 
 def repeat(x: Tensor, samples: int | None) -> Tensor:
-    """Repeat each of (N, ...) beside itself: (N * samples, ...), in x's memory format.
+    """Repeat each element of (N, ...) in place: (N * samples, ...), in x's memory format.
 
     >>> import torch
     >>> repeat(torch.tensor([1, 2]), 2)

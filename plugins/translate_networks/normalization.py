@@ -1,4 +1,4 @@
-"""Normalization of activations: over the batch, over each image, or none; none of them keeps running statistics."""
+"""Batch, instance or no normalization of activations, all without running statistics."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def normalization(norm: Norm, channels: int) -> nn.Module:
 def needs_bias(norm: Norm) -> bool:
     """Whether a convolution before this normalization has a bias of its own.
 
-    It has none where the normalization brings one. Before instance normalization, which takes it away again, the
-    published CycleGAN networks keep it; so do these, and have the published number of parameters.
+    Not before batch normalization, which has a bias. Before instance normalization a bias has no effect, but the
+    published CycleGAN networks have one; so do these, for the published number of parameters.
     """
     return norm != "batch"
 
 
 class BatchNorm(nn.Module):
-    """Batch normalization with a learned scale and shift (Ioffe & Szegedy 2015, arXiv:1502.03167), without memory.
+    """Batch normalization (Ioffe & Szegedy 2015, arXiv:1502.03167) with scale and shift, without running statistics.
 
-    ``y = weight * (x - mean) / sqrt(var + 1e-5) + bias`` for each channel. In training the statistics are the
-    batch's. In evaluation they are each image's own: pix2pix (arXiv:1611.07004, section 3.4) uses those of the test
-    batch, which has one image, and so an image's result never depends on its neighbours. A map of one value has no
-    spread and is scaled and shifted only. With ``shared_statistics`` the batch is that of all devices which train
-    together.
+    ``y = weight * (x - mean) / sqrt(var + 1e-5) + bias`` for each channel. In training the statistics are those of the
+    batch. In evaluation they are each image's own: pix2pix (arXiv:1611.07004, section 3.4) uses those of the test
+    batch, which has one image. So an image's result never depends on the others of its batch. A map of one value has
+    no variance and is only scaled and shifted. With ``shared_statistics`` it is SyncBatchNorm: the statistics are those
+    of the batches of all ranks.
     """
 
     shared_statistics = False
@@ -55,7 +55,7 @@ class BatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize (N, C, H, W); the statistics are float32 at least, the answer has x's dtype."""
+        """Normalize (N, C, H, W); the statistics are float32 at least, the output has x's dtype."""
         if self.training and self.shared_statistics:
             return self._normalize_shared(x)
         if self.training and x.shape[0] > 1:
@@ -77,7 +77,7 @@ class BatchNorm(nn.Module):
 class InstanceNorm(nn.Module):
     """Instance normalization without a learned scale or shift (Ulyanov et al. 2016, arXiv:1607.08022).
 
-    ``y = (x - mean) / sqrt(var + 1e-5)`` for each channel of each image. A map of one value passes as it is.
+    ``y = (x - mean) / sqrt(var + 1e-5)`` for each channel of each image. A map of one value is returned unchanged.
     """
 
     ones: Tensor
@@ -85,12 +85,12 @@ class InstanceNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        # The kernel computes in the wider type of x and its scale: without these, bf16 would lose two bits.
+        # The kernel computes in the wider type of x and its scale; without a float32 scale, bf16 would lose two bits.
         self.register_buffer("ones", torch.ones(channels), persistent=False)
         self.register_buffer("zeros", torch.zeros(channels), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize (N, C, H, W); the statistics are float32 at least, the answer has x's dtype."""
+        """Normalize (N, C, H, W); the statistics are float32 at least, the output has x's dtype."""
         return normalize_each(x, self.ones, self.zeros)
 
     def extra_repr(self) -> str:
@@ -102,14 +102,14 @@ def normalize_each(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Normalize each channel of each image (N, C, H, W) by its own mean and variance.
 
     ``F.instance_norm`` is not used: on the CPU its gradient is silently wrong at batch 1 in channels_last. Of the
-    right ways, batch normalization of one image at a time is the fastest in channels_last, and there
-    ``F.group_norm`` is inexact: it subtracts squares, and in bf16 it is wrong where the mean is large.
+    correct alternatives, batch normalization of one image at a time is the fastest in channels_last. There
+    ``F.group_norm`` is inexact: it computes E x^2 - (E x)^2, which is wrong in bf16 if the mean is large.
     """
     n, channels, height, width = x.shape
     if height * width == 1:
         return (x * weight[:, None, None] + bias[:, None, None]).to(x.dtype)
     if torch.compiler.is_exporting():
-        # Runtimes compute this form in one pass and more exactly; an exported network has no gradient to get wrong.
+        # Runtimes compute this form in one pass and more exactly; an exported network needs no gradient.
         return F.instance_norm(x, None, None, weight, bias, use_input_stats=True, eps=EPSILON)
     if n == 1:
         return F.batch_norm(x, None, None, weight, bias, training=True, eps=EPSILON)

@@ -1,4 +1,4 @@
-"""The PatchGAN discriminator: judges every patch of an image, alone or beside a condition."""
+"""The PatchGAN discriminator: one logit for each patch of an image, with an optional condition."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from translate_networks.normalization import Norm, needs_bias, normalization
 ReceptiveField = Literal[1, 16, 70, 286]
 
 STRIDED: dict[int, int] = {16: 1, 70: 3, 286: 5}
-"""Layers of stride 2 by receptive field in pixels: with 4x4 kernels, f -> 2 f + 2, before the last two of stride 1."""
+"""Number of stride-2 layers by receptive field in pixels; with 4x4 kernels each maps a field f to 2 f + 2."""
 
 
 class Patch(nn.Module):
-    """A fully convolutional discriminator of patches (Isola et al. 2017, arXiv:1611.07004, appendix 6.1.2).
+    """A fully convolutional patch discriminator (PatchGAN, Isola et al. 2017, arXiv:1611.07004, appendix 6.1.2).
 
-    70 px: C64-C128-C256-C512 and a convolution to 1 channel: 4x4 kernels, stride 2 but for the last two, leaky ReLU
-    0.2, no normalization of the first. 16 px: C64-C128; 286 px: C64-C128-C256-C512-C512-C512; 1 px: C64-C128 with 1x1
+    70 px: C64-C128-C256-C512 and a convolution to 1 channel: 4x4 kernels, stride 2 in all but the last two, leaky ReLU
+    0.2, no normalization in the first. 16 px: C64-C128; 286 px: C64-C128-C256-C512-C512-C512; 1 px: C64-C128 with 1x1
     kernels. For RGB pairs 70 px has 2.77 million parameters, as published. ``spectral`` divides each convolution's
     weights by their spectral norm (Miyato et al. 2018, arXiv:1802.05957).
 
-    Raises ``TranslateError`` where training images of ``size`` (height, width) are too small for the layers.
+    Raises ``TranslateError`` if training images of ``size`` (height, width) are too small for the layers.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Patch(nn.Module):
         condition: int = 0,
         size: tuple[int, int] | None = None,
         *,
-        receptive_field: Annotated[ReceptiveField, Option("side of the patches that are judged, in pixels")] = 70,
+        receptive_field: Annotated[ReceptiveField, Option("receptive field: side of a patch in pixels")] = 70,
         width: Annotated[int, Option("channels of the first map; deeper ones have up to 8 times as many", ge=1)] = 64,
         norm: Annotated[Norm, Option("normalization")] = "batch",
         spectral: Annotated[bool, Option("spectral normalization of the weights")] = False,
@@ -62,7 +62,7 @@ class Patch(nn.Module):
             constrain(self)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """Judge (N, inputs, H, W), beside a condition (N, condition, H, W) where it was built for one.
+        """Discriminate (N, inputs, H, W), concatenated with a condition (N, condition, H, W) if built for one.
 
         ``logits`` holds one map (N, 1, h, w), ``features`` the activations of all layers but the last.
         """
@@ -89,7 +89,7 @@ def constrain(network: nn.Module) -> None:
 
 
 def check_size(size: tuple[int, int] | None, receptive_field: int, network: str, choices: tuple[int, ...]) -> None:
-    """Refuse images (height, width) of which the layers would leave nothing, and name the choices that fit."""
+    """Refuse images (height, width) that are too small for one logit, and name the choices that fit."""
     if size is None or min(size) >= smallest_side(receptive_field):
         return
     fitting = [str(choice) for choice in choices if min(size) >= smallest_side(choice)]
@@ -101,7 +101,7 @@ def check_size(size: tuple[int, int] | None, receptive_field: int, network: str,
 
 
 def smallest_side(receptive_field: int) -> int:
-    """The smallest side of an image, in pixels, that gives one logit: each layer of stride 1 takes a pixel away.
+    """The smallest side of an image, in pixels, that gives one logit; each 4x4 layer of stride 1 removes one pixel.
 
     >>> [smallest_side(field) for field in (1, 16, 70, 286)]
     [1, 6, 24, 96]
@@ -110,9 +110,9 @@ def smallest_side(receptive_field: int) -> int:
 
 
 def check_condition(condition: Tensor | None, channels: int, network: str) -> None:
-    """Refuse a condition that the network was not built for, or the lack of one."""
+    """Refuse a condition that the network was not built for, or a missing condition."""
     if condition is None and channels:
-        raise TranslateError(f"this {network} judges images beside a condition of {channels} channels; hand it one")
+        raise TranslateError(f"this {network} needs a condition of {channels} channels with each image; give it one")
     if condition is not None and not channels:
         raise TranslateError(
             f"this {network} judges images alone; build it with a condition or leave the condition out"

@@ -1,4 +1,4 @@
-"""Residual encoder and decoder: images to and from a map of features, the halves of a residual generator."""
+"""Residual encoder and decoder: the two halves of a residual generator, with a map as the latent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from translate_networks.sizes import check_sides
 
 
 class Blocks(nn.Module):
-    """Residual blocks one after another, and a 1x1 convolution before or after them where channels change."""
+    """A sequence of residual blocks, with a 1x1 convolution before or after it if the channels change."""
 
     def __init__(self, count: int, inputs: int, channels: int, outputs: int, norm: Norm) -> None:
         super().__init__()
@@ -31,20 +31,20 @@ class Blocks(nn.Module):
         x = self.before(x)
         for block in self.blocks:
             x = block(x, False)
-        answer: Tensor = self.after(x)
-        return answer
+        output: Tensor = self.after(x)
+        return output
 
 
 class ResidualEncoder(nn.Module):
-    """Halvings and residual blocks, as in UNIT (Liu et al. 2017, arXiv:1703.00848) and CycleGAN's generator.
+    """Strided convolutions and residual blocks, as in UNIT (Liu et al. 2017, arXiv:1703.00848) and in CycleGAN.
 
     A 7x7 convolution, ``downs`` convolutions of stride 2 that double the channels, ``blocks`` residual blocks (He et
-    al. 2015, arXiv:1512.03385) of which the last ``tied`` lie in ``shared``. With ``width=64, blocks=4, tied=1`` it is
-    of the published size. The answer is a map (N, statistics * C, H / 2**downs, W / 2**downs), unbounded; C is
-    ``latent``, or where that is not given the channels of the blocks. ``size_multiple`` is 2**downs.
+    al. 2015, arXiv:1512.03385), the last ``tied`` of which form ``shared``. ``width=64, blocks=4, tied=1`` is the
+    published size. The output is a map (N, statistics * C, H / 2**downs, W / 2**downs), unbounded; C is ``latent``, by
+    default the channels of the blocks. ``size_multiple`` is 2**downs.
 
-    ``fold`` takes the place of the 7x7 convolution and the first halving, which at full size cost most of the time: the
-    pixels of each 2x2 square become channels (Shi et al. 2016, arXiv:1609.05158), and a 3x3 convolution follows.
+    ``fold`` replaces the 7x7 convolution and the first strided one, which at full size take most of the time, by a
+    pixel unshuffle (2x2 pixels become channels; Shi et al. 2016, arXiv:1609.05158) and a 3x3 convolution.
     """
 
     def __init__(
@@ -53,13 +53,13 @@ class ResidualEncoder(nn.Module):
         size: tuple[int, int],
         statistics: int = 1,
         *,
-        width: Annotated[int, Option("channels of the first map; each halving doubles them", ge=1)] = 32,
-        downs: Annotated[int, Option("halvings", ge=0)] = 2,
+        width: Annotated[int, Option("channels of the first map; each downsampling doubles them", ge=1)] = 32,
+        downs: Annotated[int, Option("number of convolutions of stride 2", ge=0)] = 2,
         blocks: Annotated[int, Option("residual blocks", ge=1)] = 2,
-        tied: Annotated[int, Option("of the blocks, those nearest the latent that two domains may share", ge=1)] = 1,
-        latent: Annotated[int | None, Option("channels of the latent; none: as many as the blocks have", ge=1)] = None,
+        tied: Annotated[int, Option("number of blocks next to the latent that two domains may share", ge=1)] = 1,
+        latent: Annotated[int | None, Option("channels of the latent; none: those of the blocks", ge=1)] = None,
         norm: Annotated[Norm, Option("normalization")] = "instance",
-        fold: Annotated[bool, Option("fold 2x2 px into channels instead of the first layers: faster")] = False,
+        fold: Annotated[bool, Option("pixel unshuffle (2x2) in place of the first layers: faster")] = False,
     ) -> None:
         super().__init__()
         check_tied(tied, blocks)
@@ -98,11 +98,11 @@ class ResidualEncoder(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-    """The mirror image of the residual encoder: residual blocks, doublings, a 7x7 convolution, tanh.
+    """The mirror image of the residual encoder: residual blocks, transposed convolutions, a 7x7 convolution, tanh.
 
-    The first ``tied`` blocks lie in ``shared``. It doubles as often as the latent map is smaller than the image, by
-    transposed convolutions. With ``width=64, blocks=4`` it is of UNIT's published size. ``fold`` makes 2x2 pixels at
-    once in place of the last doubling and the 7x7 convolution.
+    The first ``tied`` blocks form ``shared``. Transposed convolutions of stride 2 upsample the latent map to the image
+    size. ``width=64, blocks=4`` is UNIT's published size. ``fold`` replaces the last upsampling and the 7x7 convolution
+    by a 3x3 convolution and a pixel shuffle (2x2).
     """
 
     def __init__(
@@ -111,11 +111,11 @@ class ResidualDecoder(nn.Module):
         outputs: int,
         size: tuple[int, int],
         *,
-        width: Annotated[int, Option("channels of the last map; each doubling before has twice as many", ge=1)] = 32,
+        width: Annotated[int, Option("channels of the last map; each upsampling before has twice as many", ge=1)] = 32,
         blocks: Annotated[int, Option("residual blocks", ge=1)] = 2,
-        tied: Annotated[int, Option("of the blocks, those nearest the latent that two domains may share", ge=1)] = 1,
+        tied: Annotated[int, Option("number of blocks next to the latent that two domains may share", ge=1)] = 1,
         norm: Annotated[Norm, Option("normalization")] = "instance",
-        fold: Annotated[bool, Option("unfold 2x2 px from channels instead of the last layers: faster")] = False,
+        fold: Annotated[bool, Option("pixel shuffle (2x2) in place of the last layers: faster")] = False,
     ) -> None:
         super().__init__()
         check_tied(tied, blocks)
@@ -141,24 +141,24 @@ class ResidualDecoder(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """Decode (N, C, h, w) to (N, outputs, H, W) in [-1, 1], float32 also under autocast."""
         x = self.layers(self.shared(latent))
-        # In bf16 tanh is 1 from 3.2 on, and its gradient dead.
+        # In bf16, tanh rounds to 1 from 3.2 on and its gradient to 0.
         return torch.tanh(to_float32(x))
 
 
 def check_tied(tied: int, blocks: int) -> None:
-    """Refuse to share more blocks than there are."""
+    """Refuse to tie more blocks than there are."""
     if tied > blocks:
         raise TranslateError(f"residual has {blocks} blocks, so it cannot tie {tied}; give it more blocks or tie fewer")
 
 
 def check_fold(fold: bool, halvings: int) -> None:
-    """Refuse to fold an image that is not to become smaller."""
+    """Refuse ``fold`` without downsampling."""
     if fold and not halvings:
         raise TranslateError("residual folds 2x2 px, which halves the image, and no halving is asked for; use fold=no")
 
 
 def _doublings(latent: tuple[int, ...], size: tuple[int, int]) -> int:
-    """How often a map of this shape must be doubled to become an image of ``size``."""
+    """The number of upsampling layers from a latent map to an image of ``size``."""
     if len(latent) != 3:
         raise TranslateError(
             f"residual decodes maps, not a flat latent of {latent[0]} numbers; choose the decoder dcgan, or an encoder "
@@ -174,7 +174,7 @@ def _doublings(latent: tuple[int, ...], size: tuple[int, int]) -> int:
 
 
 def _initialize(network: nn.Module, norm: Norm) -> None:
-    """From N(0, 0.02) as CycleGAN's; without normalization by fan-in, since signals would fade."""
+    """N(0, 0.02) as in CycleGAN; by fan-in without normalization, where signals would otherwise vanish."""
     initialize(network)
     if norm != "none":
         return

@@ -19,7 +19,7 @@ Upsample = Literal["transposed", "resize"]
 
 
 class Padding(nn.Module):
-    """Padding by reflection, or by repetition of the edge where an image is too small to be reflected."""
+    """Reflection padding, or replication padding if the image is too small for it."""
 
     def __init__(self, pixels: int) -> None:
         super().__init__()
@@ -28,13 +28,13 @@ class Padding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Pad all four edges of (N, C, H, W)."""
         mode = "reflect" if min(x.shape[-2:]) > self.pixels else "replicate"
-        # On a CPU autocast would widen x for this, though nothing is computed; elsewhere this is nothing.
+        # On a CPU autocast would convert x to float32 for padding, needlessly; on other devices this has no effect.
         with torch.autocast("cpu", enabled=False):
             return F.pad(x, (self.pixels,) * 4, mode=mode)
 
 
 class Block(nn.Module):
-    """A residual block (Johnson et al. 2016): ``x + norm(conv(dropout(relu(norm(conv(x))))))``, reflected edges."""
+    """A residual block (Johnson et al. 2016): ``x + norm(conv(dropout(relu(norm(conv(x))))))``, reflection padding."""
 
     def __init__(self, channels: int, norm: Norm, dropout: float) -> None:
         super().__init__()
@@ -48,19 +48,19 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor, noisy: bool) -> Tensor:
-        """Map (N, C, H, W) to the same shape; ``noisy`` draws dropout."""
-        answer: Tensor = x + self.second(F.dropout(self.first(x), self.dropout, training=noisy))
-        return answer
+        """Map (N, C, H, W) to the same shape; ``noisy`` enables dropout."""
+        output: Tensor = x + self.second(F.dropout(self.first(x), self.dropout, training=noisy))
+        return output
 
 
 class ResNet(nn.Module):
-    """Two halvings, residual blocks, two doublings (Johnson et al. 2016, arXiv:1603.08155).
+    """Two downsamplings, residual blocks, two upsamplings (Johnson et al. 2016, arXiv:1603.08155).
 
     As in CycleGAN (Zhu et al. 2017, arXiv:1703.10593, appendix 7.2): c7s1-64, d128, d256, R256 x ``blocks``, u128,
-    u64, c7s1-3, reflected edges, instance normalization, tanh. ``blocks`` where not given: 9 for training images of
+    u64, c7s1-3, reflection padding, instance normalization, tanh. ``blocks`` is by default 9 for training images of
     256 px and more, 6 below. 9 blocks have 11.378 million parameters, as published (convolutions before instance
-    normalization keep their bias). ``upsample="resize"`` repeats pixels and convolves, against checkerboards (Odena
-    et al. 2016, doi:10.23915/distill.00003). ``size_multiple`` is 4.
+    normalization have a bias). ``upsample="resize"`` is nearest-neighbour upsampling and a convolution, which avoids
+    checkerboard artifacts (Odena et al. 2016, doi:10.23915/distill.00003). ``size_multiple`` is 4.
     """
 
     size_multiple = 4
@@ -75,8 +75,8 @@ class ResNet(nn.Module):
         blocks: Annotated[int | None, Option("residual blocks; none: 9 from 256 px on, 6 below", ge=0)] = None,
         width: Annotated[int, Option("channels of the first map; the inner ones have 4 times as many", ge=1)] = 64,
         norm: Annotated[Norm, Option("normalization")] = "instance",
-        upsample: Annotated[Upsample, Option("transposed convolution, or resize and convolve")] = "transposed",
-        dropout: Annotated[float, Option("share of activations dropped in the blocks as noise", ge=0, lt=1)] = 0.0,
+        upsample: Annotated[Upsample, Option("transposed convolution, or resize and convolution")] = "transposed",
+        dropout: Annotated[float, Option("dropout rate in the blocks, as noise", ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__()
         if blocks is None:
@@ -110,8 +110,8 @@ class ResNet(nn.Module):
     def forward(self, image: Tensor, samples: int | None = None) -> Tensor:
         """Translate (N, inputs, H, W) in [-1, 1] to (N, outputs, H, W) in [-1, 1], float32 also under autocast.
 
-        In evaluation the answer is deterministic. With ``samples`` dropout is drawn, and the answer is
-        (N * samples, outputs, H, W), the samples of an image beside each other.
+        In evaluation the output is deterministic. With ``samples`` dropout is active, and the output is
+        (N * samples, outputs, H, W), the samples of an image next to each other.
         """
         check_sides(image, self.size_multiple, "resnet")
         check_samples(samples, self.dropout, "resnet")
@@ -119,5 +119,5 @@ class ResNet(nn.Module):
         for block in self.blocks:
             x = block(x, self.training or samples is not None)
         x = self.decoder(x)
-        # In bf16 tanh is 1 from 3.2 on, and its gradient dead.
+        # In bf16, tanh rounds to 1 from 3.2 on and its gradient to 0.
         return torch.tanh(to_float32(x))

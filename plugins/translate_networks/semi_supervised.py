@@ -1,4 +1,4 @@
-"""The semi-supervised discriminator: tells classes and fakes apart with one softmax."""
+"""The semi-supervised discriminator: one softmax over K classes and fake."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from translate_networks.patch import check_condition
 WeightNorm = Literal["weight", "batch", "instance", "none"]
 
 GRID = 4
-"""Positions, downwards and across, that the dense layer sees."""
+"""Rows and columns of the grid that the dense layer's input is pooled to."""
 
 
 class SemiSupervised(nn.Module):
-    """A convolutional discriminator of K classes and fakes (Salimans et al. 2016, arXiv:1606.03498, section 5).
+    """A convolutional K + 1 class discriminator (Salimans et al. 2016, arXiv:1606.03498, section 5).
 
-    With class logits l_k the logit of realness is ``log sum_k exp(l_k)``, see ``translate_networks.k_plus_one``; built
-    for no classes it has one plain logit. Layers have leaky ReLU 0.2 and weight normalization (Salimans & Kingma 2016,
+    With class logits l_k the realness logit is ``log sum_k exp(l_k)``, see ``translate_networks.k_plus_one``; without
+    classes it has one plain logit. Layers have leaky ReLU 0.2 and weight normalization (Salimans & Kingma 2016,
     arXiv:1602.07868): a 5x5 convolution of stride 2, 3x3 convolutions with max pooling until the map is about 4 px
-    wide, a dense layer on its 4x4 positions, the head. A map of another size is averaged to 4x4, so any size fits. For
-    digits of 28 or 32 px it has 0.29 million weights.
+    wide, a dense layer on its 4x4 positions, the head. A map of another size is average-pooled to 4x4, so any size
+    fits. For digits of 28 or 32 px it has 0.29 million weights.
 
-    ``features`` are the maps after each halving and at last the dense layer's (N, D), those that feature matching
-    takes. ``shared`` are the last convolution, the dense layer and the head: a method may tie two discriminators by
+    ``features`` are the maps after each downsampling and last the dense layer's output (N, D), which feature matching
+    uses. ``shared`` are the last convolution, the dense layer and the head: a method may tie two discriminators by
     assigning it.
     """
 
@@ -46,13 +46,15 @@ class SemiSupervised(nn.Module):
         classes: int = 0,
         *,
         width: Annotated[int, Option("channels of the first map; deeper ones have up to 8 times as many", ge=1)] = 16,
-        norm: Annotated[WeightNorm, Option("normalization, of the weights or of activations")] = "weight",
-        dropout: Annotated[float, Option("part of the last features that is dropped in training", ge=0, lt=1)] = 0.0,
-        noise: Annotated[float, Option("deviation of the noise on images and features in training", ge=0)] = 0.0,
+        norm: Annotated[WeightNorm, Option("normalization of weights or activations")] = "weight",
+        dropout: Annotated[float, Option("dropout rate of the last features", ge=0, lt=1)] = 0.0,
+        noise: Annotated[
+            float, Option("standard deviation of the noise added to images and features in training", ge=0)
+        ] = 0.0,
         minibatch: Annotated[
-            bool, Option("minibatch discrimination: also judge how alike the images of a batch are")
+            bool, Option("minibatch discrimination: use the similarity of the images of a batch")
         ] = False,
-        explicit: Annotated[bool, Option("give fakes a logit of their own instead of 0")] = False,
+        explicit: Annotated[bool, Option("with classes: a learned logit for fakes instead of 0")] = False,
     ) -> None:
         super().__init__()
         self.condition = condition
@@ -72,7 +74,7 @@ class SemiSupervised(nn.Module):
         )
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
-        """Judge (N, inputs, H, W), beside a condition (N, condition, H, W) where it was built for one."""
+        """Discriminate (N, inputs, H, W), concatenated with a condition (N, condition, H, W) if built for one."""
         check_condition(condition, self.condition, "semi_supervised")
         x = image if condition is None else torch.cat([image, condition.to(image.dtype)], dim=1)
         x = self.noise(x)
@@ -95,9 +97,9 @@ class _Last(nn.Module):
         self.head = head
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """Maps (N, C, h, w) to the last maps, the dense layer's features (N, D), realness and classes."""
+        """Map (N, C, h, w) to the last maps, the dense layer's features (N, D), realness and class logits."""
         last = self.layer(x)
-        # Where the grid fits there is nothing to average, and the gradient stays deterministic on every device.
+        # Without pooling where the size fits already: the gradient of adaptive pooling is not deterministic on a GPU.
         positions = last if last.shape[-2:] == (GRID, GRID) else F.adaptive_avg_pool2d(last, GRID)
         features = self.dense(positions.flatten(1))
         realness, classes = self.head(self.noise(features))
@@ -117,15 +119,15 @@ def _halving(inputs: int, outputs: int, norm: WeightNorm) -> nn.Sequential:
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int, norm: WeightNorm) -> nn.Module:
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=norm != "batch")
-    return _drawn(convolution, norm)
+    return _initialized(convolution, norm)
 
 
 def _dense(inputs: int, outputs: int, norm: WeightNorm) -> nn.Sequential:
-    return nn.Sequential(_drawn(nn.Linear(inputs, outputs), norm), _act())
+    return nn.Sequential(_initialized(nn.Linear(inputs, outputs), norm), _act())
 
 
-def _drawn(layer: nn.Conv2d | nn.Linear, norm: WeightNorm) -> nn.Module:
-    """Weights that keep the variance through leaky ReLU 0.2 (He et al. 2015, arXiv:1502.01852)."""
+def _initialized(layer: nn.Conv2d | nn.Linear, norm: WeightNorm) -> nn.Module:
+    """Initialize a layer so that variance is preserved through leaky ReLU 0.2 (He et al. 2015, arXiv:1502.01852)."""
     nn.init.kaiming_normal_(layer.weight, a=0.2)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""A generator of a few convolutions, too shallow to change more than what lies close together."""
+"""A generator of a few convolutions, whose receptive field is too small to change shapes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from translate_networks.resnet import Padding
 
 
 class Shallow(nn.Module):
-    """A few 3x3 convolutions at full size, no halving: input and output stay close because little else can be said.
+    """A few 3x3 convolutions at full size: the small receptive field keeps the output close to the input.
 
-    ``layers`` convolutions of stride 1 with reflected edges, ReLU between them, tanh at the end. Convolutions see
-    ``2 layers + 1`` pixels: with 3 layers 7, enough for colours, contrast and texture and not for shapes. (Instance
-    normalization, where it is chosen, looks at the whole image's mean and variance.) With the defaults 11,011 weights
-    for RGB. Any size will do.
+    ``layers`` convolutions of stride 1 with reflection padding, ReLU between them, tanh at the end. The receptive field
+    is ``2 layers + 1`` pixels, 7 for 3 layers: enough for colours, contrast and texture, not for shapes. (Optional
+    instance normalization uses the mean and variance of the whole image.) With the defaults it has 11,011 weights for
+    RGB. It takes images of any size.
     """
 
     def __init__(
@@ -28,7 +28,9 @@ class Shallow(nn.Module):
         inputs: int,
         outputs: int,
         *,
-        layers: Annotated[int, Option("convolutions; they see 2 * layers + 1 pixels", ge=1)] = 3,
+        layers: Annotated[
+            int, Option("number of convolutions; the receptive field is 2 * layers + 1 pixels", ge=1)
+        ] = 3,
         width: Annotated[int, Option("channels of the inner maps", ge=1)] = 32,
         norm: Annotated[Norm, Option("normalization of the inner maps")] = "none",
     ) -> None:
@@ -45,12 +47,12 @@ class Shallow(nn.Module):
         self.layers.append(nn.Conv2d(channels, outputs, 3))
         initialize(self)
         if norm == "none":
-            # Nothing restores the scale between the layers, so the weights must keep it.
+            # Without normalization the weights must preserve the scale of the activations.
             for inner in [module for module in self.layers if isinstance(module, nn.Conv2d)][:-1]:
                 nn.init.kaiming_normal_(inner.weight, nonlinearity="relu")
 
     def forward(self, image: Tensor) -> Tensor:
         """Translate (N, inputs, H, W) in [-1, 1] to (N, outputs, H, W) in [-1, 1], float32 also under autocast."""
         x: Tensor = self.layers(image)
-        # In bf16 tanh is 1 from 3.2 on, and its gradient dead.
+        # In bf16, tanh rounds to 1 from 3.2 on and its gradient to 0.
         return torch.tanh(to_float32(x))

@@ -1,4 +1,4 @@
-"""Sizes: how many halvings an image bears, and what a generator says to an image that does not fit."""
+"""Sizes: how often an image can be halved, and the check of a generator's input size."""
 
 from __future__ import annotations
 

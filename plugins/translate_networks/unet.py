@@ -23,12 +23,12 @@ class UNet(nn.Module):
 
     As in pix2pix (Isola et al. 2017, arXiv:1611.07004, appendix 6.1): encoder C64-C128-C256-C512-C512-..., 4x4
     convolutions of stride 2, leaky ReLU 0.2; decoder, mirrored, ReLU, 4x4 transposed convolutions of stride 2, dropout
-    0.5 on the first three; each takes the encoder's map of its scale beside its own. No normalization of the first and
-    of the innermost map; tanh.
+    0.5 in the first three; each gets the encoder's map of its scale, concatenated with its own input. No normalization
+    of the first and of the innermost map; tanh.
 
-    ``size`` (height, width) decides the ``depth`` where that is not given: as often as both sides can be halved, 2 to
-    8 times. 256 px: 8 halvings and 54.41 million parameters as published (with batch normalization only the last
-    convolution has a bias). ``size_multiple`` is 2 ** depth.
+    The default ``depth`` is the number of times that both sides of ``size`` (height, width) can be halved, 2 to 8. For
+    256 px these are 8 and 54.41 million parameters, as published (with batch normalization only the last convolution
+    has a bias). ``size_multiple`` is 2 ** depth.
     """
 
     def __init__(
@@ -37,9 +37,11 @@ class UNet(nn.Module):
         outputs: int,
         size: tuple[int, int] | None = None,
         *,
-        depth: Annotated[int | None, Option("number of halvings; none: as the image size allows", ge=2, le=12)] = None,
+        depth: Annotated[
+            int | None, Option("number of downsamplings; none: as many as the image size allows", ge=2, le=12)
+        ] = None,
         width: Annotated[int, Option("channels of the first map; deeper ones have up to 8 times as many", ge=1)] = 64,
-        dropout: Annotated[float, Option("share of activations dropped as noise", ge=0, lt=1)] = 0.5,
+        dropout: Annotated[float, Option("dropout rate in the decoder, as noise", ge=0, lt=1)] = 0.5,
         norm: Annotated[Norm, Option("normalization")] = "batch",
     ) -> None:
         super().__init__()
@@ -53,7 +55,7 @@ class UNet(nn.Module):
         self.size_multiple = 2**depth
         self.dropout = dropout
         self.translates_each_alone = norm != "batch" and not dropout
-        # The last block makes the image: noise belongs before it.
+        # No dropout in the last block: it makes the image.
         self.noisy = min(3, depth - 1)
         channels = [width * min(2**scale, 8) for scale in range(depth)]
         bias = needs_bias(norm)
@@ -84,8 +86,8 @@ class UNet(nn.Module):
     def forward(self, image: Tensor, samples: int | None = None) -> Tensor:
         """Translate (N, inputs, H, W) in [-1, 1] to (N, outputs, H, W) in [-1, 1], float32 also under autocast.
 
-        In evaluation the answer is deterministic. With ``samples`` dropout is drawn, as the paper does at test time,
-        and the answer is (N * samples, outputs, H, W), the samples of an image beside each other.
+        In evaluation the output is deterministic. With ``samples`` dropout is active, as at test time in the paper, and
+        the output is (N * samples, outputs, H, W), the samples of an image next to each other.
         """
         check_sides(image, self.size_multiple, "unet")
         check_samples(samples, self.dropout, "unet")
@@ -101,5 +103,5 @@ class UNet(nn.Module):
             x = block(x)
             if number < self.noisy:
                 x = F.dropout(x, self.dropout, training=self.training or samples is not None)
-        # In bf16 tanh is 1 from 3.2 on, and its gradient dead.
+        # In bf16, tanh rounds to 1 from 3.2 on and its gradient to 0.
         return torch.tanh(to_float32(x))

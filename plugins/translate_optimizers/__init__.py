@@ -9,7 +9,7 @@ from translate import hookimpl
 
 @hookimpl
 def optimizers() -> Mapping[str, str]:
-    """Offer torch's optimizers with the defaults of this field."""
+    """Offer torch's optimizers with the usual defaults for GANs."""
     return {name: f"translate_optimizers.optimizer:{name}" for name in ("adam", "adamw", "sgd", "rmsprop")}
 
 

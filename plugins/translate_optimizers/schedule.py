@@ -1,6 +1,6 @@
-"""Learning-rate schedules: pure functions from (step, steps) to a factor in [0, 1] on the learning rate.
+"""Learning-rate schedules: pure functions from (step, steps) to a factor in [0, 1] of the learning rate.
 
-``step`` counts from 0; a step past ``steps`` has the factor of the last one.
+``step`` counts from 0; steps after ``steps`` have the factor of ``steps``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Schedule = Callable[[int, int], float]
 
 
 def none() -> Schedule:
-    """The full rate throughout.
+    """A constant learning rate.
 
     >>> none()(7, 10)
     1.0
@@ -24,9 +24,9 @@ def none() -> Schedule:
 
 
 def linear(
-    *, constant: Annotated[float, Option("share of the training at the full rate", ge=0, le=1)] = 0.5
+    *, constant: Annotated[float, Option("share of the training at the full learning rate", ge=0, le=1)] = 0.5
 ) -> Schedule:
-    """The full rate first, then linearly towards 0 at ``steps`` (CycleGAN, arXiv:1703.10593, section 4).
+    """Constant first, then linear decay to 0 at ``steps`` (CycleGAN, arXiv:1703.10593, section 4).
 
     >>> [linear()(step, 8) for step in (0, 4, 6, 8)]
     [1.0, 1.0, 0.5, 0.0]
@@ -40,8 +40,8 @@ def linear(
     return factor
 
 
-def cosine(*, floor: Annotated[float, Option("factor at the end", ge=0, le=1)] = 0.0) -> Schedule:
-    """Half a cosine from 1 to ``floor`` (Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts).
+def cosine(*, floor: Annotated[float, Option("final factor", ge=0, le=1)] = 0.0) -> Schedule:
+    """Cosine decay from 1 to ``floor`` (Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts).
 
     >>> [round(cosine()(step, 4), 4) for step in range(5)]
     [1.0, 0.8536, 0.5, 0.1464, 0.0]
@@ -57,21 +57,21 @@ def cosine(*, floor: Annotated[float, Option("factor at the end", ge=0, le=1)] =
 def step(
     *,
     every: Annotated[float, Option("share of the training between two drops", gt=0, le=1)] = 0.25,
-    factor: Annotated[float, Option("by what each drop multiplies the rate", ge=0, le=1)] = 0.5,
+    factor: Annotated[float, Option("factor of each drop", ge=0, le=1)] = 0.5,
 ) -> Schedule:
-    """Drops by ``factor`` after each ``every`` of the training.
+    """Step decay: multiply by ``factor`` after each share ``every`` of the training.
 
     >>> [step()(at, 8) for at in (0, 1, 2, 4, 7)]
     [1.0, 1.0, 0.5, 0.25, 0.125]
     """
 
     def multiplied(step: int, steps: int) -> float:
-        # A rounding error of the division must not put a drop off by a step.
+        # A rounding error of the division must not delay a drop by one step.
         return float(factor ** math.floor(_done(step, steps) / every + 1e-9))
 
     return multiplied
 
 
 def _done(step: int, steps: int) -> float:
-    """The share of the training that is done, in [0, 1]."""
+    """The completed share of the training, in [0, 1]."""
     return min(step / steps, 1.0) if steps > 0 else 0.0

@@ -13,5 +13,5 @@ def methods() -> Mapping[str, str]:
 
 @hookimpl
 def plain_loops() -> Mapping[str, str]:
-    """Offer its step by hand."""
+    """Offer its plain training loop, written by hand."""
     return {"pix2pix": "translate_pix2pix.plain:PlainPix2Pix"}

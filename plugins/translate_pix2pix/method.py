@@ -1,4 +1,4 @@
-"""pix2pix, with the matching-aware and two-headed conditional discriminators of the text-to-image line."""
+"""pix2pix, with optional matching-aware and two-headed discriminators as in text-to-image GANs."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class Pix2Pix(Method):
     ``G* = arg min_G max_D  E log D(x, y) + E log(1 - D(x, G(x)))  +  lambda E |y - G(x)|_1``, with the
     non-saturating form for G, D's objective halved, lambda = 100, and dropout in G as the only noise.
 
-    ``matching_aware`` (Reed et al. 2016, arXiv:1605.05396): a real target beside a source that is not its own is a
-    third kind of fake. With the discriminator ``two_headed`` realness and match are judged and logged apart.
+    ``matching_aware`` (Reed et al. 2016, arXiv:1605.05396): real targets with mismatched sources are a further kind of
+    fake. The discriminator ``two_headed`` has separate logits, and log terms, for realness and match.
 
-    ``semantic`` asks a discriminator that tells classes apart (Odena et al. 2017, arXiv:1610.09585) for the cross
-    entropy of the targets' classes: the discriminator learns them from real targets, where they have labels, and the
-    generator's images should show them.
+    ``semantic`` adds the cross entropy of the targets' classes for a discriminator with classes (AC-GAN, Odena et al.
+    2017, arXiv:1610.09585): the discriminator learns them from labelled real targets, and the generator's images should
+    have them.
     """
 
     def __init__(
         self,
         parts: Parts,
         *,
-        generator: Annotated[str, Option("network from source to target", part="generators")] = "unet",
+        generator: Annotated[str, Option("generator from source to target", part="generators")] = "unet",
         discriminator: Annotated[
-            str, Option("network that judges pairs; two_headed judges the match apart", part="discriminators")
+            str, Option("discriminator of pairs; two_headed has a separate match logit", part="discriminators")
         ] = "patch",
         adversarial: Annotated[
             str, Option('adversarial loss and penalties, such as "hinge + r1(weight=1)"', part="adversarial_losses")
@@ -41,18 +41,16 @@ class Pix2Pix(Method):
         l1: Annotated[float, Option("weight of the L1 term (lambda)", ge=0)] = 100.0,
         gan: Annotated[float, Option("weight of the adversarial term; 0 trains without a discriminator", ge=0)] = 1.0,
         matching_aware: Annotated[
-            bool, Option("also show the discriminator real targets with a source not their own")
+            bool, Option("also train the discriminator on real targets with mismatched sources")
         ] = False,
-        pool: Annotated[int, Option("fakes remembered for the discriminator; 0 shows it the newest", ge=0)] = 0,
+        pool: Annotated[int, Option("image pool: earlier fakes stored for the discriminator; 0: no pool", ge=0)] = 0,
         semantic: Annotated[
-            float, Option("weight of the class term; needs target labels and a discriminator with classes", ge=0)
+            float, Option("weight of the class loss; needs target labels and a discriminator with classes", ge=0)
         ] = 0.0,
     ) -> None:
         super().__init__()
         if semantic and not gan:
-            raise TranslateError(
-                "semantic asks the discriminator for classes, and gan=0 has none; leave one of them out"
-            )
+            raise TranslateError("semantic needs a discriminator, and gan=0 has none; leave one of them out")
         self.generator = parts.generator(generator)
         self.adversary = (
             parts.adversary(
@@ -74,7 +72,7 @@ class Pix2Pix(Method):
 
     @property
     def needs(self) -> Needs:
-        """Pairs, with ``matching_aware`` sources that do not belong to the target, with ``semantic`` target labels."""
+        """Pairs; with ``matching_aware`` also mismatched sources, with ``semantic`` also target labels."""
         return Needs(
             paired=True,
             labels=frozenset({"target"} if self.semantic else ()),
@@ -83,7 +81,7 @@ class Pix2Pix(Method):
 
     @property
     def period(self) -> int:
-        """The adversary's."""
+        """That of the adversary."""
         return 1 if self.adversary is None else self.adversary.period
 
     @property
@@ -99,7 +97,7 @@ class Pix2Pix(Method):
         return {"forward": self.generator}
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
-        """The discriminator moves on a fake that both share, then the generator."""
+        """One update of the discriminator, then one of the generator, from the same fake."""
         source, target = batch["source"], batch["target"]
         labels = batch["target_label"] if self.semantic else None
         fake = self.generator(source)

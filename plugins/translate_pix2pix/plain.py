@@ -1,4 +1,4 @@
-"""pix2pix's step as a script has it: what the framework's step is compared with."""
+"""pix2pix's training step as a plain script: the baseline for the framework's step."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from translate_pix2pix.method import Pix2Pix
 
 
 class PlainPix2Pix:
-    """The published game of pix2pix (arXiv:1611.07004) by hand, eager, on the networks of a method.
+    """The training loop of pix2pix (arXiv:1611.07004), written by hand in eager torch, on a method's networks.
 
-    It has the method's weight of the L1 term, the logistic loss and torch's Adam, and asks for every loss in every
-    step, as one does who prints or plots them.
+    It uses the method's weight of the L1 term, the logistic loss and torch's Adam. It reads every loss with ``.item()``
+    in every step, as scripts that print or plot them do.
     """
 
     def __init__(self, method: Method) -> None:
         if not isinstance(method, Pix2Pix) or method.adversary is None:
-            raise TranslateError("this loop plays pix2pix with a discriminator; leave gan at 1")
+            raise TranslateError("this loop trains pix2pix with a discriminator; leave gan at 1")
         self.generator, self.discriminator = method.generator, method.adversary.discriminator
         self.l1 = method.l1
-        self.of_generator = Adam(self.generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
-        self.of_discriminator = Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        self.generator_optimizer = Adam(self.generator.parameters(), lr=2e-4, betas=(0.5, 0.999))
+        self.discriminator_optimizer = Adam(self.discriminator.parameters(), lr=2e-4, betas=(0.5, 0.999))
 
     def step(self, batch: Mapping[str, Tensor]) -> dict[str, float]:
         """One step of both networks on a batch of ``source`` and ``target`` (N, C, H, W)."""
@@ -35,18 +35,18 @@ class PlainPix2Pix:
 
         for weight in self.discriminator.parameters():
             weight.requires_grad_(True)
-        self.of_discriminator.zero_grad()
+        self.discriminator_optimizer.zero_grad()
         real_logits = self.discriminator(target, source).logits[0]
         fake_logits = self.discriminator(fake.detach(), source).logits[0]
         discriminator_loss = 0.5 * (F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean())
         discriminator_loss.backward()
-        self.of_discriminator.step()
+        self.discriminator_optimizer.step()
 
         for weight in self.discriminator.parameters():
             weight.requires_grad_(False)
-        self.of_generator.zero_grad()
+        self.generator_optimizer.zero_grad()
         adversarial = F.softplus(-self.discriminator(fake, source).logits[0]).mean()
         distance = self.l1 * F.l1_loss(fake, target)
         (adversarial + distance).backward()
-        self.of_generator.step()
+        self.generator_optimizer.step()
         return {"discriminator": discriminator_loss.item(), "adversarial": adversarial.item(), "l1": distance.item()}

@@ -1,4 +1,4 @@
-"""pix2pixHD: paired translation at high resolution, from coarse to fine."""
+"""pix2pixHD: paired translation at high resolution, coarse to fine."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""pix2pixHD: paired translation at high resolution, its generator trained from coarse to fine."""
+"""pix2pixHD: paired translation at high resolution with a coarse-to-fine generator."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Pix2PixHD(Method):
     High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs, arXiv:1711.11585:
     ``min_G  max_{D_1, D_2, D_3} sum_k L_GAN(G, D_k)  +  lambda sum_k L_FM(G, D_k)``, where
     ``L_FM(G, D_k) = E sum_i 1/N_i |D_k^(i)(x, y) - D_k^(i)(x, G(x))|_1`` over the discriminators' inner layers, least
-    squares, lambda = 10, and as an option ``lambda sum_i 1/M_i |F^(i)(y) - F^(i)(G(x))|_1`` for a fixed network F.
+    squares, lambda = 10, and as an option ``lambda sum_i 1/M_i |F^(i)(y) - F^(i)(G(x))|_1`` for a frozen network F.
 
-    One run has three stages: the global network alone, on images of half the size; then the enhancer, the global
-    network fixed; then both. Images of either size have discriminators of their own. Instance maps are not used.
+    One run has three stages: the global network alone, on images of half the size; then the enhancer, with the global
+    network frozen; then both. Each of the two sizes has its own discriminators. Instance maps are not used.
     """
 
     def __init__(
@@ -32,22 +32,22 @@ class Pix2PixHD(Method):
         parts: Parts,
         *,
         generator: Annotated[
-            str, Option("network from source to target that can be trained coarse to fine", part="generators")
+            str, Option("coarse-to-fine generator from source to target", part="generators")
         ] = "global_local",
-        discriminator: Annotated[str, Option("network that judges pairs", part="discriminators")] = "multiscale",
+        discriminator: Annotated[str, Option("discriminator of pairs", part="discriminators")] = "multiscale",
         adversarial: Annotated[
             str, Option('adversarial loss and penalties, such as "hinge + r1(weight=1)"', part="adversarial_losses")
         ] = "lsgan",
         feature_matching: Annotated[float, Option("weight of the feature matching (lambda)", ge=0)] = 10.0,
         extractor: Annotated[
-            str | None, Option("fixed network of the perceptual loss; none: without", part="feature_extractors")
+            str | None, Option("frozen network of the perceptual loss; none: no such loss", part="feature_extractors")
         ] = None,
-        perceptual: Annotated[float, Option("weight of the perceptual loss, where there is an extractor", ge=0)] = 10.0,
+        perceptual: Annotated[float, Option("weight of the perceptual loss, with an extractor", ge=0)] = 10.0,
         enhance: Annotated[
-            float, Option("share of the training after which the enhancer follows the global network", ge=0, le=1)
+            float, Option("share of the training after which the enhancer's stage begins", ge=0, le=1)
         ] = 0.5,
         joint: Annotated[
-            float, Option("share of the training after which both are trained together", ge=0, le=1)
+            float, Option("share of the training after which both networks are trained", ge=0, le=1)
         ] = 0.6,
     ) -> None:
         super().__init__()
@@ -75,32 +75,32 @@ class Pix2PixHD(Method):
 
     @property
     def period(self) -> int:
-        """That of the adversaries, which are alike."""
+        """That of the adversaries; both have the same."""
         return self.adversary.period
 
     @property
     def stages(self) -> Sequence[float]:
-        """The enhancer's, and that of both; before them the global network's."""
+        """Starts of the enhancer's stage and of the joint stage; the global network's stage comes first."""
         return self.starts
 
     @property
     def restarts(self) -> Sequence[float]:
-        """The enhancer's stage; that of both goes on with its schedule, as published."""
+        """The schedule restarts with the enhancer's stage and continues in the joint stage, as published."""
         return self.starts[:1]
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
-        """All of the generator, and the discriminators of both sizes; who is fixed in a stage gets no gradient."""
-        judges = {"coarse": self.coarse_adversary.discriminator, "fine": self.adversary.discriminator}
-        return {"generator": self.growing, "discriminator": nn.ModuleDict(judges)}
+        """The whole generator, and the discriminators of both sizes; frozen parts of a stage get no gradient."""
+        discriminators = {"coarse": self.coarse_adversary.discriminator, "fine": self.adversary.discriminator}
+        return {"generator": self.growing, "discriminator": nn.ModuleDict(discriminators)}
 
     @property
     def translators(self) -> Mapping[str, nn.Module]:
-        """The generator with as much of it as has been trained."""
+        """The generator, as far as it has been trained."""
         return {"forward": self.growing}
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
-        """One game for each stage: the discriminator of its size moves, then what the stage trains of the generator."""
+        """One update of the discriminator of the stage's size, then one of the trained part of the generator."""
         source, target = batch["source"], batch["target"]
         if self.stage == 0:
             adversary, prefix = self.coarse_adversary, "coarse_"
@@ -119,21 +119,21 @@ class Pix2PixHD(Method):
             terms["feature_matching"] = self.feature_matching * self._matching(adversary, fake, target, source)
         if self.extractor is not None:
             with torch.no_grad():
-                wanted = self.extractor(target)
-            terms["perceptual"] = self.perceptual * self.distance(self.extractor(fake), wanted)
+                real_features = self.extractor(target)
+            terms["perceptual"] = self.perceptual * self.distance(self.extractor(fake), real_features)
         yield Update("generator", {prefix + name: term for name, term in terms.items()})
 
     def _matching(self, adversary: Adversary, fake: Tensor, real: Tensor, condition: Tensor) -> Tensor:
-        """The sum of the mean differences of all inner layers, of all scales.
+        """The feature matching loss: mean differences, summed over inner layers and scales.
 
-        The discriminator is asked as it is: augmentations would show it the two images in different places.
+        The discriminator is called without augmentation, which would shift the two images differently.
         """
         with torch.no_grad():
-            wanted = adversary.discriminator(real, condition).features
-        made = adversary.discriminator(fake, condition).features
-        if not made:
+            real_features = adversary.discriminator(real, condition).features
+        fake_features = adversary.discriminator(fake, condition).features
+        if not fake_features:
             raise TranslateError(
-                "this discriminator answers no inner activations to match; choose multiscale or feature_matching=0"
+                "this discriminator returns no inner activations to match; choose multiscale or feature_matching=0"
             )
-        pairs = zip(cast(tuple[Tensor, ...], made), wanted, strict=True)
-        return torch.stack([self.distance(mine, theirs) for mine, theirs in pairs]).sum()
+        pairs = zip(cast(tuple[Tensor, ...], fake_features), real_features, strict=True)
+        return torch.stack([self.distance(fake_map, real_map) for fake_map, real_map in pairs]).sum()

@@ -1,4 +1,4 @@
-"""What pix2pixHD trains and keeps: a coarse-to-fine generator that answers at every stage of its training."""
+"""The coarse-to-fine generator of pix2pixHD, which can translate at every stage of its training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from translate.errors import TranslateError
 
 
 class CoarseToFine(Protocol):
-    """A generator in two parts, such as ``global_local``: features at half the size, and an image made with them."""
+    """A generator in two parts, such as ``global_local``: features at half the size, and a refinement with them."""
 
     size_multiple: int
 
@@ -29,12 +29,12 @@ class CoarseToFine(Protocol):
         ...
 
     def refine(self, image: Tensor, features: Tensor) -> Tensor:
-        """Map an image and its features to the image's translation."""
+        """Map an image and its features to the translation."""
         ...
 
 
 def coarse_to_fine(network: nn.Module, name: str) -> CoarseToFine:
-    """The generator of that name as what pix2pixHD needs; any other is refused."""
+    """Check that a generator has the coarse-to-fine methods; refuse any other."""
     if not all(hasattr(network, part) for part in ("features", "head", "halve", "refine")):
         raise TranslateError(
             f"pix2pixhd trains a generator from coarse to fine, which {name} is not made for; choose global_local"
@@ -43,10 +43,10 @@ def coarse_to_fine(network: nn.Module, name: str) -> CoarseToFine:
 
 
 class Growing(nn.Module):
-    """A coarse-to-fine generator and the head that its global part is first trained with.
+    """A coarse-to-fine generator, with the output head of its global part for the first stage.
 
-    Until ``refined`` is set, the answer is the global part's image, enlarged; so a run that was stopped early
-    translates with what it has.
+    Until ``refined`` is set, the output is the global part's image, upsampled; so a run that was stopped early can
+    already translate.
     """
 
     refined: Tensor
@@ -61,22 +61,22 @@ class Growing(nn.Module):
 
     @property
     def network(self) -> CoarseToFine:
-        """The generator without its head."""
+        """The generator without the head of the first stage."""
         return cast(CoarseToFine, self.generator)
 
     def coarse(self, image: Tensor) -> Tensor:
         """The global part's image at half the size."""
-        answer: Tensor = self.head(self.network.features(image))
-        return answer
+        output: Tensor = self.head(self.network.features(image))
+        return output
 
     def fine(self, image: Tensor, *, frozen: bool) -> Tensor:
-        """The enhancer's image; ``frozen`` keeps the gradient from the global part."""
+        """The enhancer's image; with ``frozen`` no gradient reaches the global part."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             features = self.network.features(image)
         return self.network.refine(image, features)
 
     def halve(self, image: Tensor) -> Tensor:
-        """An image at the size of the global part's."""
+        """Downsample an image to the size of the global part."""
         return self.network.halve(image)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a PixelCNN is kept as: exact likelihood of images, and images drawn pixel by pixel."""
+"""The trained PixelCNN: exact likelihood of images, and sampling pixel by pixel."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from translate_pixelcnn.gated import GatedPixelCNN, Layer, Masked, gate
 
 
 class Pixels(nn.Module):
-    """A distribution over images of a number of ``levels``, given a source or by itself.
+    """A distribution over images with ``levels`` values, conditional on a source or unconditional.
 
-    Level k stands for the value ``2 k / (levels - 1) - 1``; other values are rounded to the nearest level.
+    Level k is the value ``2 k / (levels - 1) - 1``; other values are rounded to the nearest level.
     """
 
     def __init__(self, network: GatedPixelCNN, condition: nn.Module | None = None) -> None:
@@ -26,11 +26,11 @@ class Pixels(nn.Module):
         self.levels = network.levels
 
     def quantize(self, image: Tensor) -> Tensor:
-        """The levels, int64, of values in [-1, 1]."""
+        """Values in [-1, 1] to levels, int64."""
         return ((image.float() + 1) * ((self.levels - 1) / 2)).round().long().clamp(0, self.levels - 1)
 
     def value(self, level: Tensor) -> Tensor:
-        """The values in [-1, 1] of levels."""
+        """Levels to values in [-1, 1]."""
         return level.float() * (2 / (self.levels - 1)) - 1
 
     def bits_per_dimension(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -38,43 +38,44 @@ class Pixels(nn.Module):
         level = self.quantize(image)
         context = None if self.condition is None else self.condition(condition)
         logits = self.network(self.value(level), context)
-        nats = F.cross_entropy(logits.transpose(1, 2), level, reduction="none")
-        return nats.flatten(1).mean(1) / math.log(2)
+        cross_entropy = F.cross_entropy(logits.transpose(1, 2), level, reduction="none")
+        return cross_entropy.flatten(1).mean(1) / math.log(2)
 
     def draw(self, context: Tensor | None, at: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-        """Draw images of a ``shape`` (N, C, H, W), pixel after pixel.
+        """Sample images of a ``shape`` (N, C, H, W), pixel after pixel.
 
-        ``at`` (N, C, H, W) in [0, 1] says where in each pixel's distribution its value is taken, from below: with
-        uniform numbers the images are samples. Without it each value is the most likely one, given those before.
+        ``at`` (N, C, H, W) in [0, 1] are quantiles: each value is taken at that quantile of its distribution, so
+        uniform numbers give samples. Without it each value is the most likely one, given the previous ones.
 
-        The vertical stack runs once a row, on as many rows as it sees; the horizontal one once a value, on a column.
+        The vertical stack runs once per row, on the rows of its receptive field; the horizontal stack runs once per
+        value, on one column.
         """
         network = self.network
         image = next(network.parameters()).new_zeros(shape)
         contexts = network.contexts(context)
-        walk = Walk(network)
+        horizontal = RowStack(network)
         for row in range(shape[2]):
             top = max(0, row - network.reach)
             above = [each if each is None else each[:, :, top : row + 1] for each in contexts]
             links = network.down(image[:, :, top : row + 1], above)
-            walk.start([link[:, :, -1] for link in links])
+            horizontal.start([link[:, :, -1] for link in links])
             for column in range(shape[3]):
                 for colour in range(shape[1]):
-                    logits = walk.logits(image[:, :, row, column], column, colour)
+                    logits = horizontal.logits(image[:, :, row, column], column, colour)
                     if at is None:
                         level = logits.argmax(1)
                     else:
                         below = logits.softmax(1).cumsum(1)[:, :-1]
                         level = (below <= at[:, colour, row, column, None]).sum(1)
                     image[:, colour, row, column] = self.value(level)
-                walk.keep(image[:, :, row, column], column)
+                horizontal.store(image[:, :, row, column], column)
         return image.float()
 
 
-class Walk:
-    """The horizontal stack of a network along a row, a column at a time; each layer remembers what it has seen.
+class RowStack:
+    """The horizontal stack along a row, one column at a time, with a cache of each layer's inputs.
 
-    Convolutions become products of matrices: on a single column these take a fraction of a convolution's time.
+    Convolutions are computed as matrix products, which on a single column take a fraction of a convolution's time.
     """
 
     def __init__(self, network: GatedPixelCNN) -> None:
@@ -84,44 +85,46 @@ class Walk:
         self.hidden, self.last = _matrix(network.hidden), _matrix(network.logits)
 
     def start(self, links: list[Tensor]) -> None:
-        """Begin a row, with each layer's link (N, C, W) to the rows above."""
+        """Start a row, given each layer's link (N, C, W) to the rows above."""
         self.links = [link.unbind(2) for link in links]
-        self.seen = [
+        self.inputs = [
             link.new_zeros(len(link), layer.horizontal.in_channels, layer.reach + link.shape[2])
             for layer, link in zip(self.layers, links, strict=True)
         ]
 
-    def keep(self, pixel: Tensor, column: int) -> None:
-        """Remember all colours of a pixel, before the next column."""
-        self.seen[0][:, :, self.layers[0].reach + column] = pixel
+    def store(self, pixel: Tensor, column: int) -> None:
+        """Store all colours of a pixel in the cache, before the next column."""
+        self.inputs[0][:, :, self.layers[0].reach + column] = pixel
 
     def logits(self, pixel: Tensor, column: int, colour: int) -> Tensor:
         """The logits (N, levels) in float32 of a colour at a column; ``pixel`` (N, C) holds its earlier colours."""
         x = pixel
-        for layer, (horizontal, out), link, seen in zip(self.layers, self.weights, self.links, self.seen, strict=True):
-            seen[:, :, layer.reach + column] = x
-            window = seen[:, :, column : column + layer.reach + 1].flatten(1)
-            answer = F.linear(gate(F.linear(window, *horizontal) + link[column]), *out)
-            x = answer if layer.first else x + answer
+        for layer, (horizontal, out), link, inputs in zip(
+            self.layers, self.weights, self.links, self.inputs, strict=True
+        ):
+            inputs[:, :, layer.reach + column] = x
+            window = inputs[:, :, column : column + layer.reach + 1].flatten(1)
+            output = F.linear(gate(F.linear(window, *horizontal) + link[column]), *out)
+            x = output if layer.first else x + output
         weight, bias = self.last
         own = slice(colour * self.levels, (colour + 1) * self.levels)
         return F.linear(F.relu(F.linear(F.relu(x), *self.hidden)), weight[own], bias[own]).float()
 
 
 def _matrix(layer: Masked) -> tuple[Tensor, Tensor]:
-    """The weights and biases of a convolution for one position."""
+    """The weights and biases of a masked convolution as those of a linear layer."""
     assert layer.bias is not None
     return (layer.weight * layer.mask).flatten(1), layer.bias
 
 
 class PixelTranslator(Pixels):
-    """Translates by drawing the target's pixels given the source."""
+    """Translates by sampling the target's pixels given the source."""
 
     def forward(self, image: Tensor, samples: int | None = None) -> Tensor:
         """Translate (N, inputs, H, W) in [-1, 1] to (N, outputs, H, W).
 
-        Each value is the most likely one, given the source and the values before it. With ``samples`` values are drawn,
-        and the answer is (N * samples, outputs, H, W), the samples of an image beside each other.
+        Each value is the most likely one, given the source and the previous values. With ``samples`` values are
+        sampled, and the output is (N * samples, outputs, H, W), the samples of an image next to each other.
         """
         if samples is not None and samples < 1:
             raise TranslateError(f"pixelcnn draws 1 sample or more for each image, not {samples}")
@@ -134,7 +137,7 @@ class PixelTranslator(Pixels):
 
 
 class PixelSampler(Pixels):
-    """Draws images by themselves: standard normal ``noise``, through its distribution function, decides each value."""
+    """Unconditional sampling: the normal distribution function maps standard normal ``noise`` to quantiles."""
 
     def __init__(self, network: GatedPixelCNN, size: tuple[int, int]) -> None:
         super().__init__(network)
@@ -146,9 +149,9 @@ class PixelSampler(Pixels):
 
 
 class Condition(nn.Module):
-    """The maps of a source that pixels are drawn by: 3x3 convolutions dilated 1, 2, 4, 8 times, added to their inputs.
+    """Condition maps of a source: residual 3x3 convolutions with dilations 1, 2, 4 and 8.
 
-    Each position sees 33x33 pixels of the source.
+    The receptive field is 33x33 pixels of the source.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:

@@ -17,15 +17,15 @@ MOST_PIXELS = 128 * 128
 
 
 class PixelCNN(Method):
-    """Small paired images, drawn pixel by pixel with exact likelihood (gated PixelCNN, van den Oord et al. 2016).
+    """Small paired images, sampled pixel by pixel with exact likelihood (gated PixelCNN, van den Oord et al. 2016).
 
     Conditional Image Generation with PixelCNN Decoders, arXiv:1606.05328:
     ``max  E log p(y | x)``, ``p(y | x) = prod_i p(y_i | y_1 ... y_(i-1), x)``, each factor a softmax over ``levels``
-    values. What is minimised and logged is ``- log2 p(y | x)`` a value of y: bits per dimension. The source's maps x
-    come from a small convolutional network and shift the gates at each position.
+    values. The loss is ``- log2 p(y | x)`` for each value of y, in bits per dimension. A small convolutional network
+    maps the source x to condition maps, which shift the gates at each position.
 
-    Without ``conditional`` it learns the target's images alone, and keeps a sampler. The paper's largest network has
-    15 layers of 128 maps and filters of 5x5; here a smaller one is the default.
+    Without ``conditional`` it learns the distribution of the target's images and saves a sampler. The paper's largest
+    network has 15 layers of 128 maps and filters of 5x5; the default here is smaller.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class PixelCNN(Method):
         parts: Parts,
         *,
         levels: Annotated[
-            int, Option("values that a colour of a pixel can have; others are rounded", ge=2, le=256)
+            int, Option("number of values per colour of a pixel; other values are rounded", ge=2, le=256)
         ] = 256,
-        width: Annotated[int, Option("maps of a layer, divided among the target's channels", ge=1)] = 32,
+        width: Annotated[int, Option("maps of each layer, divided among the target's channels", ge=1)] = 32,
         layers: Annotated[int, Option("gated layers", ge=1)] = 8,
-        kernel: Annotated[Literal[3, 5, 7], Option("side of the filters after the first layer")] = 3,
-        conditional: Annotated[bool, Option("draw the target given the source; otherwise by itself")] = True,
+        kernel: Annotated[Literal[3, 5, 7], Option("kernel size after the first layer, whose is 7")] = 3,
+        conditional: Annotated[bool, Option("model the target given the source; otherwise unconditionally")] = True,
     ) -> None:
         super().__init__()
         height, across = parts.size
@@ -63,21 +63,21 @@ class PixelCNN(Method):
 
     @property
     def needs(self) -> Needs:
-        """Pairs, unless the target is learned alone."""
+        """Pairs, if it is conditional."""
         return Needs(paired=self.conditional)
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
-        """One: there is nobody to play against."""
+        """A single player."""
         return {"generator": self.pixels}
 
     @property
     def translators(self) -> Mapping[str, nn.Module]:
-        """The distribution, as a translator or as a sampler."""
+        """The model, as a translator or as a sampler."""
         return {"forward" if self.conditional else "sample": self.pixels}
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
-        """The likelihood of the targets."""
+        """One update that maximises the likelihood of the targets."""
         target = batch["target"] if "target" in batch else batch["source"]
         bits = self.pixels.bits_per_dimension(target, batch["source"] if self.conditional else None)
         yield Update("generator", {"bits_per_dim": bits.mean()})

@@ -1,4 +1,4 @@
-"""Runtimes: trained networks compiled, or run by OpenVINO, when images are converted."""
+"""Runtimes for conversion: networks compiled by torch, or run by OpenVINO."""
 
 from collections.abc import Mapping
 

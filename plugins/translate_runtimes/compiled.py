@@ -15,10 +15,10 @@ from translate.runtime import MOST_SIZES, Runtime
 
 
 class Compiled(Runtime):
-    """A network compiled by torch for each size, with its weights laid out once and for all.
+    """A network compiled by torch for each size, with frozen weights (constant folding and prepacking).
 
-    Compiling takes about half a minute a size, less when another run has compiled the like. On a GPU the whole network
-    is one CUDA graph. Torch keeps a network compiled for 8 sizes; images of further sizes are answered uncompiled.
+    Compiling takes about half a minute per size, less with cached code of another run. On a GPU the whole network is
+    one CUDA graph. At most 8 sizes are compiled; images of further sizes are computed without compilation.
     """
 
     def __init__(self, network: nn.Module, precision: str, device: torch.device) -> None:
@@ -28,26 +28,26 @@ class Compiled(Runtime):
         if missing := missing_compiler(device):
             raise TranslateError(f"the runtime compiled needs {missing}; install it, or leave --runtime out")
         self._network = network
-        self._left = MOST_SIZES
-        self._half = precision == "bf16"
+        self._sizes_left = MOST_SIZES
+        self._bf16 = precision == "bf16"
         self._options: dict[str, Any] = {"freezing": True, "triton.cudagraphs": device.type == "cuda"}
         keep_compiled()
 
     def prepare(self, example: Tensor) -> Callable[[Tensor], Tensor]:
-        """Compile a copy, which then forgets what is not needed for this shape."""
+        """Compile a copy for the example's shape; freezing drops the copy's parameters."""
         compiled: Callable[[Tensor], Tensor] = self._network
-        if self._left:
-            self._left -= 1
+        if self._sizes_left:
+            self._sizes_left -= 1
             compiled = torch.compile(copy.deepcopy(self._network), dynamic=False, options=self._options)
         device = example.device.type
 
-        def answer(batch: Tensor) -> Tensor:
-            with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16, enabled=self._half):
+        def compute(batch: Tensor) -> Tensor:
+            with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16, enabled=self._bf16):
                 return compiled(batch).clone()
 
         try:
-            answer(example)
+            compute(example)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = (str(error).strip().splitlines() or [""])[0]
             raise UnfitError(f"this network cannot be compiled ({reason}); leave --runtime out") from None
-        return answer
+        return compute

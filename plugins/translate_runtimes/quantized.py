@@ -1,4 +1,4 @@
-"""Networks whose convolutions compute in 8 bits, with ranges found on some images."""
+"""Post-training quantization: convolutions in 8 bits, with ranges calibrated on some images."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Convolution = nn.Conv2d | nn.ConvTranspose2d
 
 @torch.no_grad()
 def ranges(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, Range]:
-    """The smallest and the largest number that comes to each convolution, by its name; 0 lies always between."""
+    """The smallest and the largest input value of each convolution, by its name; the range always includes 0."""
     found: dict[str, Range] = {}
 
-    def look(name: str, _: nn.Module, given: tuple[Tensor, ...]) -> None:
+    def observe(name: str, _: nn.Module, given: tuple[Tensor, ...]) -> None:
         low, high = found.get(name, (0.0, 0.0))
         x = given[0]
-        # In the order in which the numbers lie, which is ten times as fast.
+        # aminmax is ten times as fast on contiguous memory.
         smallest, largest = (x if x.is_contiguous() else x.permute(0, 2, 3, 1)).aminmax()
         found[name] = min(low, smallest.item()), max(high, largest.item())
 
     handles = [
-        module.register_forward_pre_hook(partial(look, name))
+        module.register_forward_pre_hook(partial(observe, name))
         for name, module in network.named_modules()
         if isinstance(module, Convolution)
     ]
@@ -43,30 +43,30 @@ def ranges(network: nn.Module, batches: Iterable[Tensor]) -> dict[str, Range]:
 
 
 def quantized(network: nn.Module, found: Mapping[str, Range]) -> nn.Module:
-    """A copy whose convolutions see and multiply numbers of 8 bits; those of no range stay as they are.
+    """A copy with quantized convolutions; those without a range are not changed.
 
-    Post-training quantization (Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295): what comes to
-    a convolution lies on 256 steps over its range, its weights on 255 steps, symmetric, with a scale for each channel
-    of its answer. Computed in float32 here; a runtime sees the steps and computes with whole numbers.
+    Post-training quantization (Jacob et al. 2018, arXiv:1712.05877; Nagel et al. 2021, arXiv:2106.08295): inputs of a
+    convolution have 256 levels over their range (affine, per tensor), weights 255 levels (symmetric, per output
+    channel). Here the quantization is simulated in float32; a runtime recognizes it and computes with integers.
     """
-    answer = copy_sharing_weights(network)
-    for name, between in found.items():
+    copied = copy_sharing_weights(network)
+    for name, bounds in found.items():
         parent, _, leaf = name.rpartition(".")
-        layer = answer.get_submodule(name)
-        if isinstance(layer, Convolution) and between[1] > between[0]:
-            setattr(answer.get_submodule(parent), leaf, Quantized(layer, between))
-    return answer
+        layer = copied.get_submodule(name)
+        if isinstance(layer, Convolution) and bounds[1] > bounds[0]:
+            setattr(copied.get_submodule(parent), leaf, Quantized(layer, bounds))
+    return copied
 
 
 class Quantized(nn.Module):
-    """A convolution, transposed or not, on the steps of 8 bits."""
+    """A convolution or transposed convolution with simulated 8-bit quantization."""
 
     steps: Tensor
     zeros: Tensor
 
-    def __init__(self, layer: Convolution, between: Range) -> None:
+    def __init__(self, layer: Convolution, bounds: Range) -> None:
         super().__init__()
-        low, high = between
+        low, high = bounds
         self.layer = layer
         self.step = (high - low) / LEVELS
         self.zero = round(-low / self.step)
@@ -82,7 +82,7 @@ class Quantized(nn.Module):
         layer = self.layer
         weight = torch.fake_quantize_per_channel_affine(layer.weight, self.steps, self.zeros, self.axis, -half, half)
         if isinstance(layer, nn.Conv2d):
-            answer: Tensor = layer._conv_forward(x, weight, layer.bias)
-            return answer
+            output: Tensor = layer._conv_forward(x, weight, layer.bias)
+            return output
         shape = layer.stride, layer.padding, layer.output_padding, layer.groups, layer.dilation
         return F.conv_transpose2d(x, weight, layer.bias, *shape)  # type: ignore[arg-type]

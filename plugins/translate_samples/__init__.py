@@ -1,4 +1,4 @@
-"""Samples: a picture of the fixed examples at each sampling step, ``samples/step-00001000.png``."""
+"""Samples: a grid of the preview examples at each sampling step, ``samples/step-00001000.png``."""
 
 from __future__ import annotations
 

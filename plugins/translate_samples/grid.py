@@ -1,4 +1,4 @@
-"""Grid: one row an example, one column a kind of image, the columns' names above."""
+"""Grid: one row per example, one column per kind of image, with the columns' names on top."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from translate import images
 GAP = 2
 HEADER = 16
 MOST = 4096
-"""Longest side of a picture; cells shrink to keep within it, and rows that still do not fit are left out."""
+"""Longest side of a grid in pixels; cells shrink to fit, and rows that still do not fit are left out."""
 PAPER, INK = 255, 60
 
 
 def write_grid(path: Path, columns: Mapping[str, Tensor]) -> None:
-    """Write columns of images (N, 3, H, W) uint8 on the CPU as one picture; the folder is made where it is missing."""
+    """Write columns of images (N, 3, H, W) uint8 on the CPU as one picture; the folder is created if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     images.write(path, images.Image(draw_grid(columns), None))
 
@@ -51,8 +51,8 @@ def draw_grid(columns: Mapping[str, Tensor]) -> NDArray[np.uint8]:
         sheet.paste(_title(name, cell_width), (left, 0))
         for row, pixels in enumerate(column[:rows].permute(0, 2, 3, 1).numpy()):
             sheet.paste(_cell(pixels, scale), (left, HEADER + GAP + row * (cell_height + GAP)))
-    drawn: NDArray[np.uint8] = np.asarray(sheet)
-    return drawn
+    grid: NDArray[np.uint8] = np.asarray(sheet)
+    return grid
 
 
 def _cell(pixels: NDArray[Any], scale: float) -> Image.Image:
@@ -64,10 +64,10 @@ def _cell(pixels: NDArray[Any], scale: float) -> Image.Image:
 
 
 def _title(name: str, width: int) -> Image.Image:
-    """A column's name, in the middle where it fits and cut off where it does not."""
+    """A column's name, centred if it fits, otherwise cut off."""
     title = Image.new("RGB", (width, HEADER), (PAPER, PAPER, PAPER))
     draw = ImageDraw.Draw(title)
-    # Pillow's own font: it may know Latin letters only.
+    # Pillow's built-in font may have Latin letters only.
     text, font = name.encode("ascii", "replace").decode(), ImageFont.load_default()
     length = draw.textlength(text, font=font)
     draw.text((max(0, (width - length) // 2), 3), text, fill=(INK, INK, INK), font=font)

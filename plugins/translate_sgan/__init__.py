@@ -1,4 +1,4 @@
-"""Semi-supervised discriminators: classes from few labels, with a generator's help."""
+"""Semi-supervised GANs: a classifier from few labels, and a generator."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""sgan: a generator of images out of noise, and a discriminator that learns classes from few labels on the way."""
+"""sgan: semi-supervised learning with a GAN whose discriminator is also a classifier."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ Objective = Literal["improved", "odena"]
 
 
 class SGAN(Method):
-    """Images out of noise, and a classifier from few labels and many unlabelled images (Salimans et al. 2016).
+    """Images from noise, and a classifier from few labels and many unlabelled images (Salimans et al. 2016).
 
-    Improved Techniques for Training GANs, arXiv:1606.03498, section 5: of K + 1 classes the last is "fake",
+    Improved Techniques for Training GANs, arXiv:1606.03498, section 5: the last of K + 1 classes is "fake",
 
     ``L_D = -E log p(y | x, y <= K)  -  1/2 E log D(x)  -  1/2 E log(1 - D(G(z)))``, ``D(x) = 1 - p(K + 1 | x)``,
 
     the first term over the labelled images, the second over all. With ``feature_matching`` (section 3.1) the generator
-    minimises ``|E f(x) - E f(G(z))|^2`` over the discriminator's last features f instead of fooling it: as published,
-    that is what makes a good classifier, while fooling it makes better images. ``objective=odena`` counts the labelled
-    images among the real ones, too, as the softmax over all K + 1 classes of Odena 2016 (arXiv:1606.01583) does:
-    ``-log p(y | x) = -log p(y | x, y <= K) - log D(x)``.
+    minimises ``|E f(x) - E f(G(z))|^2`` for the discriminator's last features f in place of the adversarial loss. As
+    published, feature matching gives the better classifier and the adversarial loss the better images.
+    ``objective=odena`` also counts labelled images as real, as the softmax over all K + 1 classes of Odena 2016
+    (arXiv:1606.01583) does: ``-log p(y | x) = -log p(y | x, y <= K) - log D(x)``.
 
-    Without labels in the data it is DCGAN (Radford et al. 2015, arXiv:1511.06434) and keeps a sampler only.
+    Without labels in the data it is DCGAN (Radford et al. 2015, arXiv:1511.06434) and saves only a sampler.
     """
 
     def __init__(
         self,
         parts: Parts,
         *,
-        generator: Annotated[str, Option("network from noise to an image", part="decoders")] = "dcgan",
+        generator: Annotated[str, Option("generator: a decoder from noise to an image", part="decoders")] = "dcgan",
         discriminator: Annotated[
-            str, Option("network that tells classes and fakes apart", part="discriminators")
+            str, Option("discriminator with class logits", part="discriminators")
         ] = "semi_supervised",
         adversarial: Annotated[
             str, Option('adversarial loss and penalties, such as "hinge + r1(weight=1)"', part="adversarial_losses")
         ] = "nonsaturating",
-        latent: Annotated[int, Option("numbers of noise for an image", ge=1)] = 100,
+        latent: Annotated[int, Option("dimension of the noise", ge=1)] = 100,
         feature_matching: Annotated[
             bool | None,
-            Option("the generator matches mean features instead of fooling D (default: where there are labels)"),
+            Option("feature matching as the generator's loss (default: yes if there are labels)"),
         ] = None,
-        supervised: Annotated[float, Option("weight of the labelled images' cross entropy", gt=0)] = 1.0,
+        supervised: Annotated[float, Option("weight of the cross entropy of labelled images", gt=0)] = 1.0,
         objective: Annotated[
-            Objective, Option("whether labelled images also count as real (odena), or in the class only (improved)")
+            Objective, Option("labelled images count for their class only (improved), or also as real (odena)")
         ] = "improved",
     ) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class SGAN(Method):
 
     @property
     def needs(self) -> Needs:
-        """The labelled images at a rate of their own, where there are classes."""
+        """A separate stream of labelled images, if there are classes."""
         return Needs(streams=("labelled",) if self.classes else ())
 
     @property
@@ -81,13 +81,13 @@ class SGAN(Method):
 
     @property
     def translators(self) -> Mapping[str, nn.Module]:
-        """The generator, and with labels the discriminator's classes."""
+        """The generator and, with labels, the discriminator as a classifier."""
         if not self.classes:
             return {"sample": self.sampler}
         return {"sample": self.sampler, "classify": ClassHead(self.adversary.discriminator)}
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
-        """The discriminator moves on labelled, unlabelled and made images, then the generator."""
+        """One update of the discriminator on labelled, unlabelled and fake images, then one of the generator."""
         real = batch["target"] if "target" in batch else batch["source"]
         fake = self.sampler(torch.randn(len(real), *self.sampler.noise, device=real.device))
         labelled = (batch["labelled"], batch["labelled_label"]) if self.classes else None
@@ -95,7 +95,7 @@ class SGAN(Method):
         if labelled is not None:
             terms["classes"] = self.supervised * terms["classes"]
             if self.objective == "odena":
-                terms["labelled"] = self.supervised * surprise(self.adversary, labelled[0])
+                terms["labelled"] = self.supervised * real_loss(self.adversary, labelled[0])
         yield Update("discriminator", terms)
         if not self.adversary.generator_moves(step):
             return
@@ -106,7 +106,7 @@ class SGAN(Method):
 
 
 class Sampler(nn.Module):
-    """A decoder that makes images out of standard normal noise; ``noise`` is the shape that one image takes."""
+    """A decoder of standard normal noise; ``noise`` is the shape of one image's noise."""
 
     def __init__(self, decoder: nn.Module, latent: int) -> None:
         super().__init__()
@@ -120,10 +120,10 @@ class Sampler(nn.Module):
 
 
 def feature_distance(adversary: Adversary, real: Tensor, fake: Tensor) -> Tensor:
-    """``|E f(real) - E f(fake)|^2``, f the discriminator's last features; the gradient goes to ``fake`` only."""
+    """``|E f(real) - E f(fake)|^2``, with the discriminator's last features f; only ``fake`` gets a gradient."""
     with torch.no_grad():
-        wanted = mean_features(adversary, real)
-    return (wanted - mean_features(adversary, fake)).square().sum()
+        real_features = mean_features(adversary, real)
+    return (real_features - mean_features(adversary, fake)).square().sum()
 
 
 def mean_features(adversary: Adversary, images: Tensor) -> Tensor:
@@ -132,7 +132,7 @@ def mean_features(adversary: Adversary, images: Tensor) -> Tensor:
     return to_float32(features).mean(0)
 
 
-def surprise(adversary: Adversary, images: Tensor) -> Tensor:
-    """``-E log D(images)``, what is missing from the classes' cross entropy to that over classes and fakes."""
+def real_loss(adversary: Adversary, images: Tensor) -> Tensor:
+    """``-E log D(images)``: cross entropy over all K + 1 classes minus that over the K real ones."""
     logits = adversary.discriminate(images).logits
     return torch.stack([F.softplus(-to_float32(logit)).mean() for logit in logits]).sum()

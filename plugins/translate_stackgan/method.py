@@ -1,4 +1,4 @@
-"""StackGAN as a translator: a coarse image out of the source and noise first, then its refinement."""
+"""StackGAN as a translator: a coarse image from the source and noise, then its refinement."""
 
 from __future__ import annotations
 
@@ -17,54 +17,56 @@ class StackGAN(Method):
     """Paired translation in two stages, a coarse image and its refinement (StackGAN, Zhang et al. 2017).
 
     StackGAN: Text to Photo-realistic Image Synthesis with Stacked Generative Adversarial Networks, arXiv:1612.03242,
-    with a source image x in the text's place. Each stage plays the game of a target y, true or made, beside x; real
-    targets beside a source not their own count as fake (matching-aware). Stage I minimises besides
-    ``lambda KL(N(mu(x), sigma(x)^2) || N(0, I))``, where the condition ``c ~ N(mu(x), sigma(x)^2)``: conditioning
-    augmentation, which makes many conditions out of few. Stage I is trained first; then it is fixed, and stage II
-    refines its images. Both stages draw c and noise z, so ``convert`` with ``samples`` gives different answers.
+    with a source image x in the text's place. Each stage is a conditional GAN on pairs of x and a real or fake target;
+    real targets with mismatched sources count as fake (matching-aware). Stage I also minimises
+    ``lambda KL(N(mu(x), sigma(x)^2) || N(0, I))``, with the condition ``c ~ N(mu(x), sigma(x)^2)``: conditioning
+    augmentation, which gives many conditions from few pairs. Stage I is trained first; then it is frozen, and stage II
+    refines its images. c and the noise z are random, so ``convert`` with ``samples`` gives different outputs.
 
-    Two things are not the paper's: stage II sees the source itself instead of a second c, and the KL is averaged over
-    the condition's values, since there may be many more of them. ``l1`` is pix2pix's term, 0 as published.
+    Two differences from the paper: stage II gets the source itself instead of a second c, and the KL is averaged over
+    the condition's values, since there may be many more of them. ``l1`` is pix2pix's term; it is 0 as published.
     """
 
     def __init__(
         self,
         parts: Parts,
         *,
-        encoder: Annotated[str, Option("network from the small source to its condition", part="encoders")] = "residual",
+        encoder: Annotated[
+            str, Option("encoder from the downsampled source to the condition", part="encoders")
+        ] = "residual",
         decoder: Annotated[
-            str, Option("network from condition and noise to the coarse image", part="decoders")
+            str, Option("decoder from condition and noise to the coarse image", part="decoders")
         ] = "residual",
         refiner: Annotated[
-            str, Option("network from the coarse image and the source to the target", part="generators")
+            str, Option("generator from the coarse image and the source to the target", part="generators")
         ] = "resnet",
         coarse_discriminator: Annotated[
-            str, Option("network that judges coarse pairs", part="discriminators")
+            str, Option("discriminator of coarse pairs", part="discriminators")
         ] = "patch(receptive_field=16)",
-        discriminator: Annotated[str, Option("network that judges pairs", part="discriminators")] = "patch",
+        discriminator: Annotated[str, Option("discriminator of pairs", part="discriminators")] = "patch",
         adversarial: Annotated[
             str, Option('adversarial loss and penalties, such as "hinge + r1(weight=1)"', part="adversarial_losses")
         ] = "nonsaturating",
         kl: Annotated[float, Option("weight of the conditioning augmentation's KL term (lambda)", ge=0)] = 1.0,
         l1: Annotated[float, Option("weight of an L1 term in both stages", ge=0)] = 0.0,
-        noise: Annotated[int, Option("channels of noise beside the condition", ge=0)] = 8,
-        reduction: Annotated[Literal[2, 4, 8], Option("how many times smaller the coarse image is")] = 4,
+        noise: Annotated[int, Option("channels of noise added to the condition", ge=0)] = 8,
+        reduction: Annotated[Literal[2, 4, 8], Option("downsampling factor of the coarse image")] = 4,
         refine: Annotated[
-            float, Option("share of the training after which stage I is fixed and stage II follows", ge=0, le=1)
+            float, Option("share of the training after which stage I is frozen and stage II trained", ge=0, le=1)
         ] = 0.5,
         matching_aware: Annotated[
-            bool, Option("also show the discriminators real targets with a source not their own")
+            bool, Option("also train the discriminators on real targets with mismatched sources")
         ] = True,
     ) -> None:
         super().__init__()
         small = parts.at_size(reduced(parts.size, reduction))
         coder = small.encoder(encoder, statistics=2)
-        first, *places = tuple(int(side) for side in coder.latent)  # type: ignore[union-attr]
+        first, *spatial = tuple(int(side) for side in coder.latent)  # type: ignore[union-attr]
         self.stack = Stack(
             coder,
-            small.decoder(decoder, latent=(first + noise, *places)),
+            small.decoder(decoder, latent=(first + noise, *spatial)),
             parts.generator(refiner, inputs=parts.target.channels + parts.source.channels),
-            latent=(first, *places),
+            latent=(first, *spatial),
             noise=noise,
             reduction=reduction,
             size=parts.size,
@@ -78,24 +80,24 @@ class StackGAN(Method):
 
     @property
     def needs(self) -> Needs:
-        """Pairs, and with ``matching_aware`` sources that do not belong to the target."""
+        """Pairs; with ``matching_aware`` also mismatched sources."""
         return Needs(paired=True, streams=("mismatched",) if self.matching_aware else ())
 
     @property
     def period(self) -> int:
-        """That of the adversaries, which are restrained alike."""
+        """That of the adversaries; both have the same regularizers."""
         return self.adversary.period
 
     @property
     def stages(self) -> Sequence[float]:
-        """Stage II's; stage I comes before."""
+        """The start of stage II; stage I comes first."""
         return (self.refine,)
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
         """The generators and the discriminators of both stages; those of the other stage get no gradient."""
-        judges = {"coarse": self.coarse_adversary.discriminator, "fine": self.adversary.discriminator}
-        return {"generator": self.stack, "discriminator": nn.ModuleDict(judges)}
+        discriminators = {"coarse": self.coarse_adversary.discriminator, "fine": self.adversary.discriminator}
+        return {"generator": self.stack, "discriminator": nn.ModuleDict(discriminators)}
 
     @property
     def translators(self) -> Mapping[str, nn.Module]:
@@ -103,7 +105,7 @@ class StackGAN(Method):
         return {"forward": self.stack}
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
-        """The game of the stage that the step belongs to: its discriminator moves, then its generator."""
+        """One update of the current stage's discriminator, then one of its generator."""
         source, target = batch["source"], batch["target"]
         mismatched = batch["mismatched"] if self.matching_aware else None
         more: dict[str, Tensor] = {}

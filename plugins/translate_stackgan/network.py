@@ -1,4 +1,4 @@
-"""What StackGAN trains and keeps: a coarse image out of a condition and noise, and the network that refines it."""
+"""The two-stage generator of StackGAN: a coarse image from a condition and noise, and its refinement."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from translate.traits import Traits
 
 
 class Stack(nn.Module):
-    """Two generators on top of each other (Zhang et al. 2017, arXiv:1612.03242), with a source image as the condition.
+    """Two stacked generators (Zhang et al. 2017, arXiv:1612.03242), with a source image as the condition.
 
-    Stage I sees the source ``reduction`` times smaller: ``encoder`` maps it to mean and log-variance of the condition
-    c, ``decoder`` maps c and ``noise`` channels z of standard normal noise to a coarse image. Stage II, ``refiner``,
-    maps the coarse image, enlarged, and the source to the image.
+    Stage I works on the source downsampled by ``reduction``: ``encoder`` maps it to mean and log-variance of the
+    condition c, ``decoder`` maps c and ``noise`` channels z of standard normal noise to a coarse image. Stage II,
+    ``refiner``, maps the upsampled coarse image and the source to the image.
 
-    Until ``refined`` is set the answer is the coarse image, enlarged; so a run that was stopped early translates with
-    what it has. ``size`` (height, width) is the training images'.
+    Until ``refined`` is set the output is the upsampled coarse image; so a run that was stopped early can already
+    translate. ``size`` (height, width) is the training size.
     """
 
     refined: Tensor
@@ -43,30 +43,30 @@ class Stack(nn.Module):
         self.latent, self.noise, self.reduction = latent, noise, reduction
         inner = Traits(encoder).size_multiple
         self.size_multiple = math.lcm(reduction * inner, Traits(refiner).size_multiple)
-        known = [Traits(network).fixed_size for network in (encoder, decoder, refiner)]
-        if len(latent) == 1 or any(known):
-            # Without places in the latent, images of one size can be coded only.
+        fixed = [Traits(network).fixed_size for network in (encoder, decoder, refiner)]
+        if len(latent) == 1 or any(fixed):
+            # A flat latent has no spatial dimensions, so it fits one image size only.
             self.fixed_size = size
         self.register_buffer("refined", torch.zeros((), dtype=torch.bool))
 
     def shrink(self, image: Tensor) -> Tensor:
-        """An image (N, C, H, W) at the coarse size."""
+        """Downsample an image (N, C, H, W) to the coarse size."""
         return F.avg_pool2d(image, self.reduction)
 
     def enlarge(self, image: Tensor) -> Tensor:
-        """A coarse image at the full size."""
+        """Upsample a coarse image to the full size."""
         height, width = image.shape[-2:]
-        whole = (height * self.reduction, width * self.reduction)
-        return F.interpolate(image, whole, mode="bilinear", align_corners=False)
+        full = (height * self.reduction, width * self.reduction)
+        return F.interpolate(image, full, mode="bilinear", align_corners=False)
 
     def describe(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance, each (N, *latent) in float32, of the condition that a coarse source stands for."""
+        """Mean and log-variance, each (N, *latent) in float32, of the condition of a coarse source."""
         statistics: Tensor = self.encoder(source)
         mean, log_variance = to_float32(statistics).chunk(2, dim=1)
         return mean, log_variance
 
     def coarse(self, mean: Tensor, log_variance: Tensor, *, noisy: bool) -> Tensor:
-        """Stage I's image; without ``noisy`` that of the mean condition and of no noise."""
+        """Stage I's image; without ``noisy`` from the mean condition and zero noise."""
         condition = mean + torch.randn_like(mean) * (0.5 * log_variance).exp() if noisy else mean
         shape = (len(mean), self.noise, *mean.shape[2:])
         noise = torch.randn(shape, device=mean.device) if noisy else mean.new_zeros(shape)
@@ -74,7 +74,7 @@ class Stack(nn.Module):
         return image
 
     def fine(self, coarse: Tensor, source: Tensor) -> Tensor:
-        """Stage II's image, of stage I's and the source."""
+        """Stage II's image, from stage I's image and the source."""
         enlarged = self.enlarge(coarse)
         image: Tensor = self.refiner(torch.cat([enlarged, source.to(enlarged.dtype)], dim=1))
         return image
@@ -82,8 +82,8 @@ class Stack(nn.Module):
     def forward(self, image: Tensor, samples: int | None = None) -> Tensor:
         """Translate (N, inputs, H, W) in [-1, 1] to (N, outputs, H, W).
 
-        In evaluation the answer is deterministic. With ``samples`` condition and noise are drawn, and the answer is
-        (N * samples, outputs, H, W), the samples of an image beside each other.
+        In evaluation the output is deterministic. With ``samples`` condition and noise are sampled, and the output is
+        (N * samples, outputs, H, W), the samples of an image next to each other.
         """
         if samples is not None and samples < 1:
             raise TranslateError(f"stackgan draws 1 sample or more for each image, not {samples}")
@@ -104,7 +104,7 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def reduced(size: tuple[int, int], reduction: int) -> tuple[int, int]:
-    """The coarse size of training images; those that it does not divide are refused.
+    """The coarse size of training images; refuse sides that ``reduction`` does not divide.
 
     >>> reduced((64, 128), 4)
     (16, 32)

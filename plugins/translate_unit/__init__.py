@@ -1,4 +1,4 @@
-"""UNIT: two domains with one latent space."""
+"""UNIT: two domains with a shared latent space."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""A discriminator of the latent: tells of which domain an image was that a code was made of."""
+"""A discriminator of the latent: predicts the domain of a code."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from translate.precision import to_float32
 
 
 class LatentDiscriminator(nn.Module):
-    """Judges codes, flat or maps, with one logit each, positive for the source.
+    """Maps codes, flat or maps, to one logit each, positive for the source.
 
-    The domain is an attribute that a code should not show, as in Fader networks (Lample et al. 2017,
-    arXiv:1706.00409): the discriminator learns to tell it, the encoders learn to make it tell the opposite.
+    The code should be independent of the domain, as of an attribute in Fader networks (Lample et al. 2017,
+    arXiv:1706.00409): the discriminator learns to predict the domain, the encoders learn to make it predict the other.
     """
 
     def __init__(self, latent: tuple[int, ...], width: int = 64) -> None:
@@ -36,16 +36,16 @@ class LatentDiscriminator(nn.Module):
         return logits
 
     def domain_loss(self, source: Tensor, target: Tensor) -> Tensor:
-        """What the discriminator minimises: the mean cross entropy of the domain, log 2 where it cannot tell."""
+        """The discriminator's loss: the mean cross entropy of the domain, log 2 at chance level."""
         return (F.softplus(-self(source)).mean() + F.softplus(self(target)).mean()) / 2
 
     def fooled(self, source: Tensor, target: Tensor) -> Tensor:
-        """What the encoders minimise: the cross entropy of the wrong domain."""
+        """The encoders' loss: the cross entropy of the wrong domain."""
         return self.domain_loss(target, source)
 
 
 def kl_divergence(mean: Tensor) -> Tensor:
-    """``KL(N(mean, 1) || N(0, 1)) = sum(mean^2) / 2`` in nats an image, the mean over codes (N, *latent).
+    """``KL(N(mean, 1) || N(0, 1)) = sum(mean^2) / 2`` in nats per image, averaged over codes (N, *latent).
 
     >>> import torch
     >>> float(kl_divergence(torch.tensor([[1.0, 1.0], [2.0, 0.0]])))

@@ -1,4 +1,4 @@
-"""Variational autoencoders, with and without a discriminator's eye for likeness."""
+"""Variational autoencoders, with pixel or discriminator-feature likelihoods."""
 
 from collections.abc import Mapping
 

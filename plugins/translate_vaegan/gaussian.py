@@ -1,4 +1,4 @@
-"""The Gaussian latent of variational autoencoders: its divergence from the prior, its draws, and what is kept of it."""
+"""The Gaussian latent of variational autoencoders: KL divergence, reparameterization, translator and sampler."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from translate.traits import Traits
 
 
 def split(statistics: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance out of an encoder's answer (N, 2 C, ...), in float32 at least.
+    """Split an encoder's output (N, 2 C, ...) into mean and log-variance, in float32 at least.
 
-    The log-variance is kept between -14 and 14 where an untrained encoder would leave that range.
+    The log-variance is softly limited to (-14, 14), because an untrained encoder could exceed that range.
     """
     wide = to_float32(statistics)
     mean, log_variance = wide.chunk(2, dim=1)
@@ -21,7 +21,7 @@ def split(statistics: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """``KL(N(mean, var) || N(0, 1)) = sum(mean^2 + var - log var - 1) / 2`` in nats an image, the mean over the batch.
+    """``KL(N(mean, var) || N(0, 1)) = sum(mean^2 + var - log var - 1) / 2`` in nats per image, averaged over the batch.
 
     >>> import torch
     >>> float(kl_divergence(torch.tensor([[2.0], [0.0]]), torch.zeros(2, 1)))
@@ -32,12 +32,12 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def reparameterize(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """A code ``mean + sqrt(var) * noise``, through which gradients reach both (Kingma & Welling 2013, section 2.4)."""
+    """Sample ``mean + sqrt(var) * noise``, differentiable in both arguments (Kingma & Welling 2013, section 2.4)."""
     return mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
 
 
 class ThroughLatent(nn.Module):
-    """From an image through the latent to an image: of its own domain, or of another that has the same latent."""
+    """An encoder followed by a decoder, of the same domain or of another that shares the latent."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class ThroughLatent(nn.Module):
         self.size_multiple, self.fixed_size = inner.size_multiple, inner.fixed_size
 
     def forward(self, image: Tensor, samples: int | None = None) -> Tensor:
-        """Rebuild (N, C, H, W) from the code's mean; with ``samples`` from so many draws of the code for each image."""
+        """Decode (N, C, H, W) from the code's mean, or from ``samples`` random codes for each image."""
         if samples is not None and samples < 1:
             raise TranslateError(f"an autoencoder draws 1 sample or more for each image, not {samples}")
         mean, log_variance = split(self.encoder(image))
@@ -55,12 +55,12 @@ class ThroughLatent(nn.Module):
             mean = reparameterize(
                 mean.repeat_interleave(samples, dim=0), log_variance.repeat_interleave(samples, dim=0)
             )
-        answer: Tensor = self.decoder(mean)
-        return answer
+        output: Tensor = self.decoder(mean)
+        return output
 
 
 class PriorSampler(nn.Module):
-    """A decoder as a sampler: codes drawn from the prior. ``domain`` says whose images it makes."""
+    """A decoder as a sampler of codes from the prior; ``domain`` is the domain of its images."""
 
     def __init__(self, decoder: nn.Module, latent: tuple[int, ...], domain: str) -> None:
         super().__init__()
@@ -69,6 +69,6 @@ class PriorSampler(nn.Module):
         self.domain = domain
 
     def forward(self, noise: Tensor) -> Tensor:
-        """Images of standard normal noise (N, *latent)."""
-        answer: Tensor = self.decoder(noise)
-        return answer
+        """Decode standard normal noise (N, *latent) to images."""
+        image: Tensor = self.decoder(noise)
+        return image

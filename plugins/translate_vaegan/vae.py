@@ -1,4 +1,4 @@
-"""The variational autoencoder: one domain, no discriminator, and an exact bound on the likelihood."""
+"""The variational autoencoder: one domain, no discriminator, a lower bound on the likelihood."""
 
 from __future__ import annotations
 
@@ -19,29 +19,31 @@ Likelihood = Literal["laplace", "gaussian"]
 
 
 class VAE(Method):
-    """An autoencoder whose codes can be drawn from noise (VAE, Kingma & Welling 2013).
+    """A variational autoencoder, whose codes can be sampled (VAE, Kingma & Welling 2013).
 
     Auto-Encoding Variational Bayes, arXiv:1312.6114. Encoder and decoder minimise the negative evidence lower bound::
 
         -ELBO = KL(q(z|x) || N(0, 1))  -  E log p(x|z),    q(z|x) = N(mean(x), var(x))
 
     with a likelihood of fixed ``scale`` for each value of an image in [-1, 1]: Laplace, ``|x - x'| / b + log 2b``, or
-    Gaussian, ``(x - x')^2 / 2 s^2 + log(2 pi s^2) / 2``. Both terms are logged in nats an image, so their sum is the
-    bound, and both pull divided by the number of values in an image, so that no step depends on its size. ``beta``
-    weights the divergence's pull (Higgins et al. 2017); what is logged stays in nats.
+    Gaussian, ``(x - x')^2 / 2 s^2 + log(2 pi s^2) / 2``. Both terms are logged in nats per image, so their sum is the
+    negative bound. Their gradients are divided by the number of values of an image, so that steps do not depend on the
+    image size. ``beta`` scales the gradient of the KL divergence (beta-VAE, Higgins et al. 2017), not the logged value.
 
-    Of data with two domains it learns the target; it keeps the way through the code and a sampler.
+    With two domains it learns the target. It saves the autoencoder and a sampler.
     """
 
     def __init__(
         self,
         parts: Parts,
         *,
-        encoder: Annotated[str, Option("network from images to mean and log-variance", part="encoders")] = "dcgan",
-        decoder: Annotated[str, Option("network from the latent to images", part="decoders")] = "dcgan",
-        likelihood: Annotated[Likelihood, Option("distribution of an image's values around the decoder's")] = "laplace",
-        scale: Annotated[float, Option("its scale, for values in [-1, 1]", ge=0.001)] = 0.1,
-        beta: Annotated[float, Option("weight of the divergence from the prior", ge=0)] = 1.0,
+        encoder: Annotated[str, Option("encoder from images to mean and log-variance", part="encoders")] = "dcgan",
+        decoder: Annotated[str, Option("decoder from the latent to images", part="decoders")] = "dcgan",
+        likelihood: Annotated[
+            Likelihood, Option("distribution of image values around the decoder's output")
+        ] = "laplace",
+        scale: Annotated[float, Option("scale of the likelihood, for values in [-1, 1]", ge=0.001)] = 0.1,
+        beta: Annotated[float, Option("weight of the KL divergence (beta-VAE)", ge=0)] = 1.0,
     ) -> None:
         super().__init__()
         check_one_domain(parts, "vae")
@@ -53,19 +55,19 @@ class VAE(Method):
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
-        """One: encoder and decoder, who want the same."""
+        """A single player: encoder and decoder."""
         return {"autoencoder": nn.ModuleDict({"encoder": self.encoder, "decoder": self.decoder})}
 
     @property
     def translators(self) -> Mapping[str, nn.Module]:
-        """From an image to its reconstruction, and from noise to an image."""
+        """The autoencoder and the sampler."""
         return {
             "forward": ThroughLatent(self.encoder, self.decoder),
             "sample": PriorSampler(self.decoder, self.latent, "target"),
         }
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update | tuple[Update, ...]]:
-        """One move on the bound."""
+        """One update on the negative evidence lower bound."""
         image = batch["target"] if "target" in batch else batch["source"]
         mean, log_variance = split(self.encoder(image))
         rebuilt = self.decoder(reparameterize(mean, log_variance))
@@ -82,17 +84,17 @@ class VAE(Method):
 
 
 def negative_log_likelihood(rebuilt: Tensor, image: Tensor, likelihood: Likelihood, scale: float) -> Tensor:
-    """``-log p(x|z)`` in nats an image, the mean over the batch."""
-    apart = to_float32(rebuilt) - to_float32(image)
+    """``-log p(x|z)`` in nats per image, averaged over the batch."""
+    difference = to_float32(rebuilt) - to_float32(image)
     if likelihood == "laplace":
-        each = apart.abs() / scale + math.log(2 * scale)
+        each = difference.abs() / scale + math.log(2 * scale)
     else:
-        each = apart.square() / (2 * scale**2) + math.log(2 * math.pi * scale**2) / 2
+        each = difference.square() / (2 * scale**2) + math.log(2 * math.pi * scale**2) / 2
     return each.flatten(1).sum(1).mean()
 
 
 def check_one_domain(parts: Parts, name: str, hint: str = "") -> None:
-    """Refuse two domains of unlike channels, where what is rebuilt would not be what came in."""
+    """Refuse two domains with different channels: an autoencoder reconstructs its own domain."""
     if parts.source.channels != parts.target.channels:
         raise TranslateError(
             f"{name} rebuilds images of one domain, and here are sources of {parts.source.channels} and targets of "

@@ -1,4 +1,4 @@
-"""The plugin against the contracts, and its loss against a number worked out by hand."""
+"""Contracts of the plugin, and its loss against a value computed by hand."""
 
 from __future__ import annotations
 

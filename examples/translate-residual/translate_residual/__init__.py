@@ -7,7 +7,7 @@ from translate import hookimpl
 
 @hookimpl
 def methods() -> Mapping[str, str]:
-    """Offer the method, by its import path: nothing heavy is imported until somebody trains with it."""
+    """Offer the method by its import path, so that nothing heavy is imported until it is used."""
     return {"residual": "translate_residual.method:Residual"}
 
 

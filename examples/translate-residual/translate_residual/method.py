@@ -13,7 +13,7 @@ from translate.options import Option
 
 
 class Added(nn.Module):
-    """A network's output, added to its input: (N, C, H, W) to the same."""
+    """A network whose output is added to its input, (N, C, H, W) to the same shape."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Added(nn.Module):
         self.size_multiple = int(getattr(network, "size_multiple", 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Add twice the network's answer, which lies in [-1, 1]: so every image can become every other."""
+        """Add twice the network's output, which lies in [-1, 1], so that any image can become any other."""
         added: Tensor = image + 2 * self.network(image)
         return added
 
@@ -33,7 +33,7 @@ class Residual(Method):
         self,
         parts: Parts,
         *,
-        generator: Annotated[str, Option("network whose answer is added", part="generators")] = "resnet(blocks=6)",
+        generator: Annotated[str, Option("network whose output is added", part="generators")] = "resnet(blocks=6)",
         distance: Annotated[str, Option("loss between result and target", part="losses")] = "charbonnier",
     ) -> None:
         super().__init__()
@@ -52,15 +52,15 @@ class Residual(Method):
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
-        """The one player."""
+        """A single player."""
         return {"generator": self.generator}
 
     @property
     def translators(self) -> Mapping[str, nn.Module]:
-        """What is kept."""
+        """The trained network."""
         return {"forward": self.generator}
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update]:
-        """One move a step."""
+        """One update per step."""
         result = self.generator(batch["source"])
         yield Update("generator", {"distance": self.distance(result, batch["target"])})
