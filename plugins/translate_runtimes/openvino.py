@@ -88,10 +88,10 @@ class OpenVINO(Runtime):
         if min(example.shape[-2:]) < MIN_CHECKED_SIDE:
             return compute
         # OpenVINO computes an unusual form of normalization wrongly in int8, without an error.
-        error = (compute(example) - self._network(example)).square().mean().sqrt().item()
-        if not error < MAX_ERROR:
+        deviation = (compute(example) - self._network(example)).square().mean().sqrt().item()
+        if not deviation < MAX_ERROR:
             raise UnfitError(
-                f"OpenVINO's output is {error:.2g} off in {self._precision}; leave --runtime or --precision out"
+                f"OpenVINO's output is {deviation:.2g} off in {self._precision}; leave --runtime or --precision out"
             )
         return compute
 
