@@ -157,8 +157,8 @@ def _count(paths: Sequence[Path]) -> int:
 
 
 def _find(palette: Path, root: Path | None) -> Path:
-    beside = root / palette if root is not None else palette
-    return beside if not palette.exists() and beside.exists() else palette
+    below_root = root / palette if root is not None else palette
+    return below_root if not palette.exists() and below_root.exists() else palette
 
 
 def read_palette(path: Path, classes: int) -> Colours:

@@ -98,11 +98,11 @@ def keep(examples: Sequence[Example], per_class: int | None, seed: int) -> list[
     found = list(examples)
     if per_class is None:
         return found
-    kept = Counter[int]()
+    seen = Counter[int]()
     for row in sorted(range(len(found)), key=lambda row: _rank(found[row].name, seed)):
         number = found[row].label
-        kept[number] += 1
-        if number >= 0 and kept[number] > per_class:
+        seen[number] += 1
+        if number >= 0 and seen[number] > per_class:
             found[row] = replace(found[row], label=-1)
     return found
 

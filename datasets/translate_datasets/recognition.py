@@ -52,8 +52,8 @@ def _call(found: Sides) -> str | None:
 
 def _are_letters(root: Path, found: Sides) -> bool:
     """Whether folders A and B are two of several class folders, not two domains."""
-    beside = root if "" in found.folders else next(iter(found.folders.values()))[0].parent
-    return (found.source, found.target) == ("A", "B") and (beside / "C").is_dir()
+    parent = root if "" in found.folders else next(iter(found.folders.values()))[0].parent
+    return (found.source, found.target) == ("A", "B") and (parent / "C").is_dir()
 
 
 def _is_side_by_side(root: Path) -> bool:
