@@ -22,7 +22,10 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "public"},
+    {"errors", "precision", "public", "processes"},
+    {"atomic"},
+    {"lock"},
+    {"outputs"},
     {"options", "data", "sizes", "devices"},
     {"traits"},
     {"ranks", "seeds"},
@@ -36,11 +39,13 @@ FLOORS = [
     {"hookspecs"},
     {"plugins"},
     {"checkpoint"},
+    {"derived"},
     {"launching"},
     {"parts"},
     {"translator"},
     {"saved"},
     {"setup"},
+    {"saving"},
     {"conversion", "training", "inspection", "evaluation", "sampling", "classification"},
     {"benchmark"},
     {"testing"},
