@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from translate import checkpoint
-from translate.checkpoint import CheckpointError, load, save, sweep
+from translate import atomic, checkpoint
+from translate.atomic import sweep
+from translate.checkpoint import CheckpointError, load, save
 from translate.errors import NotFiniteError
 
 
@@ -125,7 +126,8 @@ def test_a_file_is_on_the_disk_and_read_back_before_it_takes_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a power cut a name may stand for a file whose content never arrived, unless the content was synced first."""
-    path, beside = tmp_path / "x.safetensors", tmp_path / ".x.safetensors.part"
+    path, place = tmp_path / "x.safetensors", tmp_path / ".x.part"
+    beside = place / "file"
     save(path, {"a": torch.zeros(2)}, {"step": 1})
     events: list[tuple[str, Any]] = []
     sync, rename, read = os.fsync, Path.replace, checkpoint.load
@@ -144,6 +146,7 @@ def test_a_file_is_on_the_disk_and_read_back_before_it_takes_its_name(
         events.append(("read back", path))
         return read(path)
 
+    monkeypatch.setattr(atomic, "temporary_beside", lambda path: place)
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)
     monkeypatch.setattr(checkpoint, "load", load)
@@ -151,6 +154,7 @@ def test_a_file_is_on_the_disk_and_read_back_before_it_takes_its_name(
     assert events == [
         ("sync file", beside),
         ("read back", beside),
+        ("sync file", beside),
         ("rename", (beside, path)),
         ("sync folder", tmp_path),
     ]
@@ -222,7 +226,7 @@ def test_kill_9_while_saving_loses_nothing(tmp_path: Path) -> None:
         process.stdout.close()
         stored, metadata = load(path)
         assert torch.equal(stored["a"], torch.full((200_000,), float(metadata["step"])))
-    sweep(tmp_path)
+    sweep(tmp_path, untagged=True)
     assert [file.name for file in tmp_path.iterdir()] == ["x.safetensors"]
 
 

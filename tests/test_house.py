@@ -22,7 +22,10 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "public", "terminal"},
+    {"errors", "precision", "processes", "public", "terminal"},
+    {"atomic"},
+    {"lock"},
+    {"outputs"},
     {"options", "data", "sizes", "devices"},
     {"traits"},
     {"ranks", "seeds"},
@@ -37,11 +40,13 @@ FLOORS = [
     {"hookspecs"},
     {"plugins"},
     {"checkpoint"},
+    {"derived"},
     {"launching"},
     {"parts"},
     {"translator"},
     {"saved"},
     {"setup"},
+    {"saving"},
     {"conversion", "training", "inspection", "evaluation", "sampling", "classification"},
     {"benchmark"},
     {"testing"},

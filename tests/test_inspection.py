@@ -29,10 +29,11 @@ def dataset(tmp_path: Path) -> Dataset:
     train: dict[str, list[Example]] = {"source": [], "target": []}
     for index, (height, width) in enumerate([(8, 12), (8, 12), (10, 6)]):
         for side, channels in (("source", 1), ("target", 3)):
-            path = tmp_path / f"{side}{index}.png"
+            path = tmp_path / "data" / f"{side}{index}.png"
+            path.parent.mkdir(exist_ok=True)
             images.write(path, Image(noise(height, width, channels, index)))
             train[side].append(Example(path, str(index)))
-    (tmp_path / "target1.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
+    (tmp_path / "data" / "target1.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
     val = {"source": [Example(noise(5, 5, 1), "v")], "target": [Example(lambda: noise(5, 5, 3), "v")]}
     domains = {"source": Domain(channels=1), "target": Domain(channels=3)}
     return Dataset("mine", "by_hand", True, domains, {"train": train, "val": val}, ("1 file (x) has no partner",))
@@ -162,6 +163,37 @@ def test_picture_shows_pairs_and_skips_the_broken(dataset: Dataset, tmp_path: Pa
     assert (row[..., 0] == row[..., 1]).all()  # the source is gray
     with pytest.raises(TranslateError, match="no split 'test'; it has train, val"):
         inspection.picture(dataset, path, split="test")
+    before = path.read_bytes()
+    with pytest.raises(TranslateError, match=r"picture\.png exists already; .*--overwrite"):
+        inspection.picture(dataset, path, count=1)
+    assert path.read_bytes() == before
+    inspection.picture(dataset, path, count=1, overwrite=True)
+    assert path.read_bytes() != before
+
+
+@pytest.mark.parametrize("place", ["look.png", "deep/look.png"])
+def test_nothing_is_written_into_the_data(dataset: Dataset, tmp_path: Path, place: str) -> None:
+    data = tmp_path / "data"
+    before = sorted(data.rglob("*"))
+    with pytest.raises(TranslateError, match="lies in .*data, the data itself.*name a place outside"):
+        inspection.picture(dataset, data / place, overwrite=True)
+    with pytest.raises(TranslateError, match="lies in .*data, the data itself"):
+        inspection.export(dataset, data, overwrite=True)
+    with pytest.raises(TranslateError, match="lies in .*, the data itself"):
+        inspection.export(dataset, tmp_path / "copy", root=tmp_path, overwrite=True)
+    assert sorted(data.rglob("*")) == before
+
+
+def test_an_export_replaces_nothing_unasked(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("mine")
+    sides = {"source": [Example(noise(4, 4, 1), "a", label=0)]}
+    data = Dataset("d", "by_hand", False, {"source": Domain(1, labels=("cat",))}, {"train": sides})
+    with pytest.raises(TranslateError, match=r"labels\.csv exists already; .*--overwrite"):
+        inspection.export(data, tmp_path)
+    assert (tmp_path / "labels.csv").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.csv"]
+    assert inspection.export(data, tmp_path, overwrite=True) == 1
+    assert "train/source/a.png,cat" in (tmp_path / "labels.csv").read_text()
 
 
 def test_export_keeps_every_value(dataset: Dataset, tmp_path: Path) -> None:
@@ -175,7 +207,7 @@ def test_export_keeps_every_value(dataset: Dataset, tmp_path: Path) -> None:
         "val/source/v.png", "val/target/v.png",
     ]  # fmt: skip
     assert np.array_equal(images.read(folder / "val/target/v.png").pixels, noise(5, 5, 3))
-    with pytest.raises(TranslateError, match="there already"):
+    with pytest.raises(TranslateError, match=r"out/train and 1 more exist already; .*--overwrite"):
         inspection.export(sound, folder)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from translate import atomic
 from translate.errors import NotFiniteError, TranslateError
 
 __all__ = [
@@ -47,22 +47,16 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any])
     text = json.dumps({"facts": metadata, "aliases": aliases}, sort_keys=True)
     digest = _checksum(stored, text)
     header = {"format": "translate", "version": FORMAT, "content": text, "sha256": digest}
-    temporary = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(stored, temporary, metadata=header)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        load(temporary)
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        with atomic.replacing(path, inside=True) as temporary:
+            save_file(stored, temporary, metadata=header)
+            # Flushed first, so that what is read back is not only what the system still remembers.
+            atomic.flush(temporary)
+            load(temporary)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error)
         raise CheckpointError(f"cannot write {path}: {reason}; nothing that was there before is lost") from None
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def snapshot(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -109,14 +103,6 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return stored, content["facts"]
 
 
-def sweep(folder: Path) -> None:
-    """Remove the temporary files of a run that was killed while writing."""
-    # safetensors itself writes to .tmp?????? and then renames that to our .part file.
-    for pattern in (".*.safetensors.part", ".tmp??????"):
-        for leftover in folder.glob(pattern):
-            leftover.unlink(missing_ok=True)
-
-
 def _aliases(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Map the name of each tensor whose memory an earlier one shares to the name of the first such tensor."""
     first: dict[tuple[Any, ...], str] = {}
@@ -138,11 +124,3 @@ def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
         if tensor.numel():
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -23,4 +23,8 @@ Layout = Annotated[
     str | None,
     Option('layout of the folder, if it is ambiguous, such as "folders(source=a)"', part="datasets"),
 ]
+Step = Annotated[
+    int | None, Option("take the weights of this checkpoint of the run, by its step (default: the last weights)", ge=1)
+]
+Overwrite = Annotated[bool, Option("replace files that exist")]
 NoiseSeed = Annotated[int, Option("seed of the network's noise")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from translate import images
+from translate import atomic, images, outputs
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.images import Image, ImageError
@@ -217,13 +218,26 @@ def _examine(example: Example, domain: Domain, *, decode: bool) -> tuple[int, in
         return str(error)
 
 
-def picture(dataset: Dataset, path: Path, *, count: int = 4, side: int = 128, split: str = "train") -> None:
-    """Write a PNG of the first ``count`` readable examples of a split, one row each: source, then target.
+def picture(
+    dataset: Dataset,
+    path: Path,
+    *,
+    count: int = 4,
+    side: int = 128,
+    split: str = "train",
+    root: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a picture of the first ``count`` readable examples of a split, one row each: source, then target.
 
-    Each image is resized to ``side`` pixels on its longer side.
+    Each image is resized to ``side`` pixels on its longer side. Raises ``TranslateError`` if ``path`` lies in a folder
+    of the examples or in ``root``, the data's own, or if it exists and ``overwrite`` is not set.
     """
     if not dataset.splits.get(split):
         raise TranslateError(f"{dataset.name} has no split {split!r}; it has {', '.join(dataset.splits)}")
+    outputs.refuse_within(path, _folders(dataset, root), "a picture")
+    if not overwrite:
+        outputs.refuse_existing(path)
     columns = [(dataset.domains[name], examples) for name, examples in dataset.splits[split].items() if examples]
     gap = max(2, side // 32)
     rows: list[NDArray[np.uint8]] = []
@@ -240,6 +254,18 @@ def picture(dataset: Dataset, path: Path, *, count: int = 4, side: int = 128, sp
     if not rows:
         raise TranslateError(f"none of the images in {split!r} of {dataset.name} can be read, so there is no picture")
     images.write(path, Image(np.pad(_join(rows, gap, axis=0), ((gap, gap), (gap, gap), (0, 0)), constant_values=255)))
+
+
+def _folders(dataset: Dataset, root: Path | None) -> list[Path]:
+    """The folders that hold the data: ``root``, if it is there, and those of the examples' files."""
+    files = {
+        example.pixels.parent
+        for sides in dataset.splits.values()
+        for examples in sides.values()
+        for example in examples
+        if isinstance(example.pixels, Path)
+    }
+    return [*([root] if root is not None and root.exists() else []), *sorted(files)]
 
 
 def _blank(height: int, width: int) -> NDArray[np.uint8]:
@@ -270,15 +296,19 @@ def _centred(cell: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
     return around
 
 
-def export(dataset: Dataset, folder: Path, *, workers: int = 0) -> int:
+def export(
+    dataset: Dataset, folder: Path, *, workers: int = 0, root: Path | None = None, overwrite: bool = False
+) -> int:
     """Write a dataset as SPLIT/source/NAME.png and SPLIT/target/NAME.png, and return the number of images.
 
     Stored values are kept: class maps as indices, 16 bits as 16 bits; floats and images that do not have 1 or 3
-    channels become .npy files. Labels are written to labels.csv. Raises ``TranslateError`` if a split's folder exists.
+    channels become .npy files. Labels are written to labels.csv. Raises ``TranslateError`` if ``folder`` lies in a
+    folder of the examples or in ``root``, the data's own, or if something of what would be written exists and
+    ``overwrite`` is not set; with it, files of the same names are replaced and others stay.
     """
-    for split in dataset.splits:
-        if (folder / split).exists():
-            raise TranslateError(f"{folder / split} is there already; export to another folder or remove it")
+    outputs.refuse_within(folder, _folders(dataset, root), "its copy")
+    if not overwrite:
+        outputs.refuse_existing(*(folder / name for name in (*dataset.splits, "labels.csv")))
     work: list[tuple[Example, Domain, Path]] = []
     labels: list[tuple[str, str]] = []
     try:
@@ -297,8 +327,9 @@ def export(dataset: Dataset, folder: Path, *, workers: int = 0) -> int:
         for parent in {path.parent for _, _, path in work}:
             parent.mkdir(parents=True, exist_ok=True)
         if labels:
-            with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
-                csv.writer(stream).writerows([("file", "label"), *labels])
+            text = io.StringIO(newline="")
+            csv.writer(text).writerows([("file", "label"), *labels])
+            atomic.write(folder / "labels.csv", text.getvalue().encode())
     except OSError as error:
         raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
 

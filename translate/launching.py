@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import torch
 
-from translate import checkpoint
+from translate import lock
 from translate.devices import cores
 from translate.errors import TranslateError
 from translate.ranks import EXIT_LOST_RANK
@@ -43,8 +43,7 @@ def train_together(config: Config, folder: Path, no_plugins: Sequence[str]) -> R
 
 def resume_together(run: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
     """Resume a run on several devices."""
-    checkpoint.sweep(run.folder)
-    checkpoint.sweep(run.folder / "checkpoints")
+    lock.refuse_locked(run.folder)
     length = ["--steps", str(steps)] if steps else []
     arguments = [*_flags("--no-plugin", no_plugins), *_flags("--plugin", plugins), "fit", *length]
     return _launch_and_open([*arguments, "--resume", str(run.folder)], run.config.devices, run.folder)

@@ -6,13 +6,14 @@ import copy
 import inspect
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from translate import checkpoint
+from translate import checkpoint, derived
 from translate.adversary import Adversary
 from translate.data import Dataset, Domain
 from translate.errors import TranslateError, nearest
@@ -211,7 +212,10 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
 
 @dataclass(frozen=True, slots=True)
 class SavedMethod:
-    """An opened ``translator.safetensors``: the trained networks' tensors, and the rebuilt method."""
+    """A trained method, opened: the networks' tensors, and the rebuilt method.
+
+    ``path`` is the file that they come from, a ``translator.safetensors`` or a checkpoint.
+    """
 
     path: Path
     catalog: Catalog
@@ -220,18 +224,30 @@ class SavedMethod:
     method: Method
 
     @classmethod
-    def open(cls, path: str | Path, catalog: Catalog) -> SavedMethod:
-        """Open a run's folder or its ``translator.safetensors``."""
+    def open(cls, path: str | Path, catalog: Catalog, step: int | None = None) -> SavedMethod:
+        """Open a run's folder, its ``translator.safetensors`` or one of its checkpoints.
+
+        ``step`` chooses a checkpoint of the folder. Without it, a translator that is missing, damaged or older than the
+        newest readable checkpoint is built again from that, in the folder if that can be written.
+        """
         file = Path(path)
-        if file.is_dir():
-            if not (file / "translator.safetensors").exists():
-                raise TranslateError(
-                    f"{file} holds no translator.safetensors; is it the folder of a finished or interrupted run?"
-                )
-            file = file / "translator.safetensors"
-        tensors, metadata = checkpoint.load(file)
+        if step is not None:
+            file = derived.checkpoint_at(file, step)
+        if not file.is_dir():
+            return cls._build(catalog, file, *checkpoint.load(file))
+        saved, written = derived.open_run(file, partial(cls._build, catalog))
+        return saved if written is None else replace(saved, path=written)
+
+    @classmethod
+    def _build(
+        cls, catalog: Catalog, file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]
+    ) -> SavedMethod:
+        """Rebuild the method of a translator or of a checkpoint."""
+        facts = derived.facts_of(file, metadata)
+        if facts is not None:
+            metadata = facts
         if "method" not in metadata or "directions" not in metadata:
-            raise TranslateError(f"{file} is a checkpoint of a training, not a translator; give the run's folder")
+            raise TranslateError(f"{file} is neither a translator nor a checkpoint of a training; give a run's folder")
         name, plugin = metadata["method"], metadata["plugin"]
         if name not in catalog.offers("methods"):
             where = (
@@ -249,7 +265,10 @@ class SavedMethod:
                 plugin["version"],
                 here.version,
             )
-        return cls(file, catalog, tensors, metadata, rebuild(catalog, metadata))
+        method = rebuild(catalog, metadata)
+        if facts is not None:
+            tensors = derived.translator_tensors(file, method, tensors)
+        return cls(file, catalog, tensors, metadata, method)
 
     def directions(self, role: Role) -> list[str]:
         """The directions of this role, such as the translators' ``forward`` and ``backward``."""
@@ -288,13 +307,16 @@ class SavedMethod:
         return height, width
 
 
-def metadata_of(method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any) -> dict[str, Any]:
-    """The metadata from which ``rebuild`` rebuilds a method, as JSON values."""
+def metadata_of(
+    method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any, step: int
+) -> dict[str, Any]:
+    """The metadata from which ``rebuild`` rebuilds a method, as JSON values, and the training's ``step``."""
     return {
         "method": name,
         "options": dict(options),
         "plugin": {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version},
         "directions": list(method.translators),
+        "step": step,
         "size": list(parts.size),
         "source": asdict(parts.source),
         "target": asdict(parts.target),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import yaml
 
+from translate import atomic, lock
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
 from translate.options import Option, Parameter, check_options, parameter_of
@@ -183,6 +183,10 @@ def read_config(path: Path) -> dict[str, Any]:
     return {name.replace("-", "_"): value for name, value in values.items()}
 
 
+_UNSEEN = (".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini")
+"""Files that folders of no content may hold."""
+
+
 class Run:
     """A training run on the disk: ``config.json``, ``metrics.jsonl``, ``samples/``, ``checkpoints/``.
 
@@ -227,7 +231,7 @@ class Run:
     def create(cls, folder: Path, config: Config, *, steps: int, metadata: Mapping[str, Any]) -> Run:
         """Make the folder of a new run, and write ``metadata`` to its ``config.json``.
 
-        Raises ``TranslateError`` if the folder already holds a run.
+        Raises ``TranslateError`` if the folder already holds a run or anything else.
         """
         cls.refuse_taken(folder)
         try:
@@ -240,10 +244,21 @@ class Run:
 
     @staticmethod
     def refuse_taken(folder: Path) -> None:
-        """Raise ``TranslateError`` if the folder already holds a run."""
+        """Raise ``TranslateError`` if the folder already holds a run, or something that no run has made."""
         if (folder / "config.json").exists():
             raise TranslateError(
                 f"{folder} already holds a run; go on with `translate fit --resume {folder}` or choose another -o"
+            )
+        try:
+            found = sorted(entry.name for entry in folder.iterdir() if not _is_left_over(entry))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise TranslateError(f"cannot list {folder}: {error.strerror}; choose another -o") from None
+        if found:
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            raise TranslateError(
+                f"{folder} holds {found[0]}{more}, which no run has made; choose a new or empty folder with -o"
             )
 
     @classmethod
@@ -263,12 +278,7 @@ class Run:
     def write_config(self, metadata: Mapping[str, Any]) -> None:
         """Write ``config.json`` atomically: all options with ``auto`` resolved, and ``metadata``."""
         text = json.dumps({"config": self.config.to_json(), "steps": self.steps, **metadata}, indent=2)
-        temporary = self.folder / "config.json.part"
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.folder / "config.json")
+        atomic.write(self.folder / "config.json", f"{text}\n".encode())
 
     def record(self, scalars: Scalars) -> None:
         """Append a line to ``metrics.jsonl``."""
@@ -279,9 +289,14 @@ class Run:
     def forget_after(self, step: int) -> None:
         """Drop the lines of ``metrics.jsonl`` after ``step``, the step of the checkpoint that a run resumes from."""
         kept = [line for line in self.metrics if line["step"] <= step]
-        temporary = self.folder / "metrics.jsonl.part"
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        temporary.replace(self.folder / "metrics.jsonl")
+        atomic.write(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+
+def _is_left_over(entry: Path) -> bool:
+    """Whether a folder's entry is what a run that ended before its ``config.json`` leaves, or a file manager."""
+    if entry.name == "checkpoints" and entry.is_dir():
+        return not any(entry.iterdir())
+    return entry.name in (lock.NAME, *_UNSEEN) or (entry.name.startswith(".") and entry.name.endswith(".part"))
 
 
 def free_folder(base: Path, name: str) -> Path:

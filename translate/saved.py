@@ -64,10 +64,18 @@ class Classifier:
 
 
 def load_sampler(
-    path: str | Path, *, device: str = "auto", plugins: Sequence[str] = (), no_plugins: Sequence[str] = ()
+    path: str | Path,
+    *,
+    step: int | None = None,
+    device: str = "auto",
+    plugins: Sequence[str] = (),
+    no_plugins: Sequence[str] = (),
 ) -> Sampler:
-    """Load the sampler of a run's folder or ``translator.safetensors``."""
-    saved, direction = _only_direction(path, "sampler", plugins, no_plugins)
+    """Load the sampler of a run's folder, its ``translator.safetensors`` or a checkpoint of it.
+
+    ``step`` chooses a checkpoint of a run's folder.
+    """
+    saved, direction = _only_direction(path, step, "sampler", plugins, no_plugins)
     network = saved.module(direction)
     return Sampler(
         network, catalog=saved.catalog, domain=saved.domain(direction), size=saved.size, device=pick_device(device)
@@ -75,10 +83,18 @@ def load_sampler(
 
 
 def load_classifier(
-    path: str | Path, *, device: str = "auto", plugins: Sequence[str] = (), no_plugins: Sequence[str] = ()
+    path: str | Path,
+    *,
+    step: int | None = None,
+    device: str = "auto",
+    plugins: Sequence[str] = (),
+    no_plugins: Sequence[str] = (),
 ) -> Classifier:
-    """Load the classifier of a run's folder or ``translator.safetensors``."""
-    saved, direction = _only_direction(path, "classifier", plugins, no_plugins)
+    """Load the classifier of a run's folder, its ``translator.safetensors`` or a checkpoint of it.
+
+    ``step`` chooses a checkpoint of a run's folder.
+    """
+    saved, direction = _only_direction(path, step, "classifier", plugins, no_plugins)
     network = saved.module(direction)
     return Classifier(
         network, catalog=saved.catalog, domain=saved.domain(direction), size=saved.size, device=pick_device(device)
@@ -86,9 +102,9 @@ def load_classifier(
 
 
 def _only_direction(
-    path: str | Path, role: Role, plugins: Sequence[str], no_plugins: Sequence[str]
+    path: str | Path, step: int | None, role: Role, plugins: Sequence[str], no_plugins: Sequence[str]
 ) -> tuple[SavedMethod, str]:
-    saved = SavedMethod.open(path, discover(extra=plugins, blocked=no_plugins))
+    saved = SavedMethod.open(path, discover(extra=plugins, blocked=no_plugins), step)
     directions = saved.directions(role)
     if not directions:
         raise TranslateError(f"{path} keeps no {role}; the method {saved.metadata['method']} has not trained one here")

@@ -7,7 +7,7 @@ import resource
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -17,18 +17,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from translate import checkpoint, images, translator
+from translate import atomic, checkpoint, images, outputs
 from translate.background import Background
-from translate.checkpoint import CheckpointError
 from translate.compute import Compilation
 from translate.data import Domain
 from translate.devices import keep_memory
 from translate.errors import NotFiniteError, TranslateError
 from translate.launching import resume_together, train_together
 from translate.loader import Loader, preview_batch
+from translate.lock import locked
 from translate.method import role_of
-from translate.ranks import is_distributed, is_launcher_or_main, parent_died, rank_and_world_size
+from translate.ranks import is_distributed, parent_died, rank_and_world_size
 from translate.run import Config, Run, Scalars, free_folder
+from translate.saving import (
+    check_environment,
+    last_good,
+    load_initial_weights,
+    save,
+    translator_of,
+    translator_step,
+)
 from translate.seeds import noise_of
 from translate.setup import Setup
 
@@ -85,15 +93,17 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
     folder = output or free_folder(Path("runs"), f"{config.method}-{_file_name(config.data)}")
     if rank_and_world_size()[0] == 0:
         Run.refuse_taken(folder)
+        _refuse_within_data(config, folder)
     if config.devices > 1 and not is_distributed():
         return train_together(config, folder, no_plugins)
     setup = Setup.make(config, no_plugins)
     if config.init is not None:
-        _load_initial_weights(setup, config.init)
+        load_initial_weights(setup, config.init)
     # The folder is made last, so that an error in the data or the options leaves no empty folder behind.
-    with setup.loader() as loader:
+    with setup.loader() as loader, ExitStack() as held:
         shown = _preview(setup)
         if setup.group.is_main:
+            held.enter_context(locked(_made(folder)))
             run = Run.create(folder, setup.config, steps=setup.steps, metadata=setup.metadata)
         else:
             run = Run(folder, setup.config, steps=setup.steps)
@@ -110,10 +120,17 @@ def resume(
     opened = Run.open(Path(run))
     if opened.config.devices > 1 and not is_distributed():
         return resume_together(opened, steps, no_plugins, plugins)
-    if is_launcher_or_main():
-        checkpoint.sweep(opened.folder)
-        checkpoint.sweep(opened.folder / "checkpoints")
-    found = _last_good(opened)
+    with ExitStack() as held:
+        if rank_and_world_size()[0] == 0:
+            held.enter_context(locked(opened.folder))
+            for folder in (opened.folder, opened.folder / "checkpoints", opened.samples):
+                atomic.sweep(folder, untagged=True)
+        return _resume(opened, steps, no_plugins, plugins)
+
+
+def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
+    """Resume a run whose lock is held."""
+    found = last_good(opened)
     if plugins:
         opened.config = replace(opened.config, plugins=tuple(_absolute(plugin) for plugin in plugins))
     if steps is not None and steps != opened.steps:
@@ -125,10 +142,10 @@ def resume(
     setup = Setup.make(opened.config, no_plugins, resources=None if found is None else found[1].get("resources", {}))
     if found is None:
         if opened.config.init is not None:
-            _load_initial_weights(setup, opened.config.init)
+            load_initial_weights(setup, opened.config.init)
     else:
         tensors, metadata = found
-        _check_environment(opened, metadata, setup)
+        check_environment(opened, metadata, setup)
         setup.engine.load(tensors, metadata["engine"])
     opened.config, opened.steps = setup.config, setup.steps
     opened.step = setup.engine.step_count
@@ -139,12 +156,16 @@ def resume(
         if setup.group.is_main:
             opened.forget_after(opened.step)
             opened.write_config(setup.metadata)
+            if found is not None and translator_step(opened) < opened.step:
+                # It was killed between the two files, or one of them was lost or harmed since.
+                checkpoint.save(opened.translator, *translator_of(setup, opened))
         return _train(setup, opened, loader, shown)
 
 
 def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
     """A dry run: make one step without writing anything, and describe the training as lines of text."""
-    setup = Setup.make(replace(config, cache="stream" if config.cache == "auto" else config.cache), no_plugins)
+    cache: Any = "stream" if config.cache == "auto" else config.cache
+    setup = Setup.make(replace(config, cache=cache, cache_folder=None), no_plugins)
     with setup.loader() as loader:
         setup.engine.step([loader.batch(number) for number in range(config.accumulate)])
         terms = setup.engine.fetch()
@@ -210,7 +231,7 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                     if (run.step % sample_every == 0 or last) and group.is_main:
                         _draw_samples(setup, run, shown, background)
                     if run.step % save_every == 0 or last or stopped:
-                        _save(setup, run, background)
+                        save(setup, run, background)
             reason = "interrupted" if run.step < steps else "finished"
             group.close()
         except NotFiniteError as error:
@@ -334,76 +355,22 @@ def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], backgroun
         background.begin(partial(setup.tell, "samples_drawn", run=copy(run), images=columns))
 
 
-# --- checkpoints ------------------------------------------------------------------------------------------------------
+def _made(folder: Path) -> Path:
+    """The folder of a new run, made where it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TranslateError(f"cannot make the run's folder {folder}: {error.strerror}") from None
+    return folder
 
 
-def _save(setup: Setup, run: Run, background: Background) -> None:
-    """Write the checkpoint and the translator; the oldest checkpoints are deleted once the new one is complete.
-
-    Training continues as soon as all tensors are copied. All ranks must call this; the main rank writes.
-    """
-    tensors = setup.engine.tensors()
-    if not setup.group.is_main:
-        return
-    state = checkpoint.snapshot(tensors)
-    metadata = {"engine": setup.engine.metadata(), "config": run.config.to_json(), **setup.metadata}
-    with setup.engine.averaged():
-        trained, translator_metadata = translator.contents(
-            setup.method,
-            name=setup.config.method,
-            options=setup.config.options,
-            parts=setup.parts,
-            plugin=setup.catalog.offer("methods", setup.config.method).plugin,
-        )
-        trained = checkpoint.snapshot(trained)
-    saved_run = copy(run)
-
-    def write() -> None:
-        path = saved_run.folder / "checkpoints" / f"step-{saved_run.step:08d}.safetensors"
-        checkpoint.save(path, state, metadata)
-        checkpoint.save(saved_run.translator, trained, translator_metadata)
-        for old in saved_run.checkpoints[: -setup.config.keep]:
-            old.unlink(missing_ok=True)
-        setup.tell("checkpoint_saved", run=saved_run, path=path)
-
-    background.begin(write)
-
-
-def _last_good(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    for path in reversed(run.checkpoints):
-        try:
-            return checkpoint.load(path)
-        except CheckpointError as error:
-            log.warning("warning: %s; trying the one before", error)
-    if run.checkpoints:
-        raise TranslateError(f"no checkpoint of {run.folder} can be read; start anew, or restore one")
-    return None
-
-
-def _load_initial_weights(setup: Setup, init: Path) -> None:
-    """Load the weights of another run, without its optimizer state and step number."""
-    found = _last_good(Run.open(init)) if init.is_dir() else checkpoint.load(init)
-    if found is None:
-        raise TranslateError(f"{init} has no checkpoint to start from")
-    weights = {name: value for name, value in found[0].items() if name.startswith("method/")}
-    if not weights:
-        raise TranslateError(
-            f"{init} is no checkpoint of a training; give a run's folder or a file in its checkpoints/"
-        )
-    setup.engine.load_weights(weights)
-
-
-def _check_environment(run: Run, metadata: Mapping[str, Any], setup: Setup) -> None:
-    """Refuse to resume on other data; warn of other versions or threads, which may change the result."""
-    here = setup.metadata
-    if metadata["data"] != here["data"]:
-        raise TranslateError(
-            f"the data of {run.folder} has changed since, so it cannot be resumed; "
-            f"start a new run from its weights with --init {run.folder}"
-        )
-    for name in ("versions", "threads", "ranks", "device", "plugin"):
-        if metadata.get(name, 1) != here[name]:
-            log.warning("%s was made with other %s; it is resumed, but not to the last bit", run.folder, name)
+def _refuse_within_data(config: Config, folder: Path) -> None:
+    """Refuse to put a run, or a cache of decoded images, into the folder of the data."""
+    data = Path(config.data).expanduser()
+    if data.is_dir():
+        outputs.refuse_within(folder, [data], "a run's sample pictures")
+        if config.cache_folder is not None:
+            outputs.refuse_within(config.cache_folder, [data], "decoded images")
 
 
 def _absolute(path: str) -> str:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from translate import images
 from translate.compute import algorithms, convolve_fast, lay_out
 from translate.data import Depth, Domain
+from translate.derived import tensors_of
 from translate.devices import pick_device
 from translate.draws import seeded_draws
 from translate.errors import TranslateError, UnfitError, nearest
@@ -244,20 +245,17 @@ def _pad(batch: Tensor, multiple: int) -> Tensor:
 
 
 def contents(
-    method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any
+    method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any, step: int = 0
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and metadata of ``translator.safetensors``: a method's trained networks and how to rebuild them."""
-    tensors = {
-        f"{direction}/{key}": value
-        for direction, module in method.translators.items()
-        for key, value in module.state_dict().items()
-    }
-    return tensors, metadata_of(method, name=name, options=options, parts=parts, plugin=plugin)
+    metadata = metadata_of(method, name=name, options=options, parts=parts, plugin=plugin, step=step)
+    return tensors_of(method), metadata
 
 
 def load(
     path: str | Path,
     *,
+    step: int | None = None,
     direction: str | None = None,
     device: str = "auto",
     precision: Precision = "float32",
@@ -265,14 +263,15 @@ def load(
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
 ) -> Translator:
-    """Load a translator from a run's folder or from its ``translator.safetensors``.
+    """Load a translator from a run's folder, from its ``translator.safetensors`` or from one of its checkpoints.
 
-    ``direction`` chooses one of the run's translators, by default the first. ``runtime`` names an inference runtime to
-    use instead of torch, such as ``openvino``; in int8 call ``calibrate`` on some images first. ``plugins`` are files
-    or modules of plugins that are not installed; ``no_plugins`` names plugins to block.
+    ``step`` chooses a checkpoint of a run's folder; without it, the last weights are taken. ``direction`` chooses one
+    of the run's translators, by default the first. ``runtime`` names an inference runtime to use instead of torch, such
+    as ``openvino``; in int8 call ``calibrate`` on some images first. ``plugins`` are files or modules of plugins that
+    are not installed; ``no_plugins`` names plugins to block.
     """
     catalog = discover(extra=plugins, blocked=no_plugins)
-    saved = SavedMethod.open(path, catalog)
+    saved = SavedMethod.open(path, catalog, step)
     directions = saved.directions("translator")
     if not directions:
         verb = "sample" if saved.directions("sampler") else "classify"

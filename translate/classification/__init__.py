@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from translate.common_options import Device
+from translate.common_options import Device, Step
 from translate.options import asked_of
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def classify(
     classifier: Classifier | str | Path,
     source: str | Path,
     *,
+    step: Step = None,
     device: Device = "auto",
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
@@ -40,7 +41,8 @@ def classify(
     """Predict the class of an image, or of all images below a folder, in the order of their names.
 
     Each is resized to the training size. The prediction for an unreadable image holds the reason, and the others are
-    still classified. ``device`` and the plugins are used only if ``classifier`` is a path.
+    still classified. ``step`` chooses a checkpoint of a run. ``step``, ``device`` and the plugins are used only if
+    ``classifier`` is a path.
     """
     asked = asked_of(classify, locals())
     # Imported here, so that the options can be read without torch.

@@ -26,7 +26,9 @@ def predict(
 ) -> Iterator[Row]:
     """Yield (file, class, probability, error); ``error`` is the reason why the file cannot be read, otherwise None."""
     if isinstance(classifier, (str, Path)):
-        classifier = load_classifier(classifier, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
+        classifier = load_classifier(
+            classifier, step=asked["step"], device=asked["device"], plugins=plugins, no_plugins=no_plugins
+        )
     if not source.exists():
         raise TranslateError(f"there is no file or folder {source} to classify; check its name")
     files = images.find(source) if source.is_dir() else [source]

@@ -17,29 +17,44 @@ from translate.cli.flags import session_of
     "--picture",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Where to write a picture of some pairs [default: DATA.png in the working directory].",
+    help="Write a picture of some pairs to this file, outside of the data.",
 )
 @click.option(
     "--export", metavar="DIR", type=click.Path(path_type=Path), help="Write the dataset as a folder of paired images."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON and write no picture.")
+@click.option("--overwrite", is_flag=True, help="Replace files of --picture and --export that exist.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def data(
-    context: click.Context, path: str, layout: str | None, picture: Path | None, export: Path | None, as_json: bool
+    context: click.Context,
+    path: str,
+    layout: str | None,
+    picture: Path | None,
+    export: Path | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
-    """Show what a folder or a named dataset holds: layout, pairs, sizes, depths, unreadable files, and a picture.
+    """Show what a folder or a named dataset holds: layout, pairs, sizes, depths and unreadable files.
+
+    It writes nothing unless --picture or --export says where.
 
     \b
       translate data photos/
+      translate data photos/ --picture look.png
       translate data "demo(size=64)" --export demo/
     """
     from translate import inspection
     from translate.parts import open_dataset
 
     dataset = open_dataset(session_of(context).catalog, path, layout)
+    root = Path(path).expanduser()
     if export is not None:
-        inspection.export(dataset, export)
-        click.echo(f"written: {export}")
+        inspection.export(dataset, export, root=root, overwrite=overwrite)
+        click.echo(f"written: {export}", err=as_json)
+    if picture is not None:
+        inspection.picture(dataset, picture, root=root, overwrite=overwrite)
+        click.echo(f"picture: {picture}", err=as_json)
+    if export is not None and not as_json:
         return
     found = inspection.inspect(dataset)
     if as_json:
@@ -47,9 +62,8 @@ def data(
         return
     for line in found.lines():
         click.echo(line)
-    file = picture or Path(f"{Path(path).name.partition('(')[0] or 'data'}.png")
-    inspection.picture(dataset, file)
-    click.echo(f"picture: {file}")
+    if picture is None:
+        click.echo("See some of them: add --picture FILE, such as --picture look.png")
 
 
 @click.command()

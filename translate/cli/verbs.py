@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from translate import atomic, outputs
 from translate.cli.flags import given, option_of, session_of
 from translate.cli.output import say, say_fields
 from translate.errors import TranslateError
@@ -188,7 +189,13 @@ evaluate = Verb(
 
 
 def _method_options(values: dict[str, Any]) -> dict[str, Any]:
-    """Parse NAME=VALUE arguments as options of the method or of the training."""
+    """Parse NAME=VALUE arguments as options of the method or of the training; refuse --json FILE if that exists."""
+    if (file := values["file"]) is not None:
+        # Before the measurements, which take minutes.
+        if not file.absolute().parent.is_dir():
+            raise TranslateError(f"bench: there is no folder {file.parent} for {file.name}; make it first")
+        if not values["overwrite"]:
+            outputs.refuse_existing(file)
     found: dict[str, Any] = {}
     for each in values["others"]:
         name, equals, value = each.partition("=")
@@ -202,7 +209,11 @@ def _report_benchmark(_: click.Context, report: Any, file: Path | None, **__: An
     for line in report.lines():
         say(line)
     if file is not None:
-        file.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(report.to_json(), indent=2) + "\n"
+        try:
+            atomic.write(file, text.encode())
+        except OSError as error:
+            raise TranslateError(f"cannot write {file}: {error.strerror}; the results are printed above") from None
 
 
 bench = Verb(
@@ -218,7 +229,8 @@ bench = Verb(
     flags=[
         click.Option(
             ["--json", "file"], type=click.Path(path_type=Path), metavar="FILE", help="write the results to a JSON file"
-        )
+        ),
+        click.Option(["--overwrite"], is_flag=True, help="replace FILE if it exists"),
     ],
     help="""Benchmark METHOD on this machine against hand-written loops.
 

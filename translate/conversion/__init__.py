@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from translate import images
-from translate.common_options import At, Device, Direction, NoiseSeed, Precision
+from translate.common_options import At, Device, Direction, NoiseSeed, Precision, Step
 from translate.conversion.plan import FormatName
 from translate.conversion.plan import suffix_rule as suffix_rule
 from translate.options import Option, asked_of
@@ -37,6 +37,7 @@ def convert(
     source: str | Path,
     target: str | Path,
     *,
+    step: Step = None,
     direction: Direction = None,
     at: At = None,
     samples: Annotated[
@@ -73,9 +74,10 @@ def convert(
     the input to that (height, width) first, and the output has that size. ``format`` overrides the input's format; png,
     tiff or npy replaces one that cannot hold an output. Class maps are written as indices. ``samples`` writes that many
     outputs per image, numbered from 1, with noise from ``seed`` and the image's name. Images of more than
-    ``max_pixels`` pixels, according to their header, fail. ``direction``, ``device``, ``precision``, ``runtime`` and
-    the plugins are used only if ``translator`` is a path. A runtime that needs calibration (int8) is calibrated on up
-    to 32 evenly spaced images of the input. ``devices`` share the images, one process each.
+    ``max_pixels`` pixels, according to their header, fail. ``step`` chooses a checkpoint of a run. ``step``,
+    ``direction``, ``device``, ``precision``, ``runtime`` and the plugins are used only if ``translator`` is a path. A
+    runtime that needs calibration (int8) is calibrated on up to 32 evenly spaced images of the input. ``devices`` share
+    the images, one process each.
 
     An image's output depends on that image alone (with ``batch`` > 1, up to rounding). A file that cannot be converted
     is listed in the result, and the other files are still converted; an invalid request raises ``TranslateError``.

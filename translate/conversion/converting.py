@@ -39,6 +39,8 @@ def convert_as_asked(
         raise TranslateError("convert: a loaded translator lies on one device; give its run or file to use several")
     if isinstance(translator, (str, Path)):
         translator = _load(translator, asked, plugins, no_plugins)
+    elif asked["step"] is not None:
+        raise TranslateError("convert: step chooses a checkpoint of a run, and this translator is loaded already")
     elif asked["direction"] not in (None, translator.direction):
         raise TranslateError(
             f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
@@ -82,8 +84,8 @@ def _load(path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no
         # This must precede loading, whose threads could otherwise get heaps of their own.
         keep_memory()
     return load(
-        path, direction=asked["direction"], device=device, precision=asked["precision"], runtime=asked["runtime"],
-        plugins=plugins, no_plugins=no_plugins,
+        path, step=asked["step"], direction=asked["direction"], device=device, precision=asked["precision"],
+        runtime=asked["runtime"], plugins=plugins, no_plugins=no_plugins,
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from translate.common_options import At, Device, Direction, Layout, NoiseSeed
+from translate.common_options import At, Device, Direction, Layout, NoiseSeed, Step
 from translate.errors import TranslateError
 from translate.options import Option, asked_of
 
@@ -108,6 +108,7 @@ def evaluate(
         Option("metric to compute; may be repeated", part="metrics", flag="--metric"),
     ],
     split: Annotated[str, Option("split of the data: train, val or test")] = "test",
+    step: Step = None,
     layout: Layout = None,
     direction: Direction = None,
     at: At = None,
@@ -119,7 +120,9 @@ def evaluate(
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
 ) -> Evaluation:
-    """Measure a run's folder, or its ``translator.safetensors``, on a split of data.
+    """Measure a run's folder, its ``translator.safetensors`` or one of its checkpoints, on a split of data.
+
+    ``step`` chooses a checkpoint of a run's folder, by default the last weights.
 
     ``metrics`` are parts, such as ``frechet(extractor=squeezenet(weights='w.pth'))``. ``direction`` chooses the network
     to measure: ``forward``, ``backward``, ``sample`` or ``classify``, by default the run's first. ``at`` is the size

@@ -26,7 +26,7 @@ def measure(
 ) -> dict[str, Any]:
     """Measure with the checked options of ``evaluate``; returns the fields of an ``Evaluation``."""
     catalog = discover(extra=plugins, blocked=no_plugins)
-    saved = SavedMethod.open(run, catalog)
+    saved = SavedMethod.open(run, catalog, asked["step"])
     directions = list(saved.metadata["directions"])
     chosen = asked["direction"] or directions[0]
     if chosen not in directions:
@@ -86,5 +86,8 @@ def measure(
     if "samples" in wanted:
         protocol |= {"samples": samples, "seed": seed}
     path = saved.path.resolve()
-    name = path.parent.name if path.name == "translator.safetensors" else path.stem
+    if path.name == "translator.safetensors":
+        name = path.parent.name
+    else:
+        name = f"{path.parent.parent.name}/{path.stem}" if path.parent.name == "checkpoints" else path.stem
     return {"subject": name, "scores": scores, "counts": counts, "protocol": protocol}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
 import cv2
 
+from translate import atomic
 from translate.images.encoding import WRITABLE, encode
 from translate.images.formats import Image
 from translate.images.headers import ImageError
@@ -49,16 +49,12 @@ def write(path: Path, image: Image, *, quality: int = 95) -> None:
     """Write an image in the format of the path's suffix, as ``translate.images.encode`` says.
 
     The write is atomic: a hidden file beside it is written, flushed to the disk and renamed, so the path always holds
-    the whole old or the whole new file.
+    the whole old or the whole new file. The file's mode is that of the umask.
     """
-    partial = path.with_name(f".{path.name}.part")
     try:
         data = encode(image, path.suffix, quality=quality, name=str(path))
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        # To flush the folder as well would double the time of many small images, which can be made again.
+        atomic.write(path, data, flush_folder=False)
     except ImageError:
         raise
     except OSError as error:
@@ -69,6 +65,3 @@ def write(path: Path, image: Image, *, quality: int = 95) -> None:
     except (ValueError, cv2.error) as error:
         reason = " ".join(str(error).split())[:120].rstrip(".")
         raise ImageError(f"cannot write {path}: it cannot be encoded ({reason}); choose another format") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

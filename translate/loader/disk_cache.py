@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from translate import atomic
 from translate.data import Domain, Example
 from translate.devices import cores
 from translate.errors import TranslateError
@@ -52,18 +53,16 @@ def decode_stored(
         if kept is None:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                partial = folder / f".{path.stem}.{os.getpid()}.npy"
-                kind = torch.empty(0, dtype=dtype_of(domains[name])).numpy().dtype
-                mapped = np.lib.format.open_memmap(partial, "w+", kind, shape)
+                atomic.sweep(folder)
+                with atomic.replacing(path) as partial:
+                    kind = torch.empty(0, dtype=dtype_of(domains[name])).numpy().dtype
+                    mapped = np.lib.format.open_memmap(partial, "w+", kind, shape)
+                    _reserve(partial)
+                    decode_all(*inputs, device=torch.device("cpu"), into={name: torch.from_numpy(mapped)}, **options)  # type: ignore[arg-type]
+                    mapped.flush()
             except OSError as error:
-                raise TranslateError(f"cannot keep decoded images in {folder}: {error.strerror}") from None
-            try:
-                decode_all(*inputs, device=torch.device("cpu"), into={name: torch.from_numpy(mapped)}, **options)  # type: ignore[arg-type]
-                mapped.flush()
-                partial.replace(path)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
+                reason = error.strerror or str(error)
+                raise TranslateError(f"cannot keep decoded images in {folder}: {reason}") from None
             kept = _open(path, shape)
             assert kept is not None
         found[name] = kept.to(device)
@@ -78,6 +77,13 @@ def _open(path: Path, shape: tuple[int, ...]) -> Tensor | None:
     except (OSError, ValueError, EOFError):
         return None
     return torch.from_numpy(mapped) if mapped.shape == shape else None
+
+
+def _reserve(path: Path) -> None:
+    """Give a file its blocks on the disk: writing to a mapped file on a full disk would end the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _key(listed: Sequence[Example], domain: Domain, size: Size, resize: str, workers: int) -> str:

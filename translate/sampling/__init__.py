@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from translate.common_options import Device, NoiseSeed
+from translate.common_options import Device, NoiseSeed, Overwrite, Step
 from translate.conversion import FormatName
 from translate.options import Option, asked_of
 
@@ -22,9 +22,11 @@ def sample(
     sampler: Sampler | str | Path,
     target: str | Path,
     *,
+    step: Step = None,
     count: Annotated[int, Option("number of images", ge=1, short="-n")] = 64,
     seed: NoiseSeed = 0,
     format: Annotated[FormatName, Option("format of the images")] = "png",  # noqa: A002 - the command line's word
+    overwrite: Overwrite = False,
     device: Device = "auto",
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
@@ -32,8 +34,9 @@ def sample(
     """Generate ``count`` images from noise into a folder, ``000000.png`` and so on, and return their paths.
 
     Image i depends on ``seed`` and i only, so a larger count starts with the same images. ``format`` ``same`` means
-    png. ``device`` and the plugins are used only if ``sampler`` is a path. Raises ``TranslateError`` if the format
-    cannot hold the images.
+    png. ``step`` chooses a checkpoint of a run. ``step``, ``device`` and the plugins are used only if ``sampler`` is a
+    path. Raises ``TranslateError`` if the format cannot hold the images, or if one of the files exists, unless
+    ``overwrite`` is set.
     """
     asked = asked_of(sample, locals())
     # Imported here, so that the options can be read without torch.

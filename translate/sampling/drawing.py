@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from translate import images
+from translate import images, outputs
 from translate.conversion import suffix_rule
 from translate.errors import TranslateError
 from translate.saved import BATCH, Sampler, load_sampler
@@ -21,9 +21,14 @@ def sample_as_asked(
 ) -> list[Path]:
     """Write images with the checked options of ``sample``, and return their paths."""
     if isinstance(sampler, (str, Path)):
-        sampler = load_sampler(sampler, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
+        sampler = load_sampler(
+            sampler, step=asked["step"], device=asked["device"], plugins=plugins, no_plugins=no_plugins
+        )
     count, domain = asked["count"], sampler.domain
     suffix = suffix_rule(domain, domain, asked["format"])(".png")
+    paths = [folder / f"{index:06d}{suffix}" for index in range(count)]
+    if not asked["overwrite"]:
+        outputs.refuse_existing(*paths)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -39,7 +44,7 @@ def sample_as_asked(
                 images.to_stored(sampler.draw(indices, asked["seed"]), domain, depth).permute(0, 2, 3, 1).cpu().numpy()
             )
             for index, pixels in zip(indices, drawn, strict=True):
-                path = folder / f"{index:06d}{suffix}"
+                path = paths[index]
                 images.write(path, images.Image(pixels, None))
                 tell("image_converted", source=path, error=None)
                 written.append(path)

@@ -1,0 +1,31 @@
+"""Outputs: the rules by which a command may write a file. Nothing that it has not made is replaced unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from translate.atomic import is_special
+from translate.errors import TranslateError
+
+
+def refuse_existing(*paths: Path) -> None:
+    """Raise ``TranslateError`` if one of the paths exists; a pipe or a terminal may be written to."""
+    taken = [path for path in paths if (path.exists() or path.is_symlink()) and not is_special(path)]
+    if taken:
+        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+        verb = "exist" if more else "exists"
+        raise TranslateError(f"{taken[0]}{more} {verb} already; name another place, or replace it with --overwrite")
+
+
+def refuse_within(path: Path, folders: Iterable[Path], what: str) -> None:
+    """Raise ``TranslateError`` if ``path`` is one of the folders of data or lies below one; ``what`` is to be written.
+
+    What is written there would be taken for data the next time.
+    """
+    resolved = path.resolve()
+    for folder in folders:
+        if resolved == folder.resolve() or folder.resolve() in resolved.parents:
+            raise TranslateError(
+                f"{path} lies in {folder}, the data itself, where {what} would be taken for data; name a place outside"
+            )
