@@ -30,7 +30,7 @@ FLOORS = [
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary"},
     {"method"},
-    {"run", "frozen", "consistency", "background"},
+    {"run", "frozen", "consistency", "background", "contract"},
     {"compute"},
     {"engine", "loader"},
     {"hookspecs", "isolation"},

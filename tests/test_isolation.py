@@ -147,8 +147,8 @@ def test_prints_cost_one_line_and_reach_no_output(
 def test_a_kept_stream_still_reaches_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with Held() as held:
         kept = sys.stdout
-        print("inside")
-    print("outside", file=kept)
+        sys.stdout.write("inside\n")
+    kept.write("outside\n")
     assert capsys.readouterr().out == "outside\n"
     assert held.printed == "inside\n"
     assert held.changed == []

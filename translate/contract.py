@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, get_args
 
 from torch import nn
@@ -73,7 +74,9 @@ def _check_names(name: str, what: str, given: Any, known: Sequence[str], kind: s
         raise TranslateError(f"{name}: {what} must be a collection of names, not {_short(given)}")
     for each in given:
         if each not in known:
-            raise TranslateError(f"{name}: {what} names {_short(each)}, and there is no such {kind} ({', '.join(known)})")
+            raise TranslateError(
+                f"{name}: {what} names {_short(each)}, and there is no such {kind} ({', '.join(known)})"
+            )
 
 
 def _is_modules(value: Any) -> bool:
@@ -87,7 +90,7 @@ def _is_ascending(value: Any) -> bool:
         return False
     if not all(isinstance(share, (int, float)) and not isinstance(share, bool) and 0 < share < 1 for share in value):
         return False
-    return all(first < second for first, second in zip(value, value[1:], strict=False))
+    return all(first < second for first, second in pairwise(value))
 
 
 def _short(value: Any) -> str:

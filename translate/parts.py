@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from translate import checkpoint
 from translate.adversary import Adversary
+from translate.contract import check_contract
 from translate.data import Dataset, Domain
 from translate.errors import TranslateError, nearest
 from translate.frozen import ClassifierFeatures, Frozen
@@ -206,6 +207,7 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
     method = factory(parts, **check_options(options, declared, name))
     if not isinstance(method, Method):
         raise TranslateError(f"method {name!r} of the plugin {offer.plugin} is no translate.method.Method")
+    check_contract(method, f"method {name!r} of the plugin {offer.plugin}")
     return method
 
 

@@ -146,6 +146,12 @@ class Catalog:
         }
         return {kind: names for kind, names in names_by_kind.items() if names}
 
+    def only(self, plugin: Plugin) -> Catalog:
+        """A catalog of one of the plugins alone."""
+        manager = _manager()
+        manager.register(plugin.module)
+        return Catalog(manager, [plugin])
+
     def ask(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
         """Call a hook of every plugin and yield the checked answers, in pluggy's order: last registered, first called.
 
