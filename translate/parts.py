@@ -22,6 +22,7 @@ from translate.method import Method, Parts, Role, role_of
 from translate.options import Call, check_options, describe, options_of, parse_call, parse_calls
 from translate.plugins import KINDS, Catalog
 from translate.pool import ImagePool
+from translate.rebuilding import Frugal, check_fit
 from translate.run import Config
 from translate.sizes import Size, fitting_sizes
 from translate.traits import Traits
@@ -251,7 +252,10 @@ class SavedMethod:
                 plugin["version"],
                 here.version,
             )
-        return cls(file, catalog, tensors, metadata, rebuild(catalog, metadata))
+        strange = next((each for each in tensors if each.partition("/")[0] not in metadata["directions"]), None)
+        if strange is not None:
+            raise TranslateError(f"{file} cannot be used: its tensor {strange!r:.100} belongs to no direction")
+        return cls(file, catalog, tensors, metadata, rebuild_for(file, catalog, metadata, tensors))
 
     def directions(self, role: Role) -> list[str]:
         """The directions of this role, such as the translators' ``forward`` and ``backward``."""
@@ -267,10 +271,12 @@ class SavedMethod:
         own = {
             key.partition("/")[2]: value for key, value in self.tensors.items() if key.partition("/")[0] == direction
         }
+        plugin = self.metadata["plugin"]
         try:
+            check_fit(module, own, direction)
             module.load_state_dict(own)
-        except RuntimeError as error:
-            plugin, reason = self.metadata["plugin"], " ".join(str(error).split())[:200]
+        except (RuntimeError, TranslateError) as error:
+            reason = " ".join(str(error).split())[:200]
             raise TranslateError(
                 f"{self.path} does not fit the installed {plugin['distribution']}, "
                 f"it was made by version {plugin['version']}: {reason}"
@@ -315,6 +321,32 @@ def rebuild(catalog: Catalog, metadata: Mapping[str, Any]) -> Method:
         resources=metadata.get("resources", {}),
     )
     return build_method(catalog, metadata["method"], metadata["options"], parts)
+
+
+def rebuild_for(file: Path, catalog: Catalog, metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Method:
+    """Rebuild the method of a file that may come from a stranger, to hold its ``tensors``.
+
+    Raises ``TranslateError``, which names the file, for networks that its tensors could never fill, for options that no
+    network takes, and for directions that the method has not. Weights are left as they come, to be loaded.
+    """
+    try:
+        with Frugal(tensors):
+            method = rebuild(catalog, metadata)
+    except TranslateError as error:
+        raise TranslateError(f"{file} cannot be used: {error}") from None
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise TranslateError(
+            f"{file} cannot be used: its method {metadata['method']!r:.100} cannot be rebuilt with what the file "
+            f"says of it ({reason})"
+        ) from error
+    kept = list(method.translators)
+    if kept != list(metadata["directions"]):
+        raise TranslateError(
+            f"{file} cannot be used: it names the directions {', '.join(metadata['directions'])}, "
+            f"and its method has {', '.join(kept)}"
+        )
+    return method
 
 
 def domain_of(metadata: Mapping[str, Any]) -> Domain:

@@ -31,6 +31,7 @@ from translate.ranks import is_distributed, is_launcher_or_main, parent_died, ra
 from translate.run import Config, Run, Scalars, free_folder
 from translate.seeds import noise_of
 from translate.setup import Setup
+from translate.trust import check_run
 
 __all__ = [
     "fit",
@@ -108,6 +109,8 @@ def resume(
     With another number of ``steps``, the learning-rate schedule is recomputed from there on, with a warning.
     """
     opened = Run.open(Path(run))
+    if not plugins:
+        check_run(opened.folder, opened.config.plugins, opened.origin)
     if opened.config.devices > 1 and not is_distributed():
         return resume_together(opened, steps, no_plugins, plugins)
     if is_launcher_or_main():
@@ -372,7 +375,7 @@ def _save(setup: Setup, run: Run, background: Background) -> None:
 def _last_good(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     for path in reversed(run.checkpoints):
         try:
-            return checkpoint.load(path)
+            return checkpoint.load(path, holds="training")
         except CheckpointError as error:
             log.warning("warning: %s; trying the one before", error)
     if run.checkpoints:
