@@ -121,6 +121,89 @@ def test_a_hook_that_raises_or_answers_nonsense_costs_one_line(
     assert "translate-odd" in caplog.records[0].getMessage()
 
 
+WRONG_ANSWERS = {
+    "methods": ["None", "5", "{'a': 5}", "{1: int}", "['a']", "{'': int}", "{'a': 'no path'}", "(n for n in ())"],
+    "recognize": ["None", "5", "'folders()'", "[5]", "['(']", "['folders']*2 + [None]", "['nowhere()']", "{'a': 1}"],
+    "commands": ["None", "5", "['x']", "[None]", "{'a': 1}", "(n for n in ())"],
+}
+
+
+@pytest.mark.parametrize(("hook", "answer"), [(hook, each) for hook, them in WRONG_ANSWERS.items() for each in them])
+def test_every_answer_is_checked_where_it_comes_in(
+    install: Install, caplog: pytest.LogCaptureFixture, tmp_path: Path, hook: str, answer: str
+) -> None:
+    """A forgotten ``return`` costs one line that names plugin and hook; everything else goes on."""
+    arguments = "root" if hook == "recognize" else ""
+    install("translate-odd", f"from translate import hookimpl\n@hookimpl\ndef {hook}({arguments}): return {answer}")
+    catalog = discover()
+    found = list(catalog.ask(hook, **({"root": tmp_path} if hook == "recognize" else {})))
+    assert all(plugin.distribution == OURS for plugin, _ in found)
+    list(catalog.ask(hook, **({"root": tmp_path} if hook == "recognize" else {})))
+    (record,) = caplog.records
+    assert f"the plugin translate-odd (translate-odd 1.2) answers {hook} with" in record.getMessage()
+
+
+def test_a_forgotten_return_harms_neither_folders_nor_help(install: Install, tmp_path: Path) -> None:
+    import numpy as np
+    from click.testing import CliRunner
+
+    from translate import images
+    from translate.cli import cli
+    from translate.parts import open_dataset
+
+    code = (
+        "from translate import hookimpl\n@hookimpl\ndef recognize(root): ['folders()']\n@hookimpl\ndef commands(): []"
+    )
+    install("translate-odd", code)
+    for side in ("train/source", "train/target"):
+        (tmp_path / "data" / side).mkdir(parents=True)
+        images.write(tmp_path / "data" / side / "1.png", images.Image(np.zeros((8, 8, 3), np.uint8), None))
+    assert open_dataset(discover(), str(tmp_path / "data")).paired
+    done = CliRunner().invoke(cli, ["--help"])
+    assert (done.exit_code, done.exception) == (0, None)
+    assert "evaluate" in done.output
+
+
+def test_hooks_are_called_in_the_order_of_pluggy(install: Install) -> None:
+    code = "from translate import hookimpl\n@hookimpl{}\ndef conversion_started(total): total.append('{}')"
+    for name, how in (
+        ("a", ""),
+        ("b", "(trylast=True)"),
+        ("c", "(tryfirst=True)"),
+        ("d", ""),
+        ("e", "(tryfirst=True)"),
+    ):
+        install(f"translate-{name}", code.format(how, name))
+    heard: list[str] = []
+    catalog = discover()
+    theirs = [plugin for plugin in catalog.plugins if plugin.distribution != OURS]
+    catalog.tell("conversion_started", total=heard)
+    assert heard == ["c", "e", "a", "d", "b"]
+    # As pluggy itself calls them.
+    again: list[str] = []
+    for caller in (
+        catalog._manager.subset_hook_caller(
+            "conversion_started", [each.module for each in catalog.plugins if each not in theirs]
+        ),
+    ):
+        caller(total=again)
+    assert again == heard
+
+
+@pytest.mark.parametrize("kind", ["wrapper=True", "hookwrapper=True"])
+def test_a_wrapper_is_refused_at_registration(install: Install, caplog: pytest.LogCaptureFixture, kind: str) -> None:
+    install("translate-odd", f"from translate import hookimpl\n@hookimpl({kind})\ndef methods():\n    return (yield)")
+    assert "translate-odd" not in found(discover())
+    assert "its hook methods wraps those of other plugins" in caplog.text
+
+
+def test_one_module_under_two_names_is_registered_once(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+    install("translate-odd", GOOD % "odd", entry="one = translate_odd\ntwo")
+    catalog = discover()
+    assert {"one", "two"} & found(catalog) == {"one"}
+    assert "its module translate_odd is a plugin already" in caplog.text
+
+
 def test_an_observer_that_raises_is_told_once_and_harms_nobody(
     install: Install, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -24,6 +25,12 @@ __all__ = [
 ]
 
 FORMAT = "1"
+
+Holds = Literal["training", "translator"]
+"""What a file holds: a checkpoint the state of a training, a translator the networks to use."""
+
+DTYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
+"""The types of tensors that files may hold, as safetensors names them."""
 
 
 class CheckpointError(TranslateError):
@@ -70,37 +77,85 @@ def snapshot(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: copies[aliases.get(name, name)] for name in tensors}
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors (on the CPU) and metadata.
+def load(path: Path, holds: Holds | None = None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors (on the CPU) and metadata; ``holds`` says what the file must be, if only one kind will do.
 
-    Raises ``CheckpointError`` if the file is missing, of another type, damaged or not finite.
+    Raises ``CheckpointError`` if the file is missing, of another type, damaged or not finite, or if its metadata do not
+    fit their schema, which is checked before any tensor is read.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckpointError(f"{path} is no file of tensors, but a folder or a device")
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = list(file.keys())
+            facts, aliases = _read_header(path, header, names)
+            _check_kind(path, facts, holds)
+            for name in names:
+                if (kind := file.get_slice(name).get_dtype()) not in DTYPES:
+                    raise CheckpointError(f"{path} holds {name!r:.100} in {kind}, which no network here has")
+            stored = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {path}") from None
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError) as error:
-        raise CheckpointError(f"{path} is not a readable safetensors file: {' '.join(str(error).split())}") from None
+    except (
+        OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError
+    ) as error:  # fmt: skip
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} is not a readable safetensors file: {reason}") from None
+    if _checksum(stored, header["content"]) != header["sha256"]:
+        raise CheckpointError(f"{path} is damaged: its checksum does not match; use an earlier checkpoint")
+    for name, tensor in stored.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{path} holds a value that is not finite in {name}; use an earlier checkpoint")
+    stored.update({alias: stored[name] for alias, name in aliases.items()})
+    return stored, facts
+
+
+def _read_header(path: Path, header: Mapping[str, str], names: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The facts and aliases in a file's header."""
+    # Imported where a file is read: it takes longer than all of the command line.
+    from translate.schema import FactsError, parse_json
+
     if header.get("format") != "translate":
         raise CheckpointError(
             f"{path} is a safetensors file, but not one of ours; give a run or its translator.safetensors"
         )
     if header.get("version") != FORMAT:
         raise CheckpointError(
-            f"{path} has format {header.get('version')}, this version of translate reads {FORMAT}; "
+            f"{path} has format {header.get('version', '?'):.20}, this version of translate reads {FORMAT}; "
             "use the version that made it"
         )
-    text = header.get("content", "")
-    if _checksum(stored, text) != header.get("sha256"):
-        raise CheckpointError(f"{path} is damaged: its checksum does not match; use an earlier checkpoint")
-    content = json.loads(text)
-    for name, tensor in stored.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{path} holds a value that is not finite in {name}; use an earlier checkpoint")
-    stored.update({alias: stored[name] for alias, name in content["aliases"].items()})
-    return stored, content["facts"]
+    if header.keys() != {"format", "version", "content", "sha256"}:
+        raise CheckpointError(f"{path} is damaged: its header holds other entries than it should")
+    try:
+        content = parse_json(header["content"])
+    except FactsError as error:
+        raise CheckpointError(f"{path} is damaged: of its metadata, {error}") from None
+    if not isinstance(content, dict) or content.keys() != {"facts", "aliases"}:
+        raise CheckpointError(f"{path} is damaged: its metadata hold other entries than they should")
+    facts, aliases = content["facts"], content["aliases"]
+    if not isinstance(facts, dict) or not isinstance(aliases, dict):
+        raise CheckpointError(f"{path} is damaged: its metadata are no names and values")
+    stored = set(names)
+    for alias, name in aliases.items():
+        if not isinstance(name, str) or name not in stored or alias in stored:
+            raise CheckpointError(f"{path} is damaged: {alias!r:.100} stands for {name!r:.100}, which it cannot")
+    for name in (*names, *aliases):
+        if len(name) > 1000 or not name.isprintable():
+            raise CheckpointError(f"{path} holds a tensor of the name {name!r:.100}, which no network has")
+    return facts, aliases
+
+
+def _check_kind(path: Path, facts: Mapping[str, Any], holds: Holds | None) -> None:
+    """Check the metadata of a checkpoint or a translator against its schema."""
+    from translate.schema import CheckpointFacts, TranslatorFacts, check_file
+
+    kind: Holds | None = "training" if "engine" in facts else "translator" if "directions" in facts else None
+    if kind is not None:
+        check_file(path, CheckpointFacts if kind == "training" else TranslatorFacts, facts, CheckpointError)
+    if holds is not None and kind != holds:
+        article = {"training": "checkpoint of a training", "translator": "translator"}
+        raise CheckpointError(f"{path} is no {article[holds]}; give the run's folder")
 
 
 def _aliases(tensors: Mapping[str, Tensor]) -> dict[str, str]:

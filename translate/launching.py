@@ -37,7 +37,8 @@ def train_together(config: Config, folder: Path, no_plugins: Sequence[str]) -> R
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "config.json"
         file.write_text(json.dumps(config.to_json()), encoding="utf-8")
-        arguments = [*_flags("--no-plugin", no_plugins), "fit", "--config", str(file), "-o", str(folder)]
+        plugins = [*_flags("--no-plugin", no_plugins), *_flags("--plugin", config.plugins)]
+        arguments = [*plugins, "fit", "--config", str(file), "-o", str(folder)]
         return _launch_and_open(arguments, config.devices, folder)
 
 

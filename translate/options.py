@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
 import types
 import typing
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,17 @@ __all__ = [
     "parse_call",
     "parse_calls",
 ]
+
+
+MOST_TEXT = 10_000
+"""The longest text that names parts, in characters."""
+
+MOST_NESTING = 50
+LARGEST = 2**63
+"""Whole numbers of options are smaller."""
+
+LONGEST = 1e308
+"""Numbers in a text are smaller, so that none has thousands of digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +111,7 @@ def parse_call(text: str) -> Call:
     calls = parse_calls(text)
     if len(calls) != 1:
         raise TranslateError(
-            f"{text!r} names {len(calls)} parts where one is expected; give one, such as unet(depth=7)"
+            f"{_cut(text)} names {len(calls)} parts where one is expected; give one, such as unet(depth=7)"
         )
     return calls[0]
 
@@ -109,13 +122,39 @@ def parse_calls(text: str) -> list[Call]:
     >>> [str(call) for call in parse_calls("hinge + r1(weight=10)")]
     ['hinge', 'r1(weight=10)']
     """
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-        return _calls(tree)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    if len(text) > MOST_TEXT:
         raise TranslateError(
-            f"{text!r} is not the name of a part; write it as a call with named options, such as unet(depth=7)"
+            f"{text!r:.60}... names a part in {len(text):,} characters; at most {MOST_TEXT:,} are read"
+        )
+    try:
+        if _nesting(text) > MOST_NESTING:
+            raise ValueError(text)
+        with warnings.catch_warnings():
+            # Python warns of strange literals, which are refused here anyway.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            tree = ast.parse(text.strip(), mode="eval").body
+        return _calls(tree)
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        raise TranslateError(
+            f"{_cut(text)} is not the name of a part; write it as a call with named options, such as unet(depth=7)"
         ) from None
+
+
+def _nesting(text: str) -> int:
+    """The most brackets and operators that may stand around one value of a text, in and out of quotes."""
+    deepest = depth = 0
+    for letter in text:
+        if letter in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif letter in ")]}":
+            depth = max(depth - 1, 0)
+    # Signs and sums nest without brackets.
+    return max(deepest, sum(text.count(sign) for sign in "+-~") // 8, text.count("not ") // 8)
+
+
+def _cut(text: str) -> str:
+    return repr(text) if len(text) <= 200 else f"{text[:200]!r}..."
 
 
 def _calls(node: ast.expr) -> list[Call]:
@@ -149,8 +188,15 @@ def _value(node: ast.expr) -> Any:
             return " + ".join(str(call) for call in _calls(node))
         case ast.Tuple(elts=elements) | ast.List(elts=elements):
             return tuple(_value(element) for element in elements)
+        case ast.Constant(value=bool() | str() | None as value):
+            return value
+        case ast.Constant(value=int() | float()) | ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=ast.Constant()):
+            number = ast.literal_eval(node)
+            if not isinstance(number, (int, float)) or not -LONGEST < number < LONGEST:
+                raise ValueError(node)
+            return number
         case _:
-            return ast.literal_eval(node)
+            raise ValueError(ast.dump(node)[:200])
 
 
 def options_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
@@ -215,20 +261,26 @@ def check(value: Any, parameter: Parameter, where: str) -> Any:
     except (ValueError, TypeError, OverflowError):
         suggestions = [similar(str(each), _choices(parameter.kind)) for each in _as_sequence(value)]
         hint = "".join(f"; {each}" for each in suggestions[:1] if each)
-        raise TranslateError(f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r}{hint}") from None
+        raise TranslateError(
+            f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r:.200}{hint}"
+        ) from None
     option = parameter.option
     for number in result if isinstance(result, tuple) else (result,):
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             continue
         if (
-            number != number
+            not _is_sound(number)
             or (option.ge is not None and number < option.ge)
             or (option.gt is not None and number <= option.gt)
             or (option.le is not None and number > option.le)
             or (option.lt is not None and number >= option.lt)
         ):
-            raise TranslateError(f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r}")
+            raise TranslateError(f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r:.200}")
     return result
+
+
+def _is_sound(number: int | float) -> bool:
+    return math.isfinite(number) if isinstance(number, float) else abs(number) < LARGEST
 
 
 def _choices(kind: Any) -> list[str]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from translate import checkpoint, derived
 from translate.adversary import Adversary
+from translate.contract import check_contract
 from translate.data import Dataset, Domain
 from translate.errors import TranslateError, nearest
 from translate.frozen import ClassifierFeatures, Frozen
@@ -22,6 +23,7 @@ from translate.method import Method, Parts, Role, role_of
 from translate.options import Call, check_options, describe, options_of, parse_call, parse_calls
 from translate.plugins import KINDS, Catalog
 from translate.pool import ImagePool
+from translate.rebuilding import Frugal, check_fit
 from translate.run import Config
 from translate.sizes import Size, fitting_sizes
 from translate.traits import Traits
@@ -207,6 +209,7 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
     method = factory(parts, **check_options(options, declared, name))
     if not isinstance(method, Method):
         raise TranslateError(f"method {name!r} of the plugin {offer.plugin} is no translate.method.Method")
+    check_contract(method, f"method {name!r} of the plugin {offer.plugin}")
     return method
 
 
@@ -265,9 +268,12 @@ class SavedMethod:
                 plugin["version"],
                 here.version,
             )
-        method = rebuild(catalog, metadata)
+        method = rebuild_for(file, catalog, metadata, tensors)
         if facts is not None:
-            tensors = derived.translator_tensors(file, method, tensors)
+            return cls(file, catalog, derived.translator_tensors(file, method, tensors), metadata, method)
+        strange = next((each for each in tensors if each.partition("/")[0] not in metadata["directions"]), None)
+        if strange is not None:
+            raise TranslateError(f"{file} cannot be used: its tensor {strange!r:.100} belongs to no direction")
         return cls(file, catalog, tensors, metadata, method)
 
     def directions(self, role: Role) -> list[str]:
@@ -284,10 +290,12 @@ class SavedMethod:
         own = {
             key.partition("/")[2]: value for key, value in self.tensors.items() if key.partition("/")[0] == direction
         }
+        plugin = self.metadata["plugin"]
         try:
+            check_fit(module, own, direction)
             module.load_state_dict(own)
-        except RuntimeError as error:
-            plugin, reason = self.metadata["plugin"], " ".join(str(error).split())[:200]
+        except (RuntimeError, TranslateError) as error:
+            reason = " ".join(str(error).split())[:200]
             raise TranslateError(
                 f"{self.path} does not fit the installed {plugin['distribution']}, "
                 f"it was made by version {plugin['version']}: {reason}"
@@ -335,6 +343,32 @@ def rebuild(catalog: Catalog, metadata: Mapping[str, Any]) -> Method:
         resources=metadata.get("resources", {}),
     )
     return build_method(catalog, metadata["method"], metadata["options"], parts)
+
+
+def rebuild_for(file: Path, catalog: Catalog, metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Method:
+    """Rebuild the method of a file that may come from a stranger, to hold its ``tensors``.
+
+    Raises ``TranslateError``, which names the file, for networks that its tensors could never fill, for options that no
+    network takes, and for directions that the method has not. Weights are left as they come, to be loaded.
+    """
+    try:
+        with Frugal(tensors):
+            method = rebuild(catalog, metadata)
+    except TranslateError as error:
+        raise TranslateError(f"{file} cannot be used: {error}") from None
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise TranslateError(
+            f"{file} cannot be used: its method {metadata['method']!r:.100} cannot be rebuilt with what the file "
+            f"says of it ({reason})"
+        ) from error
+    kept = list(method.translators)
+    if kept != list(metadata["directions"]):
+        raise TranslateError(
+            f"{file} cannot be used: it names the directions {', '.join(metadata['directions'])}, "
+            f"and its method has {', '.join(kept)}"
+        )
+    return method
 
 
 def domain_of(metadata: Mapping[str, Any]) -> Domain:

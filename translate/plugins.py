@@ -10,7 +10,9 @@ import inspect
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -20,16 +22,14 @@ from typing import Any
 import pluggy
 
 from translate import hookspecs
+from translate.answers import KINDS, OFFERING, AnswerError, check_answer
 from translate.errors import TranslateError, nearest
+from translate.isolation import Held, PluginError, failures_of_a_plugin, shown
 from translate.options import options_of
 
 GROUP = "translate"
 OURS = "image-translate"
 BLOCK_VARIABLE = "TRANSLATE_NO_PLUGIN"
-KINDS = tuple(
-    name for name, spec in vars(hookspecs).items() if getattr(spec, "__annotations__", {}).get("return") == "Offers"
-)
-"""The kinds of part that plugins offer, by the names of their hooks: ``methods``, ``generators`` ..."""
 
 log = logging.getLogger("translate")
 
@@ -43,6 +43,8 @@ class Plugin:
     version: str
     module: ModuleType = field(repr=False, compare=False)
     unpackaged: bool = False
+    seconds: float = field(default=0.0, repr=False, compare=False)
+    """What its import took; 0 if it was imported before."""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.distribution} {self.version})"
@@ -61,10 +63,11 @@ class Offer:
         """Import the factory."""
         if not isinstance(self.target, str):
             return self.target
+        module, _, attribute = self.target.partition(":")
         try:
-            module, _, attribute = self.target.partition(":")
-            factory = getattr(importlib.import_module(module), attribute)
-        except (Exception, SystemExit) as error:
+            with _held(str(self.plugin), f"imports {module}", module) as held, failures_of_a_plugin(held):
+                factory = getattr(importlib.import_module(module), attribute)
+        except Exception as error:
             raise TranslateError(
                 f"the plugin {self.plugin} cannot provide {_singular(self.kind)} {self.name!r}: {_format_error(error)}"
             ) from error
@@ -143,15 +146,39 @@ class Catalog:
         }
         return {kind: names for kind, names in names_by_kind.items() if names}
 
+    def only(self, plugin: Plugin) -> Catalog:
+        """A catalog of one of the plugins alone."""
+        manager = _manager()
+        manager.register(plugin.module)
+        return Catalog(manager, [plugin])
+
     def ask(self, hook: str, **arguments: Any) -> Iterator[tuple[Plugin, Any]]:
-        """Call a hook of every plugin and yield the results; if one raises, warn and do not call it again."""
-        for implementation in getattr(self._manager.hook, hook).get_hookimpls():
+        """Call a hook of every plugin and yield the checked answers, in pluggy's order: last registered, first called.
+
+        A plugin that raises, or that answers with something else than its hook promises, is told in one warning and is
+        not asked again. So is one that changes global state, such as torch's default dtype, which is restored.
+        """
+        offering = hook in OFFERING
+        if hook == "recognize":
+            # Their answers are checked against these names, which other hooks tell.
+            self._all("datasets")
+        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             plugin = self._plugins[id(implementation.plugin)]
             if (plugin.name, hook) in self._silenced:
                 continue
+            given = [arguments[name] for name in implementation.argnames]
             try:
-                answer = implementation.function(*(arguments[name] for name in implementation.argnames))
-            except (Exception, SystemExit) as error:
+                if offering:
+                    with _held(str(plugin), f"answers {hook}") as held, failures_of_a_plugin(held):
+                        answer = check_answer(hook, implementation.function(*given), self._is_dataset)
+                else:
+                    with failures_of_a_plugin():
+                        answer = implementation.function(*given)
+            except AnswerError as error:
+                self._silenced.add((plugin.name, hook))
+                log.warning("warning: the plugin %s answers %s with %s; it is left out there", plugin, hook, error)
+                continue
+            except Exception as error:
                 self._silenced.add((plugin.name, hook))
                 log.warning(
                     "warning: the plugin %s failed in %s and is left out there: %s", plugin, hook, _format_error(error)
@@ -164,18 +191,13 @@ class Catalog:
         for _ in self.ask(event, **arguments):
             pass
 
+    def _is_dataset(self, name: str) -> bool:
+        return name in self._all("datasets")
+
     def _all(self, kind: str) -> dict[str, list[Offer]]:
         if kind not in self._offers:
             table: dict[str, list[Offer]] = {}
             for plugin, answer in self.ask(kind):
-                if not isinstance(answer, Mapping) or not all(
-                    isinstance(name, str) and (callable(target) or isinstance(target, str))
-                    for name, target in answer.items()
-                ):
-                    log.warning(
-                        "warning: the plugin %s answers %s with something other than names and factories", plugin, kind
-                    )
-                    continue
                 for name, target in answer.items():
                     table.setdefault(name, []).append(Offer(kind, name, plugin, target))
             self._offers[kind] = {name: _resolve(found) for name, found in table.items()}
@@ -219,21 +241,54 @@ def discover(*, extra: Sequence[str] = (), blocked: Sequence[str] = ()) -> Catal
         distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "?")
         if excluded & {entry.name, distribution}:
             continue
+        started = time.perf_counter()
+        title = f"{entry.name} ({distribution} {version})"
         try:
-            module = entry.load()
+            with _held(title, "is imported", entry.module) as held, failures_of_a_plugin(held):
+                module = entry.load()
             if not isinstance(module, ModuleType):
                 raise TypeError(f"{entry.value} is not a module")
-            _register(manager, module)
-        except (Exception, SystemExit) as error:
+            _check_hooks(module, plugins)
+        except Exception as error:
             log.warning(
                 "warning: the plugin %s (%s %s, %s) is broken and left out: %s",
                 entry.name, distribution, version, entry.value, _format_error(error),
             )  # fmt: skip
             continue
-        plugins.append(Plugin(entry.name, distribution, version, module))
+        seconds = 0.0 if held is None else time.perf_counter() - started
+        plugins.append(Plugin(entry.name, distribution, version, module, seconds=seconds))
     for name in extra:
-        plugins.append(_load_unpackaged(manager, name))
+        plugins.append(_load_unpackaged(name, plugins))
+    # What is registered last is called first: ours, installed ones by name, then those that the user has given.
+    for plugin in reversed(plugins):
+        manager.register(plugin.module)
     return Catalog(manager, plugins)
+
+
+@contextmanager
+def _held(plugin: str, does: str, module: str | None = None) -> Iterator[Held | None]:
+    """Hold the global state while a plugin's code runs, and warn of what it has changed or printed.
+
+    Nothing is held if ``module`` is imported already, since its code does not run again.
+    """
+    if module is not None and module in sys.modules:
+        yield None
+        return
+    held = Held()
+    try:
+        with held:
+            yield held
+    finally:
+        if held.changed:
+            log.warning(
+                "warning: the plugin %s changes %s when it %s; that was undone", plugin, _listed(held.changed), does
+            )
+        if held.printed.strip():
+            log.warning("warning: the plugin %s prints when it %s: %s", plugin, does, shown(held.printed))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _manager() -> pluggy.PluginManager:
@@ -242,8 +297,10 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
-def _register(manager: pluggy.PluginManager, module: ModuleType) -> None:
-    """Register a plugin; a trial registration first finds misspelt hooks and wrong signatures."""
+def _check_hooks(module: ModuleType, others: Sequence[Plugin]) -> None:
+    """Refuse misspelt hooks, wrong signatures and hooks that cannot be honoured, by a trial registration."""
+    if any(plugin.module is module for plugin in others):
+        raise TranslateError(f"its module {module.__name__} is a plugin already, under another name")
     trial = _manager()
     trial.register(module)
     for caller in trial.get_hookcallers(module) or ():
@@ -252,14 +309,19 @@ def _register(manager: pluggy.PluginManager, module: ModuleType) -> None:
                 name for name in vars(trial.hook) if not name.startswith("_") and getattr(trial.hook, name).has_spec()
             ]
             raise TranslateError(f"there is no extension point {caller.name!r}; {nearest(caller.name, sorted(known))}")
+        if any(each.hookwrapper or each.wrapper for each in caller.get_hookimpls()):
+            raise TranslateError(
+                f"its hook {caller.name} wraps those of other plugins, which are kept apart here; "
+                "leave out wrapper=True or hookwrapper=True"
+            )
         if hasattr(module, "__path__") and importlib.util.find_spec(f"{module.__name__}.{caller.name}"):
             # An import of the submodule would overwrite the hook of that name.
             raise TranslateError(f"its submodule {caller.name} hides its hook {caller.name}; rename the submodule")
-    manager.register(module)
 
 
-def _load_unpackaged(manager: pluggy.PluginManager, name: str) -> Plugin:
-    path = Path(name)
+def _load_unpackaged(name: str, others: Sequence[Plugin]) -> Plugin:
+    path = Path(name).expanduser()
+    started = time.perf_counter()
     try:
         if path.suffix == ".py":
             source = path.read_bytes()
@@ -268,21 +330,27 @@ def _load_unpackaged(manager: pluggy.PluginManager, name: str) -> Plugin:
             assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             sys.modules[module.__name__] = module
-            spec.loader.exec_module(module)
+            with _held(name, "is imported") as held, failures_of_a_plugin(held):
+                spec.loader.exec_module(module)
         else:
             # sys.path of a console script lacks the working directory, where a module under development lies.
             if str(Path.cwd()) not in sys.path:
                 sys.path.insert(0, str(Path.cwd()))
-            module = importlib.import_module(name)
+            with _held(name, "is imported", name) as held, failures_of_a_plugin(held):
+                module = importlib.import_module(name)
             source = Path(module.__file__ or "").read_bytes()
-        _register(manager, module)
-    except (Exception, SystemExit) as error:
+        _check_hooks(module, others)
+    except Exception as error:
         raise TranslateError(f"cannot load the plugin {name}: {_format_error(error)}") from error
-    return Plugin(path.stem, "unpackaged", f"sha256:{hashlib.sha256(source).hexdigest()[:16]}", module, unpackaged=True)
+    version = f"sha256:{hashlib.sha256(source).hexdigest()[:16]}"
+    seconds = time.perf_counter() - started
+    return Plugin(path.stem, "unpackaged", version, module, unpackaged=True, seconds=seconds)
 
 
 def _format_error(error: BaseException) -> str:
     """An exception in one line, with the file and line that raised it."""
+    if isinstance(error, PluginError):
+        error = error.error
     trace = error.__traceback__
     place = ""
     while trace is not None:
@@ -290,7 +358,7 @@ def _format_error(error: BaseException) -> str:
         if not file.startswith("<"):
             place = f" ({Path(file).name}, line {trace.tb_lineno})"
         trace = trace.tb_next
-    text = " ".join(str(error).split())
+    text = shown(str(error))
     if isinstance(error, TranslateError):
         return text
     return f"{type(error).__name__}{': ' + text if text else ''}{place}"

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-import yaml
-
 from translate import atomic, lock
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
 from translate.options import Option, Parameter, check_options, parameter_of
 from translate.sizes import Size, parse_size
+from translate.trust import origin_of
 
 __all__ = [
     "Config",
@@ -149,6 +148,12 @@ class Config:
         parameters = cls.parameters()
         core = {name: value for name, value in values.items() if name in known}
         method_options = {name: value for name, value in values.items() if name not in known}
+        own, plugins = core.get("options", {}), core.get("plugins", ())
+        if not isinstance(own, Mapping) or not all(isinstance(name, str) for name in own):
+            raise TranslateError(f"{where}: options must be names and values, not {own!r:.80}")
+        plugins = [plugins] if isinstance(plugins, (str, Path)) else plugins
+        if not isinstance(plugins, (list, tuple)) or not all(isinstance(each, (str, Path)) for each in plugins):
+            raise TranslateError(f"{where}: plugins must be a list of files or modules, not {plugins!r:.80}")
         for name in ("method", "data"):
             if not isinstance(core.get(name), (str, Path)):
                 raise TranslateError(
@@ -158,8 +163,8 @@ class Config:
         return cls(
             method=str(core["method"]),
             data=str(core["data"]),
-            options={**core.get("options", {}), **method_options},
-            plugins=tuple(str(plugin) for plugin in core.get("plugins", ())),
+            options={**own, **method_options},
+            plugins=tuple(str(plugin) for plugin in plugins),
             **checked,
         )
 
@@ -171,16 +176,22 @@ class Config:
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read a YAML or JSON file of options; dashes in names become underscores."""
+    # Imported where a file is read: it takes longer than all of the command line.
+    from translate.schema import MOST_CONFIG_BYTES, FactsError, parse_yaml, read_text
+
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(read_text(path, MOST_CONFIG_BYTES))
     except OSError as error:
         raise TranslateError(f"cannot read the config {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise TranslateError(f"{path} is neither YAML nor JSON: {reason}") from None
+    except ValueError as error:
+        reason = str(error) if isinstance(error, FactsError) else "its name is no path"
+        raise TranslateError(f"cannot read the config {path}: {reason}") from None
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise TranslateError(f"{path} must hold names and values, such as `steps: 1000`")
-    return {name.replace("-", "_"): value for name, value in values.items()}
+    found = {name.replace("-", "_"): value for name, value in values.items()}
+    if len(found) < len(values):
+        raise TranslateError(f"{path} names an option twice, with a dash and with an underscore")
+    return found
 
 
 _UNSEEN = (".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini")
@@ -198,6 +209,8 @@ class Run:
         self.config = config
         self.step = step
         self.steps = steps
+        self.origin: Mapping[str, Any] | None = None
+        """What its ``config.json`` says of the plugins that it was made with; see ``translate.trust``."""
 
     @property
     def translator(self) -> Path:
@@ -264,21 +277,26 @@ class Run:
     @classmethod
     def open(cls, folder: Path) -> Run:
         """Open the run in a folder."""
+        # Imported where a file is read: it takes longer than all of the command line.
+        from translate.schema import FactsError, RunFacts, check_file, parse_json, read_text
+
         path = folder / "config.json"
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            config = Config.from_values(values["config"], str(path))
-            steps = int(values["steps"])
+            values = parse_json(read_text(path))
         except OSError:
             raise TranslateError(f"{folder} is not a run: it has no readable config.json") from None
-        except (ValueError, KeyError, TypeError):
-            raise TranslateError(f"{path} is damaged; start the run anew or restore the file") from None
-        return cls(folder, config, steps=steps)
+        except FactsError as error:
+            raise TranslateError(f"{path} is damaged: {error}; start the run anew or restore the file") from None
+        check_file(path, RunFacts, values)
+        run = cls(folder, Config.from_values(values["config"], str(path)), steps=values["steps"])
+        run.origin = values.get("origin")
+        return run
 
     def write_config(self, metadata: Mapping[str, Any]) -> None:
         """Write ``config.json`` atomically: all options with ``auto`` resolved, and ``metadata``."""
-        text = json.dumps({"config": self.config.to_json(), "steps": self.steps, **metadata}, indent=2)
-        atomic.write(self.folder / "config.json", f"{text}\n".encode())
+        origin = {"origin": origin_of(self.config.plugins)} if self.config.plugins else {}
+        values = {"config": self.config.to_json(), "steps": self.steps, **metadata, **origin}
+        atomic.write(self.folder / "config.json", f"{json.dumps(values, indent=2)}\n".encode())
 
     def record(self, scalars: Scalars) -> None:
         """Append a line to ``metrics.jsonl``."""

@@ -71,7 +71,7 @@ def last_good(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The tensors and metadata of the newest readable checkpoint; None if there is none at all."""
     for path in reversed(run.checkpoints):
         try:
-            return checkpoint.load(path)
+            return checkpoint.load(path, holds="training")
         except CheckpointError as error:
             log.warning("warning: %s; trying the one before", error)
     if run.checkpoints:

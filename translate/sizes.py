@@ -15,6 +15,9 @@ __all__ = [
 Size = tuple[int, int]
 """Height and width."""
 
+MOST_SIDE = 2**16
+"""The longest side of an image to train on."""
+
 
 def parse_size(value: Any, where: str = "size") -> Size:
     """Read ``256``, ``"256"``, ``"256x512"`` (height x width) or a pair.
@@ -28,10 +31,12 @@ def parse_size(value: Any, where: str = "size") -> Size:
         else:
             sides = [int(side) for side in str(value).lower().split("x")]
         height, width = sides * 2 if len(sides) == 1 else sides
-        if min(height, width) < 1:
+        if min(height, width) < 1 or max(height, width) > MOST_SIDE:
             raise ValueError(value)
-    except (ValueError, TypeError):
-        raise TranslateError(f"{where}: a size is 256 or HEIGHTxWIDTH, not {value!r}") from None
+    except (ValueError, TypeError, OverflowError):
+        raise TranslateError(
+            f"{where}: a size is 256 or HEIGHTxWIDTH, with sides of 1 to {MOST_SIDE}, not {value!r:.80}"
+        ) from None
     return height, width
 
 

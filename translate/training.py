@@ -39,6 +39,7 @@ from translate.saving import (
 )
 from translate.seeds import noise_of
 from translate.setup import Setup
+from translate.trust import check_run
 
 __all__ = [
     "fit",
@@ -118,6 +119,8 @@ def resume(
     With another number of ``steps``, the learning-rate schedule is recomputed from there on, with a warning.
     """
     opened = Run.open(Path(run))
+    if not plugins:
+        check_run(opened.folder, opened.config.plugins, opened.origin)
     if opened.config.devices > 1 and not is_distributed():
         return resume_together(opened, steps, no_plugins, plugins)
     with ExitStack() as held:

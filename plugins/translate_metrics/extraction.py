@@ -48,7 +48,9 @@ def name_of(extractor: str) -> str:
         path = Path(extractor)
         return path.resolve().parent.name if path.suffix == ".safetensors" else path.resolve().name
     call = parse_call(extractor)
-    options = {name: Path(value).name if name == "weights" else value for name, value in call.options.items()}
+    options = {
+        name: Path(str(value)).name if name == "weights" and value else value for name, value in call.options.items()
+    }
     return str(Call(call.name, options))
 
 

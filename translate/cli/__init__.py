@@ -37,7 +37,7 @@ class Commands(click.Group):
 
     def _theirs(self, context: click.Context) -> dict[str, click.Command]:
         answers = session_of(context).catalog.ask("commands")
-        return {command.name or "": command for _, commands in answers for command in commands}
+        return {command.name: command for _, commands in answers for command in commands}
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Suggest similar commands for an unknown one."""

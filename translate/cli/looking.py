@@ -69,8 +69,9 @@ def data(
 @click.command()
 @click.argument("part", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--times", is_flag=True, help="Print how long the import of each plugin took, the slowest first.")
 @click.pass_context
-def plugins(context: click.Context, part: str | None, as_json: bool) -> None:
+def plugins(context: click.Context, part: str | None, as_json: bool, times: bool) -> None:
     """List the installed plugins with their versions and parts; or the options of one PART, such as unet."""
     catalog = session_of(context).catalog
     if part is not None:
@@ -83,11 +84,15 @@ def plugins(context: click.Context, part: str | None, as_json: bool) -> None:
                 "name": each.name,
                 "distribution": each.distribution,
                 "version": each.version,
+                "seconds": round(each.seconds, 6),
                 "offers": catalog.offered_by(each),
             }
             for each in catalog.plugins
         ]
         click.echo(json.dumps(listed, indent=2))
+    elif times:
+        for each in sorted(catalog.plugins, key=lambda each: -each.seconds):
+            click.echo(f"{1000 * each.seconds:8.1f} ms  {each.name}  ({each.distribution} {each.version})")
     else:
         for each in catalog.plugins:
             click.echo(f"{each.name}  ({each.distribution} {each.version})")

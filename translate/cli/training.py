@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from translate.cli.output import say
 from translate.errors import TranslateError
 from translate.options import options_of
 from translate.run import Config, read_config
+from translate.trust import check_named
 
 
 class MethodCommand(click.Command):
@@ -162,9 +164,9 @@ def _fit_method(context: click.Context, **_params: Any) -> None:
 def _fit(values: Mapping[str, Any], session: Session, output: Any, where: str, *, dry_run: bool) -> None:
     from translate.training import plan, train
 
-    config = Config.from_values(
-        {"plugins": session.extra, **{name: value for name, value in values.items() if name != "output"}}, where
-    )
+    config = Config.from_values({name: value for name, value in values.items() if name != "output"}, where)
+    check_named(config.plugins, session.extra, "the config")
+    config = replace(config, plugins=session.extra)
     if dry_run:
         for line in plan(config, no_plugins=session.blocked):
             say(line)

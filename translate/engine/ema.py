@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.engine.state import compare, under
+from translate.errors import TranslateError
 
 AVERAGED = ("running_mean", "running_var")
 """The buffers that are averaged like weights: running statistics of normalizations."""
@@ -75,6 +76,12 @@ class EMA:
 
     def check(self, tensors: Mapping[str, Tensor]) -> None:
         """Raise ``TranslateError`` for tensors that ``load`` could not take."""
+        for name in tensors:
+            if name.partition("/")[0] not in self._averages:
+                raise TranslateError(
+                    f"the checkpoint's moving average {name!r:.100} has no place here; "
+                    "it was made by another configuration"
+                )
         for direction, averages in self._averages.items():
             compare(under(tensors, f"{direction}/"), averages, f"the moving average of {direction}")
 

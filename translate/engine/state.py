@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from translate.engine.players import Player
 from translate.errors import TranslateError
@@ -57,24 +59,76 @@ def _state_entries(players: Iterable[Player]) -> Iterable[tuple[str, Any]]:
                 yield f"{player.name}/{index}/{key}", value
 
 
-def optimizer_state(player: Player, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> dict[str, Any]:
-    """One player's optimizer state out of both, checked, as ``load_state_dict`` takes it."""
+def optimizer_state(
+    player: Player, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any], *, has_moved: bool
+) -> dict[str, Any]:
+    """One player's optimizer state out of both, checked, as ``load_state_dict`` takes it.
+
+    It must be what the optimizer keeps of a weight after a step, of each weight that it has any state of. ``has_moved``
+    says that there must be some.
+    """
+    what = f"the checkpoint's optimizer of {player.name}"
     state: dict[int, dict[str, Any]] = {}
     weights = [weight for group in player.optimizer.param_groups for weight in group["params"]]
     for name, value in {**tensors, **numbers}.items():
-        owner, index, key = name.split("/", 2)
+        owner, index, key = (*name.split("/", 2), "", "")[:3]
         if owner != player.name:
             continue
+        if not (index.isascii() and index.isdigit() and len(index) < 9 and key):
+            raise TranslateError(f"{what} has an entry {name!r:.100}, which is none of a weight")
         if int(index) >= len(weights):
-            raise TranslateError(f"the checkpoint's optimizer of {player.name} has more weights than the player")
-        weight = weights[int(index)]
-        if isinstance(value, Tensor) and value.dim() > 0:
-            if value.shape != weight.shape:
-                raise TranslateError(
-                    f"the checkpoint's optimizer of {player.name} holds {key} of shape {tuple(value.shape)} "
-                    f"where the weight is {tuple(weight.shape)}"
-                )
-            # Fused optimizers iterate over memory: a moment must have its weight's memory format.
-            value = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+            raise TranslateError(f"{what} has more weights than the player")
         state.setdefault(int(index), {})[key] = value
+    if not state and has_moved and _state_after_a_step(player.optimizer, weights[0]):
+        raise TranslateError(f"{what} is missing, though the training has moved all players")
+    for index, entries in state.items():
+        wanted = _state_after_a_step(player.optimizer, weights[index])
+        if wanted is not None:
+            _check_entries(what, entries, wanted, weights[index])
+        for key, value in entries.items():
+            if isinstance(value, Tensor) and value.dim() > 0:
+                if value.shape != weights[index].shape:
+                    raise TranslateError(
+                        f"{what} holds {key} of shape {tuple(value.shape)} "
+                        f"where the weight is {tuple(weights[index].shape)}"
+                    )
+                # Fused optimizers iterate over memory: a moment must have its weight's memory format.
+                entries[key] = torch.empty_like(weights[index], dtype=value.dtype).copy_(value)
     return {"state": state, "param_groups": player.optimizer.state_dict()["param_groups"]}
+
+
+def _check_entries(what: str, entries: Mapping[str, Any], wanted: Mapping[str, Any], weight: Tensor) -> None:
+    """Raise ``TranslateError`` unless one weight's entries are those that an optimizer keeps, of the same types."""
+    for key in wanted.keys() | entries.keys():
+        if key not in entries or key not in wanted:
+            raise TranslateError(f"{what} {'lacks' if key in wanted else 'holds a strange'} {key!r:.100} of a weight")
+        given, like = entries[key], wanted[key]
+        if isinstance(like, Tensor) != isinstance(given, Tensor):
+            raise TranslateError(f"{what} holds {key!r:.100} as {type(given).__name__}, not {type(like).__name__}")
+        if not isinstance(like, Tensor):
+            if isinstance(like, (int, float)) and (isinstance(given, bool) or not isinstance(given, (int, float))):
+                raise TranslateError(f"{what} holds {key!r:.100} as {given!r:.60}, which is no number")
+            continue
+        shape = () if like.dim() == 0 else tuple(weight.shape)
+        if given.dtype != like.dtype or tuple(given.shape) != shape:
+            raise TranslateError(
+                f"{what} holds {key!r:.100} as {given.dtype} {tuple(given.shape)} where {like.dtype} {shape} belongs"
+            )
+        if key == "step" and not bool((given >= 0).all()):
+            raise TranslateError(f"{what} holds a negative step")
+
+
+def _state_after_a_step(optimizer: Optimizer, weight: Tensor) -> dict[str, Any] | None:
+    """What an optimizer keeps of a weight, seen on a small one; None if that cannot be tried."""
+    small = nn.Parameter(torch.zeros((2,) * weight.dim(), dtype=weight.dtype, device=weight.device))
+    small.grad = torch.zeros_like(small)
+    trial: Optimizer = object.__new__(type(optimizer))
+    try:
+        trial.__dict__.update(optimizer.__dict__)
+        trial.__dict__["state"] = defaultdict(dict)
+        trial.__dict__["param_groups"] = [{**optimizer.param_groups[0], "params": [small]}]
+        trial.step()
+    except Exception:
+        # An optimizer of a plugin may need all of its weights.
+        return None
+    return dict(trial.state[small])

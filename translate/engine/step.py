@@ -16,7 +16,7 @@ from translate.engine.capture import Capture, Graph, capturable
 from translate.engine.ema import EMA
 from translate.engine.players import MethodError, Player, players_of
 from translate.engine.state import compare, optimizer_numbers, optimizer_state, optimizer_tensors, under
-from translate.errors import NotFiniteError, nearest
+from translate.errors import NotFiniteError, TranslateError, nearest
 from translate.method import Batch, Method, Update
 from translate.pool import ImagePool
 from translate.precision import to_float32
@@ -324,15 +324,30 @@ class Engine:
         averages, optimizer_state_tensors = under(tensors, "ema/"), under(tensors, "optimizer/")
         compare(of_method, self.method.state_dict(), "the method")
         self._ema.check(averages)
+        numbers = metadata.get("optimizer_numbers", {})
+        for name in (*optimizer_state_tensors, *numbers):
+            if name.partition("/")[0] not in self.players:
+                raise TranslateError(f"the checkpoint's optimizer state {name!r:.100} belongs to no player")
+        # Later stages have their players wait; without stages each moves once in a period.
+        has_moved = not self.method.stages and int(metadata["step"]) >= self.method.period
         states = {
-            name: optimizer_state(player, optimizer_state_tensors, metadata.get("optimizer_numbers", {}))
+            name: optimizer_state(player, optimizer_state_tensors, numbers, has_moved=has_moved)
             for name, player in self.players.items()
         }
+        sums, counts = under(tensors, "log/"), metadata["log_counts"]
+        if sums.keys() != counts.keys() or not all(
+            value.dim() == 0 and value.dtype == torch.float32 for value in sums.values()
+        ):
+            raise TranslateError("the checkpoint's sums for the log do not fit their counts; it cannot be resumed")
+        known = ("method/", "optimizer/", "ema/", "log/", "rank-")
+        for name in tensors:
+            if not name.startswith(known):
+                raise TranslateError(f"the checkpoint's tensor {name!r:.100} has no place in a training")
         self.method.load_state_dict(of_method)
         for name, player in self.players.items():
             player.optimizer.load_state_dict(states[name])
         self._ema.load(averages)
-        self._sums = {name: value.to(self.device) for name, value in under(tensors, "log/").items()}
+        self._sums = {name: value.to(self.device) for name, value in sums.items()}
         self._counts.clear()
         self._counts.update({name: int(count) for name, count in metadata["log_counts"].items()})
         self.step_count = int(metadata["step"])

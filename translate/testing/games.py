@@ -14,7 +14,7 @@ from translate import checkpoint, conversion, images, translator
 from translate.adversary import Adversary
 from translate.engine import Engine
 from translate.errors import TranslateError
-from translate.method import Method
+from translate.method import Method, role_of
 from translate.options import parse_call
 from translate.parts import build_method
 from translate.plugins import discover
@@ -23,6 +23,7 @@ from translate.saved import load_classifier, load_sampler
 from translate.seeds import seed_step
 from translate.testing.networks import CHANNELS, parts_of
 from translate.training import fit, resume
+from translate.traits import Traits
 
 
 def check_method(part: str, *, plugins: Sequence[str] = (), data: str = "demo(size=32, count=12)") -> None:
@@ -38,6 +39,7 @@ def check_method(part: str, *, plugins: Sequence[str] = (), data: str = "demo(si
             if (inputs, outputs) == (3, 3):
                 raise
             continue
+        _check_directions(call.name, method, inputs, outputs)
         _check_gradients_reach_weights(call.name, method, inputs, outputs)
         owned = {weight for module in method.players.values() for weight in module.parameters()}
         for module in method.modules():
@@ -49,6 +51,55 @@ def check_method(part: str, *, plugins: Sequence[str] = (), data: str = "demo(si
         _check_exact_resume(call.name, call.options, folder, plugins, data)
     finally:
         shutil.rmtree(folder)
+
+
+def _check_directions(name: str, method: Method, inputs: int, outputs: int) -> None:
+    """Check what each direction takes and makes: channels, size, range; and logits and features of a classifier."""
+    channels = {"source": inputs, "target": outputs}
+    method.eval()
+    with torch.no_grad():
+        for direction, module in method.translators.items():
+            if role_of(direction) == "sampler":
+                made, wanted = module(torch.randn(2, *Traits(module).noise)), channels[Traits(module).domain]
+            elif role_of(direction) == "classifier":
+                image = torch.rand(2, channels[Traits(module).domain], 32, 32) * 2 - 1
+                logits = module(image)
+                assert logits.shape == (2, 3), f"{name}: {direction} answers {tuple(logits.shape)} for 3 classes"
+                continue
+            else:
+                there, back = ("target", "source") if direction == "backward" else ("source", "target")
+                made, wanted = module(torch.rand(2, channels[there], 32, 32) * 2 - 1), channels[back]
+            assert made.shape == (2, wanted, 32, 32), (
+                f"{name}: {direction} makes {tuple(made.shape)} where (2, {wanted}, 32, 32) is expected"
+            )
+            assert float(made.abs().max()) <= 1, f"{name}: {direction} leaves [-1, 1]"
+    method.train()
+
+
+def _batch_for(method: Method, inputs: int, outputs: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    batch = {"source": torch.rand(2, inputs, 32, 32, generator=generator) * 2 - 1}
+    batch["target"] = torch.rand(2, outputs, 32, 32, generator=generator) * 2 - 1
+    if "mismatched" in method.needs.streams:
+        batch["mismatched"] = torch.flip(batch["source"], [0])
+    if "labelled" in method.needs.streams:
+        batch.update(labelled=torch.flip(batch["target"], [0]), labelled_label=torch.tensor([1, 2]))
+    return batch | {f"{domain}_label": torch.tensor([0, 1]) for domain in ("source", "target")}
+
+
+def _check_accumulation(name: str, method: Method, inputs: int, outputs: int) -> None:
+    """Check that a period of steps on two batches each moves the same terms, all finite."""
+    generator = torch.Generator().manual_seed(1)
+    named = []
+    for batches in (1, 2):
+        engine = Engine(
+            method,
+            dict.fromkeys(method.players, lambda weights: torch.optim.SGD(weights, lr=1e-4)),
+            steps=method.period,
+        )
+        for _ in range(method.period):
+            engine.step([_batch_for(method, inputs, outputs, generator) for _ in range(batches)])
+        named.append(engine.fetch().keys())
+    assert named[0] == named[1], f"{name}: with gradient accumulation it has other terms: {sorted(named[0] ^ named[1])}"
 
 
 def _check_gradients_reach_weights(name: str, method: Method, inputs: int, outputs: int) -> None:
@@ -65,14 +116,7 @@ def _check_gradients_reach_weights(name: str, method: Method, inputs: int, outpu
         for key, weight in ((f"{player}: {each}", weight) for each, weight in module.named_parameters())
     ]
     for _ in range(2 * method.period):
-        batch = {"source": torch.rand(2, inputs, 32, 32, generator=generator) * 2 - 1}
-        batch["target"] = torch.rand(2, outputs, 32, 32, generator=generator) * 2 - 1
-        if "mismatched" in method.needs.streams:
-            batch["mismatched"] = torch.flip(batch["source"], [0])
-        if "labelled" in method.needs.streams:
-            batch.update(labelled=torch.flip(batch["target"], [0]), labelled_label=torch.tensor([1, 2]))
-        batch.update({f"{domain}_label": torch.tensor([0, 1]) for domain in ("source", "target")})
-        engine.step([batch])
+        engine.step([_batch_for(method, inputs, outputs, generator)])
     for hook in hooks:
         hook.remove()
     terms = engine.fetch()
@@ -82,6 +126,7 @@ def _check_gradients_reach_weights(name: str, method: Method, inputs: int, outpu
             assert f"{player}: {key}" in moved or not weight.requires_grad, (
                 f"{name}: no update reaches {key} of the player {player}"
             )
+    _check_accumulation(name, method, inputs, outputs)
 
 
 def _check_exact_resume(name: str, options: Mapping[str, Any], folder: Path, plugins: Sequence[str], data: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from translate.errors import TranslateError
 from translate.parts import CatalogParts
 from translate.plugins import Catalog, discover
 from translate.seeds import seed_step
+from translate.traits import Traits
 
 SIZES = ((32, 32), (64, 32))
 CHANNELS = ((3, 3), (1, 4), (5, 2))
@@ -35,6 +37,12 @@ def check_generator(part: str, *, plugins: Sequence[str] = ()) -> None:
             assert float(answer.detach().abs().max()) <= 1, f"{part}: a value left [-1, 1]"
             answer.square().mean().backward()
             _check_gradients_reach(part, network)
+    if Traits(network).translates_each_alone:
+        with torch.no_grad():
+            apart = torch.cat([network(given[:1]), network(given[1:])])
+            assert torch.allclose(network(given), apart, atol=1e-4), (
+                f"{part}: it says translates_each_alone, but in training an output depends on the batch or is drawn"
+            )
     network.eval()
     with torch.inference_mode():
         alone, together = network(given[:1]), network(given)
@@ -115,10 +123,25 @@ def check_discriminator(part: str, *, plugins: Sequence[str] = (), size: tuple[i
         assert all(bool(torch.isfinite(head).all()) for head in heads), f"{part}: a value is not finite"
         torch.stack([head.square().mean() for head in heads]).sum().backward()
         _check_gradients_reach(part, network)
+        _check_judges_alone(part, network, image, condition)
         logits = (
             parts_of(catalog, size, 2, channels).discriminator(part, condition=2, classes=5)(image, condition).classes
         )
         assert logits is None or logits.shape == (2, 5), f"{part}: it tells {tuple(logits.shape)} of 5 classes apart"
+
+
+def _check_judges_alone(part: str, network: nn.Module, image: Tensor, condition: Tensor) -> None:
+    """Check the claim ``judges_each_alone`` in training: with another neighbour, an image's logits stay the same."""
+    if not Traits(network).judges_each_alone:
+        return
+    outputs = []
+    for neighbour in (image[1:], 1 - image[1:]):
+        # A copy and a seed, since dropout draws and spectral normalization changes in each pass.
+        seed_step(0, 0)
+        with torch.no_grad():
+            outputs.append(copy.deepcopy(network).train()(torch.cat([image[:1], neighbour]), condition).logits)
+    alike = [torch.allclose(first[:1], second[:1], atol=1e-5) for first, second in zip(*outputs, strict=True)]
+    assert all(alike), f"{part}: it says judges_each_alone, but an image's logits depend on its neighbours"
 
 
 def parts_of(catalog: Catalog, size: tuple[int, int], inputs: int, outputs: int) -> CatalogParts:

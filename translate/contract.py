@@ -1,0 +1,99 @@
+"""The contract of a method, checked when it is built: its players, translators, needs, period and stages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, get_args
+
+from torch import nn
+
+from translate.errors import TranslateError
+from translate.method import Method, Needs, Stream, role_of
+from translate.traits import Traits
+
+NAME = re.compile(r"[A-Za-z_][\w. -]{0,63}")
+"""A name of a player or direction: it stands in names of tensors, in the log and in flags."""
+
+DOMAINS = ("source", "target")
+
+
+def check_contract(method: Method, name: str) -> None:
+    """Raise ``TranslateError`` for the first of a method's properties that breaks the contract; ``name`` names it."""
+
+    def read(attribute: str, wanted: str, fits: Callable[[Any], bool]) -> Any:
+        try:
+            value = getattr(method, attribute)
+        except TranslateError:
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split())[:200]
+            raise TranslateError(
+                f"{name} cannot say its {attribute} ({type(error).__name__}: {text}); they must be {wanted}"
+            ) from error
+        if not fits(value):
+            raise TranslateError(f"{name}: its {attribute} must be {wanted}, not {_short(value)}")
+        return value
+
+    players = read("players", "modules by name, at least one", lambda value: _is_modules(value) and len(value) > 0)
+    translators = read("translators", "modules by direction", _is_modules)
+    for kind, names in (("player", players), ("direction", translators)):
+        for each in names:
+            if not NAME.fullmatch(each):
+                raise TranslateError(
+                    f"{name} calls a {kind} {each!r:.80}; a name has letters, digits, dots, dashes and underscores, "
+                    "and begins with a letter"
+                )
+    for direction, module in translators.items():
+        if role_of(direction) == "sampler":
+            _named_by(name, lambda module=module: Traits(module).noise)  # type: ignore[misc]
+        if role_of(direction) == "classifier" and not callable(getattr(module, "features", None)):
+            raise TranslateError(f"{name}: its classifier {type(module).__name__} must have a method features")
+        if role_of(direction) != "translator":
+            _named_by(name, lambda module=module: Traits(module).domain)  # type: ignore[misc]
+    needs = read("needs", "a translate.method.Needs", lambda value: isinstance(value, Needs))
+    if not isinstance(needs.paired, bool):
+        raise TranslateError(f"{name}: needs.paired must be True or False, not {_short(needs.paired)}")
+    _check_names(name, "needs.labels", needs.labels, DOMAINS, "domain")
+    _check_names(name, "needs.streams", needs.streams, get_args(Stream), "stream")
+    read("period", "a whole number >= 1", lambda value: type(value) is int and value >= 1)
+    for attribute in ("stages", "restarts"):
+        read(attribute, "shares of the training between 0 and 1, ascending", _is_ascending)
+
+
+def _named_by(name: str, read: Callable[[], Any]) -> None:
+    try:
+        read()
+    except TranslateError as error:
+        raise TranslateError(f"{name}: {error}") from None
+
+
+def _check_names(name: str, what: str, given: Any, known: Sequence[str], kind: str) -> None:
+    if isinstance(given, str) or not isinstance(given, (Sequence, set, frozenset)):
+        raise TranslateError(f"{name}: {what} must be a collection of names, not {_short(given)}")
+    for each in given:
+        if each not in known:
+            raise TranslateError(
+                f"{name}: {what} names {_short(each)}, and there is no such {kind} ({', '.join(known)})"
+            )
+
+
+def _is_modules(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(module, nn.Module) for name, module in value.items()
+    )
+
+
+def _is_ascending(value: Any) -> bool:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return False
+    if not all(isinstance(share, (int, float)) and not isinstance(share, bool) and 0 < share < 1 for share in value):
+        return False
+    return all(first < second for first, second in pairwise(value))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = {name: type(each).__name__ for name, each in list(value.items())[:4]}
+    return f"{value!r:.80}"

@@ -1,0 +1,303 @@
+"""The schema of every file of facts: what a translator, a checkpoint, a run's ``config.json`` or a config may hold.
+
+A file may come from a stranger, so each is read by ``parse_json`` or ``parse_yaml``, which bound its size and nesting,
+and validated by a model before anything is built from it. Nothing else reads facts from a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import stat
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
+from translate.data import Domain
+from translate.errors import TranslateError
+
+MOST_BYTES = 64 * 2**20
+"""The largest file of facts; a checkpoint's metadata are far smaller."""
+
+MOST_CONFIG_BYTES = 2**20
+MOST_NODES = 2_000_000
+MOST_DEPTH = 32
+MOST_DIGITS = 300
+MOST_TEXT = 100_000
+MOST_SIDE = 2**16
+MOST_CHANNELS = 2**12
+
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][\w. -]{0,63}$")]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Side = Annotated[int, Field(ge=1, le=MOST_SIDE)]
+Level = Annotated[int, Field(ge=0, le=255)]
+Colour = Annotated[list[Level], Field(min_length=3, max_length=3)]
+
+M = TypeVar("M", bound="Facts")
+
+
+class FactsError(ValueError):
+    """Facts that do not fit their schema; the message is a part of a sentence without the file's name."""
+
+
+class Facts(BaseModel):
+    """The base of all models: strict types, no unknown keys, finite numbers."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+    @classmethod
+    def check(cls, values: Any) -> None:
+        """Raise ``FactsError`` unless JSON values fit this model."""
+        try:
+            # Validated as JSON, in which a list may stand for a tuple and a whole number for a float.
+            cls.model_validate_json(json.dumps(values))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part)[:60] for part in first["loc"]) or "it"
+            raise FactsError(f"{where}: {first['msg'].lower()}") from None
+        except (ValueError, TypeError, RecursionError) as error:
+            raise FactsError(str(error)[:200]) from None
+
+
+class PluginFacts(Facts):
+    """The plugin that a method came from."""
+
+    name: Text
+    distribution: Text
+    version: Text
+
+
+class TranslatorFacts(Facts):
+    """The metadata of ``translator.safetensors``, from which a method is rebuilt."""
+
+    method: Text
+    options: dict[str, Any]
+    plugin: PluginFacts
+    directions: Annotated[list[Name], Field(max_length=64)]
+    step: Count | None = None
+    size: Annotated[list[Side], Field(min_length=2, max_length=2)]
+    source: dict[str, Any]
+    target: dict[str, Any]
+    resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
+    range: list[int | float] = Field(default=[-1, 1], description="written by early versions, and not used")
+    size_multiple: dict[str, Side] = Field(default_factory=dict, description="written by early versions, and not used")
+
+    @model_validator(mode="after")
+    def _fits(self) -> TranslatorFacts:
+        if len(set(self.directions)) < len(self.directions):
+            raise ValueError("a direction is named twice")
+        for name in ("source", "target"):
+            try:
+                domain_facts().check(getattr(self, name))
+            except FactsError as error:
+                raise ValueError(f"{name}.{error}") from None
+        return self
+
+
+class EngineFacts(Facts):
+    """The numbers of a training's engine."""
+
+    step: Count
+    steps: Annotated[Count, Field(description="written by early versions, and not used")] = 0
+    optimizer_numbers: dict[str, int | float | bool | None] = Field(default_factory=dict)
+    log_counts: dict[str, Annotated[int, Field(ge=1, le=2**53)]]
+
+
+class SetupFacts(Facts):
+    """What a run's files say of the machine, the plugin and the data."""
+
+    versions: dict[str, Text]
+    plugin: Text
+    device: Text
+    threads: Annotated[int, Field(ge=1, le=2**20)]
+    ranks: Annotated[int, Field(ge=1, le=2**20)] = 1
+    data: Text
+    resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
+
+
+class CheckpointFacts(SetupFacts):
+    """The metadata of a checkpoint of a training."""
+
+    engine: EngineFacts
+    config: dict[str, Any]
+    translator: TranslatorFacts | None = None
+
+
+class Origin(Facts):
+    """The plugins that a run's config names, each with its SHA-256, and a signature: see ``translate.trust``."""
+
+    plugins: dict[str, Text]
+    signature: Text
+
+
+class RunFacts(Facts):
+    """A run's ``config.json``; programs that read it may add to it, so only what is used here is checked."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(strict=True, extra="allow", allow_inf_nan=False, frozen=True)
+
+    config: dict[str, Any]
+    steps: Annotated[int, Field(ge=1, le=2**53)]
+    resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
+    origin: Origin | None = None
+
+
+@cache
+def domain_facts() -> type[Facts]:
+    """The model of a domain: the fields of ``translate.data.Domain`` with bounds."""
+    bounds: dict[str, Any] = {
+        "channels": Annotated[int, Field(ge=1, le=MOST_CHANNELS)],
+        "classes": Annotated[int, Field(ge=0, le=MOST_CHANNELS)],
+        "palette": Annotated[list[Colour], Field(max_length=MOST_CHANNELS)],
+        "labels": Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=1_000_000)],
+    }
+    hints = get_type_hints(Domain)
+    fields: dict[str, Any] = {}
+    for each in dataclasses.fields(Domain):
+        default = ... if each.default is dataclasses.MISSING else each.default
+        fields[each.name] = (bounds.get(each.name, hints[each.name]), default)
+
+    def fits(self: Any) -> Any:
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
+        if self.palette and not (self.classes == len(self.palette) and self.channels == 3):
+            raise ValueError("the palette does not fit the classes and channels")
+        if self.classes and not self.palette and self.channels != self.classes:
+            raise ValueError("the channels do not fit the classes")
+        return self
+
+    validators: Any = {"fits": model_validator(mode="after")(fits)}
+    return create_model("DomainFacts", __base__=Facts, __validators__=validators, **fields)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Parse JSON whose nesting and numbers are bounded; a key that stands twice is refused. Raises ``FactsError``."""
+    if len(text) > MOST_BYTES:
+        raise FactsError(f"it has {len(text):,} bytes, and at most {MOST_BYTES:,} are read")
+    try:
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_int=_whole)
+    except FactsError:
+        raise
+    except RecursionError:
+        raise FactsError("it is nested too deeply") from None
+    except (ValueError, MemoryError) as error:
+        raise FactsError(f"it is no JSON: {' '.join(str(error).split())[:200]}") from None
+    bound(value)
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise FactsError("a name stands twice in it")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise FactsError(f"{name} is no finite number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise FactsError(f"a number of {len(digits)} digits stands in it")
+    return int(digits)
+
+
+def bound(value: Any) -> None:
+    """Raise ``FactsError`` for values that are nested too deeply, too many, too long, or not finite."""
+    seen = 0
+    ahead = [(value, 0)]
+    while ahead:
+        each, depth = ahead.pop()
+        seen += 1
+        if seen > MOST_NODES:
+            raise FactsError(f"it holds more than {MOST_NODES:,} values")
+        if depth > MOST_DEPTH:
+            raise FactsError(f"it is nested more than {MOST_DEPTH} deep")
+        if isinstance(each, Mapping):
+            for name, inner in each.items():
+                if isinstance(name, str) and len(name) > MOST_TEXT:
+                    raise FactsError(f"a name of {len(name):,} characters stands in it")
+                ahead.append((inner, depth + 1))
+        elif isinstance(each, (list, tuple)):
+            ahead.extend((inner, depth + 1) for inner in each)
+        elif isinstance(each, str):
+            if len(each) > MOST_TEXT:
+                raise FactsError(f"a text of {len(each):,} characters stands in it")
+        elif isinstance(each, float) and not math.isfinite(each):
+            raise FactsError(f"{each} is no finite number")
+        elif isinstance(each, int) and abs(each) >= 2**63:
+            raise FactsError("a whole number beyond 64 bits stands in it")
+
+
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """Read a regular file of at most ``most`` bytes as UTF-8; raises ``FactsError`` or ``OSError``."""
+    # Opened without waiting, since a FIFO would wait for a writer; checked on the open handle.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        kind = os.fstat(handle).st_mode
+        if not stat.S_ISREG(kind):
+            raise FactsError("it is no regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise FactsError(f"it has more than {most:,} bytes")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FactsError(f"it is no text in UTF-8: {error.reason} at byte {error.start}") from None
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without anchors, which can stand for exponentially many values, and without names that stand twice."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):  # type: ignore[no-untyped-call]
+            raise FactsError("an alias (*name) stands in it; write the values out")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for name in names:
+            if isinstance(name, (list, dict, set)):
+                raise FactsError("a name in it is no text")
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise FactsError(f"{twice!r:.60} stands twice in it")
+        return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: Any) -> int:
+        if len(node.value) > MOST_DIGITS:
+            raise FactsError(f"a number of {len(node.value)} digits stands in it")
+        return int(super().construct_yaml_int(node))  # type: ignore[no-untyped-call]
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML (or JSON, which is YAML) as ``parse_json`` does; raises ``FactsError``."""
+    try:
+        value = yaml.load(text, _Loader)
+    except FactsError:
+        raise
+    except RecursionError:
+        raise FactsError("it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise FactsError(f"it is neither YAML nor JSON: {reason}") from None
+    bound(value)
+    return value
+
+
+def check_file(path: Path, model: type[Facts], values: Any, error: type[TranslateError] = TranslateError) -> None:
+    """Raise ``error``, which names the file, unless ``values`` fit the model."""
+    try:
+        model.check(values)
+    except FactsError as reason:
+        raise error(f"{path} is damaged, or no file of ours: {reason}; restore it or get it anew") from None
