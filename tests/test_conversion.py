@@ -214,6 +214,15 @@ def test_at_resizes_to_that_size(tmp_path: Path) -> None:
 # --- formats ----------------------------------------------------------------------------------------------------------
 
 
+def test_the_quality_of_lossy_files_is_95_unless_another_is_asked_for(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", random_image((32, 32, 3)))
+    for quality in (94, 95, 96):
+        convert(Negative(), tmp_path / "a.png", tmp_path / f"{quality}.jpg", quality=quality)
+    convert(Negative(), tmp_path / "a.png", tmp_path / "default.jpg")
+    default = (tmp_path / "default.jpg").read_bytes()
+    assert [default == (tmp_path / f"{quality}.jpg").read_bytes() for quality in (94, 95, 96)] == [False, True, False]
+
+
 def test_format_overrides(tmp_path: Path) -> None:
     pixels = save(tmp_path / "in" / "deep.png", random_image((8, 8, 3), np.uint16))
     for chosen, depth in [

@@ -162,6 +162,32 @@ def test_free_memory_of_this_machine_is_plausible() -> None:
     assert 2**20 < translate.devices.free_memory(CPU) < 2**50
 
 
+@pytest.mark.parametrize(
+    ("limit", "used", "expected"),
+    [
+        ("max", 0, 2048 * 1000),
+        (None, 0, 2048 * 1000),
+        ("5000000", 3000000, 2000000),
+        ("5000000", 9000000, 0),
+        ("3000000000", 1000, 2048 * 1000),
+    ],
+)
+def test_free_memory_is_within_the_limit_of_a_container(
+    limit: str | None, used: int, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a control group only what processes hold counts as used: its file cache is given back when needed."""
+    for name, text in {
+        "proc/meminfo": "MemTotal: 9000 kB\nMemFree: 100 kB\nMemAvailable: 2000 kB\n",
+        "sys/fs/cgroup/memory.max": limit,
+        "sys/fs/cgroup/memory.stat": f"file 777\nanon {used}\nkernel 5\n",
+    }.items():
+        if text is not None:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+    monkeypatch.setattr(translate.devices, "Path", lambda path: tmp_path / path.removeprefix("/"))
+    assert translate.devices.free_memory(CPU) == expected
+
+
 # --- the order ------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,9 @@ import torch
 
 import translate
 from translate import images
+from translate.compute import algorithms
 from translate.errors import TranslateError
+from translate.plugins import Catalog
 from translate.ranks import ProcessGroup
 from translate.run import Config, Run
 from translate.setup import Setup, _recorded
@@ -146,6 +148,49 @@ def test_steps_come_from_epochs() -> None:
     assert setup("pix2pix", "demo(size=32, count=7)", steps=None, epochs=3, batch=2).steps == 11
     assert setup("pix2pix", "demo(size=32, count=7)", steps=None).steps == 1400
     assert setup("pix2pix", "demo(size=32, count=7)", steps=None, epochs=1, batch=2, accumulate=2).steps == 2
+
+
+@pytest.mark.parametrize(("memory_format", "expected"), [("channels_last", True), ("contiguous", False)])
+def test_networks_are_laid_out_as_asked(memory_format: str, expected: bool) -> None:
+    made = setup("pix2pix", "demo(size=32, count=2)", memory_format=memory_format, generator="unet(width=4)")
+    assert made.config.memory_format == memory_format
+    kernels = [weight for weight in made.method.parameters() if weight.dim() == 4 and min(weight.shape) > 2]
+    assert kernels
+    assert {weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels} == {expected}
+
+
+@pytest.mark.parametrize(("convolutions", "expected"), [("auto", "fast"), ("fast", "fast"), ("direct", "direct")])
+def test_convolutions_are_computed_as_asked(convolutions: str, expected: str) -> None:
+    generator = "resnet(width=32, blocks=1)"
+    made = setup("pix2pix", "demo(size=32, count=2)", convolutions=convolutions, generator=generator)
+    assert made.config.convolutions == expected
+    assert bool(algorithms(made.method)) == (expected == "fast")
+
+
+def test_observers_are_told_how_far_decoding_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(Catalog, "tell", lambda self, event, **arguments: told.append((event, arguments)))
+    setup("pix2pix", "demo(size=32, count=3)").loader().close()
+    assert ("images_decoded", {"done": 6, "total": 6}) in told
+    assert {event for event, _ in told} == {"images_decoded"}
+
+
+def test_decoded_images_are_kept_in_the_folder_asked_for(tmp_path: Path) -> None:
+    for seed, side in enumerate(("source", "target")):
+        folder_of(tmp_path / "data" / side, ["a", "b"], seed=seed)
+    with setup("pix2pix", tmp_path / "data", cache_folder=tmp_path / "kept").loader() as loader:
+        first = loader.batch(0)["source"]
+    assert len(list((tmp_path / "kept").glob("*.npy"))) == 2
+    with setup("pix2pix", tmp_path / "data", cache_folder=tmp_path / "kept").loader() as loader:
+        assert torch.equal(loader.batch(0)["source"], first)
+
+
+@pytest.mark.parametrize(("unmatched", "more"), [(1, "left out;"), (2, r"left out \(and 1 more problems\);")])
+def test_problems_of_the_data_are_counted(unmatched: int, more: str, tmp_path: Path) -> None:
+    folder_of(tmp_path / "data" / "source", ["a", "b", "c"])
+    folder_of(tmp_path / "data" / "target", ["a", "b", "d"][: 1 + unmatched])
+    with pytest.raises(TranslateError, match=f"is not fit for training: .*{more} see `translate data`"):
+        setup("pix2pix", tmp_path / "data", layout="folders(source=source, target=target)")
 
 
 @pytest.mark.parametrize(
