@@ -18,6 +18,7 @@ import translate.devices
 import translate.loader.batches
 from translate.data import Domain, Example
 from translate.errors import TranslateError
+from translate.loader import planes
 from translate.loader.batches import Loader, _crop, _slices, preview_batch
 from translate.method import Needs
 
@@ -137,7 +138,13 @@ def test_class_maps_stay_exactly_one_hot() -> None:
 
 @pytest.mark.parametrize(
     ("free", "expected"),
-    [((10**9, 10**9), "device"), ((1000, 10**9), "host"), ((1000, 1000), "stream"), ((3600, 10**9), "host")],
+    [
+        ((10**9, 10**9), "device"),
+        ((1000, 10**9), "host"),
+        ((1000, 1000), "stream"),
+        ((1000, 6000), "host"),
+        ((3600, 10**9), "host"),
+    ],
 )
 def test_auto_takes_the_first_cache_that_fits(
     free: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch
@@ -463,6 +470,24 @@ def test_threads_end(cache: str) -> None:
     loader.close()
     loader.close()
     assert not any(thread.is_alive() for thread in begun)
+
+
+@pytest.mark.parametrize("cache", ["host", "stream"])
+def test_a_jump_drops_what_was_prefetched_for_elsewhere(cache: str) -> None:
+    with make({"source": coordinates(5)}, cache=cache, workers=1) as loader:
+        loader.batch(0)
+        held = len(loader._prefetched)
+        for index in (100, 7, 1000):
+            loader.batch(index)
+            assert len(loader._prefetched) == held
+            assert min(loader._prefetched) == index + 1
+
+
+@pytest.mark.parametrize("resize", ["stretch", "cover"])
+def test_planes_lie_one_after_another(resize: Any) -> None:
+    made = planes(coordinates(1)[0].pixels, Domain(3), (6, 5), resize)  # type: ignore[arg-type]
+    assert made.shape == (3, 6, 5)
+    assert made.is_contiguous()
 
 
 def test_progress_is_told_for_every_image() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from recorder import Recorder
 
 import translate
 from translate import images
@@ -18,9 +19,8 @@ from translate.ranks import ProcessGroup
 from translate.run import Config, Run
 from translate.setup import Setup, _recorded
 
-SMALL: dict[str, Any] = {
-    "size": 32, "batch": 2, "steps": 2, "generator": "unet(width=4)", "discriminator": "patch(width=4, receptive_field=16)",
-}  # fmt: skip
+NETWORKS = {"generator": "unet(width=4)", "discriminator": "patch(width=4, receptive_field=16)"}
+SMALL: dict[str, Any] = {"size": 32, "batch": 2, "steps": 2, **NETWORKS}
 
 METHODS = '''
 from torch import nn
@@ -202,6 +202,19 @@ def test_which_steps_are_recorded(options: dict[str, Any], expected: bool) -> No
     assert _recorded(config, torch.device("cuda"), ProcessGroup()) == expected
     assert not _recorded(config, torch.device("cpu"), ProcessGroup())
     assert not _recorded(config, torch.device("cuda"), ProcessGroup(0, 2))
+
+
+def test_steps_are_recorded_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("translate.setup.cuda_graphs", lambda device: Recorder)
+    for recorded in (True, False):
+        monkeypatch.setattr("translate.setup._recorded", lambda *given, recorded=recorded: recorded)
+        made = setup(
+            "pix2pix", "demo(size=32, count=2)", steps=9, **{**NETWORKS, "generator": "unet(width=4, dropout=0)"}
+        )
+        with made.loader() as loader:
+            for step in range(3):
+                made.engine.step([loader.batch(step)])
+        assert made.engine.replays is recorded
 
 
 def trained(data: Path, folder: Path, **options: Any) -> Run:

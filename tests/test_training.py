@@ -183,6 +183,17 @@ def test_a_plugin_that_has_moved_is_given_anew_and_remembered(tmp_path: Path) ->
     assert translate.resume(run.folder, steps=3).step == 3
 
 
+def test_a_run_that_is_resumed_before_its_first_checkpoint_has_its_initial_weights(tmp_path: Path) -> None:
+    other = means(tmp_path / "other", steps=1, seed=5)
+    for folder in ("straight", "stopped"):
+        (tmp_path / folder).mkdir()
+    straight = means(tmp_path / "straight", steps=2, init=other.folder)
+    stopped = means(tmp_path / "stopped", steps=2, init=other.folder)
+    for path in stopped.checkpoints:
+        path.unlink()
+    equal(straight, translate.resume(stopped.folder))
+
+
 def test_plugins_can_be_blocked(tmp_path: Path) -> None:
     with pytest.raises(TranslateError, match="there is no method 'pix2pix'"):
         fit(tmp_path / "run", no_plugins=["pix2pix"])
