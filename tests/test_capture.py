@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -258,6 +259,74 @@ def test_every_method_is_recorded(name: str) -> None:
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+
+class Stream:
+    """Notes for which other stream it waits."""
+
+    def __init__(self, name: str, noted: list[str]) -> None:
+        self.name, self.noted = name, noted
+
+    def wait_stream(self, other: Stream) -> None:
+        self.noted.append(f"{self.name} waits for {other.name}")
+
+
+def test_a_cuda_graph_is_warmed_and_recorded_on_a_stream_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which waits for what was begun before, and for which waits what comes after; all graphs share their memory."""
+    noted: list[str] = []
+    replayed: list[object] = []
+
+    class Graph:
+        def replay(self) -> None:
+            replayed.append(self)
+
+    @contextmanager
+    def on(stream: Stream) -> Iterator[None]:
+        noted.append(f"on {stream.name}")
+        yield
+        noted.append(f"off {stream.name}")
+
+    @contextmanager
+    def recording(graph: Graph, *, pool: str, stream: Stream, capture_error_mode: str) -> Iterator[None]:
+        assert (pool, stream.name, capture_error_mode) == ("pool", "side", "thread_local")
+        noted.append(f"recording {graphs.index(graph)}")
+        yield
+
+    fakes = {
+        "CUDAGraph": lambda: graphs.append(Graph()) or graphs[-1], "Stream": lambda _device: Stream("side", noted),
+        "graph_pool_handle": lambda: "pool", "current_stream": lambda: Stream("main", noted),
+        "device": lambda _device: nullcontext(), "stream": on, "graph": recording,
+    }  # fmt: skip
+    for name, fake in fakes.items():
+        monkeypatch.setattr(torch.cuda, name, fake)
+    graphs: list[Graph] = []
+    make_graph = cuda_graphs(torch.device("cuda"))
+    one, two = make_graph(), make_graph()
+    two.warm(lambda: noted.append("played"))
+    assert noted == ["side waits for main", "on side", "played", "off side", "main waits for side"]
+    noted.clear()
+    two.record(lambda: noted.append("played"))
+    one.record(lambda: noted.append("played"))
+    assert noted == ["recording 1", "played", "recording 0", "played"]
+    two.replay()
+    assert replayed == [graphs[1]]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_discriminators_term_leads_to_a_generator(name: str) -> None:
+    """They judge detached images, in every stage, so no graph of what made them is kept for their backward pass."""
+    method = built(small("methods", name))
+    for stage in range(len(method.stages) + 1):
+        method.stage = stage
+        for moves in method.updates(drawn(method, 0), method.period - 1):
+            for move in moves if isinstance(moves, tuple) else (moves,):
+                own = set(method.players[move.player].parameters())
+                others = [weight for weight in method.parameters() if weight.requires_grad and weight not in own]
+                if not move.player.startswith("discriminator") or not others:
+                    continue
+                total = torch.stack(list(move.terms.values())).sum()
+                found = torch.autograd.grad(total, others, allow_unused=True, retain_graph=True)
+                assert all(slope is None for slope in found)
 
 
 @needs_gpu

@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from translate import atomic, checkpoint
@@ -158,6 +159,29 @@ def test_a_file_is_on_the_disk_and_read_back_before_it_takes_its_name(
         ("rename", (beside, path)),
         ("sync folder", tmp_path),
     ]
+
+
+def test_equal_contents_have_equal_checksums(tmp_path: Path) -> None:
+    """Whatever the order of their names."""
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    save(one, tensors(), {"step": 3, "more": {"a": 1, "b": 2}})
+    save(two, dict(reversed(tensors().items())), {"more": {"b": 2, "a": 1}, "step": 3})
+    headers = []
+    for path in (one, two):
+        with safe_open(path, framework="pt") as file:
+            headers.append(file.metadata())
+    assert headers[0] == headers[1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the open files in /proc")
+def test_saving_and_loading_leave_no_file_open(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save(path, tensors(), {})
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        save(path, tensors(), {})
+        load(path)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_what_a_disk_garbles_is_noticed_while_the_old_file_is_still_there(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import signal
 import struct
 import threading
@@ -24,6 +25,7 @@ from torch import Tensor, nn
 
 from translate import images
 from translate.conversion import Conversion, batch, convert
+from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import name_outputs, plan, suffix_rule
 from translate.data import Domain
 from translate.errors import TranslateError
@@ -212,6 +214,15 @@ def test_at_resizes_to_that_size(tmp_path: Path) -> None:
 
 
 # --- formats ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_quality_of_lossy_files_is_95_unless_another_is_asked_for(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", random_image((32, 32, 3)))
+    for quality in (94, 95, 96):
+        convert(Negative(), tmp_path / "a.png", tmp_path / f"{quality}.jpg", quality=quality)
+    convert(Negative(), tmp_path / "a.png", tmp_path / "default.jpg")
+    default = (tmp_path / "default.jpg").read_bytes()
+    assert [default == (tmp_path / f"{quality}.jpg").read_bytes() for quality in (94, 95, 96)] == [False, True, False]
 
 
 def test_format_overrides(tmp_path: Path) -> None:
@@ -615,6 +626,34 @@ def test_an_answer_never_depends_on_neighbours(tmp_path: Path) -> None:
         assert (translator(images.read(path).pixels) == alone).all()
 
 
+@pytest.mark.parametrize(
+    ("cores", "ranks", "workers", "expected"),
+    [(3, 1, 0, 3), (None, 1, 0, 1), (64, 1, 0, 16), (8, 2, 0, 4), (1, 2, 0, 1), (3, 1, 5, 5)],
+)
+def test_decoding_threads_are_one_a_core_shared_by_the_ranks(
+    cores: int | None, ranks: int, workers: int, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def noted(*given: Any, workers: int, **more: Any) -> Any:
+        seen.append(workers)
+        return convert_all(*given, workers=workers, **more)
+
+    monkeypatch.setattr("translate.conversion.converting.convert_all", noted)
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("translate.conversion.converting.rank_and_world_size", lambda: (0, ranks))
+    given = {"workers": workers} if workers else {}
+    convert(Negative(), many(tmp_path / "in", 1), tmp_path / "out", **given)
+    assert seen == [expected]
+
+
+def test_a_conversion_without_options_is_what_work_means_without_them() -> None:
+    options = inspect.signature(convert).parameters
+    work = batch.Work(Negative())
+    for name in ("at", "samples", "seed", "quality", "max_pixels"):
+        assert getattr(work, name) == options[name].default, name
+
+
 def test_images_of_one_padded_size_share_batches(tmp_path: Path) -> None:
     source = many(tmp_path / "in", 12, sizes=((5, 8), (8, 8), (9, 9)))
     translator = Negative()
@@ -691,6 +730,9 @@ def test_samples_depend_on_seed_and_name_alone(tmp_path: Path) -> None:
     assert (tmp_path / "one" / "sub" / "001-1.png").read_bytes() == first
     assert (tmp_path / "one" / "sub" / "001-2.png").read_bytes() == second
     assert (tmp_path / "other" / "sub" / "001-1.png").read_bytes() != first
+    for name, seed in (("default", {}), ("zero", {"seed": 0})):
+        convert(Negative(), source / "sub" / "001.png", tmp_path / f"{name}.png", samples=1, **seed)
+    assert (tmp_path / "default-1.png").read_bytes() == (tmp_path / "zero-1.png").read_bytes() != first
     convert(Negative(), source / "sub" / "001.png", tmp_path / "named.png", samples=2)
     assert {"named-1.png", "named-2.png"} < set(files(tmp_path))
 

@@ -46,6 +46,18 @@ def test_a_second_run_decodes_nothing(tmp_path: Path) -> None:
     assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".npy"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="finds mapped files in /proc")
+def test_a_file_is_mapped_and_not_read(tmp_path: Path) -> None:
+    """It takes the memory of the pages in use only."""
+    found = decoded(tmp_path / "kept", photos(tmp_path / "photos"))
+    (path,) = (tmp_path / "kept").iterdir()
+    maps = Path("/proc/self/maps").read_text()
+    assert str(path) in maps
+    before = path.read_bytes()
+    found.zero_()
+    assert path.read_bytes() == before
+
+
 def test_images_are_known_by_content(tmp_path: Path) -> None:
     listed = photos(tmp_path / "photos")
     decoded(tmp_path / "kept", listed)

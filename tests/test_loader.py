@@ -18,6 +18,7 @@ import translate.devices
 import translate.loader.batches
 from translate.data import Domain, Example
 from translate.errors import TranslateError
+from translate.loader import planes
 from translate.loader.batches import Loader, _crop, _slices, preview_batch
 from translate.method import Needs
 
@@ -137,7 +138,13 @@ def test_class_maps_stay_exactly_one_hot() -> None:
 
 @pytest.mark.parametrize(
     ("free", "expected"),
-    [((10**9, 10**9), "device"), ((1000, 10**9), "host"), ((1000, 1000), "stream"), ((3600, 10**9), "host")],
+    [
+        ((10**9, 10**9), "device"),
+        ((1000, 10**9), "host"),
+        ((1000, 1000), "stream"),
+        ((1000, 6000), "host"),
+        ((3600, 10**9), "host"),
+    ],
 )
 def test_auto_takes_the_first_cache_that_fits(
     free: tuple[int, int], expected: str, monkeypatch: pytest.MonkeyPatch
@@ -160,6 +167,32 @@ def test_auto_on_the_cpu(free: int, expected: str, monkeypatch: pytest.MonkeyPat
 
 def test_free_memory_of_this_machine_is_plausible() -> None:
     assert 2**20 < translate.devices.free_memory(CPU) < 2**50
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "expected"),
+    [
+        ("max", 0, 2048 * 1000),
+        (None, 0, 2048 * 1000),
+        ("5000000", 3000000, 2000000),
+        ("5000000", 9000000, 0),
+        ("3000000000", 1000, 2048 * 1000),
+    ],
+)
+def test_free_memory_is_within_the_limit_of_a_container(
+    limit: str | None, used: int, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a control group only what processes hold counts as used: its file cache is given back when needed."""
+    for name, text in {
+        "proc/meminfo": "MemTotal: 9000 kB\nMemFree: 100 kB\nMemAvailable: 2000 kB\n",
+        "sys/fs/cgroup/memory.max": limit,
+        "sys/fs/cgroup/memory.stat": f"file 777\nanon {used}\nkernel 5\n",
+    }.items():
+        if text is not None:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text)
+    monkeypatch.setattr(translate.devices, "Path", lambda path: tmp_path / path.removeprefix("/"))
+    assert translate.devices.free_memory(CPU) == expected
 
 
 # --- the order ------------------------------------------------------------------------------------------------------
@@ -437,6 +470,24 @@ def test_threads_end(cache: str) -> None:
     loader.close()
     loader.close()
     assert not any(thread.is_alive() for thread in begun)
+
+
+@pytest.mark.parametrize("cache", ["host", "stream"])
+def test_a_jump_drops_what_was_prefetched_for_elsewhere(cache: str) -> None:
+    with make({"source": coordinates(5)}, cache=cache, workers=1) as loader:
+        loader.batch(0)
+        held = len(loader._prefetched)
+        for index in (100, 7, 1000):
+            loader.batch(index)
+            assert len(loader._prefetched) == held
+            assert min(loader._prefetched) == index + 1
+
+
+@pytest.mark.parametrize("resize", ["stretch", "cover"])
+def test_planes_lie_one_after_another(resize: Any) -> None:
+    made = planes(coordinates(1)[0].pixels, Domain(3), (6, 5), resize)  # type: ignore[arg-type]
+    assert made.shape == (3, 6, 5)
+    assert made.is_contiguous()
 
 
 def test_progress_is_told_for_every_image() -> None:

@@ -6,6 +6,8 @@ import ast
 import json
 import subprocess
 import sys
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ import pytest
 pytest.importorskip("benchmarks.mutation", reason="the benchmarks are not part of every distribution")
 pytest.importorskip("coverage", reason="the map of the tests is recorded by coverage")
 
-from benchmarks.mutation import table, targets
+from benchmarks.mutation import forks, table, targets
 from benchmarks.mutation.covering import LEFT_OUT, Map, chosen
 from benchmarks.mutation.mutations import Mutation, mutations_of
 from benchmarks.mutation.verdicts import Verdict
@@ -184,6 +186,35 @@ def test_the_reasons_kept_are_about_lines_that_exist() -> None:
         }
         assert (line, kind) in found, f"survivors.toml: {file} has no {kind} in {line!r}"
         assert reason
+
+
+def left_running(_tree: Path, count: int, seconds: float) -> dict[str, list[int]]:
+    """A job that starts processes in groups of their own and does not end them."""
+    found = [subprocess.Popen(["sleep", "60"], process_group=0).pid for _ in range(count)]
+    time.sleep(seconds)
+    return {"started": found}
+
+
+def runs(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds processes in /proc")
+def test_processes_that_tests_leave_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    ((_, answer, _, _),) = forks.run_all([(partial(left_running, count=3, seconds=0.5), 20.0)], [tree])
+    assert answer is not None
+    assert len(answer["started"]) == 3
+    assert not any(runs(number) for number in answer["started"])
+    # Without end: it is stopped long before its limit.
+    monkeypatch.setattr(forks, "MOST_PROCESSES", 4)
+    ((_, answer, _, seconds),) = forks.run_all([(partial(left_running, count=6, seconds=60.0), 60.0)], [tree])
+    assert answer == {"timeout": True}
+    assert seconds < 30
 
 
 TOY = '''"""A toy."""

@@ -65,6 +65,29 @@ def test_seeds_and_epochs_change_everything() -> None:
         assert not (by_example[0] == by_example[1]).any()
 
 
+def test_a_seed_draws_the_same_numbers_in_every_version() -> None:
+    """By hand: a hash of the seed and the stream, the epoch, the example and which of its numbers it is."""
+    order = Order(
+        {"source": 3, "target": 3}, paired=False, mismatched=True, batch=3, seeds=2, seed=11, rank=0, ranks=1,
+        device=torch.device("cpu"), labelled=[0, 1, 2],
+    )  # fmt: skip
+    for epoch in (0, 5):
+        seen = []
+        for draw in order.draws(epoch):
+            ((stream, rows),) = ((name, draw.table[0].tolist()) for name in draw.streams)
+            seen.append(stream)
+            # Mismatched sources have the numbers of the examples that they stand beside.
+            rows = order.draws(epoch)[0].table[0].tolist() if stream == "mismatched" else rows
+            base = key(11, ("source", "target", "mismatched", "labelled").index(stream))
+            for place, row in enumerate(rows):
+                states = [
+                    epoch * 0xD1342543DE82EF95 + row * 0xDA942042E4DD58B5 + base + number * 0x9E3779B97F4A7C15
+                    for number in range(6)
+                ]
+                assert draw.table[1:, place].tolist() == [reference(state & MASK) for state in states]
+        assert sorted(seen) == ["labelled", "mismatched", "source", "target"]
+
+
 def labelled(rows: list[int], batch: int = 2, rank: int = 0, ranks: int = 1, seed: int = 0) -> Order:
     return Order(
         {"source": 9, "target": 7}, paired=False, mismatched=True, batch=batch, seeds=1, seed=seed, rank=rank,

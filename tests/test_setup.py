@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from recorder import Recorder
 
 import translate
 from translate import images
+from translate.compute import algorithms
 from translate.errors import TranslateError
+from translate.plugins import Catalog
 from translate.ranks import ProcessGroup
 from translate.run import Config, Run
 from translate.setup import Setup, _recorded
 
-SMALL: dict[str, Any] = {
-    "size": 32, "batch": 2, "steps": 2, "generator": "unet(width=4)", "discriminator": "patch(width=4, receptive_field=16)",
-}  # fmt: skip
+NETWORKS = {"generator": "unet(width=4)", "discriminator": "patch(width=4, receptive_field=16)"}
+SMALL: dict[str, Any] = {"size": 32, "batch": 2, "steps": 2, **NETWORKS}
 
 METHODS = '''
 from torch import nn
@@ -148,6 +150,49 @@ def test_steps_come_from_epochs() -> None:
     assert setup("pix2pix", "demo(size=32, count=7)", steps=None, epochs=1, batch=2, accumulate=2).steps == 2
 
 
+@pytest.mark.parametrize(("memory_format", "expected"), [("channels_last", True), ("contiguous", False)])
+def test_networks_are_laid_out_as_asked(memory_format: str, expected: bool) -> None:
+    made = setup("pix2pix", "demo(size=32, count=2)", memory_format=memory_format, generator="unet(width=4)")
+    assert made.config.memory_format == memory_format
+    kernels = [weight for weight in made.method.parameters() if weight.dim() == 4 and min(weight.shape) > 2]
+    assert kernels
+    assert {weight.is_contiguous(memory_format=torch.channels_last) for weight in kernels} == {expected}
+
+
+@pytest.mark.parametrize(("convolutions", "expected"), [("auto", "fast"), ("fast", "fast"), ("direct", "direct")])
+def test_convolutions_are_computed_as_asked(convolutions: str, expected: str) -> None:
+    generator = "resnet(width=32, blocks=1)"
+    made = setup("pix2pix", "demo(size=32, count=2)", convolutions=convolutions, generator=generator)
+    assert made.config.convolutions == expected
+    assert bool(algorithms(made.method)) == (expected == "fast")
+
+
+def test_observers_are_told_how_far_decoding_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    monkeypatch.setattr(Catalog, "tell", lambda self, event, **arguments: told.append((event, arguments)))
+    setup("pix2pix", "demo(size=32, count=3)").loader().close()
+    assert ("images_decoded", {"done": 6, "total": 6}) in told
+    assert {event for event, _ in told} == {"images_decoded"}
+
+
+def test_decoded_images_are_kept_in_the_folder_asked_for(tmp_path: Path) -> None:
+    for seed, side in enumerate(("source", "target")):
+        folder_of(tmp_path / "data" / side, ["a", "b"], seed=seed)
+    with setup("pix2pix", tmp_path / "data", cache_folder=tmp_path / "kept").loader() as loader:
+        first = loader.batch(0)["source"]
+    assert len(list((tmp_path / "kept").glob("*.npy"))) == 2
+    with setup("pix2pix", tmp_path / "data", cache_folder=tmp_path / "kept").loader() as loader:
+        assert torch.equal(loader.batch(0)["source"], first)
+
+
+@pytest.mark.parametrize(("unmatched", "more"), [(1, "left out;"), (2, r"left out \(and 1 more problems\);")])
+def test_problems_of_the_data_are_counted(unmatched: int, more: str, tmp_path: Path) -> None:
+    folder_of(tmp_path / "data" / "source", ["a", "b", "c"])
+    folder_of(tmp_path / "data" / "target", ["a", "b", "d"][: 1 + unmatched])
+    with pytest.raises(TranslateError, match=f"is not fit for training: .*{more} see `translate data`"):
+        setup("pix2pix", tmp_path / "data", layout="folders(source=source, target=target)")
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [({}, True), ({"accumulate": 2}, False), ({"recompute": True}, False), ({"graphs": False}, False)],
@@ -157,6 +202,19 @@ def test_which_steps_are_recorded(options: dict[str, Any], expected: bool) -> No
     assert _recorded(config, torch.device("cuda"), ProcessGroup()) == expected
     assert not _recorded(config, torch.device("cpu"), ProcessGroup())
     assert not _recorded(config, torch.device("cuda"), ProcessGroup(0, 2))
+
+
+def test_steps_are_recorded_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("translate.setup.cuda_graphs", lambda device: Recorder)
+    for recorded in (True, False):
+        monkeypatch.setattr("translate.setup._recorded", lambda *given, recorded=recorded: recorded)
+        made = setup(
+            "pix2pix", "demo(size=32, count=2)", steps=9, **{**NETWORKS, "generator": "unet(width=4, dropout=0)"}
+        )
+        with made.loader() as loader:
+            for step in range(3):
+                made.engine.step([loader.batch(step)])
+        assert made.engine.replays is recorded
 
 
 def trained(data: Path, folder: Path, **options: Any) -> Run:

@@ -155,6 +155,52 @@ def test_samples_are_drawn_at_the_beginning_every_so_often_and_at_the_end(tmp_pa
     assert sorted(int(path.stem[5:]) for path in run.samples.iterdir()) == [0, 3, 6, 8]
 
 
+def means(folder: Path, **options: Any) -> Run:
+    """A run of the smallest method, out of a plugin that is not installed."""
+    folder.mkdir(exist_ok=True)
+    plugin = folder / "small_means.py"
+    plugin.write_text(MEAN)
+    given = {"size": 16, "plugins": [str(plugin)], "log_every": 10, **options}
+    return translate.fit("mean", "demo(size=16, count=8)", output=folder / "run", **given)
+
+
+def test_samples_and_checkpoints_come_ten_times_unless_asked_otherwise(tmp_path: Path) -> None:
+    run = means(tmp_path, steps=20, keep=99)
+    assert [int(path.stem[5:]) for path in sorted(run.samples.iterdir())] == list(range(0, 21, 2))
+    assert [int(path.stem[5:]) for path in run.checkpoints] == list(range(2, 21, 2))
+    short = means(tmp_path / "short", steps=3, keep=99)
+    assert [int(path.stem[5:]) for path in short.checkpoints] == [1, 2, 3]
+
+
+def test_a_plugin_that_has_moved_is_given_anew_and_remembered(tmp_path: Path) -> None:
+    run = means(tmp_path, steps=1)
+    moved = tmp_path / "moved_means.py"
+    (tmp_path / "small_means.py").rename(moved)
+    with pytest.raises(TranslateError, match=r"cannot load the plugin .*small_means\.py"):
+        translate.resume(run.folder, steps=2)
+    assert translate.resume(run.folder, steps=2, plugins=[str(moved)]).step == 2
+    assert Run.open(run.folder).config.plugins == (str(moved),)
+    assert translate.resume(run.folder, steps=3).step == 3
+
+
+def test_a_run_that_is_resumed_before_its_first_checkpoint_has_its_initial_weights(tmp_path: Path) -> None:
+    other = means(tmp_path / "other", steps=1, seed=5)
+    for folder in ("straight", "stopped"):
+        (tmp_path / folder).mkdir()
+    straight = means(tmp_path / "straight", steps=2, init=other.folder)
+    stopped = means(tmp_path / "stopped", steps=2, init=other.folder)
+    for path in stopped.checkpoints:
+        path.unlink()
+    equal(straight, translate.resume(stopped.folder))
+
+
+def test_plugins_can_be_blocked(tmp_path: Path) -> None:
+    with pytest.raises(TranslateError, match="there is no method 'pix2pix'"):
+        fit(tmp_path / "run", no_plugins=["pix2pix"])
+    with pytest.raises(TranslateError, match="there is no method 'pix2pix'"):
+        translate.resume(fit(tmp_path / "run", steps=1).folder, steps=2, no_plugins=["pix2pix"])
+
+
 def test_only_so_many_checkpoints_are_kept(tmp_path: Path) -> None:
     run = fit(tmp_path / "run", save_every=2, keep=2, steps=7)
     assert [int(path.stem[5:]) for path in run.checkpoints] == [6, 7]

@@ -12,6 +12,7 @@ import torch
 
 import translate
 from translate import checkpoint
+from translate.data import Domain
 from translate.errors import TranslateError
 from translate.run import Run
 from translate.translator import Translator
@@ -103,6 +104,7 @@ def test_samples_are_drawn_from_their_seed(translator: Translator) -> None:
     assert not torch.equal(samples[0], samples[1])
     assert torch.equal(samples, translator.translate(image, samples=3, seed=1))
     assert not torch.equal(samples, translator.translate(image, samples=3, seed=2))
+    assert torch.equal(translator.translate(image, samples=3), translator.translate(image, samples=3, seed=0))
 
 
 def test_a_translator_without_noise_says_so(tmp_path: Path) -> None:
@@ -121,6 +123,28 @@ def test_bf16(run: Run, translator: Translator) -> None:
     answer = translate.load(run.folder, precision="bf16").translate(image)
     assert answer.dtype == torch.float32
     assert 0 < (answer - translator.translate(image)).abs().max() < 0.1
+
+
+class Anywhere(torch.nn.Conv2d):
+    """Stays where it is, whatever device it is sent to."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        return super().to(**kwargs) if "memory_format" in kwargs else self
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "expected"),
+    [("cuda", "bf16", True), ("cuda", "float32", False), ("cpu", "bf16", False), ("cpu", "float32", False)],
+)
+def test_a_gpu_computes_in_channels_last_in_bf16_alone(
+    device: str, precision: Any, expected: bool, translator: Translator
+) -> None:
+    made = Translator(
+        Anywhere(3, 4, 3), catalog=translator.catalog, direction="forward", directions=("forward",), source=Domain(3),
+        target=Domain(4), size=(16, 16), device=torch.device(device), precision=precision,
+    )  # fmt: skip
+    weight = next(made.network.parameters())
+    assert weight.is_contiguous(memory_format=torch.channels_last) is expected
 
 
 def test_what_is_no_translator_is_named(run: Run, tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ ROOTS = ("", "plugins", "datasets")
 
 UNCOPIED = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "runs", "demo")
 
+MOST_PROCESSES = 40
+"""A job whose tests start more processes at a time than this is stopped: a mutant may start itself without end."""
+
 Job = Callable[[Path], Any]
 """Runs in a fork, in the copy of the tree that it is given; answers with JSON values."""
 
@@ -58,6 +61,7 @@ def run_all(
     waiting = list(enumerate(jobs))[::-1]
     free = list(trees)
     running: dict[int, tuple[int, Path, float, float]] = {}
+    counted = time.monotonic()
     try:
         while waiting or running:
             while waiting and free:
@@ -65,20 +69,22 @@ def run_all(
                 tree = free.pop()
                 running[_fork(job, tree)] = number, tree, time.monotonic(), limit
             time.sleep(0.02)
+            count_now = time.monotonic() - counted > 1
+            counted = time.monotonic() if count_now else counted
             for process, (number, tree, begun, limit) in list(running.items()):
                 seconds = time.monotonic() - begun
                 ended, _ = os.waitpid(process, os.WNOHANG)
-                if not ended and seconds < limit:
+                too_many = count_now and len(_started_in(tree)) > MOST_PROCESSES
+                if not ended and seconds < limit and not too_many:
                     continue
-                # What a test has started and left belongs to the fork's group.
-                _stop(process, wait=not ended)
+                _stop(process, tree, wait=not ended)
                 del running[process]
                 free.append(tree)
                 answer = _read(_answer_of(tree)) if ended else {"timeout": True}
                 yield number, answer, _output_of(tree).read_text(errors="replace"), seconds
     finally:
-        for process in running:
-            _stop(process, wait=True)
+        for process, (_, tree, _, _) in running.items():
+            _stop(process, tree, wait=True)
 
 
 def _answer_of(tree: Path) -> Path:
@@ -96,13 +102,35 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _stop(process: int, *, wait: bool) -> None:
+def _temporary_of(tree: Path) -> Path:
+    return tree.with_name(f"{tree.name}-temporary")
+
+
+def _stop(process: int, tree: Path, *, wait: bool) -> None:
+    """Kill a fork, if it has not ended, and all processes that its tests have started and left."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process, signal.SIGKILL)
     if wait:
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
+    # Those in groups of their own too; repeated, since they may be starting others.
+    while left := _started_in(tree):
+        for each in left:
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        time.sleep(0.01)
+
+
+def _started_in(tree: Path) -> list[int]:
+    """The processes started by tests in a tree, found by the folder of temporary files that they were given."""
+    mark = f"TMPDIR={_temporary_of(tree)}".encode()
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if mark in environment.read_bytes().split(b"\0"):
+                found.append(int(environment.parent.name))
+    return found
 
 
 def _fork(job: Job, tree: Path) -> int:
@@ -136,7 +164,7 @@ def _settle(tree: Path) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     for old, new in ((nothing, 0), (output, 1), (output, 2)):
         os.dup2(old, new)
-    temporary = tree.with_name(f"{tree.name}-temporary")
+    temporary = _temporary_of(tree)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     os.environ["TMPDIR"] = str(temporary)
@@ -159,7 +187,7 @@ def pytest_run(tree: Path, arguments: Sequence[str], plugin: object) -> int:
 
         settings.register_profile("mutation", derandomize=True, max_examples=10, database=None, deadline=None)
         settings.load_profile("mutation")
-    temporary = tree.with_name(f"{tree.name}-temporary") / "pytest"
+    temporary = _temporary_of(tree) / "pytest"
     fixed = (
         "-q",
         "-p",

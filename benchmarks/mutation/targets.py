@@ -37,14 +37,15 @@ def files_of(root: Path, patterns: Sequence[str] = TARGETS) -> list[str]:
 def sample(root: Path, files: Sequence[str], count: int, seed: int) -> list[Mutation]:
     """``count`` mutations, shared out among the files by their numbers of lines and drawn by ``seed``."""
     texts = {file: (root / file).read_text(encoding="utf-8") for file in files}
-    lines = sum(text.count("\n") for text in texts.values())
+    # Files such as a folder's door, which only imports, would leave their shares unused.
+    found_by_file = {file: found for file, text in texts.items() if (found := mutations_of(text, file))}
+    lines = sum(texts[file].count("\n") for file in found_by_file)
     chosen: list[Mutation] = []
     passed = 0
-    for file, text in texts.items():
-        before, passed = passed, passed + text.count("\n")
+    for file, found in found_by_file.items():
+        before, passed = passed, passed + texts[file].count("\n")
         # Shares rounded on the running sum add up to the count.
         share = round(count * passed / max(lines, 1)) - round(count * before / max(lines, 1))
-        found = mutations_of(text, file)
         drawn = random.Random(f"{seed} {file}").sample(range(len(found)), min(share, len(found)))
         chosen.extend(found[number] for number in sorted(drawn))
     return chosen

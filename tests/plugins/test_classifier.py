@@ -58,6 +58,8 @@ def test_cross_entropy_by_hand() -> None:
     expected = (np.log(1 + np.e) + np.log(2)) / 2
     assert found.dtype == torch.float32
     assert found.item() == pytest.approx(expected, rel=1e-6)
+    assert cross_entropy(logits, torch.tensor([-1, 1, -1])).item() == pytest.approx(np.log(2), rel=1e-6)
+    assert cross_entropy(logits, torch.tensor([-1, -1, -1])).item() == 0
     assert cross_entropy(logits.double(), torch.tensor([0, 1, -1])).dtype == torch.float64
 
 

@@ -134,6 +134,20 @@ def test_any_loss_makes_a_game_of_two(loss: str) -> None:
     assert {"discriminator/adversarial", "generator/adversarial"} < terms(method).keys()
 
 
+def test_a_game_of_two_counts_both_kinds_of_fakes_by_half() -> None:
+    method = made(adversarial="lsgan", discriminator="patch(width=4, receptive_field=16)").eval()
+    given = batch()
+    first, second = (move.terms["adversarial"] for move in method.updates(given, 0))
+    judge, real = method.adversary.discriminator, given["target"]
+    on_real, on_fake, on_same = (
+        judge(image).logits[0] for image in (real, method.generator(given["source"]), method.generator(real))
+    )
+    of_fakes = (on_fake.square().mean() + on_same.square().mean()) / 2
+    torch.testing.assert_close(first, ((on_real - 1).square().mean() + of_fakes) / 2)
+    fooled = ((on_fake - 1).square() / 2).mean() / 2 + ((on_same - 1).square() / 2).mean() / 2
+    torch.testing.assert_close(second, fooled)
+
+
 def test_what_does_not_fit_is_told() -> None:
     with pytest.raises(TranslateError, match="Patch tells no three kinds of images apart; choose one that tells"):
         terms(made(discriminator="patch(width=4, receptive_field=16)"))

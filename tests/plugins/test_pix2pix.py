@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from translate.data import Domain
 from translate.engine.step import Engine
+from translate.errors import TranslateError
 from translate.method import Method
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
@@ -20,9 +21,12 @@ from translate.testing import check_plugin
 SMALL = {"generator": "unet(width=8)", "discriminator": "patch(width=8, receptive_field=16)"}
 
 
-def make(source: int = 3, target: int = 3, **options: Any) -> Any:
+LABELS = ("one", "two", "three")
+
+
+def make(source: int = 3, target: int = 3, labels: tuple[str, ...] = (), **options: Any) -> Any:
     torch.manual_seed(1)
-    parts = CatalogParts(discover(), source=Domain(source), target=Domain(target), size=(32, 32))
+    parts = CatalogParts(discover(), source=Domain(source), target=Domain(target, labels=labels), size=(32, 32))
     return build_method(discover(), "pix2pix", {**SMALL, **options}, parts).train()
 
 
@@ -122,6 +126,31 @@ def test_a_matching_aware_discriminator_tells_matches_from_mismatches() -> None:
             scores[aware] = float(judge(ones, ones).logits[0].mean() - judge(ones, -ones).logits[0].mean())
     assert scores[True] > 0.5
     assert scores[True] > scores[False]
+
+
+def test_classes_are_learned_from_targets_and_asked_of_fakes() -> None:
+    """By hand: the discriminator learns the classes of targets, the generator is to make them of sources."""
+    judge = "semi_supervised(width=4, dropout=0)"
+    method = make(labels=LABELS, discriminator=judge, semantic=2.0, gan=3.0)
+    assert method.needs.labels == {"target"}
+    data = {**batch(0), "target_label": torch.tensor([2, -1])}
+    seed_step(0, 0)
+    told = {move.player: move.terms for move in method.updates(data, 0)}
+    seed_step(0, 0)
+    fake = method.generator(data["source"])
+    on_real, on_fake = (method.adversary.discriminator(image, data["source"]) for image in (data["target"], fake))
+    assert on_real.classes.shape == (2, 3)
+    torch.testing.assert_close(
+        told["discriminator"]["classes"], F.cross_entropy(on_real.classes[:1], torch.tensor([2]))
+    )
+    torch.testing.assert_close(
+        told["generator"]["classes"], 2 * F.cross_entropy(on_fake.classes[:1], torch.tensor([2]))
+    )
+    torch.testing.assert_close(told["generator"]["adversarial"], 3 * F.softplus(-on_fake.logits[0]).mean())
+    assert make().needs.labels == set()
+    with pytest.raises(TranslateError, match="semantic asks the discriminator for classes, and gan=0 has none"):
+        make(labels=LABELS, semantic=2.0, gan=0.0)
+    assert make(labels=LABELS, gan=0.0).adversary is None
 
 
 def test_without_a_discriminator_only_l1_is_left() -> None:

@@ -28,9 +28,9 @@ GENERATOR = "global_local(width=4, halvings=1, blocks=1, enhancer_blocks=1)"
 SMALL: dict[str, Any] = {"generator": GENERATOR, "discriminator": "multiscale(width=4, scales=2, receptive_field=16)"}
 
 
-def make(**options: Any) -> Any:
+def make(target: int = 2, **options: Any) -> Any:
     torch.manual_seed(1)
-    parts = CatalogParts(discover(), source=Domain(3), target=Domain(2), size=(32, 32))
+    parts = CatalogParts(discover(), source=Domain(3), target=Domain(target), size=(32, 32))
     return build_method(discover(), "pix2pixhd", {**SMALL, **options}, parts).train()
 
 
@@ -226,6 +226,19 @@ def test_the_terms_by_hand() -> None:
     assert float(second.terms["feature_matching"].detach()) == pytest.approx(3 * float(matching.detach()), rel=1e-5)
     assert len(real.features) == 4
     assert second.terms.keys() == {"adversarial", "feature_matching"}
+
+
+def test_what_a_fixed_network_sees_of_the_fake_is_to_be_the_targets() -> None:
+    sees = "squeezenet(weights=none, resize=no, layer=2)"
+    method = make(3, enhance=0.0, joint=0.0, extractor=sees, perceptual=4.0)
+    method.stage = 2
+    data = {"source": batch(0)["source"], "target": batch(1)["source"]}
+    *_, update = method.updates(data, 0)
+    fake = method.growing.generator(data["source"])
+    apart = (method.extractor(fake) - method.extractor(data["target"])).abs().mean()
+    torch.testing.assert_close(update.terms["perceptual"], 4 * apart)
+    assert make(3, extractor=sees, perceptual=0.0).extractor is None
+    assert make().extractor is None
 
 
 def test_feature_matching_may_be_left_out_or_impossible() -> None:

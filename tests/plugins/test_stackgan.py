@@ -173,6 +173,31 @@ def test_what_is_kept_answers_at_every_stage() -> None:
         kept(image, samples=0)
 
 
+def test_the_coarse_image_is_drawn_from_the_mean_and_the_spread_that_the_source_describes() -> None:
+    """By hand, with the noise in the order of the method's draws; both stages draw it alike."""
+    method, data = make(), batch()
+    small = F.avg_pool2d(data["source"], 4)
+    for stage, judge in ((0, method.coarse_adversary.discriminator), (1, method.adversary.discriminator)):
+        method.stage = stage
+        torch.manual_seed(3)
+        update = next(method.updates(data, 0))
+        torch.manual_seed(3)
+        mean, log_variance = method.stack.encoder(small).chunk(2, dim=1)
+        condition = mean + (log_variance / 2).exp() * torch.randn_like(mean)
+        fake = method.stack.decoder(torch.cat([condition, torch.randn(2, 2, *mean.shape[2:])], 1))
+        source, real, other = (
+            data[name] if stage else F.avg_pool2d(data[name], 4) for name in ("source", "target", "mismatched")
+        )
+        if stage:
+            enlarged = F.interpolate(fake, (32, 32), mode="bilinear", align_corners=False)
+            fake = method.stack.refiner(torch.cat([enlarged, source], 1))
+        on_real = F.softplus(-judge(real, source).logits[0]).mean()
+        on_fakes = [F.softplus(judge(*pair).logits[0]).mean() for pair in ((fake, source), (real, other))]
+        wanted = float((on_real + sum(on_fakes) / 2).detach())
+        name = "adversarial" if stage else "coarse_adversarial"
+        assert float(update.terms[name].detach()) == pytest.approx(wanted, rel=1e-4)
+
+
 def test_an_l1_term_if_wanted() -> None:
     machine = engine(make(l1=10.0, kl=0.0), 2)
     machine.step([batch()])

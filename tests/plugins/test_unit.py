@@ -139,7 +139,19 @@ def test_a_judge_of_codes_learns_the_domain_and_the_encoders_hide_it() -> None:
     told = moves(method, data)
     judged, hidden = told["discriminators"].terms["latent"], told["translators"].terms["latent"]
     weight = next(method.encoders["source"].parameters())
-    assert torch.autograd.grad(judged, weight, allow_unused=True) == (None,)
+    assert torch.autograd.grad(judged, weight, allow_unused=True, retain_graph=True) == (None,)
+    for name in ("source", "target"):
+        (unmoved,) = torch.autograd.grad(
+            judged, next(method.encoders[name].parameters()), allow_unused=True, retain_graph=True
+        )
+        assert unmoved is None
+    # The judge learns which codes are the source's; the encoders are to make it say the opposite of each.
+    seed_step(0, 0)
+    means = [method.encoders[name](data[name]) for name in ("source", "target")]
+    source, target = (mean + torch.randn_like(mean) for mean in means)
+    of_source, of_target = method.latent_judge(source), method.latent_judge(target)
+    assert torch.allclose(judged, (F.softplus(-of_source).mean() + F.softplus(of_target).mean()) / 2, rtol=1e-4)
+    assert torch.allclose(hidden, F.softplus(of_source).mean() + F.softplus(-of_target).mean(), rtol=1e-4)
     assert torch.autograd.grad(hidden, weight)[0].any()
     assert not any(name.endswith("cycle") for name in told["translators"].terms)
 

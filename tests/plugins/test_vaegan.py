@@ -137,6 +137,7 @@ def test_vaegan_is_algorithm_one() -> None:
     prior = (mean.square() + log_variance.exp() - log_variance - 1).sum() / 2 / 2
     assert torch.allclose(told["encoder"].terms["kl"], prior, rtol=1e-3)
     assert torch.allclose(told["encoder"].terms["likeness"], like, rtol=1e-3)
+    assert torch.allclose(told["decoder"].terms["likeness"], like, rtol=1e-3)
     of_judge = F.softplus(-of_real).mean() + F.softplus(logits).mean()
     assert torch.allclose(told["discriminator"].terms["adversarial"], of_judge, rtol=1e-3)
     for player, weight, expected in (
