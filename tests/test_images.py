@@ -260,6 +260,21 @@ def test_png_of_16_bits_with_a_transparent_colour(tmp_path: Path, colour: int, c
     assert np.argwhere(found.alpha == 0).tolist() == [[4, 2]]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (9, 13), (8, 16)])
+def test_interlaced_png_of_16_bits(tmp_path: Path, size: tuple[int, int]) -> None:
+    stored = noise(*size, 3, "uint16")
+    rows = b""
+    for x, y, across, down in (
+        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
+    ):  # fmt: skip
+        part = stored[y::down, x::across]
+        rows += b"".join(b"\0" + row.astype(">u2").tobytes() for row in part if part.size)
+    header = struct.pack(">IIBBBBB", size[1], size[0], 16, 2, 0, 0, 1)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path = saved_bytes(tmp_path / "a.png", b"\x89PNG\r\n\x1a\n" + data)
+    assert np.array_equal(agree(path).pixels, stored)
+
+
 def test_gray_of_16_bits_as_pillow_writes_it(tmp_path: Path) -> None:
     stored = noise(9, 8, 1, "uint16")[..., 0]
     for suffix in (".png", ".tif"):

@@ -14,7 +14,7 @@ from translate.images.encoding import encode as encode
 from translate.images.files import READABLE, find, write
 from translate.images.formats import Source, load, load_indices, read, read_indices
 from translate.images.headers import MAX_PIXELS, Header, probe
-from translate.images.opening import ImageError
+from translate.images.opening import ImageError, open_regular
 from translate.images.pixels import as_channels, as_depth, read_example, resize
 from translate.images.planes import Image, indices, planes
 
@@ -38,6 +38,7 @@ __all__ = [
     "load",
     "load_indices",
     "normalize",
+    "open_regular",
     "planes",
     "probe",
     "read",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -97,29 +97,39 @@ def _decode_ppm(data: bytes, opened: Opened, name: str, *, as_stored: bool) -> N
 
 
 def _plain_png(data: bytes, name: str) -> bytes:
-    """A PNG with the chunks of its pixels alone, each of them checked.
+    """A PNG of the same rows and nothing else, after every checksum, length and filter was checked.
 
     OpenCV's libpng prints errors and warnings straight to the terminal: of wrong checksums, broken compression and
     unusual further chunks, which do not reach it this way.
     """
-    kept = [data[:8]]
+    passes = _png_passes(data)
+    wanted = sum(rows * length for rows, length in passes)
     stream = zlib.decompressobj()
-    wanted = _png_bytes(data)
+    found: list[bytes] = []
+    missing = wanted + 1  # one more, so that the stream's own end is read too
     try:
-        for kind, chunk, content in _chunks(data, name):
-            if kind in (b"IHDR", b"IDAT", b"IEND"):
-                kept.append(chunk)
-            if kind == b"IDAT":
-                wanted -= _inflated(stream, content, wanted)
+        for content in _pixel_chunks(data, name):
+            if missing > 0:
+                found.append(stream.decompress(content, missing))
+                missing -= len(found[-1])
     except zlib.error:
         raise ImageError(f"{name} {_DAMAGED}") from None
-    if wanted > 0 or not stream.eof:
+    rows = b"".join(found)[:wanted]
+    del found
+    if len(rows) < wanted or not (stream.eof or missing <= 0) or not _sound_filters(rows, passes):
         raise ImageError(f"{name} {_DAMAGED}")
-    return b"".join(kept)
+    stored = zlib.compress(rows, 0)
+    size = 1 << 30
+    pieces = [_chunk(b"IDAT", stored[start : start + size]) for start in range(0, len(stored), size)]
+    return b"".join((data[:33], *pieces, _chunk(b"IEND", b"")))
 
 
-def _chunks(data: bytes, name: str) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Every chunk of a PNG, up to its end: its kind, the whole and its content."""
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+
+
+def _pixel_chunks(data: bytes, name: str) -> Iterator[bytes]:
+    """The contents of a PNG's IDAT chunks; every chunk up to the end is checked."""
     at = 8
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
@@ -127,33 +137,31 @@ def _chunks(data: bytes, name: str) -> Iterator[tuple[bytes, bytes, bytes]]:
         if end > len(data) or data[end - 4 : end] != struct.pack(">I", zlib.crc32(memoryview(data)[at + 4 : end - 4])):
             break
         kind = data[at + 4 : at + 8]
-        yield kind, data[at:end], data[at + 8 : end - 4]
+        if kind == b"IDAT":
+            yield data[at + 8 : end - 4]
         if kind == b"IEND":
             return
         at = end
     raise ImageError(f"{name} {_DAMAGED}")
 
 
-def _inflated(stream: Any, content: bytes, wanted: int) -> int:
-    """How many bytes a piece of the compressed pixels holds; they are counted block by block and not kept."""
-    found = 0
-    block = 1 << 20
-    while content and not stream.eof and found <= wanted + block:
-        found += len(stream.decompress(content, block))
-        content = stream.unconsumed_tail
-    return found
+def _sound_filters(rows: bytes, passes: Sequence[tuple[int, int]]) -> bool:
+    """Whether every row begins with the number of one of PNG's five filters."""
+    values = np.frombuffer(rows, np.uint8)
+    start = 0
+    for count, length in passes:
+        if count and values[start : start + count * length : length].max() > 4:
+            return False
+        start += count * length
+    return True
 
 
-def _png_bytes(data: bytes) -> int:
-    """The bytes of a 16-bit PNG's rows, each with its filter's number; interlaced ones have seven passes."""
+def _png_passes(data: bytes) -> list[tuple[int, int]]:
+    """The rows of a 16-bit PNG and the bytes of each, with its filter; interlaced ones have seven passes."""
     width, height = struct.unpack_from(">II", data, 16)
     pixel = 2 * {0: 1, 2: 3, 4: 2, 6: 4}[data[25]]
     if not data[28]:
-        return int(height * (1 + width * pixel))
-    total = 0
-    for x, y, across, down in (
-        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
-    ):  # fmt: skip
-        columns, rows = -(-(width - x) // across), -(-(height - y) // down)
-        total += rows * (1 + columns * pixel) if columns > 0 and rows > 0 else 0
-    return total
+        return [(height, 1 + width * pixel)]
+    steps = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    sizes = [(-(-(height - y) // down), -(-(width - x) // across)) for x, y, across, down in steps]
+    return [(rows, 1 + columns * pixel) for rows, columns in sizes if rows > 0 and columns > 0]
