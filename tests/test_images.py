@@ -98,6 +98,11 @@ def agree(path: Path) -> Image:
     return image
 
 
+def saved_bytes(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
 def refused(path: Path, match: str) -> None:
     for open_ in (images.read, images.read_indices):
         with pytest.raises(ImageError, match=match) as caught:
@@ -255,6 +260,21 @@ def test_png_of_16_bits_with_a_transparent_colour(tmp_path: Path, colour: int, c
     assert np.argwhere(found.alpha == 0).tolist() == [[4, 2]]
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (9, 13), (8, 16)])
+def test_interlaced_png_of_16_bits(tmp_path: Path, size: tuple[int, int]) -> None:
+    stored = noise(*size, 3, "uint16")
+    rows = b""
+    for x, y, across, down in (
+        (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
+    ):  # fmt: skip
+        part = stored[y::down, x::across]
+        rows += b"".join(b"\0" + row.astype(">u2").tobytes() for row in part if part.size)
+    header = struct.pack(">IIBBBBB", size[1], size[0], 16, 2, 0, 0, 1)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path = saved_bytes(tmp_path / "a.png", b"\x89PNG\r\n\x1a\n" + data)
+    assert np.array_equal(agree(path).pixels, stored)
+
+
 def test_gray_of_16_bits_as_pillow_writes_it(tmp_path: Path) -> None:
     stored = noise(9, 8, 1, "uint16")[..., 0]
     for suffix in (".png", ".tif"):
@@ -295,7 +315,15 @@ def test_ppm_of_8_and_16_bits(tmp_path: Path) -> None:
     (tmp_path / "b.ppm").write_bytes(b"P6 5 4 255\n" + (stored >> 8).astype(np.uint8).tobytes())
     assert np.array_equal(agree(tmp_path / "b.ppm").pixels, stored >> 8)
     (tmp_path / "c.pgm").write_bytes(b"P5 5 4 1023\n" + (stored[..., 0] >> 6).astype(">u2").tobytes())
-    refused(tmp_path / "c.pgm", "counts to 1023")
+    assert np.array_equal(agree(tmp_path / "c.pgm").pixels, np.rint((stored[..., :1] >> 6) * (65535 / 1023)))
+    assert np.array_equal(
+        images.read_indices(saved_bytes(tmp_path / "d.pgm", b"P5 2 1 1023\n\0\7\0\xff")), np.array([[7, 255]])
+    )
+    text = " ".join(map(str, (stored[..., 0] >> 6).ravel()))
+    (tmp_path / "e.pgm").write_bytes(f"P2 # by hand\n5 4 1023\n{text}".encode())
+    assert np.array_equal(agree(tmp_path / "e.pgm").pixels, images.read(tmp_path / "c.pgm").pixels)
+    refused(saved_bytes(tmp_path / "f.pgm", b"P5 2 1 1023\n\0\7\xff\xff"), "holds 65535, but counts to 1023")
+    refused(saved_bytes(tmp_path / "g.pgm", b"P5 2 1 99999\n\0\7\xff\xff"), "less than 65536")
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 7)])
@@ -347,7 +375,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     refused(tmp_path / "none.png", "there is no file")
     refused(tmp_path / "none.npy", "there is no file")
     (tmp_path / "folder.png").mkdir()
-    refused(tmp_path / "folder.png", "cannot be read")
+    refused(tmp_path / "folder.png", "is a folder, not a regular file")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".bmp", ".tif", ".gif", ".ppm", ".npy"])

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import translate
-from translate import checkpoint
+from translate import checkpoint, images
 from translate.data import Domain
 from translate.errors import TranslateError
 from translate.run import Run
@@ -82,19 +82,72 @@ def test_depths_and_colours_are_adapted(translator: Translator) -> None:
     assert translator(rng.random((32, 32, 3), dtype=np.float32)).dtype == np.float32
     assert translator(rng.integers(0, 256, (32, 32), dtype=np.uint8)).shape == (32, 32, 3)
     assert translator(PIL.Image.new("RGBA", (20, 30))).size == (20, 30)
-    with pytest.raises(TranslateError, match="an array of int64 is no image"):
+    with pytest.raises(TranslateError, match="the array holds values of type int64"):
         translator(np.zeros((4, 4, 3), dtype=np.int64))
     with pytest.raises(TranslateError, match="takes a tensor, an array or a PIL image, not a str"):
         translator("a.png")  # type: ignore[type-var]
 
 
+def test_integer_tensors_hold_what_files_store(translator: Translator) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+    found = translator(tensor)
+    assert found.dtype == torch.uint8
+    assert np.array_equal(found.numpy().transpose(1, 2, 0), translator(pixels))
+    deep = translator(tensor[None].to(torch.int32).mul(257).to(torch.uint16))
+    assert deep.dtype == torch.uint16
+    assert np.array_equal(deep[0].numpy().transpose(1, 2, 0), translator(pixels.astype(np.uint16) * 257))
+    double = translator(tensor.double() / 127.5 - 1)
+    assert double.dtype == torch.float32
+    assert np.abs((double.numpy() + 1) * 127.5 - found.numpy()).max() <= 0.51
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int8, torch.int16, torch.int32, torch.int64])
+def test_other_integer_tensors_are_refused(translator: Translator, dtype: torch.dtype) -> None:
+    with pytest.raises(TranslateError, match=f"a tensor of {str(dtype)[6:]} is no image; give floats in"):
+        translator(torch.zeros(3, 8, 8, dtype=dtype))
+
+
+def test_float_tensors_outside_their_range_are_told(translator: Translator) -> None:
+    for factor in (255.0, float("nan")):
+        with pytest.warns(UserWarning, match=r"\[-1, 1\], but this one goes from .* to (255|nan)") as told:
+            translator(torch.ones(3, 8, 8) * factor)
+        assert told[0].filename == __file__
+    translator(torch.ones(3, 8, 8) * 1.005)  # rounding is no reason to tell
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 4, 8, 8), (8, 8), (0, 3, 8, 8)])
+def test_tensors_of_another_shape_are_refused(translator: Translator, shape: tuple[int, ...]) -> None:
+    with pytest.raises(TranslateError, match=r"this translator takes \(N, 3, H, W\)"):
+        translator(torch.zeros(shape))
+
+
+def test_a_picture_is_what_its_file_is(translator: Translator, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 31, 3), dtype=np.uint8)
+    exif = PIL.Image.Exif()
+    exif[274] = 8
+    PIL.Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    with PIL.Image.open(tmp_path / "a.png") as turned:
+        assert np.array_equal(np.asarray(translator(turned)), translator(images.read(tmp_path / "a.png").pixels))
+        assert turned.size == (31, 20)
+    gray = pixels[..., 0].astype(np.uint16) * 257
+    for mode, order in (("I;16", "<u2"), ("I;16B", ">u2"), ("I", "<i4")):
+        deep = PIL.Image.frombytes(mode, (31, 20), gray.astype(order).tobytes())
+        expected = images.as_depth(translator(gray), "uint8")
+        assert np.array_equal(np.asarray(translator(deep)), expected)
+    clear = PIL.Image.fromarray(np.concatenate([pixels, pixels[..., :1]], axis=2))
+    answer = translator(clear)
+    assert answer.mode == "RGBA"
+    assert np.array_equal(np.asarray(answer), np.concatenate([translator(pixels), pixels[..., :1]], axis=2))
+
+
 def test_answers_are_the_same_every_time_and_alone_or_together(translator: Translator) -> None:
-    images = torch.rand(4, 3, 32, 32) * 2 - 1
-    together = translator.translate(images)
+    batch = torch.rand(4, 3, 32, 32) * 2 - 1
+    together = translator.translate(batch)
     torch.testing.assert_close(
-        torch.cat([translator.translate(image[None]) for image in images]), together, atol=1e-5, rtol=0
+        torch.cat([translator.translate(image[None]) for image in batch]), together, atol=1e-5, rtol=0
     )
-    assert torch.equal(together, translator.translate(images))
+    assert torch.equal(together, translator.translate(batch))
 
 
 def test_samples_are_drawn_from_their_seed(translator: Translator) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     import PIL.Image
 
     Picture = TypeVar("Picture", Tensor, NDArray[Any], PIL.Image.Image)
+
+ROUNDING = 0.01
+"""How far a float tensor may leave [-1, 1] before it is told: resizing and bf16 round by less."""
 
 __all__ = [
     "Translator",
@@ -178,50 +182,99 @@ class Translator:
     def __call__(self, picture: Picture, *, samples: int | None = None, seed: int = 0) -> Picture:
         """Translate a tensor, an array or a PIL image; the result has the same type.
 
-        Tensors are (N, C, H, W) or (C, H, W) in [-1, 1]; arrays are (H, W), (H, W, C) or (N, H, W, C) as files store
-        them. With ``samples`` the result is a batch; for a PIL image, it is the first sample.
+        Float tensors are (N, C, H, W) or (C, H, W) in [-1, 1], and uint8 or uint16 ones hold what files store. Arrays
+        are (H, W), (H, W, C) or (N, H, W, C) as files store them: uint8, uint16 or floats in the domain's range. A PIL
+        image of any mode is read as its file is (``translate.images.load``), and keeps its alpha. With ``samples`` the
+        result is a batch; for a PIL image, it is the first sample.
         """
         if isinstance(picture, Tensor):
             batch = picture[None] if picture.dim() == 3 else picture
-            answer = self.translate(batch, samples=samples, seed=seed)
+            answer = self._tensor(batch, samples, seed)
             return answer[0] if picture.dim() == 3 and samples is None else answer
         if isinstance(picture, np.ndarray):
             return self._array(picture, samples, seed)
         import PIL.Image
 
         if isinstance(picture, PIL.Image.Image):
-            indexed = self.source.classes > 0
-            array = np.asarray(picture if indexed or picture.mode in ("L", "RGB") else picture.convert("RGB"))
-            answer = self._array(array, samples, seed)
-            answer = answer[0] if samples is not None else answer
-            return PIL.Image.fromarray(answer[..., 0] if answer.shape[-1] == 1 else answer)
+            return self._picture(picture, samples, seed)
         raise TranslateError(f"a translator takes a tensor, an array or a PIL image, not a {type(picture).__name__}")
 
-    def _array(self, array: NDArray[Any], samples: int | None, seed: int) -> NDArray[Any]:
-        stack = array if array.ndim == 4 else array.reshape(1, *array.shape, *(1,) * (3 - array.ndim))
-        channels = 1 if self.source.classes else self.source.channels
-        depth: Depth | None = next((each for each in get_args(Depth) if each == str(stack.dtype)), None)
-        if depth is None:
-            raise TranslateError(f"an array of {stack.dtype} is no image; give uint8, uint16 or float32")
-        rows = np.stack([images.as_channels(row, channels, "the array") for row in stack])
-        stored = torch.from_numpy(np.ascontiguousarray(rows.transpose(0, 3, 1, 2)))
-        domain = self.source if self.source.classes else _of_depth(self.source, depth)
+    def _tensor(self, batch: Tensor, samples: int | None, seed: int) -> Tensor:
+        """Translate (N, C, H, W): floats in [-1, 1], or stored integers, whose result is stored integers too."""
+        planes = batch.shape[1] if batch.dim() == 4 else 0
+        stored = batch.dtype in (torch.uint8, torch.uint16)
+        wanted = 1 if stored and self.source.classes else self.source.channels
+        if planes != wanted or not batch.numel():
+            raise TranslateError(
+                f"a tensor of the shape {tuple(batch.shape)} does not fit; this translator takes (N, {wanted}, H, W)"
+            )
+        if stored:
+            depth: Depth = "uint8" if batch.dtype == torch.uint8 else "uint16"
+            return self._stored(batch.to(self.device), depth, samples, seed)
+        if not batch.is_floating_point():
+            raise TranslateError(
+                f"a tensor of {str(batch.dtype).removeprefix('torch.')} is no image; "
+                "give floats in [-1, 1], or uint8 or uint16 as files store them"
+            )
+        low, high = (float(value) for value in batch.aminmax())
+        if not (low >= -1 - ROUNDING and high <= 1 + ROUNDING):
+            warnings.warn(
+                f"a float tensor for a translator holds values in [-1, 1], but this one goes from {low:.4g} to "
+                f"{high:.4g}; give uint8 or uint16 tensors for values as files store them",
+                stacklevel=3,
+            )
+        return self.translate(batch, samples=samples, seed=seed)
+
+    def _stored(self, stored: Tensor, depth: Depth, samples: int | None, seed: int) -> Tensor:
+        """Translate stored values (N, C, H, W), or class indices (N, 1, H, W), to stored values of that depth."""
+        domain = self.source if self.source.classes else replace(self.source, depth=depth)
+        if self.source.classes and (largest := int(stored.long().max())) >= self.source.classes:
+            raise TranslateError(
+                f"class indices of this translator go from 0 to {self.source.classes - 1}, but these hold {largest}"
+            )
         answer = self.translate(images.normalize(stored, domain), samples=samples, seed=seed)
-        result = images.to_stored(answer, self.target, "uint8" if self.source.classes else depth)
+        return images.to_stored(answer, self.target, "uint8" if self.source.classes else depth)
+
+    def _array(self, array: NDArray[Any], samples: int | None, seed: int) -> NDArray[Any]:
+        stack = array if array.ndim == 4 else array[None]
+        if self.source.classes:
+            rows = [images.load_indices(row)[..., None] for row in stack]
+        else:
+            rows = [images.as_channels(images.load(row).pixels, self.source.channels, "the array") for row in stack]
+        if not rows:
+            raise TranslateError("the array holds no images")
+        stored = torch.from_numpy(np.ascontiguousarray(np.stack(rows).transpose(0, 3, 1, 2)))
+        result = self._stored(stored, str(rows[0].dtype), samples, seed)  # type: ignore[arg-type]
         pixels: NDArray[Any] = result.permute(0, 2, 3, 1).cpu().numpy()
         return pixels if array.ndim == 4 or samples is not None else pixels[0]
 
+    def _picture(self, picture: PIL.Image.Image, samples: int | None, seed: int) -> PIL.Image.Image:
+        """Translate a PIL image; Pillow holds 16 bits and floats of one plane only, so others become 8 bits."""
+        import PIL.Image
+
+        read = None if self.source.classes else images.load(picture)
+        pixels = images.load_indices(picture) if read is None else read.pixels
+        answer = self._array(pixels, samples, seed)
+        answer = answer[0] if samples is not None else answer
+        target = self.target
+        if answer.shape[-1] not in (1, 3):
+            raise TranslateError(
+                f"a PIL image cannot hold {answer.shape[-1]} channels; give this translator an array or a tensor"
+            )
+        alpha = None if read is None or target.classes else read.alpha
+        if answer.shape[-1] == 3 or alpha is not None:
+            answer = images.as_depth(answer, "uint8", target.low, target.high)
+        if alpha is not None:
+            answer = np.concatenate([answer, images.as_depth(alpha[..., None], "uint8")], axis=2)
+        return PIL.Image.fromarray(np.ascontiguousarray(answer[..., 0] if answer.shape[-1] == 1 else answer))
+
 
 def _kind(domain: Domain) -> str:
-    """What the images of a domain are, in a few words."""
+    """The images of a domain in a few words."""
     if domain.classes:
         return f"{domain.classes} classes"
     channels = {1: "gray", 3: "RGB"}.get(domain.channels, f"{domain.channels} channels")
     return channels if domain.depth == "uint8" else f"{channels} {domain.depth}"
-
-
-def _of_depth(domain: Domain, depth: Depth) -> Domain:
-    return replace(domain, depth=depth)
 
 
 def _resize(batch: Tensor, size: Size) -> Tensor:

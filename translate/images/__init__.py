@@ -1,8 +1,8 @@
 """Images: files to pixels and back, and stored values to the range of networks, [-1, 1].
 
-Only this module handles files' bit depth and colour: ``read`` and ``write`` for files, ``normalize`` and
-``denormalize`` for tensors on any device. Everything is stateless and thread-safe. The functions on tensors are
-imported on first use, since the rest works without torch.
+Only this module handles bit depth and colour: ``load`` reads files, bytes, Pillow's images and arrays, ``write`` writes
+files, and ``normalize`` and ``denormalize`` convert tensors on any device. Everything is stateless and thread-safe. The
+functions on tensors are imported on first use, since the rest works without torch.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from translate.images.encoding import WRITABLE
 from translate.images.encoding import encode as encode
 from translate.images.files import READABLE, find, write
-from translate.images.formats import Image, indices, planes, read, read_indices
-from translate.images.headers import MAX_PIXELS, Header, ImageError, probe
+from translate.images.formats import Source, load, load_indices, read, read_indices
+from translate.images.headers import MAX_PIXELS, Header, probe
+from translate.images.opening import ImageError, open_regular
 from translate.images.pixels import as_channels, as_depth, read_example, resize
+from translate.images.planes import Image, indices, planes
 
 if TYPE_CHECKING:
     from translate.images.tensors import colours, denormalize, normalize, to_rgb, to_stored
@@ -26,13 +28,17 @@ __all__ = [
     "Header",
     "Image",
     "ImageError",
+    "Source",
     "as_channels",
     "as_depth",
     "colours",
     "denormalize",
     "find",
     "indices",
+    "load",
+    "load_indices",
     "normalize",
+    "open_regular",
     "planes",
     "probe",
     "read",

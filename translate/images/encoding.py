@@ -12,8 +12,8 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from translate.images.formats import Image
-from translate.images.headers import ImageError
+from translate.images.opening import ImageError, quiet
+from translate.images.planes import Image
 
 WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy")
 """The suffixes that can be written."""
@@ -77,7 +77,8 @@ def _encode_opencv(suffix: str, pixels: NDArray[Any], alpha: NDArray[Any] | None
     stored = pixels[..., ::-1]
     if alpha is not None:
         stored = np.concatenate([stored, alpha[..., None]], axis=2)
-    done, data = cv2.imencode(suffix, np.ascontiguousarray(stored), settings)
+    with quiet():
+        done, data = cv2.imencode(suffix, np.ascontiguousarray(stored), settings)
     if not done:
         raise ValueError(f"OpenCV could not encode {suffix}")
     return bytes(data.tobytes())

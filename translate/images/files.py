@@ -9,8 +9,8 @@ import cv2
 
 from translate import atomic
 from translate.images.encoding import WRITABLE, encode
-from translate.images.formats import Image
-from translate.images.headers import ImageError
+from translate.images.opening import ImageError
+from translate.images.planes import Image
 
 READABLE = frozenset((*WRITABLE, ".gif", ".ppm", ".pgm", ".pbm", ".pnm"))
 """The suffixes of files that ``find`` lists."""

@@ -5,16 +5,14 @@ Only the formats listed here are ever opened, whatever a file's name.
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import PIL.Image
-from numpy.typing import NDArray
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -25,17 +23,11 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from translate.data import Depth
-from translate.errors import TranslateError
+from translate.images.opening import ImageError, decoding, open_regular
+from translate.images.planes import check_shape, depth_of_type
 
 MAX_PIXELS = 2**28
 """Height times width of the largest image that is decoded by default."""
-
-# check_size replaces Pillow's own limit, which warns at a third of ours and cannot be set for one call.
-PIL.Image.MAX_IMAGE_PIXELS = None
-
-
-class ImageError(TranslateError):
-    """An image cannot be read, written or used as asked; the sentence names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +43,37 @@ class Header:
 
 def probe(path: Path) -> Header:
     """Read an image file's header without decoding the image."""
-    with decoding(path):
-        if path.suffix.lower() == ".npy":
-            array = open_array(path)
-            height, width, channels = (*array.shape, 1)[:3]
-            return Header(height, width, channels, depth_of(array, str(path)), False)
-        with path.open("rb") as file:
-            return open_file(file, path).header
+    with decoding(path), open_regular(path) as file:
+        opened = open_file(file, str(path))
+        if opened.dtype is not None:
+            depth_of_type(opened.dtype, str(path))
+        return opened.header
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opened:
-    """A file whose header has been read: ``image`` decodes it unless it is ``deep`` (more than 8 bits a value)."""
+    """A file whose header has been read, and how it is decoded.
 
-    image: PIL.Image.Image
+    ``kind`` is the decoder: ``pillow`` for 8 bits a value (``image``), ``png``, ``tiff`` and ``ppm`` for deeper ones,
+    and ``npy`` for arrays. ``transparent`` is the colour that a 16-bit PNG declares transparent.
+    """
+
     header: Header
-    deep: bool = False
+    kind: str = "pillow"
+    image: PIL.Image.Image | None = None
     bits: int = 8
     orientation: int = 1
-    transparent: int | None = None
-    """The gray value that a 16-bit gray PNG declares transparent."""
+    transparent: tuple[int, ...] | None = None
+    premultiplied: bool = False
+    profile: bytes | None = None
+    largest: int = 65535
+    """The value of a 16-bit PPM that is white."""
+    shape: tuple[int, ...] = ()
+    dtype: np.dtype[Any] | None = None
+    fortran: bool = False
 
 
-def open_file(file: BinaryIO, path: Path) -> Opened:
+def open_file(file: BinaryIO, name: str) -> Opened:
     """Read the header of an image file in one of the known formats."""
     # The plugins are called directly, so that no format but these can ever be opened.
     start = file.read(1024)
@@ -81,9 +81,9 @@ def open_file(file: BinaryIO, path: Path) -> Opened:
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return _open_png(PngImageFile(file), start)
     if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return _open_tiff(file, path)
+        return _open_tiff(file, name)
     if re.match(rb"P[1-6]\s", start):
-        return _open_ppm(PpmImageFile(file), start, path)
+        return _open_ppm(PpmImageFile(file), start)
     if start.startswith(b"\xff\xd8\xff"):
         return _open_plain(JpegImageFile(file))
     if start.startswith(b"RIFF") and start[8:12] == b"WEBP":
@@ -92,18 +92,42 @@ def open_file(file: BinaryIO, path: Path) -> Opened:
         return _open_plain(GifImageFile(file))
     if start.startswith(b"BM"):
         return _open_plain(BmpImageFile(file))
+    if start.startswith(b"\x93NUMPY"):
+        return _open_array(file, name)
     raise ImageError(
-        f"{path} is {'empty' if not start else 'no PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or .npy file'}; "
+        f"{name} is {'empty' if not start else 'no PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or .npy file'}; "
         "convert it to PNG or remove it"
     )
 
 
+def _open_array(file: BinaryIO, name: str) -> Opened:
+    """The header of a ``.npy`` file, held against the file's length."""
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"its format version is {version}")
+    reading = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = reading(file)
+    check_shape(shape, name)
+    start = file.tell()
+    there = file.seek(0, io.SEEK_END) - start
+    file.seek(start)
+    if dtype.hasobject or (needed := dtype.itemsize * int(np.prod(shape, dtype=object))) > there:
+        raise ValueError("it holds objects" if dtype.hasobject else f"it holds {there} of {needed} bytes")
+    height, width, channels = (*shape, 1)[:3]
+    # Maps of class indices may have types that no image has.
+    image = dtype.kind in "uf" and dtype.itemsize <= (2 if dtype.kind == "u" else 8)
+    depth: Depth = depth_of_type(dtype, name) if image else "float32"
+    header = Header(height, width, channels, depth, False)
+    return Opened(header, "npy", shape=shape, dtype=dtype, fortran=fortran)
+
+
 def _open_plain(image: ImageFile, *, bits: int = 8) -> Opened:
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     height, width = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
     channels = {"1": 1, "L": 1, "LA": 1, "La": 1}.get(image.mode, 3)
     alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
-    return Opened(image, Header(height, width, channels, "uint8", alpha), bits=bits, orientation=orientation)
+    header = Header(height, width, channels, "uint8", alpha)
+    return Opened(header, image=image, bits=bits, orientation=orientation)
 
 
 def _open_png(image: PngImageFile, start: bytes) -> Opened:
@@ -119,23 +143,31 @@ def _open_png(image: PngImageFile, start: bytes) -> Opened:
         "uint16",
         colour in (4, 6) or transparent is not None,
     )
-    gray = transparent if colour == 0 and isinstance(transparent, int) else None
-    return Opened(image, header, deep=True, bits=16, orientation=plain.orientation, transparent=gray)
+    colours = (transparent,) if isinstance(transparent, int) else transparent
+    return Opened(
+        header, "png", bits=16, orientation=plain.orientation, profile=image.info.get("icc_profile"),
+        transparent=colours if colour in (0, 2) else None,
+    )  # fmt: skip
 
 
-def _open_ppm(image: PpmImageFile, start: bytes, path: Path) -> Opened:
+def _open_ppm(image: PpmImageFile, start: bytes) -> Opened:
     gap = rb"(?:\s|#[^\n]*\n)+"
     found = re.match(rb"P[2356]" + gap + rb"\d+" + gap + rb"\d+" + gap + rb"(\d+)", start)
     largest = int(found[1]) if found else 1
     if largest < 256:
         return _open_plain(image)
-    if largest != 65535:
-        raise ImageError(f"{path} counts to {largest}, neither 8 nor 16 bits a value; convert it to PNG")
     channels = 1 if start[1:2] in (b"2", b"5") else 3
-    return Opened(image, Header(image.height, image.width, channels, "uint16", False), deep=True, bits=16)
+    return Opened(Header(image.height, image.width, channels, "uint16", False), "ppm", bits=16, largest=largest)
 
 
-def _open_tiff(file: BinaryIO, path: Path) -> Opened:
+_photometric = {
+    0: "white-is-zero", 1: "gray", 2: "RGB", 3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "CIELAB", 9: "ICCLab",
+    10: "ITULab", 32803: "raw sensor (CFA)", 34892: "linear raw",
+}  # fmt: skip
+_sample_kinds = {1: "unsigned", 2: "signed", 3: "float", 5: "complex", 6: "complex"}
+
+
+def _open_tiff(file: BinaryIO, name: str) -> Opened:
     first = file.read(8)
     tags = ImageFileDirectory_v2(first + file.read(8) if first[2:4] in (b"+\0", b"\0+") else first)
     file.seek(tags.next)
@@ -151,13 +183,19 @@ def _open_tiff(file: BinaryIO, path: Path) -> Opened:
         image = TiffImageFile(file)
         channels = {"1": 1, "L": 1, "LA": 1, "La": 1}.get(image.mode, 3)
         alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
-        return Opened(image, Header(image.height, image.width, channels, "uint8", alpha))
+        return Opened(Header(image.height, image.width, channels, "uint8", alpha), image=image)
     known = (set(bits), set(kind)) in (({16}, {1}), ({32}, {3}), ({64}, {3}))
-    colours = {1: (1,), 3: (2,), 4: (2,)}.get(samples, ())
-    if not known or tags.get(262) not in colours or (samples > 1 and tags.get(284, 1) != 1):
+    photometric = tags.get(262)
+    # OpenCV gives white-is-zero as it is stored; for floats it has no meaning.
+    colours = {1: (0, 1) if bits[0] == 16 else (1,), 3: (2,), 4: (2,)}.get(samples, ())
+    planar = samples > 1 and tags.get(284, 1) != 1
+    if not known or photometric not in colours or planar:
+        what = _photometric.get(photometric, f"colour space {photometric}")
+        stored = "/".join(dict.fromkeys(_sample_kinds.get(each, str(each)) for each in kind))
         raise ImageError(
-            f"{path} is a TIFF of {samples} channel(s) with {bits[0]} bits each that cannot be read here "
-            "(gray and RGB with or without alpha, interleaved, 8-bit, 16-bit or float can); store it as .npy"
+            f"{name} is a TIFF of {samples} channel(s) ({what}{', one plane after the other' if planar else ''}) with "
+            f"{bits[0]} {stored} bits each that cannot be read here (gray and RGB with or without alpha, interleaved, "
+            "8-bit, 16-bit or float can); store it as .npy"
         )
     # An extra plane that is not marked as alpha is data (near infrared, for example).
     alpha = samples == 4 and extra != (0,)
@@ -165,10 +203,14 @@ def _open_tiff(file: BinaryIO, path: Path) -> Opened:
         height, width = width, height
     depth: Depth = "uint16" if bits[0] == 16 else "float32"
     header = Header(height, width, samples - alpha, depth, alpha)
-    return Opened(PIL.Image.Image(), header, deep=True, bits=bits[0])
+    return Opened(
+        header, "tiff", bits=bits[0], premultiplied=alpha and extra[:1] == (1,), profile=tags.get(34675),
+        largest=0 if photometric == 0 else 65535,
+    )  # fmt: skip
 
 
-def _orientation(image: PIL.Image.Image) -> int:
+def orientation_of(image: PIL.Image.Image) -> int:
+    """The EXIF orientation of an image, 1 to 8; 1 without one."""
     try:
         # PNG's own getexif would first decode the whole image, to find EXIF data after it.
         value = PIL.Image.Image.getexif(image).get(274, 1)
@@ -177,57 +219,10 @@ def _orientation(image: PIL.Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def check_size(path: Path, height: int, width: int, max_pixels: int) -> None:
+def check_size(name: str, height: int, width: int, max_pixels: int) -> None:
     """Refuse an image of more than ``max_pixels``."""
     if height * width > max_pixels:
         raise ImageError(
-            f"{path} has {width} x {height} pixels, more than the limit of {max_pixels}; "
+            f"{name} has {width} x {height} pixels, more than the limit of {max_pixels}; "
             "make it smaller or raise --max-pixels"
         )
-
-
-# --- arrays and errors ----------------------------------------------------------------------------------------------
-
-
-def open_array(path: Path) -> NDArray[Any]:
-    """Open a ``.npy`` file (H, W) or (H, W, C) of any type, without reading its values."""
-    array = np.lib.format.open_memmap(path, mode="r")
-    _check_shape(array, str(path))
-    return array
-
-
-def _check_shape(array: NDArray[Any], name: str) -> None:
-    if array.ndim not in (2, 3) or 0 in array.shape:
-        raise ImageError(
-            f"{name} has the shape {array.shape}; an image is an array (height, width) or (height, width, channels)"
-        )
-
-
-def depth_of(array: NDArray[Any], name: str) -> Depth:
-    """The depth that an array (H, W) or (H, W, C) is read with; ``ImageError`` for types and shapes of no image."""
-    _check_shape(array, name)
-    if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
-        return "float32"
-    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
-        return "uint8" if array.dtype.itemsize == 1 else "uint16"
-    raise ImageError(f"{name} holds values of type {array.dtype}; store them as uint8, uint16 or float32")
-
-
-@contextmanager
-def decoding(path: Path) -> Iterator[None]:
-    """Turn any error inside the block into an ``ImageError``; decoders raise nearly every type of error."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except FileNotFoundError:
-        raise ImageError(f"there is no file {path}; check its name") from None
-    except MemoryError:
-        raise ImageError(f"{path} needs more memory than there is; make it smaller") from None
-    except Exception as error:
-        if isinstance(error, OSError) and error.strerror:
-            raise ImageError(f"{path} cannot be read: {error.strerror}; check the file and its permissions") from None
-        reason = " ".join(str(error).split())[:120].rstrip(".") or type(error).__name__
-        raise ImageError(
-            f"{path} cannot be decoded ({reason}); it is damaged or truncated, restore or remove it"
-        ) from None

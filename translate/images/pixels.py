@@ -7,11 +7,12 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from translate.data import Depth, Domain, Example
-from translate.images.formats import indices, planes, read, read_indices
-from translate.images.headers import ImageError
+from translate.images.formats import load, load_indices
+from translate.images.opening import ImageError
 from translate.sizes import Size
 
 LARGEST: dict[Depth, int] = {"uint8": 255, "uint16": 65535}
@@ -77,26 +78,21 @@ def as_depth(pixels: NDArray[Any], depth: Depth, low: float = 0.0, high: float =
 
 def read_example(example: Example, domain: Domain) -> NDArray[Any]:
     """Read an example's pixels (H, W, C) with the domain's depth and planes; class maps as (H, W, 1) uint8 indices."""
-    pixels = example.pixels
+    pixels: Any = example.pixels() if callable(example.pixels) else example.pixels
+    if not isinstance(pixels, (Path, PIL.Image.Image, np.ndarray)):
+        pixels = np.asarray(pixels)
+    name = str(pixels) if isinstance(pixels, Path) else example.name
     if domain.classes:
-        stored = read_indices(pixels) if isinstance(pixels, Path) else indices(_to_array(pixels), example.name)
+        stored = load_indices(pixels, name=name)
         largest = int(stored.max(initial=0))
         if largest >= domain.classes:
-            where = pixels if isinstance(pixels, Path) else example.name
             raise ImageError(
-                f"{where} holds the class index {largest}, but there are {domain.classes} classes; "
+                f"{name} holds the class index {largest}, but there are {domain.classes} classes; "
                 f"correct it or set classes={largest + 1}"
             )
         return _region(stored[..., None], example)
-    image = read(pixels).pixels if isinstance(pixels, Path) else planes(_to_array(pixels), example.name)
-    image = as_channels(
-        _region(image, example), domain.channels, str(pixels) if isinstance(pixels, Path) else example.name
-    )
-    return as_depth(image, domain.depth, domain.low, domain.high)
-
-
-def _to_array(pixels: Any) -> NDArray[Any]:
-    return np.asarray(pixels() if callable(pixels) else pixels)
+    image = _region(load(pixels, name=name).pixels, example)
+    return as_depth(as_channels(image, domain.channels, name), domain.depth, domain.low, domain.high)
 
 
 def _region(pixels: NDArray[Any], example: Example) -> NDArray[Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from translate import atomic
+from translate import atomic, images
 from translate.data import Domain, Example
 from translate.devices import cores
 from translate.errors import TranslateError
@@ -97,7 +97,7 @@ def _key(listed: Sequence[Example], domain: Domain, size: Size, resize: str, wor
 
 def _hash(path: Any) -> str:
     try:
-        with path.open("rb") as file:
+        with images.open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+    except (OSError, images.ImageError):
         return ""  # decoding will report it
