@@ -800,3 +800,28 @@ def test_a_translator_that_must_see_images_is_shown_some_evenly_out_of_all(tmp_p
     assert convert(negative, tmp_path / "in", tmp_path / "out").converted == 69
     # The first of the 32 is the broken one, and the first that would be left out takes its place.
     assert negative.shown == [(1, 3, number * 70 // 32 + 1, 8) for number in range(1, 32)] + [(1, 3, 2, 8)]
+
+
+# --- what is left out -------------------------------------------------------------------------------------------------
+
+
+def test_what_looks_like_an_image_and_is_not_read_fails_by_kind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("in/a.png", "in/deep/b.jfif"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        PIL.Image.new("RGB", (8, 8)).save(tmp_path / name, "JPEG")
+    for name in ("1.CR2", "2.cr2", "3.svg", "notes.txt", "noname"):
+        (tmp_path / "in" / name).write_bytes(b"")
+    result = convert(Negative(), tmp_path / "in", tmp_path / "out")
+    assert result.converted == 2
+    assert [path.name for path, _ in result.failed] == ["1.CR2", "2.cr2", "3.svg"]
+    assert all("no format that is read here" in reason for _, reason in result.failed)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2
+    assert "2 .cr2 files are left out (1.CR2, 2.cr2)" in told[0]
+    for path in (tmp_path / "in").glob("a.png"):
+        path.unlink()
+    (tmp_path / "in/deep/b.jfif").unlink()
+    with pytest.raises(TranslateError, match=r"holds no images; .*; 2 \.cr2 files are left out .*; 1 \.svg file"):
+        convert(Negative(), tmp_path / "in", tmp_path / "out")

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from translate import images
 from translate.conversion.batch import Translating, Work, calibration_images
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import Task, plan, suffix_rule
-from translate.conversion.together import convert_together, log_outcome
+from translate.conversion.together import convert_together, is_a_share, log_outcome
 from translate.devices import keep_memory, pick_device
 from translate.errors import TranslateError
 from translate.ranks import device_of_rank, is_distributed, rank_and_world_size
 from translate.translator import load
+
+log = logging.getLogger("translate")
 
 GPU_BATCH = 8
 MOST_WORKERS = 16
@@ -75,7 +79,21 @@ def convert_as_asked(
                     failed.append((file, reason))
     finally:
         translator.catalog.tell("conversion_ended")
+    if rank_and_world_size()[0] == 0 and not is_a_share():
+        failed += _left_out(source)
     return converted, tuple(failed), target
+
+
+def _left_out(source: Path) -> list[tuple[Path, str]]:
+    """What looks like an image below a folder and is not converted, with reasons; each kind is logged in one line."""
+    if not source.is_dir():
+        return []
+    found = images.survey(source)
+    for sentence in images.count_left_out(found.left_out):
+        log.warning("%s: %s", source, sentence)
+    reasons = [(path, f"{path} is left out: {images.why_left_out(path)}") for path in found.left_out]
+    # Listing the tasks has logged these.
+    return reasons + [(path, f"{path} cannot be entered: {reason}") for path, reason in found.closed]
 
 
 def _load(path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]) -> Translating:

@@ -198,7 +198,8 @@ def _plan_folder(source: Path, target: Path, rule: Callable[[str], str], samples
         raise TranslateError(f"{target} is {where}, so outputs would mix with inputs; name a folder outside of it")
     files = images.find(source)
     if not files:
-        raise TranslateError(f"{source} holds no images; name a folder with files such as .png or .jpg")
+        left_out = "".join(f"; {sentence}" for sentence in images.count_left_out(images.survey(source).left_out))
+        raise TranslateError(f"{source} holds no images; name a folder with files such as .png or .jpg{left_out}")
     names = [file.relative_to(source).as_posix() for file in files]
     planned = name_outputs(names, rule, samples)
     # A source inside the target is allowed unless an output path lies among the inputs.

@@ -57,6 +57,11 @@ def convert_together(
         yield from outcomes
 
 
+def is_a_share() -> bool:
+    """Whether this process converts a share for a parent, which tells what all have in common."""
+    return OUTCOMES in os.environ
+
+
 def log_outcome(rank: int, source: Path, error: str | None) -> bool:
     """Append an image's outcome to this rank's file and return True; False if no parent process asked for it."""
     if (folder := os.environ.get(OUTCOMES)) is None:

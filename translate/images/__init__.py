@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from translate.images.encoding import WRITABLE
 from translate.images.encoding import encode as encode
-from translate.images.files import READABLE, find, write
+from translate.images.files import write
+from translate.images.finding import READABLE, Found, count_left_out, find, survey, why_left_out
 from translate.images.formats import Source, load, load_indices, read, read_indices
 from translate.images.headers import MAX_PIXELS, Header, probe
 from translate.images.opening import ImageError, open_regular
@@ -25,6 +26,7 @@ __all__ = [
     "MAX_PIXELS",
     "READABLE",
     "WRITABLE",
+    "Found",
     "Header",
     "Image",
     "ImageError",
@@ -32,6 +34,7 @@ __all__ = [
     "as_channels",
     "as_depth",
     "colours",
+    "count_left_out",
     "denormalize",
     "find",
     "indices",
@@ -45,8 +48,10 @@ __all__ = [
     "read_example",
     "read_indices",
     "resize",
+    "survey",
     "to_rgb",
     "to_stored",
+    "why_left_out",
     "write",
 ]
 

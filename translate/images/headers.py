@@ -13,6 +13,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import PIL.Image
+from PIL import features
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -94,8 +96,10 @@ def open_file(file: BinaryIO, name: str) -> Opened:
         return _open_plain(BmpImageFile(file))
     if start.startswith(b"\x93NUMPY"):
         return _open_array(file, name)
+    if start[4:8] == b"ftyp":
+        return _open_boxed(file, start, name)
     raise ImageError(
-        f"{name} is {'empty' if not start else 'no PNG, JPEG, WebP, TIFF, BMP, GIF, PPM or .npy file'}; "
+        f"{name} is {'empty' if not start else 'no PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF, PPM or .npy file'}; "
         "convert it to PNG or remove it"
     )
 
@@ -119,6 +123,26 @@ def _open_array(file: BinaryIO, name: str) -> Opened:
     depth: Depth = depth_of_type(dtype, name) if image else "float32"
     header = Header(height, width, channels, depth, False)
     return Opened(header, "npy", shape=shape, dtype=dtype, fortran=fortran)
+
+
+def _open_boxed(file: BinaryIO, start: bytes, name: str) -> Opened:
+    """Open an AVIF or HEIF file: its first box names the brands, major one first (ISO/IEC 23008-12)."""
+    box = start[8 : max(16, min(int.from_bytes(start[:4]), len(start)))]
+    brands = {box[at : at + 4] for at in range(0, len(box), 4)}
+    if brands & {b"avif", b"avis"}:
+        if not features.check("avif"):
+            raise ImageError(f"{name} is an AVIF file, which the installed Pillow cannot read; convert it to PNG")
+        return _open_plain(AvifImageFile(file))
+    if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}:
+        try:
+            from pillow_heif import HeifImageFile
+        except ImportError:
+            raise ImageError(
+                f"{name} is a HEIF file; install pillow-heif to read it (pip install 'image-translate[heif]'), "
+                "or convert it to PNG"
+            ) from None
+        return _open_plain(HeifImageFile(file))
+    raise ImageError(f"{name} is a video or of another kind that is not read here; convert it to PNG or remove it")
 
 
 def _open_plain(image: ImageFile, *, bits: int = 8) -> Opened:
