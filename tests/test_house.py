@@ -22,7 +22,7 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "public", "terminal"},
+    {"errors", "paths", "precision", "public", "signals", "terminal"},
     {"options", "data", "sizes", "devices"},
     {"traits"},
     {"ranks", "seeds"},
