@@ -5,7 +5,13 @@ BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 
-.PHONY: demo lint test test-compiled mutation clean
+LOWEST := .venv-lowest
+# The lowest torch is a download of gigabytes on Linux; `make test-lowest TORCH=torch==2.13.0` takes another version, for
+# machines that have one at hand, and the lowest of everything else.
+TORCH ?= $(shell grep '^torch==' constraints-lowest.txt)
+TESTS ?=
+
+.PHONY: demo lint test test-lowest test-compiled mutation clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +39,18 @@ lint: $(VENV)/.installed-test
 test: lint
 	$(BIN)/python -m pytest
 
+$(LOWEST)/.installed-test: pyproject.toml constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	grep -v '^torch==' constraints-lowest.txt > $(LOWEST)/constraints.txt
+	echo "$(TORCH)" >> $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt torch
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt -e ".[test]"
+	touch $@
+
+# TESTS chooses files: make test-lowest TESTS="tests/test_cli.py tests/test_images.py"
+test-lowest: $(LOWEST)/.installed-test
+	$(LOWEST)/bin/python -m pytest $(TESTS)
+
 test-compiled: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m compiled
 
@@ -44,4 +62,4 @@ mutation: .mutation/map.json
 	$(BIN)/python -m benchmarks.mutation
 
 clean:
-	rm -rf $(VENV) demo .mutation .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) demo .mutation .mypy_cache .pytest_cache .ruff_cache .hypothesis

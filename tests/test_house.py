@@ -22,7 +22,7 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "precision", "processes", "public", "terminal"},
+    {"errors", "paths", "precision", "processes", "public", "signals", "terminal"},
     {"atomic"},
     {"lock"},
     {"outputs"},

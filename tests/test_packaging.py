@@ -21,7 +21,9 @@ def pinned(name: str) -> dict[str, str]:
 
 def test_the_lowest_versions_are_those_of_the_metadata() -> None:
     lowest = pinned("constraints-lowest.txt")
-    bounds = dict(re.fullmatch(r"([\w-]+)>=([\d.]+).*", each).groups() for each in PROJECT["dependencies"])  # type: ignore[union-attr]
+    groups = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
+    found = [re.fullmatch(r"([\w-]+)>=([\d.]+).*", each) for group in groups for each in group]
+    bounds = dict(each.groups() for each in found if each is not None)
     assert {name.lower() for name in bounds} == lowest.keys()
     for name, bound in bounds.items():
         assert re.fullmatch(rf"{re.escape(bound)}(\.\d+)*", lowest[name.lower()]), f"{name} is not pinned at {bound}"
@@ -33,6 +35,14 @@ def test_every_dependency_has_a_tested_version() -> None:
     for each in [each for group in groups for each in group]:
         name = re.split(r"[<>=\[]", each)[0].lower()
         assert name in tested, f"constraints.txt has no version of {name}"
+
+
+def test_the_lowest_versions_are_installed_with_the_torch_that_is_asked_for() -> None:
+    """The recipe writes constraints of its own, in which only torch may differ from the file."""
+    recipe = MAKEFILE.partition("$(LOWEST)/.installed-test:")[2].partition("\n\n")[0]
+    assert "grep -v '^torch==' constraints-lowest.txt" in recipe
+    assert 'echo "$(TORCH)"' in recipe
+    assert re.search(r"^TORCH \?= \$\(shell grep '\^torch==' constraints-lowest.txt\)$", MAKEFILE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", [".github/workflows/tests.yml", ".gitlab-ci.yml"])

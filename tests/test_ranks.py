@@ -257,7 +257,7 @@ def test_alone_nothing_is_told() -> None:
     assert is_launcher_or_main()
     assert torch.equal(group.mean(value), torch.ones(2))
     assert group.all_gather(value) == [value]
-    assert [group.any_delayed(flag) for flag in (True, False)] == [True, False]
+    assert [group.highest_delayed(level) for level in (2, 0, 1)] == [2, 0, 1]
     assert join(torch.device("cpu")).size == 1
     assert device_of_rank("cpu") == "cpu"
 

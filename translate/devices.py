@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from translate.errors import TranslateError
 
+KINDS = ("cpu", "cuda")
+"""The kinds of device that are supported; docs/performance.md says why Apple's GPU is none of them."""
+
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; ``auto`` takes the GPU where there is one."""
+    """The device of that name; ``auto`` takes the GPU where there is one that is supported."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind = name.partition(":")[0]
+    if kind == "mps":
+        raise TranslateError("Apple's GPU (mps) has no float64 and is not supported; use --device cpu")
     try:
         device = torch.device(name)
+        if device.type not in KINDS:
+            raise TranslateError(f"devices of the kind {kind!r} are not supported; use --device auto, cpu or cuda")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
         raise TranslateError(f"there is no device {name!r} here; use --device auto, cpu, cuda or cuda:1") from None
@@ -44,6 +54,46 @@ def free_memory(device: torch.device) -> int:
     return free
 
 
+def memory_in_use(device: torch.device) -> int:
+    """Bytes that torch has allocated on a GPU; on a CPU the peak of the process, 0 where the system does not tell."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else _peak()
+
+
+def _peak() -> int:
+    try:
+        import resource
+    except ImportError:
+        return _peak_of_windows()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # The unit is not the same everywhere: bytes on macOS, KiB on Linux and the BSDs.
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class _Counters(ctypes.Structure):
+    """PROCESS_MEMORY_COUNTERS of the Windows API."""
+
+    _fields_ = (
+        ("cb", ctypes.c_uint32),
+        ("PageFaultCount", ctypes.c_uint32),
+        *((name, ctypes.c_size_t) for name in ("PeakWorkingSetSize", "WorkingSetSize")),
+        *((f"quota{number}", ctypes.c_size_t) for number in range(4)),
+        *((name, ctypes.c_size_t) for name in ("PagefileUsage", "PeakPagefileUsage")),
+    )
+
+
+def _peak_of_windows() -> int:
+    try:
+        kernel: Any = ctypes.WinDLL("kernel32")  # type: ignore[attr-defined,unused-ignore]
+        kernel.GetCurrentProcess.restype = ctypes.c_void_p
+        read = kernel.K32GetProcessMemoryInfo
+        read.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint32]
+        counters = _Counters(cb=ctypes.sizeof(_Counters))
+        known = read(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.cb)
+    except (AttributeError, OSError):
+        return 0
+    return int(counters.PeakWorkingSetSize) if known else 0
+
+
 def keep_memory() -> None:
     """Make glibc keep the memory that a step frees, for the next step; other C libraries are left alone.
 
@@ -55,7 +105,8 @@ def keep_memory() -> None:
         return
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):
+        # Windows has no handle of the program itself, and raises TypeError.
         return
     trim_threshold, mmap_threshold, most_arenas = -1, -3, -8
     mallopt(trim_threshold, 2**31 - 1)

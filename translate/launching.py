@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import torch
 
-from translate import lock
+from translate import lock, signals
 from translate.devices import cores
 from translate.errors import TranslateError
+from translate.paths import quoted
 from translate.ranks import EXIT_LOST_RANK
 from translate.run import Config, Run
 
@@ -55,7 +56,7 @@ def _launch_and_open(arguments: Sequence[str], count: int, folder: Path) -> Run:
         launch(arguments, count)
     except LostError as error:
         saved = sorted((folder / "checkpoints").glob("step-*.safetensors"))
-        hint = f"; go on from {saved[-1].stem} with `translate fit --resume {folder}`" if saved else ""
+        hint = f"; go on from {saved[-1].stem} with `translate fit --resume {quoted(folder)}`" if saved else ""
         raise LostError(f"{error}{hint}") from None
     run = Run.open(folder)
     run.step = run.steps
@@ -158,22 +159,12 @@ def _raise_failure(
 
 @contextmanager
 def _forwarded(ranks: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
-    """Forward Ctrl-C and SIGTERM to all ranks, which save and end."""
+    """Forward to all ranks the signals that end them, saved, and those that make them save."""
 
-    def forward(number: int, _frame: Any) -> None:
+    def forward(number: int) -> None:
         for rank in ranks:
             if rank.poll() is None:
                 rank.send_signal(number)
 
-    before: dict[int, Any] = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, forward)
-    except ValueError:
-        # Only the main thread may set signal handlers; in another thread they stay as they are.
-        pass
-    try:
+    with signals.handled([*signals.ending_signals(), *signals.saving_signals()], forward):
         yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

@@ -88,21 +88,21 @@ class ProcessGroup:
             self._guarded(lambda given=given: distributed.broadcast(given, 0))  # type: ignore[misc]
             tensor.copy_(given)
 
-    def any_delayed(self, flag: bool) -> bool:
-        """Whether any rank's flag was set at the call before; the result is the same on all ranks.
+    def highest_delayed(self, level: int) -> int:
+        """The highest level of all ranks at the call before; the result is the same on all ranks.
 
         Each call starts an all-reduce whose result the next call returns, so that no rank waits for the slowest.
         """
         if self.size == 1:
-            return flag
-        result = False
+            return level
+        result = 0
         if self._pending is not None:
-            raised, work = self._pending
+            levels, work = self._pending
             self._guarded(work.wait)
-            result = bool(raised)
-        raised = torch.tensor(int(flag))
+            result = int(levels)
+        levels = torch.tensor(level)
         operation = distributed.ReduceOp.MAX
-        self._pending = raised, self._guarded(lambda: distributed.all_reduce(raised, operation, async_op=True))
+        self._pending = levels, self._guarded(lambda: distributed.all_reduce(levels, operation, async_op=True))
         return result
 
     def close(self) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import resource
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -21,12 +20,13 @@ from translate import atomic, checkpoint, images, outputs
 from translate.background import Background
 from translate.compute import Compilation
 from translate.data import Domain
-from translate.devices import keep_memory
+from translate.devices import keep_memory, memory_in_use
 from translate.errors import NotFiniteError, TranslateError
 from translate.launching import resume_together, train_together
 from translate.loader import Loader, preview_batch
 from translate.lock import locked
 from translate.method import role_of
+from translate.paths import quoted
 from translate.ranks import is_distributed, parent_died, rank_and_world_size
 from translate.run import Config, Run, Scalars, free_folder
 from translate.saving import (
@@ -39,6 +39,7 @@ from translate.saving import (
 )
 from translate.seeds import noise_of
 from translate.setup import Setup
+from translate.signals import EXIT_BASE, Asked, caught
 from translate.trust import check_run
 
 __all__ = [
@@ -196,7 +197,7 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
     sample_every = config.sample_every or max(1, steps // 10)
     save_every = config.save_every or max(1, steps // 10)
     reason = "failed"
-    with _interrupts() as caught:
+    with caught() as received:
         setup.tell("run_started", run=run)
         try:
             with Background() as background:
@@ -221,7 +222,8 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                         if group.is_main:
                             run.write_config(setup.metadata)
                     now, last = time.monotonic(), run.step == steps
-                    stopped = group.any_delayed(bool(caught) or parent_died())
+                    asked = group.highest_delayed(Asked.END if parent_died() else received.take())
+                    stopped = asked == Asked.END
                     if run.step % config.log_every == 0 or last:
                         scalars = _scalars(setup, run, seconds=now - logged, done=run.step - logged_step)
                         logged, logged_step = now, run.step
@@ -233,7 +235,7 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                         setup.tell("step_passed", run=run)
                     if (run.step % sample_every == 0 or last) and group.is_main:
                         _draw_samples(setup, run, shown, background)
-                    if run.step % save_every == 0 or last or stopped:
+                    if run.step % save_every == 0 or last or asked:
                         save(setup, run, background)
             reason = "interrupted" if run.step < steps else "finished"
             group.close()
@@ -247,41 +249,16 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
         finally:
             setup.tell("run_ended", run=run, reason=reason)
     if reason == "interrupted":
-        received = (caught or [signal.SIGTERM])[0]
+        number = received.ending or signal.SIGTERM
         if not group.is_main:
-            raise SystemExit(128 + received)
-        sentence = (
-            f"interrupted at step {run.step} of {steps} and saved; go on with `translate fit --resume {run.folder}`"
-        )
-        if received == signal.SIGTERM:
+            raise SystemExit(EXIT_BASE + number)
+        again = f"translate fit --resume {quoted(run.folder)}"
+        sentence = f"interrupted at step {run.step} of {steps} and saved; go on with `{again}`"
+        if number != signal.SIGINT:
             log.warning(sentence)
-            raise SystemExit(128 + signal.SIGTERM)
+            raise SystemExit(EXIT_BASE + number)
         raise KeyboardInterrupt(sentence)
     return run
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Catch the first Ctrl-C or SIGTERM, so that the step is finished and saved; a second one stops at once."""
-    caught: list[int] = []
-    before: dict[int, Any] = {}
-
-    def catch(number: int, _frame: Any) -> None:
-        caught.append(number)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, catch)
-    except ValueError:
-        # Only the main thread may set signal handlers; in other threads the program's own handlers stay.
-        pass
-    try:
-        yield caught
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
@@ -293,9 +270,7 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
         terms=terms,
         images_per_second=setup.config.batch * setup.config.accumulate * setup.group.size / each,
         seconds_left=each * (run.steps - run.step),
-        memory=torch.cuda.memory_allocated(device)
-        if device.type == "cuda"
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        memory=memory_in_use(device),
     )
 
 

@@ -2,12 +2,13 @@
 
 Exit codes: 0 done; 1 done, but some images could not be converted; 2 usage error, nothing was changed; 3 training
 stopped at a value that is not finite; 4 one of several devices' processes died; 130 interrupted and saved (143 by
-SIGTERM).
+SIGTERM, 129 by a hangup).
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -22,6 +23,7 @@ from translate.cli.output import prepare_output, say
 from translate.cli.training import fit
 from translate.cli.verbs import bench, classify, convert, evaluate, sample
 from translate.errors import TranslateError, nearest
+from translate.signals import EXIT_BASE, ending_cleanly
 
 
 class Commands(click.Group):
@@ -106,7 +108,8 @@ def _show(error: click.ClickException) -> None:
 
 def _guarded(call: Callable[[], Any]) -> int:
     try:
-        code = call()
+        with ending_cleanly():
+            code = call()
         return code if isinstance(code, int) else 0
     except TranslateError as error:
         say(f"error: {error}", error=True)
@@ -119,7 +122,7 @@ def _guarded(call: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, click.Abort) as error:
         sentence = str(error.__cause__ or error) or "interrupted"
         say(sentence, error=True)
-        return 130
+        return getattr(error.__cause__ or error, "exit_code", EXIT_BASE + signal.SIGINT)
     except BrokenPipeError:
         # The reader of our output has closed the pipe; closing stdout must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
