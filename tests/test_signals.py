@@ -149,7 +149,7 @@ def test_a_signal_during_the_start_ends_with_its_code(name: str, code: int, tmp_
             "-o",
             tmp_path / "r",
             *SMALL,
-        ],  # fmt: skip
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -20,8 +20,8 @@ from translate.data import Dataset, Domain
 from translate.errors import TranslateError, nearest
 from translate.frozen import ClassifierFeatures, Frozen
 from translate.method import Method, Parts, Role, role_of
-from translate.options import Call, check_options, describe, options_of, parse_call, parse_calls
-from translate.plugins import KINDS, Catalog
+from translate.options import Call, check_options, options_of, parse_call, parse_calls
+from translate.plugins import Catalog
 from translate.pool import ImagePool
 from translate.rebuilding import Frugal, check_fit
 from translate.run import Config
@@ -375,23 +375,6 @@ def domain_of(metadata: Mapping[str, Any]) -> Domain:
     """A domain from its fields as JSON values."""
     palette = tuple((int(red), int(green), int(blue)) for red, green, blue in metadata["palette"])
     return Domain(**{**metadata, "palette": palette, "labels": tuple(metadata.get("labels", ()))})
-
-
-def describe_part(catalog: Catalog, name: str) -> list[str]:
-    """Describe all parts of a name and their options, as lines for a terminal."""
-    found = [offers[name] for kind in KINDS if name in (offers := catalog.offers(kind))]
-    if not found:
-        known = sorted({each for kind in KINDS for each in catalog.offers(kind)})
-        raise TranslateError(f"nothing is offered by the name {name!r}; {nearest(name, known)}")
-    lines: list[str] = []
-    for offer in found:
-        lines.append(f"{name}, one of the {offer.kind.replace('_', ' ')} of {offer.plugin}")
-        lines.append(f"    {offer.summary}")
-        for parameter in options_of(offer.load()).values():
-            default = "" if parameter.required else f" [default: {parameter.default}]"
-            lines.append(f"    {parameter.name}: {describe(parameter)}{default}")
-            lines.append(f"        {parameter.option.help}")
-    return lines
 
 
 def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Dataset:

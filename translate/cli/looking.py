@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from translate.cli.flags import session_of
+from translate.cli.output import say
+from translate.cli.parts import describe_part
 
 
 @click.command()
@@ -50,10 +52,10 @@ def data(
     root = Path(path).expanduser()
     if export is not None:
         inspection.export(dataset, export, root=root, overwrite=overwrite)
-        click.echo(f"written: {export}", err=as_json)
+        say(f"written: {export}", err=as_json)
     if picture is not None:
         inspection.picture(dataset, picture, root=root, overwrite=overwrite)
-        click.echo(f"picture: {picture}", err=as_json)
+        say(f"picture: {picture}", err=as_json)
     if export is not None and not as_json:
         return
     found = inspection.inspect(dataset)
@@ -61,9 +63,9 @@ def data(
         click.echo(json.dumps(found.to_json(), indent=2))
         return
     for line in found.lines():
-        click.echo(line)
+        say(line)
     if picture is None:
-        click.echo("See some of them: add --picture FILE, such as --picture look.png")
+        say("See some of them: add --picture FILE, such as --picture look.png")
 
 
 @click.command()
@@ -75,9 +77,8 @@ def plugins(context: click.Context, part: str | None, as_json: bool, times: bool
     """List the installed plugins with their versions and parts; or the options of one PART, such as unet."""
     catalog = session_of(context).catalog
     if part is not None:
-        from translate.parts import describe_part
-
-        click.echo("\n".join(describe_part(catalog, part)))
+        for line in describe_part(catalog, part):
+            say(line)
     elif as_json:
         listed = [
             {
@@ -92,9 +93,9 @@ def plugins(context: click.Context, part: str | None, as_json: bool, times: bool
         click.echo(json.dumps(listed, indent=2))
     elif times:
         for each in sorted(catalog.plugins, key=lambda each: -each.seconds):
-            click.echo(f"{1000 * each.seconds:8.1f} ms  {each.name}  ({each.distribution} {each.version})")
+            say(f"{1000 * each.seconds:8.1f} ms  {each.name}  ({each.distribution} {each.version})")
     else:
         for each in catalog.plugins:
-            click.echo(f"{each.name}  ({each.distribution} {each.version})")
+            say(f"{each.name}  ({each.distribution} {each.version})")
             for kind, names in catalog.offered_by(each).items():
-                click.echo(f"    {kind.replace('_', ' '):<20} {', '.join(names)}")
+                say(f"    {kind.replace('_', ' '):<20} {', '.join(names)}")
