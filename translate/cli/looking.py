@@ -52,10 +52,10 @@ def data(
     root = Path(path).expanduser()
     if export is not None:
         inspection.export(dataset, export, root=root, overwrite=overwrite)
-        say(f"written: {export}", err=as_json)
+        say(f"written: {export}", error=as_json)
     if picture is not None:
         inspection.picture(dataset, picture, root=root, overwrite=overwrite)
-        say(f"picture: {picture}", err=as_json)
+        say(f"picture: {picture}", error=as_json)
     if export is not None and not as_json:
         return
     found = inspection.inspect(dataset)
