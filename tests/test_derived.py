@@ -228,9 +228,10 @@ def stopped(folder: Path, step: int, how: str, options: dict[str, Any]) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize("how", ["kill", "full"])
-@pytest.mark.parametrize("step", [2, 6])
-@pytest.mark.parametrize("mend", [by_use, by_resume])
+@pytest.mark.parametrize(
+    ("how", "step", "mend"),
+    [("kill", 2, by_use), ("kill", 6, by_use), ("kill", 6, by_resume), ("full", 2, by_resume), ("full", 6, by_use)],
+)
 def test_what_ends_between_checkpoint_and_translator_leaves_no_stale_one(
     how: str, step: int, mend: Callable[[Run], None], finished: Run, tmp_path: Path
 ) -> None:

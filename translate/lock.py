@@ -46,10 +46,21 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            # Only if it is still ours: somebody may have removed the file, and another process made its own.
-            if os.path.samestat(os.fstat(handle), (folder / NAME).stat()):
-                (folder / NAME).unlink()
+        _release(folder / NAME, handle)
+
+
+def _release(path: Path, handle: int) -> None:
+    try:
+        # Somebody may have removed the file, and another process made its own since.
+        ours = os.path.samestat(os.fstat(handle), path.stat())
+    except OSError:
+        ours = False
+    if fcntl is None:
+        os.close(handle)
+    with contextlib.suppress(OSError):
+        if ours:
+            path.unlink()
+    if fcntl is not None:
         os.close(handle)
 
 
@@ -101,33 +112,46 @@ def _acquire(path: Path) -> int:
 def _make(path: Path, *, over: bool = False) -> int | None:
     """Put a new, whole lock file in place, and return its handle; None if there is one already, unless ``over``."""
     temporary = atomic.temporary_beside(path)
-    handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    handle = _written(temporary)
     try:
-        os.write(handle, json.dumps(asdict(Process.own())).encode())
-        os.fsync(handle)
-        _hold(handle)
         if over:
             temporary.replace(path)
-            return handle
-        try:
+        else:
             # A link appears whole or not at all, on network file systems, too.
             os.link(temporary, path)
-        except FileExistsError:
-            os.close(handle)
-            return None
-        except OSError:
-            # A file system without links: between looking and renaming another process may come, but only there.
-            if path.exists():
-                os.close(handle)
-                return None
-            temporary.replace(path)
         return handle
+    except FileExistsError:
+        os.close(handle)
+        return None
+    except OSError:
+        os.close(handle)
+        if over:
+            raise
     except BaseException:
         os.close(handle)
         raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+    # A file system without links: the file appears at once there, and its content a moment later.
+    try:
+        return _written(path)
+    except FileExistsError:
+        return None
+
+
+def _written(path: Path) -> int:
+    """Make a file that names this process, and return its handle, which holds the advisory lock."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        _hold(handle)
+        os.write(handle, json.dumps(asdict(Process.own())).encode())
+        os.fsync(handle)
+    except BaseException:
+        os.close(handle)
+        path.unlink(missing_ok=True)
+        raise
+    return handle
 
 
 def _take_over(path: Path) -> int | None:
@@ -150,12 +174,20 @@ def _take_over(path: Path) -> int | None:
                 return None
         except FileNotFoundError:
             return None
-        handle = _make(path, over=True)
+        if fcntl is None:
+            # Windows replaces and removes no open file.
+            os.close(old)
+            old = -1
+            path.unlink(missing_ok=True)
+        handle = _make(path, over=fcntl is not None)
+        if handle is None:
+            return None
         who = "a process" if holder is None else f"process {holder.pid} on {holder.host}"
         log.warning("%s: %s has ended without removing its lock, which is taken over", path.parent, who)
         return handle
     finally:
-        os.close(old)
+        if old >= 0:
+            os.close(old)
 
 
 def _refuse(path: Path, holder: Process | None) -> None:
