@@ -237,6 +237,21 @@ def test_a_device_cuts_as_a_cpu_does() -> None:
     )
 
 
+@pytest.mark.parametrize("flip", [True, False])
+def test_a_loader_on_a_device_cuts_the_windows_of_a_cpu(flip: bool) -> None:
+    """The same draws, by indices; what they are applied to lies here in either case."""
+    loader = make({"source": coordinates(5)}, size=(8, 6), flip=flip, batch=4)
+    kept = loader._images["source"]
+    for index in range(6):
+        (draw,) = loader._order.draws(index)
+        loader._device = CPU
+        wanted = loader._cut(draw.table, None)(kept)
+        prefetched = kept[draw.table[0]]
+        loader._device = torch.device("cuda")
+        assert torch.equal(loader._cut(draw.table, None)(kept), wanted)
+        assert torch.equal(loader._cut(draw.table, loader._positions)(prefetched), wanted)
+
+
 def test_windows_are_true_cuts_and_cover_all_places() -> None:
     loader = make({"source": coordinates(4)}, batch=16)
     tops, lefts, mirrored = Counter[int](), Counter[int](), 0
