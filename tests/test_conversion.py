@@ -634,6 +634,17 @@ def test_an_interrupt_drops_what_has_not_begun(tmp_path: Path, monkeypatch: pyte
     assert len(begun) <= at_interrupt[0] + 2
 
 
+def test_a_folder_keeps_its_tree(tmp_path: Path) -> None:
+    """However deep a file lies, and if no file lies in the folders above it."""
+    names = ["a.png", "b/c/d/e.png", "b/c/d/f.png", "g/h.png"]
+    for number, name in enumerate(names):
+        save(tmp_path / "in" / name, random_image((6, 5, 3), seed=number))
+    assert convert(Negative(), tmp_path / "in", tmp_path / "out").converted == 4
+    assert files(tmp_path / "out") == names
+    for name in names:
+        assert (images.read(tmp_path / "out" / name).pixels == 255 - images.read(tmp_path / "in" / name).pixels).all()
+
+
 def test_images_are_told_as_they_are_done(tmp_path: Path) -> None:
     told: list[int] = []
 

@@ -89,6 +89,24 @@ def test_caches_agree_bit_for_bit(paired: bool, resize: str) -> None:
         loader.close()
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("depth", ["uint8", "uint16", "float32"])
+def test_batches_of_any_size_are_the_same_from_every_cache(batch: int, depth: Any) -> None:
+    draws = np.random.default_rng(0)
+    pixels = draws.random((4, 12, 10, 2), dtype=np.float32)
+    if depth != "float32":
+        pixels = (pixels * np.iinfo(depth).max).astype(depth)
+    listed = {"source": [Example(each, str(number)) for number, each in enumerate(pixels)]}
+    loaders = [make(listed, {"source": Domain(2, depth)}, batch=batch, cache=cache) for cache in CACHES]
+    for index in range(4):
+        first, *others = (loader.batch(index) for loader in loaders)
+        assert first["source"].shape == (batch, 2, 8, 8)
+        assert first["source"].dtype == torch.float32
+        assert all(same(first, other) for other in others)
+    for loader in loaders:
+        loader.close()
+
+
 @pytest.mark.parametrize("cache", CACHES)
 def test_a_batch_is_a_pure_function_of_its_index(cache: str) -> None:
     listed = {"source": coordinates(5), "target": coordinates(3)}

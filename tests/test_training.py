@@ -196,6 +196,28 @@ def test_a_run_that_is_resumed_before_its_first_checkpoint_has_its_initial_weigh
     equal(straight, translate.resume(stopped.folder))
 
 
+def test_what_compilation_decides_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is resumed does not try again."""
+
+    class Decided:
+        """Decides after the second step."""
+
+        chosen = "yes"
+
+        def __init__(self, asked: str, _networks: Any, *, left: int, **_more: Any) -> None:
+            assert (asked, left) == ("auto", 4)
+            self.steps = 0
+
+        def passed(self) -> bool:
+            self.steps += 1
+            return self.steps == 2
+
+    monkeypatch.setattr("translate.training.Compilation", Decided)
+    run = means(tmp_path, steps=4)
+    assert run.config.compile == Run.open(run.folder).config.compile == "yes"
+    assert json.loads((run.folder / "config.json").read_text())["versions"]["torch"] == torch.__version__
+
+
 def test_plugins_can_be_blocked(tmp_path: Path) -> None:
     with pytest.raises(TranslateError, match="there is no method 'pix2pix'"):
         fit(tmp_path / "run", no_plugins=["pix2pix"])
