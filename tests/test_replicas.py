@@ -158,6 +158,9 @@ def test_what_cannot_be_copied_serves_one_thread(tmp_path: Path) -> None:
 def test_noise_and_single_images_need_no_lanes(tmp_path: Path) -> None:
     assert Replicas(Work(translator(nn.Identity()), samples=2)).count == 1
     assert Replicas(Work(translator(nn.Identity())), alone=True).count == 1
+    several = Replicas(Work(translator(nn.Identity())))
+    several.close()
+    assert several.count == 2
     torch.set_num_threads(1)
     assert Replicas(Work(translator(nn.Identity()))).count == 1
 
