@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from translate import images
 from translate.conversion import Conversion, batch, convert
 from translate.conversion.pipeline import convert_all
-from translate.conversion.plan import name_outputs, plan, suffix_rule
+from translate.conversion.plan import DEPTHS, FORMATS, name_outputs, plan, suffix_rule
 from translate.data import Domain
 from translate.errors import TranslateError
 from translate.plugins import Catalog, discover
@@ -211,6 +211,64 @@ def test_at_resizes_to_that_size(tmp_path: Path) -> None:
     convert(translator, tmp_path / "in", tmp_path / "out", at=8, batch=4)
     assert translator.batches == [(4, 3, 8, 8)]
     assert {images.probe(path).height for path in images.find(tmp_path / "out")} == {8}
+    for path in images.find(tmp_path / "in"):
+        resized = images.resize(images.read(path).pixels, (8, 8))
+        assert (images.read(tmp_path / "out" / path.name).pixels == 255 - resized).all()
+
+
+def test_at_keeps_class_indices_whole(tmp_path: Path) -> None:
+    """Between the classes 0 and 3 there is nothing; alpha is resized with its image."""
+    save(tmp_path / "map.png", np.kron([[0, 3], [3, 0]], np.ones((6, 7)))[..., None].astype(np.uint8))
+    seen: list[Tensor] = []
+
+    class Watching(Negative):
+        def translate(self, batch: Tensor, /, *, samples: int | None = None, seed: int = 0) -> Tensor:
+            seen.append(batch.argmax(1))
+            return super().translate(batch, samples=samples, seed=seed)
+
+    convert(Watching(Domain(4, classes=4), Domain(3)), tmp_path / "map.png", tmp_path / "out.png", at=8)
+    assert set(seen[0].unique().tolist()) == {0, 3}
+    pixels, alpha = random_image((12, 14, 3)), random_image((12, 14), seed=1)
+    save(tmp_path / "clear.png", pixels, alpha)
+    convert(Negative(), tmp_path / "clear.png", tmp_path / "answer.png", at=(8, 10))
+    answer = images.read(tmp_path / "answer.png")
+    assert answer.alpha is not None
+    assert (answer.alpha == images.resize(alpha[..., None], (8, 10))[..., 0]).all()
+
+
+HELD = {
+    "png": ({1, 3}, {"uint8", "uint16"}),
+    "jpg": ({1, 3}, {"uint8"}),
+    "webp": ({1, 3}, {"uint8"}),
+    "tiff": ({1, 3}, {"uint8", "uint16", "float32"}),
+    "bmp": ({1, 3}, {"uint8"}),
+    "npy": ({1, 2, 3, 5}, {"uint8", "uint16", "float32"}),
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_what_a_format_is_said_to_hold_it_holds(name: str, tmp_path: Path) -> None:
+    """Channels and depths are those of the table, and such images come back as they were if it is lossless."""
+    found = FORMATS[name]
+    held = [
+        (channels, depth)
+        for channels in (1, 2, 3, 5)
+        for depth in DEPTHS
+        if found.holds(channels, depth, lossless=False)
+    ]
+    assert {channels for channels, _ in held} == HELD[name][0]
+    assert {depth for _, depth in held} == HELD[name][1]
+    assert found.lossless is (name not in ("jpg", "webp"))
+    assert found.alpha is (name in ("png", "webp", "tiff"))
+    for suffix in found.suffixes:
+        for channels, depth in held:
+            path = tmp_path / f"{channels}-{depth}{suffix}"
+            pixels = save(path, random_image((6, 5, channels), depth))
+            again = images.read(path).pixels
+            assert (again.shape[:2], again.dtype) == (pixels.shape[:2], pixels.dtype)
+            assert not found.lossless or np.array_equal(again, pixels)
+            domain = Domain(channels, depth)
+            assert suffix_rule(domain, domain, "same")(suffix) == suffix
 
 
 # --- formats ----------------------------------------------------------------------------------------------------------
@@ -574,6 +632,17 @@ def test_an_interrupt_drops_what_has_not_begun(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         convert(Interrupted(), many(tmp_path / "in", 40), tmp_path / "out", batch=10, workers=1)
     assert len(begun) <= at_interrupt[0] + 2
+
+
+def test_a_folder_keeps_its_tree(tmp_path: Path) -> None:
+    """However deep a file lies, and if no file lies in the folders above it."""
+    names = ["a.png", "b/c/d/e.png", "b/c/d/f.png", "g/h.png"]
+    for number, name in enumerate(names):
+        save(tmp_path / "in" / name, random_image((6, 5, 3), seed=number))
+    assert convert(Negative(), tmp_path / "in", tmp_path / "out").converted == 4
+    assert files(tmp_path / "out") == names
+    for name in names:
+        assert (images.read(tmp_path / "out" / name).pixels == 255 - images.read(tmp_path / "in" / name).pixels).all()
 
 
 def test_images_are_told_as_they_are_done(tmp_path: Path) -> None:

@@ -258,6 +258,27 @@ def test_rules(moves: Any, message: str) -> None:
         engine(make(moves)).step([batch(0)])
 
 
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_every_step_of_the_first_period_is_checked(wrong: int) -> None:
+    def moves(game: Game, data: Batch, step: int) -> Iterator[Update]:
+        image = game.generator(data["source"])
+        yield Update("generator", {"l": image if step == wrong else image.mean()})
+
+    machine = engine(make(moves, period=3))
+    for step in range(wrong):
+        machine.step([batch(step)])
+    with pytest.raises(MethodError, match="the term generator/l must be a scalar tensor"):
+        machine.step([batch(wrong)])
+
+
+def test_an_engine_without_a_seed_has_the_seed_0() -> None:
+    one, two, other = engine(make()), engine(make(), seed=0), engine(make(), seed=1)
+    for machine in (one, two, other):
+        machine.step([batch(0)])
+    assert torch.equal(weights(one.method), weights(two.method))
+    assert not torch.equal(weights(one.method), weights(other.method))
+
+
 @pytest.mark.parametrize(
     "context", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", dtype=torch.bfloat16)]
 )

@@ -89,6 +89,24 @@ def test_caches_agree_bit_for_bit(paired: bool, resize: str) -> None:
         loader.close()
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("depth", ["uint8", "uint16", "float32"])
+def test_batches_of_any_size_are_the_same_from_every_cache(batch: int, depth: Any) -> None:
+    draws = np.random.default_rng(0)
+    pixels = draws.random((4, 12, 10, 2), dtype=np.float32)
+    if depth != "float32":
+        pixels = (pixels * np.iinfo(depth).max).astype(depth)
+    listed = {"source": [Example(each, str(number)) for number, each in enumerate(pixels)]}
+    loaders = [make(listed, {"source": Domain(2, depth)}, batch=batch, cache=cache) for cache in CACHES]
+    for index in range(4):
+        first, *others = (loader.batch(index) for loader in loaders)
+        assert first["source"].shape == (batch, 2, 8, 8)
+        assert first["source"].dtype == torch.float32
+        assert all(same(first, other) for other in others)
+    for loader in loaders:
+        loader.close()
+
+
 @pytest.mark.parametrize("cache", CACHES)
 def test_a_batch_is_a_pure_function_of_its_index(cache: str) -> None:
     listed = {"source": coordinates(5), "target": coordinates(3)}
@@ -235,6 +253,21 @@ def test_a_device_cuts_as_a_cpu_does() -> None:
     assert torch.equal(
         _slices(kept, numbers, (6, 6)), _crop(kept, rows, top[:, None] + torch.arange(6), left[:, None] + across)
     )
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_a_loader_on_a_device_cuts_the_windows_of_a_cpu(flip: bool) -> None:
+    """The same draws, by indices; what they are applied to lies here in either case."""
+    loader = make({"source": coordinates(5)}, size=(8, 6), flip=flip, batch=4)
+    kept = loader._images["source"]
+    for index in range(6):
+        (draw,) = loader._order.draws(index)
+        loader._device = CPU
+        wanted = loader._cut(draw.table, None)(kept)
+        prefetched = kept[draw.table[0]]
+        loader._device = torch.device("cuda")
+        assert torch.equal(loader._cut(draw.table, None)(kept), wanted)
+        assert torch.equal(loader._cut(draw.table, loader._positions)(prefetched), wanted)
 
 
 def test_windows_are_true_cuts_and_cover_all_places() -> None:

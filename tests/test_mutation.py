@@ -287,6 +287,18 @@ def test_a_weak_test_lets_a_mutant_live_and_a_strong_one_kills_it(tmp_path: Path
     assert results["figures"]["killed"] == 2
     assert "| `toy/parts/things.py:5:comparison` | `return a > b` | `return (a >= b)` | survived |  |" in done.stdout
     assert (tmp_path / "toy" / "parts" / "things.py").read_text() == TOY
+    # A later run takes over what was killed, and runs the rest again, with the tests as they are by then.
+    stronger = TESTS.replace("assert things.larger(2, 1)", "assert things.larger(2, 1) and not things.larger(1, 1)")
+    (tmp_path / "tests" / "test_toys.py").write_text(stronger)
+    files = [str(tmp_path / f"{name}.json") for name in ("results", "again")]
+    again = command(*root, "--only", *wanted, "--after", files[0], "--json", files[1])
+    assert [line.split()[1] for line in again.stderr.splitlines() if line[:1].isdigit()] == [
+        "toy/parts/things.py:14:arithmetic:", "toy/parts/things.py:5:comparison:",
+    ]  # fmt: skip
+    later = {one["id"]: one for one in json.loads(Path(files[1]).read_text())["mutants"]}
+    assert list(later) == list(wanted)
+    assert later["toy/parts/things.py:5:comparison"]["by"] == "tests/test_toys.py::test_weak"
+    assert later["toy/parts/things.py:9:return"] == mutants["toy/parts/things.py:9:return"]
     assert (
         "there is no mutant toy/parts/things.py:5:nothing"
         in command(*root, "--only", "toy/parts/things.py:5:nothing").stderr

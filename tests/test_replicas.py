@@ -183,6 +183,9 @@ def test_samples_are_drawn_beside_each_other_and_as_one_by_one(tmp_path: Path) -
 
 def test_single_images_need_no_replicas(tmp_path: Path) -> None:
     assert Replicas(Work(translator(nn.Identity())), alone=True).count == 1
+    several = Replicas(Work(translator(nn.Identity())))
+    several.close()
+    assert several.count == 2
     torch.set_num_threads(1)
     assert Replicas(Work(translator(nn.Identity()))).count == 1
 

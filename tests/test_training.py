@@ -13,13 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import translate
-from translate import checkpoint
+from translate import checkpoint, images
 from translate.engine.step import Engine
 from translate.errors import NotFiniteError, TranslateError
+from translate.plugins import Catalog
 from translate.run import Config, Run
 from translate.setup import Setup
 from translate.training import plan
@@ -192,6 +194,28 @@ def test_a_run_that_is_resumed_before_its_first_checkpoint_has_its_initial_weigh
     for path in stopped.checkpoints:
         path.unlink()
     equal(straight, translate.resume(stopped.folder))
+
+
+def test_what_compilation_decides_is_written_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is resumed does not try again."""
+
+    class Decided:
+        """Decides after the second step."""
+
+        chosen = "yes"
+
+        def __init__(self, asked: str, _networks: Any, *, left: int, **_more: Any) -> None:
+            assert (asked, left) == ("auto", 4)
+            self.steps = 0
+
+        def passed(self) -> bool:
+            self.steps += 1
+            return self.steps == 2
+
+    monkeypatch.setattr("translate.training.Compilation", Decided)
+    run = means(tmp_path, steps=4)
+    assert run.config.compile == Run.open(run.folder).config.compile == "yes"
+    assert json.loads((run.folder / "config.json").read_text())["versions"]["torch"] == torch.__version__
 
 
 def test_plugins_can_be_blocked(tmp_path: Path) -> None:
@@ -423,6 +447,53 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path:
     run = Run.open(tmp_path / "run")
     assert run.checkpoints == []
     equal(fit(tmp_path / "straight", **{**LONG, "steps": 3}), translate.resume(run.folder, steps=3))
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "code"), [(signal.SIGINT, KeyboardInterrupt, None), (signal.SIGTERM, SystemExit, 143)]
+)
+def test_how_a_stopped_training_ends(
+    number: signal.Signals, error: type[BaseException], code: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    """The step in progress is finished and saved; then Ctrl-C is an interrupt, and SIGTERM ends the program."""
+    events: list[tuple[str, Any]] = []
+
+    def tell(_catalog: Catalog, event: str, **arguments: Any) -> None:
+        events.append((event, arguments.get("reason")))
+        if event == "step_ended" and arguments["scalars"].step == 2:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(Catalog, "tell", tell)
+    with pytest.raises(error) as caught:
+        means(tmp_path, steps=9, log_every=1, save_every=9)
+    sentence = f"interrupted at step 3 of 9 and saved; go on with `translate fit --resume {tmp_path / 'run'}`"
+    assert (str(caught.value) if code is None else caplog.messages[-1]) == sentence
+    assert getattr(caught.value, "code", None) == code
+    assert [path.stem for path in Run.open(tmp_path / "run").checkpoints] == ["step-00000003"]
+    assert events[-1] == ("run_ended", "interrupted")
+    assert signal.getsignal(number) is not None
+
+
+def test_a_run_without_a_folder_is_named_after_method_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small_means.py").write_text(MEAN)
+    given: dict[str, Any] = {"size": 16, "steps": 1, "plugins": ["small_means.py"]}
+    for name in ("mean-demo", "mean-demo-2"):
+        assert translate.fit("mean", "demo(size=16, count=2)", **given).folder == Path("runs") / name
+    shutil.copytree(translate_data(tmp_path), tmp_path / "my photos_1.0")
+    assert translate.fit("mean", "my photos_1.0", **given).folder == Path("runs/mean-my-photos_1-0")
+
+
+def translate_data(folder: Path) -> Path:
+    """A folder of two pairs."""
+    draws = np.random.default_rng(0)
+    for side in ("source", "target"):
+        (folder / "pairs" / side).mkdir(parents=True)
+        for name in "ab":
+            pixels = draws.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            images.write(folder / "pairs" / side / f"{name}.png", images.Image(pixels, None))
+    return folder / "pairs"
 
 
 def test_training_in_a_thread_leaves_signals_alone(tmp_path: Path) -> None:

@@ -200,6 +200,18 @@ def test_a_gpu_computes_in_channels_last_in_bf16_alone(
     assert weight.is_contiguous(memory_format=torch.channels_last) is expected
 
 
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_pictures_are_gray_where_the_target_is(channels: int, mode: str, translator: Translator) -> None:
+    made = Translator(
+        torch.nn.Conv2d(3, channels, 1), catalog=translator.catalog, direction="forward", directions=("forward",),
+        source=Domain(3), target=Domain(channels), size=(16, 16), device=torch.device("cpu"),
+    )  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    answer = made(PIL.Image.fromarray(pixels))
+    assert (answer.mode, answer.size) == (mode, (5, 7))
+    assert np.array_equal(np.asarray(answer).reshape(7, 5, channels), made(pixels))
+
+
 def test_what_is_no_translator_is_named(run: Run, tmp_path: Path) -> None:
     with pytest.raises(TranslateError, match="holds no translator.safetensors"):
         translate.load(tmp_path)

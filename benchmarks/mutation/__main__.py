@@ -4,7 +4,7 @@ A line's mutant is shown the tests that run that line, as a map says which is re
 kept in ``.mutation/``; record it anew after files have moved, or for the files of tests that have changed.
 
     python -m benchmarks.mutation --map [TESTS ...]
-    python -m benchmarks.mutation [--count 400] [--files PATTERN ...] [--only ID ...] [--json FILE]
+    python -m benchmarks.mutation [--count 400] [--files PATTERN ...] [--only ID ...] [--json FILE] [--after FILE]
 
 The code is the project's own, since ready tools start a process and import torch for each mutant, which takes longer
 than the tests that kill most of them: here one process imports the heavy libraries and forks.
@@ -51,16 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.exit(f"there is no mutant {error.args[0]}")
     else:
         mutations = targets.sample(root, targets.files_of(root, given.files), given.count, given.seed)
+    earlier = verdicts.killed_before(given.after, mutations, root) if given.after else {}
+    asked = [mutation for mutation in mutations if mutation.id not in earlier]
     begun = time.monotonic()
     done = 0
 
     def told(verdict: verdicts.Verdict) -> None:
         nonlocal done
         done += 1
-        place = f"{done}/{len(mutations)} {verdict.mutation.id}: {verdict.result}"
+        place = f"{done}/{len(asked)} {verdict.mutation.id}: {verdict.result}"
         print(f"{place} in {verdict.seconds:.1f} s {verdict.by}".rstrip(), file=sys.stderr, flush=True)
 
-    found = verdicts.judge(mutations, covers, root, jobs=given.jobs, limit=given.limit, told=told)
+    judged = verdicts.judge(asked, covers, root, jobs=given.jobs, limit=given.limit, told=told)
+    verdict_of = earlier | {verdict.mutation.id: verdict for verdict in judged}
+    found = [verdict_of[mutation.id] for mutation in mutations]
     reasons = table.reasons_of()
     counts = table.figures(found, reasons)
     print(table.table(found, reasons))
@@ -88,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--jobs", type=int, default=2, help="forks at a time (default 2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to a file")
+    parser.add_argument(
+        "--after", type=Path, metavar="FILE", help="results of an earlier run, whose killed mutants are not run again"
+    )
     parser.add_argument("--root", type=Path, default=ROOT, help="the tree to mutate (default: this project's)")
     parser.add_argument("--mapped", nargs="+", default=targets.MAPPED, help="files and folders that the map covers")
     parser.add_argument("--cold", action="store_true", help="import nothing before forking")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,6 +41,26 @@ class Verdict:
         place = {"id": self.mutation.id, "file": self.mutation.file, "kind": self.mutation.kind}
         return {**place, **told, "seconds": round(self.seconds, 2)}
 
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any], mutation: Mutation) -> Verdict:
+        """What ``to_json`` gave, about this mutation."""
+        told = {name: entry[name] for name in ("line", "changed", "result", "by", "tests", "seconds")}
+        return cls(mutation, **told)
+
+
+def killed_before(path: Path, mutations: Sequence[Mutation], root: Path) -> dict[str, Verdict]:
+    """By id the verdicts in a file of results on mutants that were killed and are still the same ones."""
+    entries = {entry["id"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["mutants"]}
+    texts = {name: (root / name).read_text(encoding="utf-8") for name in {mutation.file for mutation in mutations}}
+    found: dict[str, Verdict] = {}
+    for mutation in mutations:
+        entry = entries.get(mutation.id)
+        if entry is None or entry["result"] != "killed":
+            continue
+        if (entry["line"], entry["changed"]) == _before_and_after(mutation, texts[mutation.file]):
+            found[mutation.id] = Verdict.from_json(entry, mutation)
+    return found
+
 
 def judge(
     mutations: Sequence[Mutation], covers: Map, root: Path, *, jobs: int, limit: int, told: Callable[[Verdict], None]
@@ -53,16 +74,10 @@ def judge(
 
     def tell(number: int, answer: dict[str, Any] | None, seconds: float) -> None:
         mutation = mutations[number]
-        text = texts[mutation.file]
-        # All of a statement in one line, before and after.
-        first, last = mutation.line - 1, mutation.last_line - 1
-        before, after = text.splitlines(), mutation.apply(text).splitlines()
-        stop = last + 1 + len(after) - len(before)
         result, by = _result(answer, bool(batches[number]))
-        verdicts[number] = Verdict(
-            mutation, _joined(before[first : last + 1]), _joined(after[first:stop]), result, by,
-            sum(map(len, batches[number])), seconds,
-        )  # fmt: skip
+        before, after = _before_and_after(mutation, texts[mutation.file])
+        tests = sum(map(len, batches[number]))
+        verdicts[number] = Verdict(mutation, before, after, result, by, tests, seconds)
         told(verdicts[number])
 
     for number, mutation in enumerate(mutations):
@@ -79,6 +94,14 @@ def judge(
         for number, answer, _, seconds in run_all(tasks, trees):
             tell(numbers[number], answer, seconds)
     return [verdicts[number] for number in sorted(verdicts)]
+
+
+def _before_and_after(mutation: Mutation, text: str) -> tuple[str, str]:
+    """All of a statement in one line, before and after."""
+    first, last = mutation.line - 1, mutation.last_line - 1
+    before, after = text.splitlines(), mutation.apply(text).splitlines()
+    stop = last + 1 + len(after) - len(before)
+    return _joined(before[first : last + 1]), _joined(after[first:stop])
 
 
 def _joined(lines: Sequence[str]) -> str:
