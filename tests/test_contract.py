@@ -187,7 +187,10 @@ BAD = {
     "a dataset that returns 7": (DATA.format("7"), "returns 7 and no translate.data.Dataset"),
     "unlike pairs": (DATA.format("whole({**sides, 'target': sides['target'][:2]})"), "pairs of unlike number in train"),
     "another domain": (DATA.format("whole({**sides, 'middle': []})"), "its domains are"),
-    "planes": (DATA.format("whole(sides, {name: Domain(4) for name in sides})"), "has 3 channel(s) where 4 are expected"),
+    "planes": (
+        DATA.format("whole(sides, {name: Domain(4) for name in sides})"),
+        "has 3 channel(s) where 4 are expected",
+    ),
     "nothing": (DATA.format("whole({'source': []})"), "it trains on nothing"),
     "a metric that returns 5": (metric(factory="five"), "needs must be a set of names, not None"),
     "a metric without needs": (metric(needs="None"), "needs must be a set of names, not None"),

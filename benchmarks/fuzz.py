@@ -1,0 +1,34 @@
+"""Fuzzing of everything that is read from files: crafted translators, checkpoints, configs and names of parts.
+
+    python -m benchmarks.fuzz --examples 2000
+
+Each case must open, or be refused by a ``TranslateError``; any other exception, and any case that takes longer or more
+memory than the bound, ends the run with the case that did it. The quick form runs in the suite, ``tests/test_fuzz.py``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+
+def main() -> None:
+    """Run the long form, and print how many cases were tried, refused and opened, and the worst."""
+    from fuzzing import KINDS, fuzz
+
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--examples", type=int, default=1000, help="cases of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], help="what to fuzz (default: all)")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="translate-") as place:
+        for kind in asked.kinds or KINDS:
+            print(fuzz(kind, Path(place), examples=asked.examples, seed=asked.seed), flush=True)
+
+
+if __name__ == "__main__":
+    main()
