@@ -11,23 +11,24 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 
 def main() -> None:
     """Run the long form, and print how many cases were tried, refused and opened, and the worst."""
-    from fuzzing import KINDS, fuzz
-
+    fuzzing: Any = import_module("fuzzing")
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--examples", type=int, default=1000, help="cases of each kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("kinds", nargs="*", choices=[*KINDS, []], help="what to fuzz (default: all)")
+    parser.add_argument("kinds", nargs="*", choices=[*fuzzing.KINDS, []], help="what to fuzz (default: all)")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="translate-") as place:
-        for kind in asked.kinds or KINDS:
-            print(fuzz(kind, Path(place), examples=asked.examples, seed=asked.seed), flush=True)
+        for kind in asked.kinds or fuzzing.KINDS:
+            print(fuzzing.fuzz(kind, Path(place), examples=asked.examples, seed=asked.seed), flush=True)
 
 
 if __name__ == "__main__":
