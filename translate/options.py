@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import sys
 import types
 import typing
 import warnings
@@ -34,12 +35,12 @@ __all__ = [
 MOST_TEXT = 10_000
 """The longest text that names parts, in characters."""
 
-MOST_NESTING = 50
+MOST_SIGNS = 400
 LARGEST = 2**63
 """Whole numbers of options are smaller."""
 
-LONGEST = 1e308
-"""Numbers in a text are smaller, so that none has thousands of digits."""
+LONGEST = sys.float_info.max
+"""The largest number in a text, so that none has thousands of digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,8 @@ def parse_calls(text: str) -> list[Call]:
             f"{text!r:.60}... names a part in {len(text):,} characters; at most {MOST_TEXT:,} are read"
         )
     try:
-        if _nesting(text) > MOST_NESTING:
+        # Python's parser bounds how deep brackets nest, but neither signs nor sums.
+        if sum(map(text.count, ("+", "-", "~", "not "))) > MOST_SIGNS:
             raise ValueError(text)
         with warnings.catch_warnings():
             # Python warns of strange literals, which are refused here anyway.
@@ -138,19 +140,6 @@ def parse_calls(text: str) -> list[Call]:
         raise TranslateError(
             f"{_cut(text)} is not the name of a part; write it as a call with named options, such as unet(depth=7)"
         ) from None
-
-
-def _nesting(text: str) -> int:
-    """The most brackets and operators that may stand around one value of a text, in and out of quotes."""
-    deepest = depth = 0
-    for letter in text:
-        if letter in "([{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif letter in ")]}":
-            depth = max(depth - 1, 0)
-    # Signs and sums nest without brackets.
-    return max(deepest, sum(text.count(sign) for sign in "+-~") // 8, text.count("not ") // 8)
 
 
 def _cut(text: str) -> str:
@@ -192,7 +181,7 @@ def _value(node: ast.expr) -> Any:
             return value
         case ast.Constant(value=int() | float()) | ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=ast.Constant()):
             number = ast.literal_eval(node)
-            if not isinstance(number, (int, float)) or not -LONGEST < number < LONGEST:
+            if not isinstance(number, (int, float)) or not -LONGEST <= number <= LONGEST:
                 raise ValueError(node)
             return number
         case _:

@@ -123,7 +123,8 @@ class CatalogParts:
             return Frozen(
                 ClassifierFeatures(rebuild(self._catalog, metadata).translators["classify"]), self.size, channels
             )
-        if Path(name).exists():
+        # A saved method must not say which file is opened.
+        if not self._rebuilding and Path(name).exists():
             saved = SavedMethod.open(name, self._catalog)
             self.resources[name] = saved.metadata
             domain = saved.domain("classify")
@@ -141,6 +142,8 @@ class CatalogParts:
 
     def classifier(self, path: Path) -> nn.Module:
         """The classifier of a run, frozen; its attribute ``labels`` holds the names of its classes."""
+        if self._rebuilding:
+            raise TranslateError("a saved method cannot have the classifier of another file")
         saved = SavedMethod.open(path, self._catalog)
         module = saved.module("classify").eval().requires_grad_(False)
         module.labels = saved.domain("classify").labels  # type: ignore[assignment]

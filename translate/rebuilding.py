@@ -19,7 +19,7 @@ from translate.errors import TranslateError
 SPARE_BYTES = 2**30
 """What may be created beside the file's own tensors: discriminators, feature extractors."""
 
-SPARE_CALLS = 20_000
+SPARE_CALLS = 5_000
 LAZY_BYTES = 2**36
 """The most that ``torch.zeros`` may reserve, for image pools: memory that nothing writes to is not taken."""
 
@@ -38,7 +38,7 @@ class Frugal(TorchFunctionMode):
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
         self._bytes_left = SPARE_BYTES + 8 * size
         self._lazy_left = LAZY_BYTES
-        self._calls_left = SPARE_CALLS + 200 * len(tensors)
+        self._calls_left = SPARE_CALLS + 100 * len(tensors)
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None

@@ -33,7 +33,7 @@ MOST_TEXT = 100_000
 MOST_SIDE = 2**16
 MOST_CHANNELS = 2**12
 
-Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Text = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][\w. -]{0,63}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Side = Annotated[int, Field(ge=1, le=MOST_SIDE)]
@@ -60,8 +60,10 @@ class Facts(BaseModel):
             cls.model_validate_json(json.dumps(values))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part)[:60] for part in first["loc"]) or "it"
-            raise FactsError(f"{where}: {first['msg'].lower()}") from None
+            where = ".".join(f"{part!s:.60}" for part in first["loc"])
+            reason = first["msg"].removeprefix("Value error, ")
+            found = f"{where}: {reason[:1].lower()}{reason[1:]}" if where else reason
+            raise FactsError("".join(letter if letter.isprintable() else "?" for letter in found)) from None
         except (ValueError, TypeError, RecursionError) as error:
             raise FactsError(str(error)[:200]) from None
 
@@ -155,7 +157,7 @@ def domain_facts() -> type[Facts]:
         "channels": Annotated[int, Field(ge=1, le=MOST_CHANNELS)],
         "classes": Annotated[int, Field(ge=0, le=MOST_CHANNELS)],
         "palette": Annotated[list[Colour], Field(max_length=MOST_CHANNELS)],
-        "labels": Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=1_000_000)],
+        "labels": Annotated[list[Annotated[str, Field(max_length=10_000)]], Field(max_length=100_000)],
     }
     hints = get_type_hints(Domain)
     fields: dict[str, Any] = {}
