@@ -14,7 +14,6 @@ import torch
 
 from translate.errors import TranslateError
 
-
 KINDS = ("cpu", "cuda")
 """The kinds of device that are supported; docs/performance.md says why Apple's GPU is none of them."""
 

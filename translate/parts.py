@@ -19,6 +19,7 @@ from translate.errors import TranslateError, nearest
 from translate.frozen import ClassifierFeatures, Frozen
 from translate.method import Method, Parts, Role, role_of
 from translate.options import Call, check_options, describe, options_of, parse_call, parse_calls
+from translate.paths import expanded
 from translate.plugins import KINDS, Catalog
 from translate.pool import ImagePool
 from translate.run import Config
@@ -120,8 +121,13 @@ class CatalogParts:
             return Frozen(
                 ClassifierFeatures(rebuild(self._catalog, metadata).translators["classify"]), self.size, channels
             )
-        if Path(name).exists():
+        if expanded(name).exists():
             saved = SavedMethod.open(name, self._catalog)
+            if "classify" not in saved.metadata["directions"]:
+                raise TranslateError(
+                    f"{name} was trained by {saved.metadata['method']} and keeps no classifier whose features could be "
+                    "used; name the run of a classifier"
+                )
             self.resources[name] = saved.metadata
             domain = saved.domain("classify")
             if domain.channels != channels:
@@ -133,7 +139,7 @@ class CatalogParts:
         network = self._network("feature_extractors", name, inputs=channels)
         weights = parse_call(name).options.get("weights")
         if weights is not None and not self._rebuilding and hasattr(network, "read"):
-            network.read(Path(str(weights)))  # type: ignore[operator]
+            network.read(expanded(str(weights)))  # type: ignore[operator]
         return Frozen(network, self.size, channels)
 
     def classifier(self, path: Path) -> nn.Module:
@@ -222,7 +228,7 @@ class SavedMethod:
     @classmethod
     def open(cls, path: str | Path, catalog: Catalog) -> SavedMethod:
         """Open a run's folder or its ``translator.safetensors``."""
-        file = Path(path)
+        file = expanded(path)
         if file.is_dir():
             if not (file / "translator.safetensors").exists():
                 raise TranslateError(
@@ -344,7 +350,7 @@ def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Data
     Without a ``layout``, every plugin is asked whether it recognizes the folder. Raises ``TranslateError``, which lists
     the choices, unless exactly one layout fits.
     """
-    root = Path(data).expanduser()
+    root = expanded(data)
     if layout is not None:
         return _built_dataset(catalog, layout, root)
     if not root.exists():

@@ -22,6 +22,7 @@ import pluggy
 from translate import hookspecs
 from translate.errors import TranslateError, nearest
 from translate.options import options_of
+from translate.paths import expanded
 
 GROUP = "translate"
 OURS = "image-translate"
@@ -259,7 +260,7 @@ def _register(manager: pluggy.PluginManager, module: ModuleType) -> None:
 
 
 def _load_unpackaged(manager: pluggy.PluginManager, name: str) -> Plugin:
-    path = Path(name)
+    path = expanded(name)
     try:
         if path.suffix == ".py":
             source = path.read_bytes()

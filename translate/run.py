@@ -15,6 +15,7 @@ import yaml
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
 from translate.options import Option, Parameter, check_options, parameter_of
+from translate.paths import expanded, quoted
 from translate.sizes import Size, parse_size
 
 __all__ = [
@@ -242,13 +243,13 @@ class Run:
     def refuse_taken(folder: Path) -> None:
         """Raise ``TranslateError`` if the folder already holds a run."""
         if (folder / "config.json").exists():
-            raise TranslateError(
-                f"{folder} already holds a run; go on with `translate fit --resume {folder}` or choose another -o"
-            )
+            again = f"translate fit --resume {quoted(folder)}"
+            raise TranslateError(f"{folder} already holds a run; go on with `{again}` or choose another -o")
 
     @classmethod
     def open(cls, folder: Path) -> Run:
         """Open the run in a folder."""
+        folder = expanded(folder)
         path = folder / "config.json"
         try:
             values = json.loads(path.read_text(encoding="utf-8"))

@@ -25,7 +25,7 @@ from translate.errors import NotFiniteError, TranslateError
 from translate.launching import resume_together, train_together
 from translate.loader import Loader, preview_batch
 from translate.method import role_of
-from translate.paths import quoted
+from translate.paths import expanded, quoted
 from translate.ranks import is_distributed, is_launcher_or_main, parent_died, rank_and_world_size
 from translate.run import Config, Run, Scalars, free_folder
 from translate.seeds import noise_of
@@ -63,7 +63,7 @@ def fit(
     message, it raises ``SystemExit`` 130. Errors that the user can fix raise ``TranslateError``.
     """
     config = Config.from_values({"method": method, "data": str(data), "plugins": tuple(plugins), **options})
-    return train(config, output=None if output is None else Path(output), no_plugins=no_plugins)
+    return train(config, output=None if output is None else expanded(output), no_plugins=no_plugins)
 
 
 def directions_of(run: Run) -> list[str]:
@@ -373,7 +373,7 @@ def _check_environment(run: Run, metadata: Mapping[str, Any], setup: Setup) -> N
     if metadata["data"] != here["data"]:
         raise TranslateError(
             f"the data of {run.folder} has changed since, so it cannot be resumed; "
-            f"start a new run from its weights with --init {run.folder}"
+            f"start a new run from its weights with --init {quoted(run.folder)}"
         )
     for name in ("versions", "threads", "ranks", "device", "plugin"):
         if metadata.get(name, 1) != here[name]:
@@ -381,7 +381,7 @@ def _check_environment(run: Run, metadata: Mapping[str, Any], setup: Setup) -> N
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).resolve()) if Path(path).exists() else path
+    return str(expanded(path).resolve()) if expanded(path).exists() else path
 
 
 def _file_name(data: str) -> str:
