@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.backends.common import aot_autograd
 from torch.optim import Adam
 
 from translate import checkpoint
@@ -105,6 +106,72 @@ def test_what_cannot_be_compiled_goes_on_without(caplog: pytest.LogCaptureFixtur
             answers = [network(image) for _ in range(3)]
     assert all(torch.equal(answer, nn.functional.linear(image, network.weight, network.bias)) for answer in answers)
     assert caplog.text.count("Linear cannot be compiled and goes on without") == 1
+
+
+def test_a_trial_that_cannot_begin_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("translate.compute.compilation.missing_compiler", lambda device: None)
+    monkeypatch.setattr("translate.compute.compilation.keep_compiled", full)
+    clock, network = Clock(), nn.Linear(1, 1)
+    make = partial(Compilation, networks=[network], left=100_000, group=ProcessGroup(), device=CPU, clock=clock)
+    found = make("auto")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(SETTLING + TIMED):
+            clock.now += 1.0
+            decided = found.passed()
+    assert (decided, found.chosen) == (True, "no")
+    assert "forward" not in network.__dict__
+    assert caplog.text.count("networks stay uncompiled: [Errno 28] No space left on device") == 1
+    with pytest.raises(
+        TranslateError, match="--compile yes needs a folder for compiled code .* TORCHINDUCTOR_CACHE_DIR"
+    ):
+        make("yes")
+
+
+def test_an_error_of_the_backward_pass_s_compiler_comes_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    """By default it is compiled when it is first needed, in the middle of a step."""
+
+    def broken(graph: Any, inputs: Any) -> Any:
+        raise RuntimeError("no backward pass")
+
+    backend = aot_autograd(fw_compiler=lambda graph, inputs: graph.forward, bw_compiler=broken)
+    network, compile_ = nn.Linear(2, 2), torch.compile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "compile", lambda forward, **given: compile_(forward, backend=backend, **given))
+        patch.setattr("translate.compute.compilation.missing_compiler", lambda device: None)
+        Compilation("yes", [network], left=1, group=ProcessGroup(), device=CPU)
+        with caplog.at_level(logging.WARNING):
+            network(torch.ones(1, 2)).sum().backward()
+    assert torch.equal(network.weight.grad, torch.ones(2, 2))
+    assert caplog.text.count("Linear cannot be compiled and goes on without") == 1
+
+
+@pytest.mark.parametrize("wrong", ["compiled code", "the input"])
+def test_what_compiled_code_raises(
+    wrong: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A network goes on without compiled code that fails; what is wrong with its input is raised as ever."""
+
+    def bad(*_: Any) -> Any:
+        raise ValueError("of a hook")
+
+    monkeypatch.setattr(torch, "compile", lambda forward, **given: bad)
+    monkeypatch.setattr("translate.compute.compilation.missing_compiler", lambda device: None)
+    network = nn.Linear(2, 2)
+    Compilation("yes", [network], left=1, group=ProcessGroup(), device=CPU)
+    with caplog.at_level(logging.WARNING):
+        if wrong == "the input":
+            with pytest.raises(RuntimeError, match="shapes"):
+                network(torch.ones(1, 3))
+            assert not caplog.text
+        else:
+            assert network(torch.ones(1, 2)).shape == (1, 2)
+            assert network(torch.ones(1, 2)).shape == (1, 2)
+            assert caplog.text.count("goes on without: of a hook") == 1
 
 
 @pytest.mark.parametrize("trained", [True, False])

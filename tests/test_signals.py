@@ -16,6 +16,7 @@ from translate.run import Run
 from translate.signals import Asked, Ended, caught, ending_cleanly, ending_signals, saving_signals
 
 SMALL = ["--size", "16", "--load-size", "16", "--generator", "small_unet(width=2)", "--discriminator", "mlp"]
+COMMAND = ["fit", "gan", "demo(size=16, count=4)"]
 unix = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 
 
@@ -38,12 +39,16 @@ def test_the_first_signal_ends_and_the_earlier_handlers_are_back() -> None:
 @unix
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
 def test_outside_the_steps_a_signal_raises_what_no_plugin_swallows(name: str, code: int) -> None:
-    with pytest.raises(Ended, match=f"ended by {name}") as found, ending_cleanly():  # noqa: PT012
-        os.kill(os.getpid(), signal.SIGUSR1)
+    def guarded() -> None:
         try:
             os.kill(os.getpid(), getattr(signal, name))
         except (Exception, SystemExit):
             pytest.fail("a plugin's guard would have swallowed it")
+
+    with ending_cleanly():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with pytest.raises(Ended, match=f"ended by {name}") as found:
+            guarded()
     assert found.value.exit_code == code
 
 
@@ -68,7 +73,7 @@ def test_a_system_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def started(folder: Path, *options: str, until: Callable[[], bool]) -> subprocess.Popen[str]:
-    command = ["fit", "gan", "demo(size=16, count=4)", "-o", str(folder), "--steps", "1000000", "--log-every", "1"]
+    command = [*COMMAND, "-o", str(folder), "--steps", "1000000", "--log-every", "1"]
     # With the default pools of threads two small networks take a second a step on a busy machine.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
@@ -137,19 +142,7 @@ def test_a_signal_during_the_start_ends_with_its_code(name: str, code: int, tmp_
     plugin = tmp_path / "slow.py"
     plugin.write_text(PLUGIN.format(file=str(tmp_path / "begun")), encoding="utf-8")
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "translate",
-            "-p",
-            plugin,
-            "fit",
-            "gan",
-            "demo(size=16, count=4)",
-            "-o",
-            tmp_path / "r",
-            *SMALL,
-        ],
+        [sys.executable, "-m", "translate", "-p", plugin, *COMMAND, "-o", tmp_path / "r", *SMALL],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

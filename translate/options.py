@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from translate.errors import TranslateError, nearest, similar
+from translate.paths import expanded
 
 __all__ = [
     "Call",
@@ -315,6 +316,9 @@ def _convert(value: Any, kind: Any) -> Any:
     if kind is Any:
         return value
     if origin is Literal:
+        if isinstance(value, bool):
+            # YAML, and the parser of parts, read the words yes and no as these.
+            value = "yes" if value else "no"
         for argument in arguments:
             # The parser turns a bare `none` into None before the choices are known.
             if value == argument or str(value) == str(argument) or (value is None and argument == "none"):
@@ -345,7 +349,7 @@ def _convert(value: Any, kind: Any) -> Any:
             raise ValueError(value)
         return str(value)
     if kind is Path:
-        return Path(value)
+        return expanded(value)
     if isinstance(value, kind):
         return value
     raise ValueError(value)

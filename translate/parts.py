@@ -21,6 +21,7 @@ from translate.errors import TranslateError, nearest
 from translate.frozen import ClassifierFeatures, Frozen
 from translate.method import Method, Parts, Role, role_of
 from translate.options import Call, check_options, options_of, parse_call, parse_calls
+from translate.paths import expanded
 from translate.plugins import Catalog
 from translate.pool import ImagePool
 from translate.rebuilding import Frugal, check_fit
@@ -124,8 +125,13 @@ class CatalogParts:
                 ClassifierFeatures(rebuild(self._catalog, metadata).translators["classify"]), self.size, channels
             )
         # A saved method must not say which file is opened.
-        if not self._rebuilding and Path(name).exists():
+        if not self._rebuilding and expanded(name).exists():
             saved = SavedMethod.open(name, self._catalog)
+            if "classify" not in saved.metadata["directions"]:
+                raise TranslateError(
+                    f"{name} was trained by {saved.metadata['method']} and keeps no classifier whose features could be "
+                    "used; name the run of a classifier"
+                )
             self.resources[name] = saved.metadata
             domain = saved.domain("classify")
             if domain.channels != channels:
@@ -137,7 +143,7 @@ class CatalogParts:
         network = self._network("feature_extractors", name, inputs=channels)
         weights = parse_call(name).options.get("weights")
         if weights is not None and not self._rebuilding and hasattr(network, "read"):
-            network.read(Path(str(weights)))  # type: ignore[operator]
+            network.read(expanded(str(weights)))  # type: ignore[operator]
         return Frozen(network, self.size, channels)
 
     def classifier(self, path: Path) -> nn.Module:
@@ -236,7 +242,7 @@ class SavedMethod:
         ``step`` chooses a checkpoint of the folder. Without it, a translator that is missing, damaged or older than the
         newest readable checkpoint is built again from that, in the folder if that can be written.
         """
-        file = Path(path)
+        file = expanded(path)
         if step is not None:
             file = derived.checkpoint_at(file, step)
         if not file.is_dir():
@@ -386,7 +392,7 @@ def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Data
     Without a ``layout``, every plugin is asked whether it recognizes the folder. Raises ``TranslateError``, which lists
     the choices, unless exactly one layout fits.
     """
-    root = Path(data).expanduser()
+    root = expanded(data)
     if layout is not None:
         return _built_dataset(catalog, layout, root)
     if not root.exists():

@@ -26,6 +26,7 @@ from translate.answers import KINDS, OFFERING, AnswerError, check_answer
 from translate.errors import TranslateError, nearest
 from translate.isolation import Held, PluginError, failures_of_a_plugin, shown
 from translate.options import options_of
+from translate.paths import expanded
 
 GROUP = "translate"
 OURS = "image-translate"
@@ -320,7 +321,7 @@ def _check_hooks(module: ModuleType, others: Sequence[Plugin]) -> None:
 
 
 def _load_unpackaged(name: str, others: Sequence[Plugin]) -> Plugin:
-    path = Path(name).expanduser()
+    path = expanded(name)
     started = time.perf_counter()
     try:
         if path.suffix == ".py":

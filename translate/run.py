@@ -13,6 +13,7 @@ from translate import atomic, lock
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
 from translate.options import Option, Parameter, check_options, parameter_of
+from translate.paths import expanded, quoted
 from translate.sizes import Size, parse_size
 from translate.trust import origin_of
 
@@ -259,9 +260,8 @@ class Run:
     def refuse_taken(folder: Path) -> None:
         """Raise ``TranslateError`` if the folder already holds a run, or something that no run has made."""
         if (folder / "config.json").exists():
-            raise TranslateError(
-                f"{folder} already holds a run; go on with `translate fit --resume {folder}` or choose another -o"
-            )
+            again = f"translate fit --resume {quoted(folder)}"
+            raise TranslateError(f"{folder} already holds a run; go on with `{again}` or choose another -o")
         try:
             found = sorted(entry.name for entry in folder.iterdir() if not _is_left_over(entry))
         except (FileNotFoundError, NotADirectoryError):
@@ -280,6 +280,7 @@ class Run:
         # Imported where a file is read: it takes longer than all of the command line.
         from translate.schema import FactsError, RunFacts, check_file, parse_json, read_text
 
+        folder = expanded(folder)
         path = folder / "config.json"
         try:
             values = parse_json(read_text(path))

@@ -111,6 +111,6 @@ def ending_cleanly() -> Iterator[None]:
     def end(number: int) -> None:
         raise Ended(number)
 
-    ending = [number for number in ending_signals() if number != signal.SIGINT]
+    ending: list[signal.Signals] = [number for number in ending_signals() if number != signal.SIGINT]
     with handled(ending, end, once=True), handled(saving_signals(), lambda _number: None):
         yield

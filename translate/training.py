@@ -26,7 +26,7 @@ from translate.launching import resume_together, train_together
 from translate.loader import Loader, preview_batch
 from translate.lock import locked
 from translate.method import role_of
-from translate.paths import quoted
+from translate.paths import expanded, quoted
 from translate.ranks import is_distributed, parent_died, rank_and_world_size
 from translate.run import Config, Run, Scalars, free_folder
 from translate.saving import (
@@ -73,7 +73,7 @@ def fit(
     message, it raises ``SystemExit`` 130. Errors that the user can fix raise ``TranslateError``.
     """
     config = Config.from_values({"method": method, "data": str(data), "plugins": tuple(plugins), **options})
-    return train(config, output=None if output is None else Path(output), no_plugins=no_plugins)
+    return train(config, output=None if output is None else expanded(output), no_plugins=no_plugins)
 
 
 def directions_of(run: Run) -> list[str]:
@@ -352,7 +352,7 @@ def _refuse_within_data(config: Config, folder: Path) -> None:
 
 
 def _absolute(path: str) -> str:
-    return str(Path(path).resolve()) if Path(path).exists() else path
+    return str(expanded(path).resolve()) if expanded(path).exists() else path
 
 
 def _file_name(data: str) -> str:

@@ -24,6 +24,7 @@ from translate.draws import seeded_draws
 from translate.errors import TranslateError, UnfitError, nearest
 from translate.method import Method, Parts
 from translate.parts import SavedMethod, build, domain_of, metadata_of
+from translate.paths import quoted
 from translate.plugins import Catalog, discover
 from translate.runtime import Precision, Runtime, Seen, copy_sharing_weights
 from translate.sizes import Size
@@ -328,7 +329,7 @@ def load(
     directions = saved.directions("translator")
     if not directions:
         verb = "sample" if saved.directions("sampler") else "classify"
-        raise TranslateError(f"{path} does not turn images into images; use `translate {verb} {path}`")
+        raise TranslateError(f"{path} does not turn images into images; use `translate {verb} {quoted(path)}`")
     chosen = direction or directions[0]
     if chosen not in directions:
         raise TranslateError(f"{path} has no direction {chosen!r}; {nearest(chosen, directions)}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from translate.common_options import Device, Step
 from translate.options import asked_of
+from translate.paths import expanded
 
 if TYPE_CHECKING:
     from translate.saved import Classifier
@@ -48,5 +49,5 @@ def classify(
     # Imported here, so that the options can be read without torch.
     from translate.classification.predicting import predict
 
-    for row in predict(classifier, Path(source), asked, plugins, no_plugins):
+    for row in predict(classifier, expanded(source), asked, plugins, no_plugins):
         yield Prediction(*row)

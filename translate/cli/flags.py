@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from translate.options import Parameter, check, describe
+from translate.paths import expanded
 from translate.plugins import Catalog, discover
 
 
@@ -33,6 +34,17 @@ def session_of(context: click.Context) -> Session:
     if not isinstance(root.obj, Session):
         root.obj = Session(root.params.get("plugin") or (), root.params.get("no_plugin") or ())
     return root.obj
+
+
+class PathType(click.Path):
+    """A path; ``~`` stands for the home folder, which shells do not put in behind ``=`` nor within quotes."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Convert text to a path."""
+        return expanded(super().convert(value, param, ctx))  # type: ignore[arg-type]
 
 
 class Declared(click.ParamType[Any]):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from translate.answers import KINDS
 from translate.errors import TranslateError, nearest
 from translate.options import describe, options_of
-from translate.plugins import KINDS, Catalog
+from translate.plugins import Catalog
 
 
 def describe_part(catalog: Catalog, name: str) -> list[str]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from translate.cli.flags import Session, given, option_of, session_of
+from translate.cli.flags import PathType, Session, given, option_of, session_of
 from translate.cli.output import say
 from translate.errors import TranslateError
 from translate.options import options_of
+from translate.paths import expanded, quoted
 from translate.run import Config, read_config
 from translate.trust import check_named
 
@@ -50,7 +50,7 @@ class Methods(click.Group):
         if cmd_name not in offers:
             return None
         summary = offers[cmd_name].summary
-        path = click.Path(path_type=Path)
+        path = PathType()
         params: list[click.Parameter] = [
             click.Argument(["data"], required=False, metavar="DATA", type=path),
             click.Option(
@@ -79,9 +79,12 @@ class Methods(click.Group):
         )
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Suggest similar methods for an unknown one."""
+        """Suggest similar methods for an unknown one; plugins that only a config file names are refused first."""
         if args and not ctx.resilient_parsing:
-            session_of(ctx).catalog.offer("methods", args[0])
+            session = session_of(ctx)
+            if (config := _config_among(args[1:])) is not None:
+                check_named(_plugins_of(_values_of(config)), session.extra, config)
+            session.catalog.offer("methods", args[0])
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -93,7 +96,7 @@ class Methods(click.Group):
 
 
 @click.group(cls=Methods, invoke_without_command=True, subcommand_metavar="[METHOD DATA [OPTIONS]...]")
-@click.option("--resume", metavar="RUN", type=click.Path(path_type=Path), help="Resume a run that was stopped.")
+@click.option("--resume", metavar="RUN", type=PathType(), help="Resume a run that was stopped.")
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
@@ -103,15 +106,19 @@ class Methods(click.Group):
 @click.option(
     "--config",
     metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Read all options, also method and data, from a YAML or JSON file.",
+    type=PathType(),
+    help="Read all options, also method and data, from a YAML or JSON file, or from a run's config.json.",
 )
-@click.option(
-    "-o", "--output", metavar="RUN", type=click.Path(path_type=Path), help="With --config: folder of the run."
-)
+@click.option("-o", "--output", metavar="RUN", type=PathType(), help="With --config: folder of the run.")
+@click.option("--dry-run", is_flag=True, help="With --config: make one step, print a summary, write nothing.")
 @click.pass_context
 def fit(
-    context: click.Context, resume: Path | None, steps: int | None, config: Path | None, output: Path | None
+    context: click.Context,
+    resume: Path | None,
+    steps: int | None,
+    config: Path | None,
+    output: Path | None,
+    dry_run: bool,
 ) -> None:
     """Train METHOD on DATA, or resume a run.
 
@@ -120,19 +127,21 @@ def fit(
       translate fit --resume runs/pix2pix-photos
     """
     if context.invoked_subcommand is not None:
-        if resume or config or steps or output:
+        if resume or config or steps or output or dry_run:
             raise click.UsageError(
                 "options before METHOD are for --resume and --config; give the method's after it", context
             )
         return
     session = session_of(context)
     if resume is not None and config is None:
+        if output or dry_run:
+            raise click.UsageError("a resumed run has its folder and its options; leave out -o and --dry-run", context)
         from translate.training import resume as resume_run
 
         _report(resume_run(resume, steps=steps, plugins=session.extra, no_plugins=session.blocked))
     elif config is not None and resume is None:
-        values = read_config(config)
-        _fit({**values, **({"steps": steps} if steps else {})}, session, output, str(config), dry_run=False)
+        typed = {"steps": steps, "epochs": None} if steps else {}
+        _fit({**_values_of(config), **typed}, session, output, str(config), dry_run=dry_run)
     elif resume is not None:
         raise click.UsageError("a resumed run has its config already; leave out --config", context)
     else:
@@ -144,34 +153,59 @@ def _fit_method(context: click.Context, **_params: Any) -> None:
     file = typed.pop("config", None)
     output = typed.pop("output", None)
     dry_run = typed.pop("dry_run", False)
-    values = read_config(file) if file is not None else {}
+    values = _values_of(file)
     method = context.info_name or ""
     if values.get("method", method) != method:
         raise TranslateError(
-            f"{file} is for the method {values['method']!r}, not {method!r}; use `translate fit --config {file}`"
+            f"{file} is for the method {values['method']!r}, not {method!r}; "
+            f"use `translate fit --config {quoted(file)}`"
         )
     if "data" in typed:
         typed["data"] = str(typed["data"])
-    _fit(
-        {**values, **typed, "method": method},
-        session_of(context),
-        output or values.get("output"),
-        "fit",
-        dry_run=dry_run,
-    )
+    _fit({**values, **typed, "method": method}, session_of(context), output, "fit", dry_run=dry_run)
 
 
-def _fit(values: Mapping[str, Any], session: Session, output: Any, where: str, *, dry_run: bool) -> None:
+def _values_of(file: Path | None) -> dict[str, Any]:
+    """The options in a config file; a run's own ``config.json`` nests them, beside facts of the run."""
+    values = read_config(file) if file is not None else {}
+    nested = values.get("config")
+    if not isinstance(nested, Mapping):
+        return values
+    options = nested.get("options")
+    return {**nested, **(options if isinstance(options, Mapping) else {}), "options": {}}
+
+
+def _config_among(arguments: Sequence[str]) -> Path | None:
+    """The file of ``--config FILE`` or ``--config=FILE`` among arguments that are not parsed yet."""
+    found = None
+    for place, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name == "--config" and (equals or place + 1 < len(arguments)):
+            found = expanded(value if equals else arguments[place + 1])
+    return found
+
+
+def _plugins_of(values: Mapping[str, Any]) -> list[str]:
+    """The plugins that a config names, one or several."""
+    named = values.get("plugins") or ()
+    return [str(each) for each in (named if isinstance(named, (list, tuple)) else (named,))]
+
+
+def _fit(values: Mapping[str, Any], session: Session, output: Path | None, where: str, *, dry_run: bool) -> None:
     from translate.training import plan, train
 
-    config = Config.from_values({name: value for name, value in values.items() if name != "output"}, where)
-    check_named(config.plugins, session.extra, "the config")
-    config = replace(config, plugins=session.extra)
+    named = values.get("output")
+    if named is not None and not isinstance(named, (str, Path)):
+        raise TranslateError(f"{where}: output must be a path, not {named!r}")
+    folder = output or (expanded(named) if named else None)
+    others = {name: value for name, value in values.items() if name != "output"}
+    check_named(_plugins_of(others), session.extra, "the config")
+    config = Config.from_values({**others, "plugins": session.extra}, where)
     if dry_run:
         for line in plan(config, no_plugins=session.blocked):
             say(line)
     else:
-        _report(train(config, output=Path(output) if output else None, no_plugins=session.blocked))
+        _report(train(config, output=folder, no_plugins=session.blocked))
 
 
 def _report(run: Any) -> None:
@@ -189,4 +223,4 @@ def _report(run: Any) -> None:
     arguments = {"convert": "IN OUT", "sample": "OUT", "classify": "IN"}
     for role in roles:
         verb = uses[role]
-        say(f"  {verb + ':':<9} translate {verb} {run.folder} {arguments[verb]}")
+        say(f"  {verb + ':':<9} translate {verb} {quoted(run.folder)} {arguments[verb]}")

@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from translate import atomic, outputs
-from translate.cli.flags import given, option_of, session_of
+from translate.cli.flags import PathType, given, option_of, session_of
 from translate.cli.output import say, say_fields
 from translate.errors import TranslateError
 from translate.options import Parameter, declared_by
@@ -81,7 +81,7 @@ class Verb(click.Command):
 
 
 def _path(name: str, metavar: str) -> click.Argument:
-    return click.Argument([name], metavar=metavar, type=click.Path(path_type=Path))
+    return click.Argument([name], metavar=metavar, type=PathType())
 
 
 def _json(help_text: str) -> click.Option:
@@ -227,9 +227,7 @@ bench = Verb(
     further=_method_options,
     report=_report_benchmark,
     flags=[
-        click.Option(
-            ["--json", "file"], type=click.Path(path_type=Path), metavar="FILE", help="write the results to a JSON file"
-        ),
+        click.Option(["--json", "file"], type=PathType(), metavar="FILE", help="write the results to a JSON file"),
         click.Option(["--overwrite"], is_flag=True, help="replace FILE if it exists"),
     ],
     help="""Benchmark METHOD on this machine against hand-written loops.

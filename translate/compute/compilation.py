@@ -6,12 +6,13 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from translate.compute.compiler import keep_compiled, missing_compiler
+from translate.compute.compiler import VARIABLE, keep_compiled, missing_compiler
 from translate.errors import TranslateError
 from translate.ranks import ProcessGroup
 
@@ -62,13 +63,21 @@ class Compilation:
         self._began = 0.0
         self._uncompiled: float | None = None
         self.chosen: Compile = asked
+        if asked == "no":
+            return
         missing = missing_compiler(device)
         if asked == "auto" and (missing or not self._networks):
             self.chosen = "no"
         if asked == "yes":
             if missing:
                 raise TranslateError(f"--compile yes needs {missing}; install it, or leave the option out")
-            self._compile()
+            try:
+                self._compile()
+            except OSError as error:
+                raise TranslateError(
+                    f"--compile yes needs a folder for compiled code ({error}); name one with {VARIABLE}, "
+                    "or leave the option out"
+                ) from None
 
     def passed(self) -> bool:
         """Count a finished step; True if it has decided whether to compile."""
@@ -87,7 +96,13 @@ class Compilation:
             if self._left * seconds * HOPED < 2 * COST:
                 self.chosen = "no"
                 return True
-            self._compile()
+            try:
+                self._compile()
+            except Exception as error:
+                self._undo()
+                self.chosen = "no"
+                log.warning("networks stay uncompiled: %s", _first_line(error))
+                return True
             return False
         speedup = self._uncompiled / seconds
         if seconds < KEPT * self._uncompiled:
@@ -123,22 +138,47 @@ class Compilation:
 
 
 def _compiled(network: nn.Module) -> Callable[..., Any]:
-    """A network's compiled forward; if compiling fails, it warns once and falls back to the uncompiled one."""
+    """A network's compiled forward; if compiling or the compiled code fails, it warns once and goes on without.
+
+    What is wrong with the network or its input itself fails again without, and is raised then.
+    """
     uncompiled = network.forward
     compiled: Callable[..., Any] = torch.compile(uncompiled, dynamic=False)
     failed = False
+    seen: set[Any] = set()
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         nonlocal failed
         if not failed:
+            shapes = tuple((each.shape, each.requires_grad) for each in args if isinstance(each, torch.Tensor))
+            state = torch.is_grad_enabled(), network.training, shapes
             try:
-                return compiled(*args, **kwargs)
-            except torch._dynamo.exc.TorchDynamoException as error:
+                if state in seen:
+                    return compiled(*args, **kwargs)
+                with _backward_at_once():
+                    answer = compiled(*args, **kwargs)
+                seen.add(state)
+                return answer
+            except Exception as error:
+                answer = uncompiled(*args, **kwargs)
                 failed = True
-                reason = str(error).strip().splitlines()
-                log.warning(
-                    "%s cannot be compiled and goes on without: %s", type(network).__name__, reason[0] if reason else ""
-                )
+                log.warning("%s cannot be compiled and goes on without: %s", type(network).__name__, _first_line(error))
+                return answer
         return uncompiled(*args, **kwargs)
 
     return forward
+
+
+def _backward_at_once() -> AbstractContextManager[Any]:
+    """Compile a backward pass together with its forward pass: later an error would end the step.
+
+    Entering it takes 0.4 ms, which is why calls like earlier ones go without.
+    """
+    config: Any = getattr(torch._functorch, "config", None)
+    name = "force_non_lazy_backward_lowering"
+    return config.patch(name, True) if hasattr(config, name) else nullcontext()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -12,6 +12,7 @@ from translate.common_options import At, Device, Direction, NoiseSeed, Precision
 from translate.conversion.plan import FormatName
 from translate.conversion.plan import suffix_rule as suffix_rule
 from translate.options import Option, asked_of
+from translate.paths import expanded
 
 if TYPE_CHECKING:
     from translate.conversion.batch import Translating
@@ -86,4 +87,4 @@ def convert(
     # Imported here, so that the options can be read without torch.
     from translate.conversion.converting import convert_as_asked
 
-    return Conversion(*convert_as_asked(translator, Path(source), Path(target), asked, plugins, no_plugins))
+    return Conversion(*convert_as_asked(translator, expanded(source), expanded(target), asked, plugins, no_plugins))

@@ -16,6 +16,7 @@ from translate.conversion.plan import Task, plan, suffix_rule
 from translate.conversion.together import convert_together, is_a_share, log_outcome
 from translate.devices import keep_memory, pick_device
 from translate.errors import TranslateError
+from translate.paths import expanded
 from translate.ranks import device_of_rank, is_distributed, rank_and_world_size
 from translate.translator import load
 
@@ -38,7 +39,7 @@ def convert_as_asked(
     no_plugins: Sequence[str],
 ) -> tuple[int, Failed, Path]:
     """Convert with the checked options of ``convert``; return (number converted, failures with reasons, target)."""
-    run = Path(translator) if isinstance(translator, (str, Path)) else None
+    run = expanded(translator) if isinstance(translator, (str, Path)) else None
     if run is None and asked["devices"] > 1:
         raise TranslateError("convert: a loaded translator lies on one device; give its run or file to use several")
     if isinstance(translator, (str, Path)):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from translate.common_options import At, Device, Direction, Layout, NoiseSeed, Step
 from translate.errors import TranslateError
 from translate.options import Option, asked_of
+from translate.paths import expanded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,4 +136,4 @@ def evaluate(
     # Imported here, so that the options can be read without torch.
     from translate.evaluation.measuring import measure
 
-    return Evaluation(**measure(Path(run), str(data), asked, plugins, no_plugins))
+    return Evaluation(**measure(expanded(run), str(data), asked, plugins, no_plugins))

@@ -62,9 +62,8 @@ def _divide(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     most = 1.0 if alpha.dtype.kind == "f" else 65535.0
     scale = np.where(alpha > 0, most / np.where(alpha > 0, alpha, 1), 1.0)[..., None]
     divided = pixels * scale
-    if alpha.dtype.kind == "f":
-        return divided.astype(np.float32)
-    return np.rint(np.minimum(divided, most)).astype(np.uint16)
+    result: NDArray[Any] = np.rint(np.minimum(divided, most)).astype(np.uint16)
+    return divided.astype(np.float32) if alpha.dtype.kind == "f" else result
 
 
 def _decode_ppm(data: bytes, opened: Opened, name: str, *, as_stored: bool) -> NDArray[np.uint16]:

@@ -214,7 +214,7 @@ def _open_tiff(file: BinaryIO, name: str) -> Opened:
     colours = {1: (0, 1) if bits[0] == 16 else (1,), 3: (2,), 4: (2,)}.get(samples, ())
     planar = samples > 1 and tags.get(284, 1) != 1
     if not known or photometric not in colours or planar:
-        what = _photometric.get(photometric, f"colour space {photometric}")
+        what = _photometric.get(int(photometric or 0), f"colour space {photometric}")
         stored = "/".join(dict.fromkeys(_sample_kinds.get(each, str(each)) for each in kind))
         raise ImageError(
             f"{name} is a TIFF of {samples} channel(s) ({what}{', one plane after the other' if planar else ''}) with "

@@ -98,6 +98,6 @@ def _key(listed: Sequence[Example], domain: Domain, size: Size, resize: str, wor
 def _hash(path: Any) -> str:
     try:
         with images.open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     except (OSError, images.ImageError):
         return ""  # decoding will report it

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from translate.common_options import Device, NoiseSeed, Overwrite, Step
 from translate.conversion import FormatName
 from translate.options import Option, asked_of
+from translate.paths import expanded
 
 if TYPE_CHECKING:
     from translate.saved import Sampler
@@ -42,4 +43,4 @@ def sample(
     # Imported here, so that the options can be read without torch.
     from translate.sampling.drawing import sample_as_asked
 
-    return sample_as_asked(sampler, Path(target), asked, plugins, no_plugins)
+    return sample_as_asked(sampler, expanded(target), asked, plugins, no_plugins)
