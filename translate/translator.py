@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -220,7 +219,7 @@ def _kind(domain: Domain) -> str:
 
 
 def _of_depth(domain: Domain, depth: Depth) -> Domain:
-    return replace(domain, depth=depth)
+    return domain.at(depth)
 
 
 def _resize(batch: Tensor, size: Size) -> Tensor:

@@ -15,7 +15,7 @@ from translate.images.files import write
 from translate.images.finding import READABLE, Found, count_left_out, find, survey, why_left_out
 from translate.images.formats import Image, indices, planes, read, read_indices
 from translate.images.headers import MAX_PIXELS, Header, ImageError, probe
-from translate.images.pixels import as_channels, as_depth, read_example, resize
+from translate.images.pixels import as_channels, as_depth, read_example, resize, seen
 
 if TYPE_CHECKING:
     from translate.images.tensors import colours, denormalize, normalize, to_rgb, to_stored
@@ -42,6 +42,7 @@ __all__ = [
     "read_example",
     "read_indices",
     "resize",
+    "seen",
     "survey",
     "to_rgb",
     "to_stored",

@@ -94,9 +94,12 @@ def read_indices(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint
 
 
 def planes(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Check an array (H, W) or (H, W, C) and copy it as (H, W, C) uint8, uint16 or float32."""
+    """Check an array (H, W) or (H, W, C) and copy it as (H, W, C) uint8, uint16 or float32 (signed integers, too)."""
     depth_of(array, name)
-    dtype = np.dtype(np.float32) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+    plain = array.dtype.kind == "u" and array.dtype.itemsize <= 2
+    dtype = array.dtype.newbyteorder("=") if plain else np.dtype(np.float32)
+    if not plain and array.dtype.kind in "iu" and max(-int(array.min()), int(array.max())) > 2**24:
+        raise ImageError(f"{name} holds whole numbers beyond 2**24, which float32 cannot tell apart; make them smaller")
     with np.errstate(over="ignore"):
         copied = np.array(array[..., None] if array.ndim == 2 else array, dtype=dtype, order="C", subok=False)
     if copied.dtype.kind == "f" and not np.isfinite(copied).all():

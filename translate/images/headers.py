@@ -232,7 +232,9 @@ def depth_of(array: NDArray[Any], name: str) -> Depth:
     _check_shape(array, name)
     if array.dtype.kind == "f" and array.dtype.itemsize <= 8:
         return "float32"
-    if array.dtype.kind == "u" and array.dtype.itemsize <= 2:
+    if array.dtype.kind == "i" or (array.dtype.kind == "u" and array.dtype.itemsize > 2):
+        return "float32"
+    if array.dtype.kind == "u":
         return "uint8" if array.dtype.itemsize == 1 else "uint16"
     raise ImageError(f"{name} holds values of type {array.dtype}; store them as uint8, uint16 or float32")
 
