@@ -65,6 +65,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
         "read_indices",
         "resize",
         "seen",
+        "stored_as",
         "survey",
         "to_rgb",
         "to_stored",

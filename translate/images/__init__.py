@@ -16,6 +16,7 @@ from translate.images.finding import READABLE, Found, count_left_out, find, surv
 from translate.images.formats import Image, indices, planes, read, read_indices
 from translate.images.headers import MAX_PIXELS, Header, ImageError, probe
 from translate.images.pixels import as_channels, as_depth, read_example, resize, seen
+from translate.images.stored import stored_as
 
 if TYPE_CHECKING:
     from translate.images.tensors import colours, denormalize, normalize, to_rgb, to_stored
@@ -43,6 +44,7 @@ __all__ = [
     "read_indices",
     "resize",
     "seen",
+    "stored_as",
     "survey",
     "to_rgb",
     "to_stored",
