@@ -327,19 +327,19 @@ def test_ppm_of_8_and_16_bits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (4, 5, 1), (4, 5, 7)])
-@pytest.mark.parametrize("dtype", ["uint8", ">u2", "float16", ">f4", "float64"])
+@pytest.mark.parametrize("dtype", ["uint8", ">u2", "float16", ">f4", "float64", "int8", ">i2", "int64", "uint32"])
 def test_arrays(tmp_path: Path, shape: tuple[int, ...], dtype: str) -> None:
     stored = (noise(4, 5, 7).reshape(4, 5, 7)[..., 0] if len(shape) == 2 else noise(4, 5, shape[2])).astype(dtype)
     np.save(tmp_path / "a.npy", stored)
     found = agree(tmp_path / "a.npy")
-    assert found.pixels.dtype == ("float32" if np.dtype(dtype).kind == "f" else np.dtype(dtype).newbyteorder("="))
+    assert found.pixels.dtype == (np.dtype(dtype).newbyteorder("=") if dtype in ("uint8", ">u2") else "float32")
     assert np.array_equal(found.pixels.reshape(shape), stored)
 
 
 @pytest.mark.parametrize(
     ("array", "match"),
     [
-        (np.zeros((4, 5), np.int32), "type int32"),
+        (np.full((4, 5), 2**24 + 1, np.int32), "beyond 2[*][*]24"),
         (np.zeros((4, 5), bool), "type bool"),
         (np.zeros((4, 5), complex), "complex128"),
         (np.zeros(4, np.uint8), r"shape \(4,\)"),

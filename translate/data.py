@@ -6,13 +6,14 @@ A dataset never decodes, batches, shuffles or moves anything: the loader does, i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 __all__ = [
+    "Alpha",
     "Dataset",
     "Depth",
     "Domain",
@@ -23,6 +24,7 @@ __all__ = [
 
 Depth = Literal["uint8", "uint16", "float32"]
 Region = Literal["whole", "left", "right"]
+Alpha = Literal["dropped", "white", "black", "gray", "plane"]
 Pixels = Path | NDArray[Any] | Callable[[], NDArray[Any]]
 
 
@@ -45,10 +47,13 @@ class Domain:
     """The format of a domain's images, as files and as tensors.
 
     ``channels``: planes of the tensor that a network sees. ``depth``: how the files store a value. ``low`` and
-    ``high``: the values of float files that become -1 and 1 (integers use their full range). ``classes``: more than 0
+    ``high``: the values of float files that become -1 and 1. Integers use their full range, unless they are ``ranged``:
+    then ``low`` and ``high`` hold for them, too (12 bits in 16-bit files: 0 and 4095). ``classes``: more than 0
     for maps of class indices, which become one-hot planes in {-1, 1} (``channels == classes``), or, with a ``palette``
     of that many colours, RGB images. ``labels``: the names of the classes that whole images may belong to; an example's
-    label is an index into them.
+    label is an index into them. ``alpha``: what becomes of transparency. Images are laid on white, black or gray,
+    or alpha is the last of the ``channels``, or it is dropped, so that colours under transparent pixels are seen.
+    ``ignore``: the index of pixels without a class, -1 in all one-hot planes and black with a palette.
 
     >>> Domain(channels=12, classes=12).one_hot
     True
@@ -61,11 +66,50 @@ class Domain:
     classes: int = 0
     palette: tuple[tuple[int, int, int], ...] = ()
     labels: tuple[str, ...] = ()
+    alpha: Alpha = "dropped"
+    ranged: bool = False
+    ignore: int | None = None
 
     @property
     def one_hot(self) -> bool:
         """Whether the tensor has one plane per class."""
         return self.classes > 0 and not self.palette
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The stored values that become -1 and 1.
+
+        >>> Domain(1).limits, Domain(1, "uint16", 0.0, 4095.0, ranged=True).limits, Domain(1, "float32").limits
+        ((0.0, 255.0), (0.0, 4095.0), (0.0, 1.0))
+        """
+        if self.ranged or self.depth == "float32":
+            return self.low, self.high
+        return 0.0, 255.0 if self.depth == "uint8" else 65535.0
+
+    @property
+    def summary(self) -> str:
+        """What the images are taken for, in one line.
+
+        >>> Domain(3, alpha="white").summary
+        'RGB images of 8 bits, 0 to 255 become -1 to 1, transparency on white'
+        >>> Domain(12, classes=12, ignore=255).summary
+        'maps of 12 classes, as 12 planes of -1 and 1, index 255 ignored'
+        """
+        if self.classes:
+            seen = "in the palette's colours" if self.palette else f"as {self.channels} planes of -1 and 1"
+            ignored = "" if self.ignore is None else f", index {self.ignore} ignored"
+            return f"maps of {self.classes} classes, {seen}{ignored}"
+        colours = self.channels - (self.alpha == "plane")
+        kind = {1: "gray images", 3: "RGB images"}.get(colours, f"images of {colours} channels")
+        kind += " with alpha as a plane" if self.alpha == "plane" else ""
+        depth = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floats"}[self.depth]
+        low, high = self.limits
+        under = {"dropped": "transparency dropped", "plane": ""}.get(self.alpha, f"transparency on {self.alpha}")
+        return f"{kind} of {depth}, {low:g} to {high:g} become -1 to 1" + (f", {under}" if under else "")
+
+    def at(self, depth: Depth) -> Domain:
+        """This domain for files of another depth: integers of another depth than its own use their full range."""
+        return replace(self, depth=depth, ranged=self.ranged and depth == self.depth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +117,8 @@ class Dataset:
     """A listing: for each split and domain (``source``, ``target``) its examples.
 
     ``paired``: example i of the source belongs to example i of the target, in every split. ``problems``: reasons why
-    the data is unfit for training, one sentence each (files without a partner, an empty folder).
+    the data is unfit for training, one sentence each (files without a partner, an empty folder). ``notes``: what the
+    user should know although it is no reason against training (a range that is hardly used, files left out).
     """
 
     name: str
@@ -82,3 +127,14 @@ class Dataset:
     domains: Mapping[str, Domain]
     splits: Mapping[str, Mapping[str, Sequence[Example]]]
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the data is unfit for training, in one sentence; None if it is fit."""
+        if self.problems:
+            more = f" (and {len(self.problems) - 1} more problems)" if len(self.problems) > 1 else ""
+            return f"{self.name} is not fit for training: {self.problems[0]}{more}"
+        if not self.splits.get("train", {}).get("source"):
+            return f"{self.name} has no training images"
+        return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib import metadata
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 
 from translate.compute import convolutions_of, convolve_fast, lay_out, memory_format_of, precision_of, recompute
-from translate.data import Dataset
+from translate.data import Dataset, Domain
 from translate.devices import pick_device
 from translate.engine import Engine, cuda_graphs
 from translate.errors import TranslateError, nearest
@@ -26,6 +27,8 @@ from translate.plugins import Catalog, discover
 from translate.ranks import ProcessGroup, device_of_rank, is_distributed, join, share_statistics
 from translate.run import Config
 from translate.seeds import seed_step
+
+log = logging.getLogger("translate")
 
 DEFAULT_EPOCHS = 200
 
@@ -59,11 +62,10 @@ class Setup:
         convolutions = convolutions_of(config.convolutions, device)
         config = replace(config, precision=precision, memory_format=memory_format, convolutions=convolutions)
         dataset = open_dataset(catalog, config.data, config.layout)
-        if dataset.problems:
-            more = f" (and {len(dataset.problems) - 1} more problems)" if len(dataset.problems) > 1 else ""
-            raise TranslateError(
-                f"{dataset.name} is not fit for training: {dataset.problems[0]}{more}; see `translate data`"
-            )
+        if dataset.refusal is not None:
+            raise TranslateError(f"{dataset.refusal}; see `translate data`")
+        if group.is_main:
+            _tell_data(dataset)
         parts = CatalogParts(
             catalog,
             source=dataset.domains["source"],
@@ -74,7 +76,8 @@ class Setup:
         seed_step(config.seed, 0)
         method = build_method(catalog, config.method, config.options, parts)
         _check_needs(method, dataset, config.method)
-        length = len(dataset.splits["train"]["source"])
+        # An epoch of unpaired domains is the longer one's.
+        length = max(len(examples) for examples in dataset.splits["train"].values())
         steps = config.steps or math.ceil(
             (config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate * group.size)
         )
@@ -160,6 +163,7 @@ class Setup:
             "threads": torch.get_num_threads(),
             "ranks": self.group.size,
             "data": _fingerprint(self.dataset),
+            "domains": {side: domain.summary for side, domain in self.dataset.domains.items()},
             "resources": self.parts.resources,
         }
 
@@ -197,9 +201,7 @@ def _build_optimizer(catalog: Catalog, text: str, parameters: list[torch.nn.Para
 
 def _check_needs(method: Method, dataset: Dataset, name: str) -> None:
     """Raise ``TranslateError`` if the data lacks something that the method needs."""
-    train = dataset.splits.get("train", {})
-    if not train.get("source"):
-        raise TranslateError(f"{dataset.name} has no training images")
+    train = dataset.splits["train"]
     if method.needs.paired and not dataset.paired:
         raise TranslateError(
             f"{name} needs pairs, and {dataset.name} is unpaired: its sources and targets do not belong together"
@@ -209,11 +211,27 @@ def _check_needs(method: Method, dataset: Dataset, name: str) -> None:
             raise TranslateError(f"{name} needs labels of the {domain}, and {dataset.name} has none")
 
 
+def _tell_data(dataset: Dataset) -> None:
+    """Say what each domain's images are taken for, and what else the user should know of the data."""
+    for side, domain in dataset.domains.items():
+        log.warning("%s: %s", side, domain.summary)
+    for note in dataset.notes:
+        log.warning("%s", note)
+
+
 def _fingerprint(dataset: Dataset) -> str:
     """A SHA-256 over the names, labels and domains of the training examples."""
     digest = hashlib.sha256()
     for domain, examples in dataset.splits["train"].items():
-        digest.update(f"{domain} {dataset.domains[domain]} {dataset.paired}".encode())
+        digest.update(f"{domain} {_described(dataset.domains[domain])} {dataset.paired}".encode())
         for example in examples:
             digest.update(f"{example.name}\0{example.label}\0".encode())
     return digest.hexdigest()
+
+
+def _described(domain: Domain) -> str:
+    """The fields of a domain as text, without those that came later and have their defaults, so that runs go on."""
+    later = ("alpha", "ranged", "ignore")
+    listed = [(each.name, getattr(domain, each.name), each.default) for each in fields(domain)]
+    shown = [f"{name}={value!r}" for name, value, default in listed if name not in later or value != default]
+    return f"Domain({', '.join(shown)})"

@@ -18,6 +18,7 @@ from translate.options import Call, Option
 from translate_datasets.domains import range_of
 from translate_datasets.labels import LabelSeed, LabelsPerClass, keep, label_options
 from translate_datasets.listing import SPLITS, hold_out
+from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values, hardly_used
 
 NAMES: tuple[tuple[str, str], ...] = (
     ("source", "target"),
@@ -51,12 +52,20 @@ def arrays(
     target_labels: Annotated[str | None, Option("array of the target's labels (default: a usual one)")] = None,
     labels_per_class: LabelsPerClass = None,
     label_seed: LabelSeed = 0,
+    low: Low = None,
+    high: High = None,
+    bits: Bits = None,
+    ranged: Ranged = None,
+    background: Background = "none",
+    alpha: AlphaPlane = None,
 ) -> Dataset:
     """List rows of arrays (N, H, W) or (N, H, W, C), of a .npz file or a folder of .npz and .npy files.
 
     Splits are in the arrays' names, ``train_source`` or ``source_train`` and so on; otherwise a share is held out.
     Data with only a source has one domain. Labels are integers from 0; -1 means no label.
+    Of 2 or 4 planes the last is alpha only if a ``background`` or ``alpha=plane`` is asked for.
     """
+    values = Values(low, high, bits, ranged, background, alpha, default="none")
     names = _names(root)
     if source is None and target is not None:
         raise TranslateError("arrays needs the source's name beside the target's: source=... and target=...")
@@ -96,9 +105,10 @@ def arrays(
     most = max((max(numbers, default=-1) for both in labels.values() for numbers in both.values()), default=-1)
     classes = tuple(str(number) for number in range(most + 1))
     domains = {
-        side: replace(_domain(found["train"][side], name, root), labels=classes if labelled[side] else ())
+        side: replace(_domain(found["train"][side], name, root, values), labels=classes if labelled[side] else ())
         for side, name in named.items()
     }
+    domains = values.applied(domains)
     splits = _splits(found, labels, paired, holdout, problems)
     splits["train"] = {side: keep(rows, labels_per_class, label_seed) for side, rows in splits["train"].items()}
     layout = Call(
@@ -106,9 +116,12 @@ def arrays(
         named
         | ({} if target is None else {"paired": paired})
         | {f"{side}_labels": own for side, own in labelled.items() if own is not None}
+        | values.options()
         | label_options(None, labels_per_class, label_seed),
     )
-    return Dataset(root.resolve().stem, str(layout), paired, domains, splits, tuple(problems))
+    told = [hardly_used(side, domain, _extremes(found["train"][side]), layout) for side, domain in domains.items()]
+    notes = tuple(note for note in told if note is not None)
+    return Dataset(root.resolve().stem, str(layout), paired, domains, splits, tuple(problems), notes)
 
 
 def usual_names(root: Path) -> list[tuple[str, ...]]:
@@ -167,19 +180,26 @@ def _splits(
     return splits
 
 
-def _domain(array: NDArray[Any], name: str, root: Path) -> Domain:
+def _extremes(array: NDArray[Any]) -> tuple[float, float]:
+    """The lowest and highest value of up to some 256 rows."""
+    sample = array[:: max(1, len(array) // 256)]
+    return float(np.min(sample)), float(np.max(sample))
+
+
+def _domain(array: NDArray[Any], name: str, root: Path, values: Values) -> Domain:
     if array.ndim not in (3, 4) or 0 in array.shape:
         raise TranslateError(
             f"{name!r} in {root} has the shape {array.shape}; images are rows of (N, height, width[, channels])"
         )
     first = images.planes(array[0], f"{name!r} in {root}")
     channels = first.shape[2]
+    if values.mode != "dropped" and channels in (2, 4):
+        channels -= 1
     if first.dtype == np.uint8:
         return Domain(channels=channels)
     if first.dtype == np.uint16:
         return Domain(channels=channels, depth="uint16")
-    sample = array[:: max(1, len(array) // 256)]
-    low, high = range_of(float(np.min(sample)), float(np.max(sample)))
+    low, high = range_of(*_extremes(array))
     return Domain(channels=channels, depth="float32", low=low, high=high)
 
 

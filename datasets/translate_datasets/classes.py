@@ -12,6 +12,7 @@ from translate_datasets.domains import describe
 from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, label_options
 from translate_datasets.listing import files, hold_out, paths_of
 from translate_datasets.side_by_side import split_folders
+from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
 
 
 def classes(
@@ -21,11 +22,19 @@ def classes(
     labels_per_class: LabelsPerClass = None,
     label_seed: LabelSeed = 0,
     holdout: Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)] = 0.1,
+    low: Low = None,
+    high: High = None,
+    bits: Bits = None,
+    ranged: Ranged = None,
+    background: Background = "white",
+    alpha: AlphaPlane = None,
 ) -> Dataset:
     """List one domain, SPLIT/CLASS/NAME or CLASS/NAME; images in no folder have a label only from a table."""
     if not root.is_dir():
         raise TranslateError(f"there is no folder {root}; check its name")
     problems: list[str] = []
+    notes: list[str] = []
+    values = Values(low, high, bits, ranged, background, alpha)
     splits: dict[str, dict[str, list[Example]]] = {}
     for split, folder in split_folders(root).items():
         listed = files(folder, problems)
@@ -34,10 +43,10 @@ def classes(
         splits[split or "train"] = {"source": [each for each in examples if each.name not in held]}
         if held:
             splits["val"] = {"source": [each for each in examples if each.name in held]}
-    train = splits.setdefault("train", {"source": []})["source"]
-    if not train:
+    listed_first = (splits.get("train") or next(iter(splits.values())))["source"]
+    if not any(sides["source"] for sides in splits.values()):
         problems.append(f"{root} has no training images; put them into folders named by their classes")
-    domains = describe({"source": paths_of(train)}, problems, classes=0)
-    layout = str(Call("classes", label_options(labels, labels_per_class, label_seed)))
-    plain = Dataset(root.resolve().name, layout, False, domains, splits, tuple(problems))
+    domains = describe({"source": paths_of(listed_first)}, problems, notes, call=Call("classes"), values=values)
+    layout = str(Call("classes", values.options() | label_options(labels, labels_per_class, label_seed)))
+    plain = Dataset(root.resolve().name, layout, False, domains, splits, tuple(problems), tuple(notes))
     return label(plain, root, table=labels, folders=True, per_class=labels_per_class, seed=label_seed)

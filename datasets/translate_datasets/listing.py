@@ -96,7 +96,8 @@ def sides(root: Path, source: str, target: str, *, both: bool = True) -> Sides |
                 there = [folder.is_dir() for folder in pair]
                 if all(there) or (any(there) and not both and split != "train"):
                     found.setdefault(split, pair)
-        if "train" in found or (found and both):
+        complete = any(all(folder.is_dir() for folder in pair) for pair in found.values())
+        if "train" in found or (found and (both or complete)):
             return Sides(source, target, found)
     if (root / source).is_dir() and (root / target).is_dir():
         return Sides(source, target, {"": (root / source, root / target)})
@@ -153,6 +154,15 @@ def spread(items: Sequence[Path], count: int) -> list[Path]:
 def paths_of(examples: Iterable[Example]) -> list[Path]:
     """The paths of those examples that are files."""
     return [example.pixels for example in examples if isinstance(example.pixels, Path)]
+
+
+def all_paths(splits: Mapping[str, Mapping[str, Sequence[Example]]]) -> dict[str, list[Path]]:
+    """The paths of all splits by side."""
+    found: dict[str, list[Path]] = {}
+    for sides in splits.values():
+        for side, examples in sides.items():
+            found.setdefault(side, []).extend(paths_of(examples))
+    return found
 
 
 def count_named(names: Iterable[str], what: str) -> str:

@@ -11,6 +11,7 @@ from translate.options import Call
 from translate_datasets.arrays import usual_names
 from translate_datasets.labels import TABLE
 from translate_datasets.listing import SPLITS, Sides, files, sides, spread, subfolders, usual_sides
+from translate_datasets.pairing import by_name
 from translate_datasets.side_by_side import split_folders
 
 
@@ -46,7 +47,7 @@ def _call(found: Sides) -> str | None:
         return None
     usual = (found.source, found.target) in (("source", "target"), ("A", "B"))
     options = {} if usual else {"source": found.source, "target": found.target}
-    paired = 2 * len(ours.keys() & theirs.keys()) >= min(len(ours), len(theirs))
+    paired = 2 * len(by_name(ours, theirs).pairs) >= min(len(ours), len(theirs))
     return str(Call("folders" if paired else "unpaired", options))
 
 
@@ -85,9 +86,7 @@ def _arrays(root: Path) -> list[str]:
 def _holds_classes(root: Path) -> bool:
     """Whether all images lie in three or more folders, or a table in the folder gives them labels."""
     folders = split_folders(root)
-    folder = folders.get("train")
-    if folder is None:
-        folder = folders.get("", root)
+    folder = folders.get("train") or next(iter(folders.values()))
     listed = files(folder)
     if listed and any((place / TABLE).is_file() for place in (root, folder)):
         return True
@@ -99,7 +98,7 @@ def _unknown_names(root: Path) -> list[str]:
     """Two folders of images with unknown names: both directions are possible."""
     words = {word for words in SPLITS.values() for word in words}
     names = subfolders(root)
-    inside = next((name for name in names if name in SPLITS["train"]), None)
+    inside = next((word for words in SPLITS.values() for word in words if word in names), None)
     if inside is not None:
         names = subfolders(root / inside)
     names = [name for name in names if name not in words]

@@ -9,9 +9,10 @@ from translate import images
 from translate.data import Dataset, Domain, Example, Region
 from translate.errors import TranslateError
 from translate.images import ImageError
-from translate.options import Option
+from translate.options import Call, Option
 from translate_datasets.domains import describe
 from translate_datasets.listing import SPLITS, count_named, files, hold_out, paths_of, spread
+from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
 
 
 def side_by_side(
@@ -19,11 +20,19 @@ def side_by_side(
     *,
     direction: Annotated[Literal["AtoB", "BtoA"], Option("AtoB: the left half is the source")] = "AtoB",
     holdout: Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)] = 0.1,
+    low: Low = None,
+    high: High = None,
+    bits: Bits = None,
+    ranged: Ranged = None,
+    background: Background = "white",
+    alpha: AlphaPlane = None,
 ) -> Dataset:
     """List pairs in files A|B, in SPLIT folders or in one (as Isola et al. 2017, arXiv:1611.07004)."""
     if not root.is_dir():
         raise TranslateError(f"there is no folder {root}; check its name")
     problems: list[str] = []
+    notes: list[str] = []
+    values = Values(low, high, bits, ranged, background, alpha)
     splits: dict[str, dict[str, list[Example]]] = {}
     for split, folder in split_folders(root).items():
         listed = files(folder, problems)
@@ -33,15 +42,16 @@ def side_by_side(
             splits["val"] = _halves({stem: path for stem, path in listed.items() if stem in held}, direction)
         if not listed:
             problems.append(f"{folder} holds no images")
-    if not splits.get("train", {}).get("source"):
+    if not any(sides["source"] for sides in splits.values()):
         problems.append(f"{root} has no training pairs; put files A|B into it or into its folder train")
     paths = paths_of(next(iter(splits.values()))["source"])
     odd = [path.name for path in spread(paths, 16) if not _is_even(path)]
     if odd:
         problems.append(f"{count_named(odd, 'file')} in {root} cannot be cut into two halves of one width")
-    domain: Domain = describe({"source": paths}, problems, classes=0)["source"]
-    layout = f"side_by_side(direction={direction!r})"
-    return Dataset(root.resolve().name, layout, True, {"source": domain, "target": domain}, splits, tuple(problems))
+    layout = Call("side_by_side", {"direction": direction} | values.options())
+    domain: Domain = describe({"source": paths}, problems, notes, call=layout, values=values)["source"]
+    both = {"source": domain, "target": domain}
+    return Dataset(root.resolve().name, str(layout), True, both, splits, tuple(problems), tuple(notes))
 
 
 def split_folders(root: Path) -> dict[str, Path]:

@@ -9,7 +9,9 @@ from translate.data import Dataset, Example
 from translate.options import Call, Option
 from translate_datasets.domains import describe
 from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, label_options
-from translate_datasets.listing import choose_sides, files, hold_out, paths_of
+from translate_datasets.listing import all_paths, choose_sides, files, hold_out, paths_of
+from translate_datasets.maps import Classes, Ignore, Maps, Palette, Which
+from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
 
 
 def unpaired(
@@ -17,8 +19,16 @@ def unpaired(
     *,
     source: Annotated[str | None, Option("name of the source's folder (default: a usual one)")] = None,
     target: Annotated[str | None, Option("name of the target's folder (default: a usual one)")] = None,
-    classes: Annotated[int | None, Option("classes of index maps (default: counted; 0: no maps)", ge=0, le=256)] = None,
-    palette: Annotated[Path | None, Option("image, .json or .txt with the classes' colours, to make them RGB")] = None,
+    classes: Classes = None,
+    palette: Palette = None,
+    maps: Which = None,
+    ignore: Ignore = None,
+    low: Low = None,
+    high: High = None,
+    bits: Bits = None,
+    ranged: Ranged = None,
+    background: Background = "white",
+    alpha: AlphaPlane = None,
     holdout: Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)] = 0.1,
     labels: LabelTable = None,
     labels_per_class: LabelsPerClass = None,
@@ -27,6 +37,9 @@ def unpaired(
     """List two domains in trainA and trainB (testA ...), SPLIT/NAME, NAME/SPLIT or NAME; subfolders are classes."""
     found = choose_sides(root, source, target, "unpaired", both=False)
     problems: list[str] = []
+    notes: list[str] = []
+    values = Values(low, high, bits, ranged, background, alpha)
+    asked = Maps(classes, palette, maps, ignore)
     splits: dict[str, dict[str, list[Example]]] = {}
     for split, pair in found.folders.items():
         listed = {
@@ -49,9 +62,20 @@ def unpaired(
             problems += [
                 f"{folder} holds no images" for folder, stems in zip(pair, listed.values(), strict=True) if not stems
             ]
-    paths = {side: paths_of(examples) for side, examples in splits["train"].items()}
-    domains = describe(paths, problems, classes=classes, palette=palette, root=root)
-    named = {"source": found.source, "target": found.target}
-    layout = Call("unpaired", named | label_options(labels, labels_per_class, label_seed))
-    plain = Dataset(root.resolve().name, str(layout), False, domains, splits, tuple(problems))
+    first_split = splits.get("train") or next(iter(splits.values()))
+    paths = {side: paths_of(examples) for side, examples in first_split.items()}
+    written: dict[str, object] = {"source": found.source, "target": found.target}
+    domains = describe(
+        paths,
+        problems,
+        notes,
+        call=Call("unpaired", written),
+        values=values,
+        maps=asked,
+        everything=all_paths(splits),
+        root=root,
+    )
+    written |= asked.options(max(domain.classes for domain in domains.values())) | values.options()
+    layout = str(Call("unpaired", written | label_options(labels, labels_per_class, label_seed)))
+    plain = Dataset(root.resolve().name, layout, False, domains, splits, tuple(problems), tuple(notes))
     return label(plain, root, table=labels, folders=True, per_class=labels_per_class, seed=label_seed)

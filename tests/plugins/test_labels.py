@@ -70,7 +70,7 @@ def test_one_array_with_labels_is_data_of_one_domain(tmp_path: Path, one: str, o
     assert recognize(path) == recognize(tmp_path) == ["arrays"]
     dataset = arrays(path)
     assert set(dataset.domains) == set(dataset.splits["train"]) == {"source"}
-    assert dataset.domains["source"] == Domain(channels=1, labels=("0", "1", "2"))
+    assert dataset.domains["source"] == Domain(channels=1, labels=("0", "1", "2"), alpha="white")
     assert [example.label for example in dataset.splits["train"]["source"]] == numbers.tolist()
     assert not dataset.paired
     assert dataset.problems == ()

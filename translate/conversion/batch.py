@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Protocol
 
@@ -104,8 +104,10 @@ def decode(task: Task, work: Work) -> Decoded:
             )
     else:
         image = images.read(path, max_pixels=work.max_pixels)
-        alpha = None if work.translator.target.classes else image.alpha
-        pixels = images.as_channels(image.pixels, source.channels, str(path))
+        # Where alpha is a plane of the target, the network makes it.
+        target = work.translator.target
+        alpha = None if target.classes or target.alpha == "plane" else image.alpha
+        pixels = images.seen(image, source, str(path))
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]
     if alpha is not None and not task.format.alpha:
         # An opaque alpha channel may be dropped without loss.
@@ -162,7 +164,10 @@ def write(answer: Answer, work: Work) -> None:
     stored = answer.stored.permute(0, 2, 3, 1).cpu().numpy()
     for path, pixels in zip(answer.task.outputs, stored, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(path, images.Image(np.ascontiguousarray(pixels), answer.alpha), quality=work.quality)
+        alpha = answer.alpha
+        if work.translator.target.alpha == "plane" and path.suffix.lower() != ".npy":
+            pixels, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1])
+        images.write(path, images.Image(np.ascontiguousarray(pixels), alpha), quality=work.quality)
 
 
 def image_seed(seed: int, name: str) -> int:
@@ -181,8 +186,8 @@ def _stacked(decoded: Sequence[Decoded], translator: Translating) -> Tensor:
     stored = torch.from_numpy(np.ascontiguousarray(stack)).to(translator.device)
     domain = translator.source
     if not domain.classes:
-        # The file may have any depth: integers use their full range, floats that of the domain.
-        domain = replace(domain, depth=str(decoded[0].pixels.dtype))  # type: ignore[arg-type]
+        # The file may have any depth: integers of another depth use their full range, floats that of the domain.
+        domain = domain.at(str(decoded[0].pixels.dtype))  # type: ignore[arg-type]
     return images.normalize(stored, domain)
 
 

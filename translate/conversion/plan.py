@@ -27,9 +27,12 @@ class Format:
     alpha: bool = True
     lossless: bool = True
 
-    def holds(self, channels: int, depth: Depth, *, lossless: bool) -> bool:
-        """Whether images with these channels and depth can be written; ``lossless`` also requires exact values."""
-        fits = not self.channels or channels in self.channels
+    def holds(self, channels: int, depth: Depth, *, lossless: bool, alpha: bool = False) -> bool:
+        """Whether images with these channels and depth can be written; ``lossless`` also requires exact values.
+
+        With ``alpha``, the last of the channels is the alpha channel.
+        """
+        fits = not self.channels or (channels - alpha in self.channels and (self.alpha or not alpha))
         return fits and depth in self.depths and (self.lossless or not lossless)
 
 
@@ -92,18 +95,24 @@ def suffix_rule(source: Domain, target: Domain, chosen: FormatName) -> Callable[
     """
     channels = 1 if target.classes else target.channels
     depth: Depth = "uint8" if target.classes or source.depth == target.depth else target.depth
-    lossless = target.classes > 0
+    lossless, alpha = target.classes > 0, not target.classes and target.alpha == "plane"
     # A chosen format may reduce the depth (a float output as png), but not channels or classes.
-    if chosen != "same" and not FORMATS[chosen].holds(channels, "uint8", lossless=lossless):
-        fit = [name for name in ("png", "tiff", "npy") if FORMATS[name].holds(channels, depth, lossless=lossless)]
+    if chosen != "same" and not FORMATS[chosen].holds(channels, "uint8", lossless=lossless, alpha=alpha):
+        fit = [
+            name
+            for name in ("png", "tiff", "npy")
+            if FORMATS[name].holds(channels, depth, lossless=lossless, alpha=alpha)
+        ]
         what = "class indices unharmed" if lossless else f"images of {channels} channels"
         raise TranslateError(f"{chosen} cannot hold {what}; choose --format {' or '.join(fit)}")
 
     def rule(suffix: str) -> str:
         written = format_of(suffix) if chosen == "same" else FORMATS[chosen]
-        if written is None or (chosen == "same" and not written.holds(channels, depth, lossless=lossless)):
+        if written is None or (chosen == "same" and not written.holds(channels, depth, lossless=lossless, alpha=alpha)):
             names = ("png", "tiff", "npy")
-            written = next(FORMATS[name] for name in names if FORMATS[name].holds(channels, depth, lossless=lossless))
+            written = next(
+                FORMATS[name] for name in names if FORMATS[name].holds(channels, depth, lossless=lossless, alpha=alpha)
+            )
         return suffix if suffix.lower() in written.suffixes else written.suffixes[0]
 
     return rule

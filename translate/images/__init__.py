@@ -16,8 +16,9 @@ from translate.images.finding import READABLE, Found, count_left_out, find, surv
 from translate.images.formats import Source, load, load_indices, read, read_indices
 from translate.images.headers import MAX_PIXELS, Header, probe
 from translate.images.opening import ImageError, open_regular
-from translate.images.pixels import as_channels, as_depth, read_example, resize
+from translate.images.pixels import as_channels, as_depth, read_example, resize, seen
 from translate.images.planes import Image, indices, planes
+from translate.images.stored import stored_as
 
 if TYPE_CHECKING:
     from translate.images.tensors import colours, denormalize, normalize, to_rgb, to_stored
@@ -48,6 +49,8 @@ __all__ = [
     "read_example",
     "read_indices",
     "resize",
+    "seen",
+    "stored_as",
     "survey",
     "to_rgb",
     "to_stored",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from translate.data import Depth, Domain, Example
 from translate.images.formats import load, load_indices
 from translate.images.opening import ImageError
+from translate.images.planes import Image
 from translate.sizes import Size
 
 LARGEST: dict[Depth, int] = {"uint8": 255, "uint16": 65535}
@@ -76,6 +77,53 @@ def as_depth(pixels: NDArray[Any], depth: Depth, low: float = 0.0, high: float =
     return np.rint(np.clip(share, 0, 1) * LARGEST[depth]).astype(depth)
 
 
+def seen(image: Image, domain: Domain, name: str) -> NDArray[Any]:
+    """The planes (H, W, domain.channels) that a network sees of an image, at the image's own depth.
+
+    Transparent images are laid on the domain's background, so that colours under transparent pixels are not seen, or
+    get their alpha as the last plane (opaque where there is none). Of an array with one plane too many for a domain
+    with a background, the last plane is alpha.
+    """
+    pixels, alpha = image.pixels, image.alpha
+    colours = domain.channels - (domain.alpha == "plane")
+    if alpha is None and domain.alpha != "dropped" and colours in (1, 3) and pixels.shape[2] == colours + 1:
+        pixels, alpha = pixels[..., :-1], pixels[..., -1]
+    pixels = as_channels(pixels, colours, name)
+    if domain.alpha == "dropped":
+        return pixels
+    low, high = domain.at(str(pixels.dtype)).limits  # type: ignore[arg-type]
+    if domain.alpha == "plane":
+        # Alpha uses the full range of integers; the network sees it in the range of the colours.
+        share = np.ones(pixels.shape[:2], np.float32) if alpha is None else _share(alpha, low, high)
+        plane = share[..., None] * (high - low) + low
+        plane = plane if pixels.dtype == np.float32 else np.rint(plane)
+        return np.concatenate([pixels, plane.astype(pixels.dtype)], axis=2)
+    if alpha is None:
+        return pixels
+    ground = {"white": high, "black": low, "gray": (low + high) / 2}[domain.alpha]
+    share = _share(alpha, low, high)[..., None]
+    laid: NDArray[Any] = pixels.astype(np.float32) * share + np.float32(ground) * (1 - share)
+    return laid if pixels.dtype == np.float32 else np.rint(laid).astype(pixels.dtype)
+
+
+def _share(alpha: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    """Opacity in [0, 1]: integers from their full range, floats from that of the colours."""
+    if alpha.dtype.kind == "f":
+        found: NDArray[np.float32] = np.clip((alpha - np.float32(low)) / np.float32(high - low), 0, 1)
+        return found
+    return alpha.astype(np.float32) / np.float32(np.iinfo(alpha.dtype).max)
+
+
+def _to_domain(pixels: NDArray[Any], domain: Domain) -> NDArray[Any]:
+    """Bring pixels to the domain's depth: its range corresponds to other integers' full range, floats keep values."""
+    if not domain.ranged or pixels.dtype == np.dtype(domain.depth):
+        return as_depth(pixels, domain.depth, domain.low, domain.high)
+    stored = pixels.astype(np.float32)
+    if pixels.dtype.kind == "u":
+        stored = stored / np.iinfo(pixels.dtype).max * (domain.high - domain.low) + domain.low
+    return np.clip(np.rint(stored), 0, LARGEST[domain.depth]).astype(domain.depth)
+
+
 def read_example(example: Example, domain: Domain) -> NDArray[Any]:
     """Read an example's pixels (H, W, C) with the domain's depth and planes; class maps as (H, W, 1) uint8 indices."""
     pixels: Any = example.pixels() if callable(example.pixels) else example.pixels
@@ -84,15 +132,17 @@ def read_example(example: Example, domain: Domain) -> NDArray[Any]:
     name = str(pixels) if isinstance(pixels, Path) else example.name
     if domain.classes:
         stored = load_indices(pixels, name=name)
-        largest = int(stored.max(initial=0))
+        known = stored if domain.ignore is None else stored[stored != domain.ignore]
+        largest = int(known.max(initial=0))
         if largest >= domain.classes:
             raise ImageError(
                 f"{name} holds the class index {largest}, but there are {domain.classes} classes; "
-                f"correct it or set classes={largest + 1}"
+                f"correct it or set classes={largest + 1}{', or ignore=255' if largest == 255 else ''}"
             )
         return _region(stored[..., None], example)
-    image = _region(load(pixels, name=name).pixels, example)
-    return as_depth(as_channels(image, domain.channels, name), domain.depth, domain.low, domain.high)
+    image = load(pixels, name=name)
+    alpha = None if image.alpha is None else _region(image.alpha, example)
+    return _to_domain(seen(Image(_region(image.pixels, example), alpha), domain, name), domain)
 
 
 def _region(pixels: NDArray[Any], example: Example) -> NDArray[Any]:

@@ -24,9 +24,12 @@ class Image:
 
 
 def planes(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Check an array (H, W) or (H, W, C) and copy it as (H, W, C) uint8, uint16 or float32."""
+    """Check an array (H, W) or (H, W, C) and copy it as (H, W, C) uint8, uint16 or float32 (signed integers, too)."""
     depth_of(array, name)
-    dtype = np.dtype(np.float32) if array.dtype.kind == "f" else array.dtype.newbyteorder("=")
+    plain = array.dtype.kind == "u" and array.dtype.itemsize <= 2
+    dtype = array.dtype.newbyteorder("=") if plain else np.dtype(np.float32)
+    if not plain and array.dtype.kind in "iu" and max(-int(array.min()), int(array.max())) > 2**24:
+        raise ImageError(f"{name} holds whole numbers beyond 2**24, which float32 cannot tell apart; make them smaller")
     with np.errstate(over="ignore"):
         copied = np.array(array[..., None] if array.ndim == 2 else array, dtype=dtype, order="C", subok=False)
     if copied.dtype.kind == "f" and not np.isfinite(copied).all():
@@ -67,7 +70,9 @@ def depth_of_type(dtype: np.dtype[Any], name: str) -> Depth:
     """The depth that values of a type are read with; ``ImageError`` for types that no image has."""
     if dtype.kind == "f" and dtype.itemsize <= 8:
         return "float32"
-    if dtype.kind == "u" and dtype.itemsize <= 2:
+    if dtype.kind == "i" or (dtype.kind == "u" and dtype.itemsize > 2):
+        return "float32"
+    if dtype.kind == "u":
         return "uint8" if dtype.itemsize == 1 else "uint16"
     raise ImageError(f"{name} holds values of type {dtype}; store them as uint8, uint16 or float32")
 

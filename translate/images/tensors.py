@@ -14,16 +14,24 @@ from translate.images.pixels import LARGEST
 def normalize(stored: Tensor, domain: Domain) -> Tensor:
     """Convert stored images (N, C, H, W) to float32 in [-1, 1], on their device.
 
-    Integers: v / 127.5 - 1, or v / 32767.5 - 1 for 16 bits. Floats: ``low`` becomes -1 and ``high`` 1. Class indices
-    (N, 1, H, W): one plane per class, 1 where the class is and -1 elsewhere, or the palette's colours.
+    Integers: v / 127.5 - 1, or v / 32767.5 - 1 for 16 bits. Floats and ranged integers: ``low`` becomes -1 and
+    ``high`` 1. Class indices (N, 1, H, W): one plane per class, 1 where the class is and -1 elsewhere, or the palette's
+    colours; a pixel of the ignored index is -1 in all planes.
     """
     if domain.one_hot:
         classes = torch.arange(domain.classes, device=stored.device).view(1, -1, 1, 1)
-        return (stored.long() == classes).float().mul_(2).sub_(1)
+        found = stored.long() == classes
+        if domain.ignore is not None:
+            found = found & (stored != domain.ignore)
+        return found.float().mul_(2).sub_(1)
     if domain.palette:
         table = torch.tensor(domain.palette, dtype=torch.float32, device=stored.device) / 127.5 - 1
-        return table[stored[:, 0].long()].permute(0, 3, 1, 2).contiguous()
-    if domain.depth == "float32":
+        index = stored[:, 0].long()
+        if domain.ignore is not None:
+            table = torch.cat([table, torch.full_like(table[:1], -1)])
+            index = torch.where(index == domain.ignore, domain.classes, index)
+        return table[index].permute(0, 3, 1, 2).contiguous()
+    if domain.depth == "float32" or domain.ranged:
         return (stored.float() - domain.low).mul_(2 / (domain.high - domain.low)).sub_(1)
     return stored.float().div_(LARGEST[domain.depth] / 2).sub_(1)
 
@@ -50,6 +58,11 @@ def to_stored(images: Tensor, domain: Domain, depth: Depth) -> Tensor:
     if domain.one_hot:
         return images.argmax(1, keepdim=True).to(torch.uint8)
     if not domain.palette:
+        own = domain.at(depth)
+        if own.ranged:
+            share = images.float().add(1).mul_((own.high - own.low) / 2).add_(own.low)
+            stored = share.round_().clamp_(max(0.0, own.low), own.high)
+            return stored.to(torch.uint8 if depth == "uint8" else torch.uint16)
         return denormalize(images, depth, domain.low, domain.high)
     palette = torch.tensor(domain.palette, dtype=images.dtype, device=images.device) / 127.5 - 1
     best = torch.full_like(images[:, :1], torch.inf)

@@ -87,7 +87,9 @@ def _reserve(path: Path) -> None:
 
 
 def _key(listed: Sequence[Example], domain: Domain, size: Size, resize: str, workers: int) -> str:
-    decoded = (domain.channels, domain.depth, domain.classes)
+    decoded: tuple[object, ...] = (domain.channels, domain.depth, domain.classes)
+    if domain.alpha != "dropped" or domain.ranged:
+        decoded += (domain.alpha, domain.limits)
     digest = hashlib.sha256(repr((FORMAT, decoded, tuple(size), resize)).encode())
     with ThreadPoolExecutor(workers or cores(), thread_name_prefix="translate-hash") as pool:
         for example, content in zip(listed, pool.map(_hash, (example.pixels for example in listed)), strict=True):
