@@ -227,7 +227,7 @@ class Translator:
 
     def _stored(self, stored: Tensor, depth: Depth, samples: int | None, seed: int) -> Tensor:
         """Translate stored values (N, C, H, W), or class indices (N, 1, H, W), to stored values of that depth."""
-        domain = self.source if self.source.classes else replace(self.source, depth=depth)
+        domain = self.source if self.source.classes else self.source.at(depth)
         if self.source.classes and (largest := int(stored.long().max())) >= self.source.classes:
             raise TranslateError(
                 f"class indices of this translator go from 0 to {self.source.classes - 1}, but these hold {largest}"
