@@ -185,7 +185,7 @@ class _Captured(io.TextIOBase):
             self._stream.flush()
 
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # type: ignore[override]
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def __del__(self) -> None:

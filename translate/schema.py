@@ -259,7 +259,7 @@ class _Loader(yaml.SafeLoader):
     """YAML without anchors, which can stand for exponentially many values, and without names that stand twice."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.events.AliasEvent):
             raise FactsError("an alias (*name) stands in it; write the values out")
         return super().compose_node(parent, index)
 
@@ -276,7 +276,7 @@ class _Loader(yaml.SafeLoader):
     def construct_yaml_int(self, node: Any) -> int:
         if len(node.value) > MOST_DIGITS:
             raise FactsError(f"a number of {len(node.value)} digits stands in it")
-        return int(super().construct_yaml_int(node))  # type: ignore[no-untyped-call]
+        return int(super().construct_yaml_int(node))
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)

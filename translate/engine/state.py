@@ -81,19 +81,19 @@ def optimizer_state(
         state.setdefault(int(index), {})[key] = value
     if not state and has_moved and _state_after_a_step(player.optimizer, weights[0]):
         raise TranslateError(f"{what} is missing, though the training has moved all players")
-    for index, entries in state.items():
-        wanted = _state_after_a_step(player.optimizer, weights[index])
+    for number, entries in state.items():
+        wanted = _state_after_a_step(player.optimizer, weights[number])
         if wanted is not None:
-            _check_entries(what, entries, wanted, weights[index])
+            _check_entries(what, entries, wanted, weights[number])
         for key, value in entries.items():
             if isinstance(value, Tensor) and value.dim() > 0:
-                if value.shape != weights[index].shape:
+                if value.shape != weights[number].shape:
                     raise TranslateError(
                         f"{what} holds {key} of shape {tuple(value.shape)} "
-                        f"where the weight is {tuple(weights[index].shape)}"
+                        f"where the weight is {tuple(weights[number].shape)}"
                     )
                 # Fused optimizers iterate over memory: a moment must have its weight's memory format.
-                entries[key] = torch.empty_like(weights[index], dtype=value.dtype).copy_(value)
+                entries[key] = torch.empty_like(weights[number], dtype=value.dtype).copy_(value)
     return {"state": state, "param_groups": player.optimizer.state_dict()["param_groups"]}
 
 

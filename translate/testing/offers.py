@@ -125,7 +125,7 @@ def check_metric(part: str, *, plugins: Sequence[str] = ()) -> None:
     first, second = built
     needs = getattr(first, "needs", None)
     assert isinstance(needs, (set, frozenset)), f"{part}: needs must be a set of names, not {needs!r:.60}"
-    wants = getattr(first, "wants", frozenset())
+    wants: frozenset[str] = getattr(first, "wants", frozenset())
     made = _measured(torch.Generator().manual_seed(0))
     unknown = sorted(map(str, (needs | wants) - made.keys() - {"pairs"}))
     assert not unknown, f"{part}: nothing is called {unknown[0]!r}; there are {', '.join(sorted(made))} and pairs"
