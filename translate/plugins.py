@@ -22,7 +22,8 @@ from typing import Any
 import pluggy
 
 from translate import hookspecs
-from translate.answers import KINDS, OFFERING, AnswerError, check_answer
+from translate.answers import KINDS as KINDS
+from translate.answers import OFFERING, AnswerError, check_answer
 from translate.errors import TranslateError, nearest
 from translate.isolation import Held, PluginError, failures_of_a_plugin, shown
 from translate.options import options_of

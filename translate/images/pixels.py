@@ -121,7 +121,8 @@ def _to_domain(pixels: NDArray[Any], domain: Domain) -> NDArray[Any]:
     stored: NDArray[Any] = pixels.astype(np.float32)
     if pixels.dtype.kind == "u":
         stored = stored / np.iinfo(pixels.dtype).max * (domain.high - domain.low) + domain.low
-    return np.clip(np.rint(stored), 0, LARGEST[domain.depth]).astype(domain.depth)
+    result: NDArray[Any] = np.clip(np.rint(stored), 0, LARGEST[domain.depth]).astype(domain.depth)
+    return result
 
 
 def read_example(example: Example, domain: Domain) -> NDArray[Any]:
