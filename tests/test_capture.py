@@ -191,6 +191,45 @@ def test_what_cannot_be_recorded_is_played_and_said_once(
         same(played, recorded)
 
 
+def test_one_step_of_a_period_that_cannot_be_recorded_ends_the_recording_of_all(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def by_turns(game: Game, given: Batch, step: int) -> Iterator[Update]:
+        yield from (reading if step % 2 else simple)(game, given, step)
+
+    played, recorded = both(make(by_turns, 2), make(by_turns, 2))
+    in_a_row(played, recorded, 5)
+    assert not recorded.replays
+    assert len(caplog.records) == 1
+    same(played, recorded)
+
+
+def simple(game: Game, given: Batch, _step: int) -> Iterator[Update]:
+    yield Update("generator", {"l1": game.generator(given["source"]).square().mean()})
+
+
+def test_when_the_step_changes_recording_is_tried_again() -> None:
+    played, recorded = both(make(reading), make(reading))
+    in_a_row(played, recorded, 3)
+    for machine in (played, recorded):
+        assert isinstance(machine.method, Game)
+        machine.method.moves = simple
+        machine.forget_graphs()
+    in_a_row(played, recorded, 4)
+    assert recorded.replays
+    same(played, recorded)
+
+
+def test_on_a_cpu_rates_are_tensors_and_optimizers_stay_as_they_are() -> None:
+    weights = [nn.Parameter(torch.zeros(2))]
+    adam, sgd = torch.optim.Adam(weights, lr=0.25), torch.optim.SGD(weights, lr=0.5)
+    capturable([adam, sgd], torch.device("cpu"))
+    assert [float(each.param_groups[0]["lr"]) for each in (adam, sgd)] == [0.25, 0.5]
+    assert all(isinstance(each.param_groups[0]["lr"], Tensor) for each in (adam, sgd))
+    assert adam.param_groups[0]["capturable"] is False
+    assert "capturable" not in sgd.param_groups[0]
+
+
 def test_an_error_of_the_step_itself_is_raised() -> None:
     def failing(game: Game, given: Batch, step: int) -> Iterator[Update]:
         if step >= 2:

@@ -153,6 +153,10 @@ def test_the_tests_of_a_line_follow_it_through_changes(tmp_path: Path) -> None:
     # A line that runs on import is seen by all that run any of the file; a new line by the file of its name.
     on_import = chosen(covers, mutation("a.py", 2), text, tmp_path, limit=0)
     assert on_import == [*batches[:1], [*batches[1], "tests/test_b.py::3"], *batches[2:]]
+    covers.seconds["tests/test_a.py::looks"] = 0.5
+    looks = [["tests/test_a.py::quick", "tests/test_a.py::looks"], *batches[1:]]
+    assert chosen(covers, mutation("a.py", 2), text, tmp_path, limit=1) == looks
+    assert chosen(covers, mutation("a.py", 4), text, tmp_path, limit=1) == batches
     assert chosen(covers, mutation("a.py", 1), text, tmp_path, limit=1) == [["tests/test_a.py"]]
     assert chosen(covers, mutation("c.py", 1), text, tmp_path, limit=1) == []
     covers.take("tests/test_a.py", {"seconds": {}, "apart": [], "lines": {}})

@@ -116,8 +116,11 @@ def chosen(covers: Map, mutation: Mutation, text: str, root: Path, limit: int) -
     Where no mapped test sees the line, the test files of its name are run whole.
     """
     seen = covers.covering(mutation, text)
-    seen = seen - covers.apart or seen
     own_files = _own_test_files(mutation.file, root)
+    if seen and not _in_a_function(text, mutation.line):
+        # A default or a constant may be seen without running any line of the file, such as a dataclass's.
+        seen = seen | {name for name in covers.seconds if name.partition("::")[0] in own_files}
+    seen = seen - covers.apart or seen
     if not seen:
         return [own_files] if own_files else []
     order = sorted(seen, key=lambda name: (covers.seconds[name], name))
