@@ -29,7 +29,7 @@ FLOORS = [
     {"draws"},
     {"common_options"},
     {"images", "discriminator", "pool", "latent", "runtime"},
-    {"adversary"},
+    {"adversary", "overview"},
     {"method"},
     {"run", "frozen", "consistency", "background"},
     {"compute"},

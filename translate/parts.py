@@ -19,6 +19,7 @@ from translate.errors import TranslateError, nearest
 from translate.frozen import ClassifierFeatures, Frozen
 from translate.method import Method, Parts, Role, role_of
 from translate.options import Call, check_options, describe, options_of, parse_call, parse_calls
+from translate.overview import unrecognized, with_left_out
 from translate.plugins import KINDS, Catalog
 from translate.pool import ImagePool
 from translate.run import Config
@@ -360,11 +361,7 @@ def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Data
     if len(seen) == 1:
         return _built_dataset(catalog, seen[0], root)
     if not seen:
-        known = ", ".join(catalog.offers("datasets"))
-        raise TranslateError(
-            f"no layout of images is recognized in {root}; name one with --layout ({known}), "
-            "whose options `translate plugins NAME` shows"
-        )
+        raise TranslateError(unrecognized(root, catalog.offers("datasets")))
     choices = " or ".join(f'--layout "{call}"' for call in seen)
     raise TranslateError(f"{root} can be read in more than one way; choose {choices}")
 
@@ -373,4 +370,4 @@ def _built_dataset(catalog: Catalog, layout: str, root: Path) -> Dataset:
     dataset = build(catalog, "datasets", layout, root=root)
     if not isinstance(dataset, Dataset):
         raise TranslateError(f"{layout} is no dataset: its factory returned a {type(dataset).__name__}")
-    return dataset
+    return with_left_out(dataset, root)

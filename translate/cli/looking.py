@@ -27,11 +27,13 @@ from translate.cli.flags import session_of
 def data(
     context: click.Context, path: str, layout: str | None, picture: Path | None, export: Path | None, as_json: bool
 ) -> None:
-    """Show what a folder or a named dataset holds: layout, pairs, sizes, depths, unreadable files, and a picture.
+    """Show what a folder or a named dataset holds: layout, pairs, sizes, values, unreadable files, and a picture.
 
     \b
       translate data photos/
       translate data "demo(size=64)" --export demo/
+
+    The exit code is 2 if `translate fit` would refuse the data, and 1 if only some images cannot be read.
     """
     from translate import inspection
     from translate.parts import open_dataset
@@ -44,12 +46,15 @@ def data(
     found = inspection.inspect(dataset)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
-        return
+        context.exit(found.exit_code)
     for line in found.lines():
         click.echo(line)
     file = picture or Path(f"{Path(path).name.partition('(')[0] or 'data'}.png")
-    inspection.picture(dataset, file)
-    click.echo(f"picture: {file}")
+    readable = [split for split, sides in dataset.splits.items() if any(sides.values())]
+    if readable:
+        inspection.picture(dataset, file, split="train" if "train" in readable else readable[0])
+        click.echo(f"picture: {file}")
+    context.exit(found.exit_code)
 
 
 @click.command()
