@@ -38,7 +38,7 @@ def refused(root: Path) -> str:
 
 def look(root: Path, *flags: str) -> tuple[int, str]:
     """Exit code and output of ``translate data``."""
-    result = CliRunner().invoke(cli, ["data", str(root), *flags], obj=Session())
+    result = CliRunner().invoke(cli, ["data", str(root), *flags], obj=Session((), ()))
     error = result.exception
     return (
         (getattr(error, "exit_code", result.exit_code), str(error))

@@ -165,7 +165,7 @@ def test_one_side_may_be_maps_and_the_other_is_asked_about(tmp_path: Path) -> No
 def test_more_than_64_classes_are_recognized(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     for number in range(4):
-        values = random.permutation(150)[:8].tolist() + [149]
+        values = [*random.permutation(150)[:8].tolist(), 149]
         save(tmp_path / "label" / f"{number}.png", patches(values, 32))
         save(tmp_path / "photo" / f"{number}.png", photo(number))
     assert folders(tmp_path).domains["source"] == Domain(150, classes=150)
