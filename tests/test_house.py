@@ -32,7 +32,7 @@ FLOORS = [
     {"draws"},
     {"common_options", "trust"},
     {"images", "discriminator", "pool", "latent", "runtime"},
-    {"adversary"},
+    {"adversary", "overview"},
     {"method"},
     {"run", "frozen", "consistency", "background", "contract"},
     {"compute"},

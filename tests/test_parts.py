@@ -107,7 +107,7 @@ def test_datasets_by_name_by_folder_and_by_layout(catalog: Catalog, tmp_path: Pa
     assert len(demo.splits["train"]["source"]) == 3
     with pytest.raises(TranslateError, match="there is no folder 'nowhere', nor a dataset of that name"):
         open_dataset(catalog, "nowhere")
-    with pytest.raises(TranslateError, match="no layout of images is recognized"):
+    with pytest.raises(TranslateError, match="holds no images"):
         open_dataset(catalog, str(tmp_path))
     with pytest.raises(TranslateError, match="nodata is no dataset: its factory returned a int"):
         open_dataset(catalog, "nodata")

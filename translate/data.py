@@ -138,3 +138,9 @@ class Dataset:
         if not self.splits.get("train", {}).get("source"):
             return f"{self.name} has no training images"
         return None
+
+
+def domain_of(metadata: Mapping[str, Any]) -> Domain:
+    """A domain from its fields as JSON values."""
+    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in metadata["palette"])
+    return Domain(**{**metadata, "palette": palette, "labels": tuple(metadata.get("labels", ()))})

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ class Side:
     """Counts for one domain of one split: images of each (height, width), depth and number of channels.
 
     ``classes`` is the number of classes of a class map. ``labels`` counts the images of each class label,
-    ``unlabelled`` those without a label.
+    ``unlabelled`` those without a label. ``lowest`` and ``highest`` are the extreme values, at the domain's depth, of
+    the images that were decoded; ``transparent`` counts the files with an alpha channel.
     """
 
     count: int
@@ -40,6 +41,9 @@ class Side:
     classes: int
     labels: Mapping[str, int] = field(default_factory=dict)
     unlabelled: int = 0
+    lowest: float | None = None
+    highest: float | None = None
+    transparent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,8 @@ class Inspection:
     """The result of ``inspect``, by split and domain.
 
     ``unreadable`` maps a file to the reason why it cannot be read. ``decoded``: whether every file was decoded; if
-    there are more than 5,000, only their headers are read.
+    there are more than 5,000, only their headers are read. ``taken_for`` says what each domain's images are taken for,
+    ``notes`` what else a user should know, and ``refusal`` why a training would refuse the data.
     """
 
     name: str
@@ -57,6 +62,14 @@ class Inspection:
     unreadable: Mapping[str, str]
     problems: tuple[str, ...]
     decoded: bool
+    taken_for: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    refusal: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """2 if a training would refuse the data, 1 if only some images cannot be read, otherwise 0."""
+        return 2 if self.refusal is not None else 1 if self.unreadable else 0
 
     def lines(self) -> list[str]:
         """The result as aligned lines of text."""
@@ -80,8 +93,12 @@ class Inspection:
         ]
         if labelled:
             lines += [*labelled, ""]
+        lines += [*(f"{side}: {summary}" for side, summary in self.taken_for.items()), ""] if self.taken_for else []
+        lines += [*self.notes, ""] if self.notes else []
         if self.problems:
-            lines += [*self.problems, ""]
+            lines += [f"{self.name} is not fit for training:", *(f"  {problem}" for problem in self.problems), ""]
+        elif self.refusal is not None:
+            lines += [self.refusal, ""]
         if self.unreadable:
             lines.append(f"{len(self.unreadable)} of these cannot be read:")
             lines += [f"  {reason}" for reason in list(self.unreadable.values())[:_named]]
@@ -108,6 +125,9 @@ class Inspection:
                         "classes": side.classes,
                         "labels": dict(side.labels),
                         "unlabelled": side.unlabelled,
+                        "lowest": side.lowest,
+                        "highest": side.highest,
+                        "alpha": side.transparent,
                     }
                     for domain, side in sides.items()
                 }
@@ -115,6 +135,9 @@ class Inspection:
             },
             "unreadable": dict(self.unreadable),
             "problems": list(self.problems),
+            "notes": list(self.notes),
+            "taken_for": dict(self.taken_for),
+            "refusal": self.refusal,
             "decoded": self.decoded,
         }
 
@@ -134,10 +157,14 @@ def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
 
 def _values(side: Side) -> str:
     if side.classes:
-        return f"{side.classes} classes"
+        used = "" if side.highest is None else f", indices {side.lowest:g} to {side.highest:g}"
+        return f"{side.classes} classes{used}"
     kinds = {1: "gray", 3: "RGB"}
     channels = " and ".join(kinds.get(channels, f"{channels} channels") for channels in sorted(side.channels))
-    return f"{channels} {' and '.join(sorted(side.depths))}".strip() or "-"
+    text = f"{channels} {' and '.join(sorted(side.depths))}".strip() or "-"
+    if side.lowest is not None and side.highest is not None:
+        text += f", {side.lowest:g} to {side.highest:g}"
+    return text + (f", alpha in {side.transparent}" if side.transparent else "")
 
 
 def _labels(side: Side) -> str:
@@ -170,13 +197,17 @@ def inspect(dataset: Dataset, *, workers: int = 0) -> Inspection:
         sides[name] = {}
         for side, examples in split.items():
             sizes, depths, channels = Counter[tuple[int, int]](), Counter[str](), Counter[int]()
+            extremes: list[float] = []
+            transparent = 0
             for example in examples:
                 seen = found[_key(example)]
                 if isinstance(seen, str):
                     path = example.pixels
                     unreadable[str(path) if isinstance(path, Path) else example.name] = seen
                 else:
-                    height, width, planes, depth = seen
+                    height, width, planes, depth, alpha, values = seen
+                    extremes += values
+                    transparent += alpha
                     sizes[height, width if example.region == "whole" else width // 2] += 1
                     depths[depth] += 1
                     channels[planes] += 1
@@ -190,8 +221,22 @@ def inspect(dataset: Dataset, *, workers: int = 0) -> Inspection:
                 domain.classes,
                 {_class(domain, number): numbers[number] for number in sorted(numbers) if number >= 0},
                 sum(count for number, count in numbers.items() if number < 0),
+                min(extremes, default=None),
+                max(extremes, default=None),
+                transparent,
             )
-    return Inspection(dataset.name, dataset.layout, dataset.paired, sides, unreadable, dataset.problems, decoded)
+    return Inspection(
+        dataset.name,
+        dataset.layout,
+        dataset.paired,
+        sides,
+        unreadable,
+        dataset.problems,
+        decoded,
+        {side: domain.summary for side, domain in dataset.domains.items()},
+        dataset.notes,
+        dataset.refusal,
+    )
 
 
 def _class(domain: Domain, number: int) -> str:
@@ -203,19 +248,30 @@ def _key(example: Example) -> Any:
     return example.pixels if isinstance(example.pixels, Path) else id(example.pixels)
 
 
-def _examine(example: Example, domain: Domain, *, decode: bool) -> tuple[int, int, int, str] | str:
-    """Height, width, channels and depth of an example's file or array, or the reason why it cannot be used."""
+_Seen = tuple[int, int, int, str, bool, tuple[float, ...]]
+
+
+def _examine(example: Example, domain: Domain, *, decode: bool) -> _Seen | str:
+    """Height, width, channels, depth, whether there is alpha, and the extreme values of an example's file or array.
+
+    If it cannot be used, the reason why. The values are those of the whole file, also of an example that is a half.
+    """
+    whole = replace(example, region="whole")
     try:
         if isinstance(example.pixels, Path):
-            if decode:
-                images.read_example(example, domain)
+            values = _extremes(images.read_example(whole, domain)) if decode else ()
             header = images.probe(example.pixels)
-            return header.height, header.width, header.channels, header.depth
+            return header.height, header.width, header.channels, header.depth, header.alpha, values
         made = example.pixels() if callable(example.pixels) else example.pixels
         pixels = images.planes(np.asarray(made), example.name)
-        return (*pixels.shape[:2], pixels.shape[2], str(pixels.dtype))
+        values = _extremes(images.read_example(replace(whole, pixels=pixels), domain)) if decode else ()
+        return (*pixels.shape[:2], pixels.shape[2], str(pixels.dtype), False, values)
     except ImageError as error:
         return str(error)
+
+
+def _extremes(pixels: NDArray[Any]) -> tuple[float, float]:
+    return float(pixels.min()), float(pixels.max())
 
 
 def picture(

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from translate import checkpoint, derived
 from translate.adversary import Adversary
 from translate.contract import check_contract
-from translate.data import Dataset, Domain
+from translate.data import Dataset, Domain, domain_of
 from translate.errors import TranslateError, nearest
 from translate.frozen import ClassifierFeatures, Frozen
 from translate.method import Method, Parts, Role, role_of
 from translate.options import Call, check_options, options_of, parse_call, parse_calls
+from translate.overview import unrecognized, with_left_out
 from translate.paths import expanded
 from translate.plugins import Catalog
 from translate.pool import ImagePool
@@ -380,12 +381,6 @@ def rebuild_for(file: Path, catalog: Catalog, metadata: Mapping[str, Any], tenso
     return method
 
 
-def domain_of(metadata: Mapping[str, Any]) -> Domain:
-    """A domain from its fields as JSON values."""
-    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in metadata["palette"])
-    return Domain(**{**metadata, "palette": palette, "labels": tuple(metadata.get("labels", ()))})
-
-
 def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Dataset:
     """Open the dataset at a path, or a dataset by its name (``demo(size=64)``), without decoding any image.
 
@@ -408,11 +403,7 @@ def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Data
     if len(seen) == 1:
         return _built_dataset(catalog, seen[0], root)
     if not seen:
-        known = ", ".join(catalog.offers("datasets"))
-        raise TranslateError(
-            f"no layout of images is recognized in {root}; name one with --layout ({known}), "
-            "whose options `translate plugins NAME` shows"
-        )
+        raise TranslateError(unrecognized(root, catalog.offers("datasets")))
     choices = " or ".join(f'--layout "{call}"' for call in seen)
     raise TranslateError(f"{root} can be read in more than one way; choose {choices}")
 
@@ -421,4 +412,4 @@ def _built_dataset(catalog: Catalog, layout: str, root: Path) -> Dataset:
     dataset = build(catalog, "datasets", layout, root=root)
     if not isinstance(dataset, Dataset):
         raise TranslateError(f"{layout} is no dataset: its factory returned a {type(dataset).__name__}")
-    return dataset
+    return with_left_out(dataset, root)

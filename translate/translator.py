@@ -16,13 +16,13 @@ from torch.nn import functional as F
 
 from translate import images
 from translate.compute import algorithms, convolve_fast, lay_out
-from translate.data import Depth, Domain
+from translate.data import Depth, Domain, domain_of
 from translate.derived import tensors_of
 from translate.devices import pick_device
 from translate.draws import seeded_draws
 from translate.errors import TranslateError, UnfitError, nearest
 from translate.method import Method, Parts
-from translate.parts import SavedMethod, build, domain_of, metadata_of
+from translate.parts import SavedMethod, build, metadata_of
 from translate.paths import quoted
 from translate.plugins import Catalog, discover
 from translate.runtime import Precision, Runtime, Seen, copy_sharing_weights

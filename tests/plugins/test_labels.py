@@ -70,7 +70,7 @@ def test_one_array_with_labels_is_data_of_one_domain(tmp_path: Path, one: str, o
     assert recognize(path) == recognize(tmp_path) == ["arrays"]
     dataset = arrays(path)
     assert set(dataset.domains) == set(dataset.splits["train"]) == {"source"}
-    assert dataset.domains["source"] == Domain(channels=1, labels=("0", "1", "2"), alpha="white")
+    assert dataset.domains["source"] == Domain(channels=1, labels=("0", "1", "2"))
     assert [example.label for example in dataset.splits["train"]["source"]] == numbers.tolist()
     assert not dataset.paired
     assert dataset.problems == ()
@@ -151,7 +151,7 @@ def test_class_folders(tmp_path: Path) -> None:
         fill(tmp_path, *(f"{split}/{name}/{row}.png" for name in ("10", "2", "9") for row in rows))
     assert recognize(tmp_path) == ["classes"]
     dataset = classes(tmp_path)
-    assert dataset.domains["source"] == Domain(channels=1, labels=("2", "9", "10"))
+    assert dataset.domains["source"] == Domain(channels=1, labels=("2", "9", "10"), alpha="white")
     assert labels(dataset, "test") == {"10/d": "10", "2/d": "2", "9/d": "9"}
     assert count(dataset) == {0: 3, 1: 3, 2: 3}
     assert set(dataset.splits) == {"train", "test"}

@@ -36,14 +36,17 @@ def data(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Show what a folder or a named dataset holds: layout, pairs, sizes, depths and unreadable files.
+    """Show what a folder or a named dataset holds: layout, pairs, sizes, values and unreadable files.
 
     It writes nothing unless --picture or --export says where.
+
 
     \b
       translate data photos/
       translate data photos/ --picture look.png
       translate data "demo(size=64)" --export demo/
+
+    The exit code is 2 if `translate fit` would refuse the data, and 1 if only some images cannot be read.
     """
     from translate import inspection
     from translate.parts import open_dataset
@@ -61,11 +64,12 @@ def data(
     found = inspection.inspect(dataset)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
-        return
+        context.exit(found.exit_code)
     for line in found.lines():
         say(line)
     if picture is None:
         say("See some of them: add --picture FILE, such as --picture look.png")
+    context.exit(found.exit_code)
 
 
 @click.command()
