@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,9 @@ class Methods(click.Group):
         """Suggest similar methods for an unknown one; the plugins of a config file among the arguments are loaded."""
         if args and not ctx.resilient_parsing:
             session = session_of(ctx)
-            session.extra = _plugins_of(session, _values_of(_config_among(args[1:])))
+            # A file that cannot be read is reported when the command reads it.
+            with suppress(TranslateError):
+                session.extra = _plugins_of(session, _values_of(_config_among(args[1:])))
             session.catalog.offer("methods", args[0])
         return super().resolve_command(ctx, args)
 
