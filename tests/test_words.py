@@ -103,8 +103,8 @@ def test_paths_in_python(home: Path, tiny: Path, run: Command) -> None:
     assert Run.open(Path("~/a run")).folder == tiny
     assert directions_of(translate.resume("~/a run", steps=2)) == ["forward"]
     run("data", "demo(size=16, count=2)", "--export", home / "pairs")
-    assert translate.convert("~/a run", "~/pairs/test/source", "~/made", samples=1).target == home / "made"
-    assert (home / "made" / "000.png").exists() or any((home / "made").iterdir())
+    assert translate.convert("~/a run", "~/pairs/test/source", "~/made").target == home / "made"
+    assert any((home / "made").iterdir())
     found = translate.evaluate("~/a run", "~/pairs", metrics=["l1"], limit=1)
     assert found.counts
     assert translate.load("~/a run/translator.safetensors").direction == "forward"

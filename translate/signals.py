@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
@@ -65,7 +65,7 @@ class Caught:
 
 
 @contextmanager
-def handled(numbers: list[signal.Signals], handler: Callable[[int], None], *, once: bool = False) -> Iterator[None]:
+def handled(numbers: Sequence[signal.Signals], handler: Callable[[int], None], *, once: bool = False) -> Iterator[None]:
     """Let ``handler`` handle signals within the block; ``once``: after the first, the earlier handlers are back.
 
     Only the main thread may set handlers; in other threads the program's own stay.

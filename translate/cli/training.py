@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,12 @@ class Methods(click.Group):
         """Suggest similar methods for an unknown one; plugins that only a config file names are refused first."""
         if args and not ctx.resilient_parsing:
             session = session_of(ctx)
-            if (config := _config_among(args[1:])) is not None:
-                check_named(_plugins_of(_values_of(config)), session.extra, config)
+            # A file that cannot be read is reported when the command reads it.
+            named: list[str] = []
+            config = _config_among(args[1:])
+            with suppress(TranslateError):
+                named = _plugins_of(_values_of(config))
+            check_named(named, session.extra, config or "the config")
             session.catalog.offer("methods", args[0])
         return super().resolve_command(ctx, args)
 
