@@ -26,6 +26,7 @@ FLOORS = [
     {"options", "data", "sizes", "devices"},
     {"traits"},
     {"ranks", "seeds"},
+    {"memory"},
     {"common_options"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary"},

@@ -59,6 +59,8 @@ class Work:
     seed: int = 0
     quality: int = 95
     max_pixels: int = images.MAX_PIXELS
+    memory: int | None = None
+    """The most bytes that the images in flight may need together; None: a share of what is free."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +105,7 @@ def decode(task: Task, work: Work) -> Decoded:
                 "give it maps of the kind that it was trained on"
             )
     else:
-        image = images.read(path, max_pixels=work.max_pixels)
+        image = images.load(path, max_pixels=work.max_pixels, channels=source.channels)
         alpha = None if work.translator.target.classes else image.alpha
         pixels = images.as_channels(image.pixels, source.channels, str(path))
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from translate.data import Depth, Domain, Example
 from translate.images.formats import load, load_indices
 from translate.images.opening import ImageError
+from translate.memory import Budget
 from translate.sizes import Size
 
 LARGEST: dict[Depth, int] = {"uint8": 255, "uint16": 65535}
@@ -76,14 +77,17 @@ def as_depth(pixels: NDArray[Any], depth: Depth, low: float = 0.0, high: float =
     return np.rint(np.clip(share, 0, 1) * LARGEST[depth]).astype(depth)
 
 
-def read_example(example: Example, domain: Domain) -> NDArray[Any]:
-    """Read an example's pixels (H, W, C) with the domain's depth and planes; class maps as (H, W, 1) uint8 indices."""
+def read_example(example: Example, domain: Domain, *, budget: Budget | None = None) -> NDArray[Any]:
+    """Read an example's pixels (H, W, C) with the domain's depth and planes; class maps as (H, W, 1) uint8 indices.
+
+    A file is decoded within the ``budget``, if there is one, and refused by its header if it does not fit.
+    """
     pixels: Any = example.pixels() if callable(example.pixels) else example.pixels
     if not isinstance(pixels, (Path, PIL.Image.Image, np.ndarray)):
         pixels = np.asarray(pixels)
     name = str(pixels) if isinstance(pixels, Path) else example.name
     if domain.classes:
-        stored = load_indices(pixels, name=name)
+        stored = load_indices(pixels, name=name, budget=budget)
         largest = int(stored.max(initial=0))
         if largest >= domain.classes:
             raise ImageError(
@@ -91,7 +95,7 @@ def read_example(example: Example, domain: Domain) -> NDArray[Any]:
                 f"correct it or set classes={largest + 1}"
             )
         return _region(stored[..., None], example)
-    image = _region(load(pixels, name=name).pixels, example)
+    image = _region(load(pixels, name=name, channels=domain.channels, budget=budget).pixels, example)
     return as_depth(as_channels(image, domain.channels, name), domain.depth, domain.low, domain.high)
 
 
