@@ -565,14 +565,14 @@ def test_a_batch_that_fails_is_retried_one_by_one(tmp_path: Path, error: Any, se
 
 
 def test_running_out_of_memory_costs_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = images.read
+    load = images.load
 
     def starving(path: Path, **options: Any) -> images.Image:
         if path.name == "001.png":
             raise MemoryError
-        return read(path, **options)
+        return load(path, **options)
 
-    monkeypatch.setattr(images, "read", starving)
+    monkeypatch.setattr(images, "load", starving)
     result = convert(Negative(), many(tmp_path / "in", 3), tmp_path / "out")
     assert [(path.name, "--at" in reason) for path, reason in result.failed] == [("001.png", True)]
     assert files(tmp_path / "out") == ["000.png", "002.png"]

@@ -29,7 +29,7 @@ FLOORS = [
     {"options", "data", "sizes", "devices"},
     {"traits"},
     {"ranks", "seeds", "schema"},
-    {"draws"},
+    {"draws", "memory"},
     {"common_options", "trust"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary", "overview"},

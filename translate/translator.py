@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate import images
-from translate.compute import algorithms, convolve_fast, lay_out
+from translate.compute import algorithms, convolve_fast, lay_out, peak_bytes
 from translate.data import Depth, Domain, domain_of
 from translate.derived import tensors_of
 from translate.devices import pick_device
@@ -36,6 +36,12 @@ if TYPE_CHECKING:
 
 ROUNDING = 0.01
 """How far a float tensor may leave [-1, 1] before it is told: resizing and bf16 round by less."""
+
+COUNTED = 128
+"""The least side of the image whose pass is counted for ``bytes_for``."""
+
+WORKSPACE = 1.3
+"""What libraries allocate by themselves in a pass, as a factor of what torch allocates."""
 
 __all__ = [
     "Translator",
@@ -77,6 +83,7 @@ class Translator:
         self.fixed_size = traits.fixed_size
         self.device = device
         self.precision = precision
+        self._bytes_per_pixel: float | None = None
         self._runtime: Runtime | None = None
         self._runtime_name = runtime
         if runtime:
@@ -134,6 +141,39 @@ class Translator:
         if self.fixed_size is not None:
             return _resize(output.float(), (height, width))
         return output[..., :height, :width].float()
+
+    def bytes_for(self, size: Size) -> int:
+        """About how much memory on the device the translation of one image (height, width) takes, from above.
+
+        It is taken from one small pass of a replica of the network, which is counted at the first call.
+        """
+        if self._bytes_per_pixel is None:
+            self._bytes_per_pixel = self._count_bytes()
+        height, width = (side + -side % self.size_multiple for side in self.fixed_size or size)
+        outside = 16 * size[0] * size[1] * max(self.source.channels, self.target.channels) if self.fixed_size else 0
+        # Convolutions that are computed with fewer multiplications keep weights of up to four times the size.
+        fast = [each for each in self.network.modules() if getattr(each, "kernel_size", None) == (3, 3)]
+        transformed = 4 * sum(weight.nbytes for each in fast for weight in each.parameters(recurse=False))
+        return int(WORKSPACE * self._bytes_per_pixel * height * width) + transformed + outside
+
+    def _count_bytes(self) -> float:
+        side = -(-COUNTED // self.size_multiple) * self.size_multiple
+        height, width = self.fixed_size or (side, side)
+        image = torch.zeros(1, self.source.channels, height, width, device=self.device)
+        half = self.precision == "bf16" and self.device.type != "cpu"  # a CPU computes much of bf16 in float32
+
+        def compute() -> Tensor:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+                output: Tensor = network(image.clone())
+                return output.float()
+
+        try:
+            # A stateful network stays as it was, and noise is drawn from a generator of its own.
+            network = copy_sharing_weights(self.network, *algorithms(self.network))
+            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                return peak_bytes(compute) / (height * width)
+        except Exception:  # a network that cannot be copied, or that fails for an image too and says why there
+            return 0.0
 
     def _build_runtime(self, runtime: str) -> Runtime:
         """Build a runtime from the network's current weights."""

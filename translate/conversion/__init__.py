@@ -11,6 +11,7 @@ from translate import images
 from translate.common_options import At, Device, Direction, NoiseSeed, Precision, Step
 from translate.conversion.plan import FormatName
 from translate.conversion.plan import suffix_rule as suffix_rule
+from translate.memory import Memory
 from translate.options import Option, asked_of
 from translate.paths import expanded
 
@@ -56,6 +57,7 @@ def convert(
     max_pixels: Annotated[
         int, Option("refuse images of more pixels by their header, before they are decoded", ge=1)
     ] = images.MAX_PIXELS,
+    memory: Memory = None,
     device: Device = "auto",
     devices: Annotated[int, Option("devices of this machine that share the images, one process each", ge=1)] = 1,
     precision: Annotated[
@@ -79,6 +81,10 @@ def convert(
     ``direction``, ``device``, ``precision``, ``runtime`` and the plugins are used only if ``translator`` is a path. A
     runtime that needs calibration (int8) is calibrated on up to 32 evenly spaced images of the input. ``devices`` share
     the images, one process each.
+
+    What an image needs is planned from its header before it is read: to decode it, for the network and to write it. The
+    images in flight need at most ``memory`` bytes together, by default a share of what is free, and an image that needs
+    more alone fails with what it needs.
 
     An image's output depends on that image alone (with ``batch`` > 1, up to rounding). A file that cannot be converted
     is listed in the result, and the other files are still converted; an invalid request raises ``TranslateError``.

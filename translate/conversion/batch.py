@@ -59,6 +59,8 @@ class Work:
     seed: int = 0
     quality: int = 95
     max_pixels: int = images.MAX_PIXELS
+    memory: int | None = None
+    """The most bytes that the images in flight may need together; None: a share of what is free."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +105,8 @@ def decode(task: Task, work: Work) -> Decoded:
                 "give it maps of the kind that it was trained on"
             )
     else:
-        image = images.read(path, max_pixels=work.max_pixels)
+        planes = source.channels if source.alpha == "dropped" else None
+        image = images.load(path, max_pixels=work.max_pixels, channels=planes)
         # Where alpha is a plane of the target, the network makes it.
         target = work.translator.target
         alpha = None if target.classes or target.alpha == "plane" else image.alpha

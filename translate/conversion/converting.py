@@ -16,6 +16,7 @@ from translate.conversion.plan import Task, plan, suffix_rule
 from translate.conversion.together import convert_together, is_a_share, log_outcome
 from translate.devices import keep_memory, pick_device
 from translate.errors import TranslateError
+from translate.memory import free_share
 from translate.paths import expanded
 from translate.ranks import device_of_rank, is_distributed, rank_and_world_size
 from translate.translator import load
@@ -62,7 +63,10 @@ def convert_as_asked(
         )
     else:
         rank, ranks = rank_and_world_size()
-        work = Work(translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"])
+        work = Work(
+            translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
+            (asked["memory"] or free_share()) // ranks,
+        )  # fmt: skip
         if translator.needs_calibration:
             translator.calibrate(calibration_images(tasks, work, CALIBRATION_IMAGES))
         threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)

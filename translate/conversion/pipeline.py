@@ -3,7 +3,7 @@
 The calling thread submits a few files ahead to a thread pool for decoding, sorts decoded images into buckets of one
 size, starts the translation of full buckets (on a GPU it computes it itself), and submits the outputs to the pool for
 writing. Jobs never wait for one another, so they cannot deadlock. The number of images in memory depends on the number
-of threads and the batch size, never on the folder.
+of threads, the batch size and the memory that may be used, never on the folder.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from translate.conversion.batch import Answer, Decoded, Work, decode, write
+from translate.conversion.fitting import Account, Need, plan_memory
 from translate.conversion.plan import Task
 from translate.conversion.replicas import Replicas
 from translate.errors import TranslateError, UnfitError
@@ -33,12 +34,18 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
     ahead = workers + batch
     waiting_limit = 0 if batch == 1 else 4 * batch
     remaining = iter(tasks)
+    planning: deque[tuple[Task, Future[Need]]] = deque()
     decoding: deque[tuple[Task, Future[Decoded]]] = deque()
     writing: deque[tuple[Task, Future[None]]] = deque()
     translating: deque[tuple[list[Decoded], Future[list[Answer]]]] = deque()
     buckets: dict[tuple[Any, ...], list[Decoded]] = {}
     pool = ThreadPoolExecutor(workers, thread_name_prefix="translate-convert")
     replicas = Replicas(work, alone=len(tasks) == 1)
+    account = Account(work)
+
+    def ended(task: Task, reason: str | None) -> Outcome:
+        account.give_back(task)
+        return task, reason
 
     def begin(bucket: list[Decoded]) -> None:
         translating.append((bucket, replicas.begin(bucket)))
@@ -54,7 +61,7 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
                 # It would fail for every image.
                 raise error
             elif len(bucket) == 1:
-                yield bucket[0].task, _sentence(error, bucket[0].task)
+                yield ended(bucket[0].task, _sentence(error, bucket[0].task))
             else:
                 # One image is bad, or the batch was too large for the memory: retry one by one.
                 while bucket:
@@ -63,18 +70,40 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
     def written(limit: int) -> Iterator[Outcome]:
         while writing and (len(writing) > limit or writing[0][1].done()):
             task, future = writing.popleft()
-            yield task, _failure(future, task)
+            yield ended(task, _failure(future, task))
+
+    def finished() -> Iterator[Outcome]:
+        for key in list(buckets):
+            begin(buckets.pop(key))
+            yield from translated(replicas.count)
+            yield from written(ahead)
+        yield from translated(0)
+        yield from written(0)
 
     try:
         while True:
-            while len(decoding) < ahead and (task := next(remaining, None)) is not None:
-                decoding.append((task, pool.submit(decode, task, work)))
+            while len(planning) < ahead and (task := next(remaining, None)) is not None:
+                planning.append((task, pool.submit(plan_memory, task, work)))
+            while planning and len(decoding) < ahead:
+                task, need = planning[0][0], planning[0][1].result()
+                refusal = account.refusal(task, need)
+                if refusal is None and not account.take(task, need):
+                    break
+                planning.popleft()
+                if refusal is not None:
+                    yield task, refusal
+                else:
+                    decoding.append((task, pool.submit(decode, task, work)))
             if not decoding:
-                break
+                if not planning:
+                    break
+                # The images in flight hold what the next one needs.
+                yield from finished()
+                continue
             task, future = decoding.popleft()
             failure = _failure(future, task)
             if failure is not None:
-                yield task, failure
+                yield ended(task, failure)
                 continue
             key = future.result().bucket
             buckets.setdefault(key, []).append(future.result())
@@ -86,12 +115,7 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
                 begin(buckets.pop(fullest))
             yield from translated(replicas.count)
             yield from written(ahead)
-        for key in list(buckets):
-            begin(buckets.pop(key))
-            yield from translated(replicas.count)
-            yield from written(ahead)
-        yield from translated(0)
-        yield from written(0)
+        yield from finished()
     finally:
         replicas.close()
         pool.shutdown(wait=True, cancel_futures=True)

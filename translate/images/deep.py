@@ -17,6 +17,7 @@ from translate.images.opening import ImageError
 from translate.images.planes import Image, orient, planes
 from translate.images.profiles import deep_to_srgb
 
+_PIECE = 1 << 18  # values that are scaled at a time, to bound memory
 _DAMAGED = "is damaged or truncated; restore or remove it"
 
 
@@ -59,11 +60,15 @@ def decode_deep(data: bytes, opened: Opened, name: str, *, as_stored: bool = Fal
 
 def _divide(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
     """Premultiplied colours (H, W, C) divided by alpha; where alpha is 0, as they are, which is 0 in a sound file."""
+    divided = np.empty_like(pixels)
+    rows = max(1, _PIECE // alpha.shape[1])
     most = 1.0 if alpha.dtype.kind == "f" else 65535.0
-    scale = np.where(alpha > 0, most / np.where(alpha > 0, alpha, 1), 1.0)[..., None]
-    divided = pixels * scale
-    result: NDArray[Any] = np.rint(np.minimum(divided, most)).astype(np.uint16)
-    return divided.astype(np.float32) if alpha.dtype.kind == "f" else result
+    for start in range(0, len(pixels), rows):
+        some = alpha[start : start + rows]
+        scale = np.where(some > 0, most / np.where(some > 0, some, 1), 1.0)[..., None]
+        colours = pixels[start : start + rows] * scale
+        divided[start : start + rows] = colours if most == 1.0 else np.rint(np.minimum(colours, most))
+    return divided
 
 
 def _decode_ppm(data: bytes, opened: Opened, name: str, *, as_stored: bool) -> NDArray[np.uint16]:
@@ -88,8 +93,10 @@ def _decode_ppm(data: bytes, opened: Opened, name: str, *, as_stored: bool) -> N
         raise ImageError(f"{name} holds {int(stored.max())}, but counts to {opened.largest}; restore or remove it")
     if as_stored or opened.largest == 65535:
         return stored.astype(np.uint16).reshape(shape)
-    scaled = np.rint(stored * (65535 / opened.largest))
-    return scaled.astype(np.uint16).reshape(shape)
+    scaled = np.empty(count, np.uint16)
+    for start in range(0, count, _PIECE):
+        scaled[start : start + _PIECE] = np.rint(stored[start : start + _PIECE] * (65535 / opened.largest))
+    return scaled.reshape(shape)
 
 
 # --- PNG ------------------------------------------------------------------------------------------------------------

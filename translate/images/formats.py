@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,22 +18,31 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from translate.images.deep import decode_deep
-from translate.images.headers import MAX_PIXELS, Header, Opened, check_size, open_file
+from translate.images.headers import MAX_PIXELS, Opened, check_size, open_file
 from translate.images.opening import ImageError, decoding, open_regular
 from translate.images.pictures import from_pillow, indices_from_pillow
 from translate.images.planes import Image, depth_of_type, indices, planes
+from translate.memory import Budget
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO | PIL.Image.Image | NDArray[Any]
 """What can be read: a file's path, its bytes, an open binary file, a Pillow image, or an array."""
 
 
-def load(source: Source, *, name: str = "", max_pixels: int = MAX_PIXELS) -> Image:
+def load(
+    source: Source,
+    *,
+    name: str = "",
+    max_pixels: int = MAX_PIXELS,
+    channels: int | None = None,
+    budget: Budget | None = None,
+) -> Image:
     """Read an image as it is displayed, at its own depth; each kind of ``source`` gives the same planes.
 
     The orientation in EXIF is applied, palettes are expanded, CMYK becomes RGB, colours with an ICC profile are
     converted to sRGB at 8 and at 16 bits, and of an animation the first frame is taken. Arrays (H, W) or (H, W, C) are
     uint8, uint16 or float and copied as they are. A Pillow image has the depth that Pillow gave it: 8 bits for colour.
-    An image of more than ``max_pixels`` is refused by its header. ``name`` stands for the image in an ``ImageError``.
+    By its header alone an image is refused that has more than ``max_pixels``, planes that cannot become ``channels``,
+    or more to decode than the ``budget``, which is held meanwhile. ``name`` stands for the image in an ``ImageError``.
     """
     name = _named(source, name)
     if isinstance(source, np.ndarray):
@@ -42,8 +51,8 @@ def load(source: Source, *, name: str = "", max_pixels: int = MAX_PIXELS) -> Ima
         if isinstance(source, PIL.Image.Image):
             check_size(name, source.height, source.width, max_pixels)
             return from_pillow(source, name)
-        with _opened(source) as file:
-            opened = _checked(file, name, max_pixels)
+        with _opened(source) as file, ExitStack() as stack:
+            opened = _checked(file, name, max_pixels, channels, budget, stack)
             if opened.dtype is not None:
                 depth_of_type(opened.dtype, name)
                 return Image(planes(_array(file, opened), name))
@@ -53,7 +62,9 @@ def load(source: Source, *, name: str = "", max_pixels: int = MAX_PIXELS) -> Ima
             return decode_deep(file.read(), opened, name)
 
 
-def load_indices(source: Source, *, name: str = "", max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def load_indices(
+    source: Source, *, name: str = "", max_pixels: int = MAX_PIXELS, budget: Budget | None = None
+) -> NDArray[np.uint8]:
     """Read a map of class indices (H, W) as stored: a palette is not expanded, few-bit grays are not stretched."""
     name = _named(source, name)
     if isinstance(source, np.ndarray):
@@ -62,8 +73,8 @@ def load_indices(source: Source, *, name: str = "", max_pixels: int = MAX_PIXELS
         if isinstance(source, PIL.Image.Image):
             check_size(name, source.height, source.width, max_pixels)
             return indices_from_pillow(source, name)
-        with _opened(source) as file:
-            opened = _checked(file, name, max_pixels)
+        with _opened(source) as file, ExitStack() as stack:
+            opened = _checked(file, name, max_pixels, None, budget, stack)
             if opened.dtype is not None:
                 return indices(_array(file, opened), name)
             if opened.image is not None:
@@ -100,10 +111,21 @@ def _opened(source: Any) -> AbstractContextManager[BinaryIO]:
     )
 
 
-def _checked(file: BinaryIO, name: str, max_pixels: int) -> Opened:
+def _checked(
+    file: BinaryIO, name: str, max_pixels: int, channels: int | None, budget: Budget | None, stack: ExitStack
+) -> Opened:
+    """Read a file's header, refuse what may not be decoded, and hold the memory of decoding until the stack ends."""
     opened = open_file(file, name)
-    header: Header = opened.header
+    header = opened.header
     check_size(name, header.height, header.width, max_pixels)
+    if channels is not None and header.channels not in (channels, 1, 3):
+        raise ImageError(
+            f"{name} has {header.channels} channel(s) where {channels} are expected; convert it or leave it out"
+        )
+    if budget is not None:
+        if (reason := budget.too_large(header.decoding)) is not None:
+            raise ImageError(f"{name} has {header.width} x {header.height} pixels and {reason}")
+        stack.enter_context(budget.hold(header.decoding))
     return opened
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,13 +34,17 @@ MAX_PIXELS = 2**28
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The header of an image file, as displayed: ``channels`` counts the colour planes, without ``alpha``."""
+    """The header of an image file, as displayed: ``channels`` counts the colour planes, without ``alpha``.
+
+    ``decoding`` is how many bytes decoding takes at its peak, with the result, from above.
+    """
 
     height: int
     width: int
     channels: int
     depth: Depth
     alpha: bool
+    decoding: int = 0
 
 
 def probe(path: Path) -> Header:
@@ -73,10 +77,38 @@ class Opened:
     shape: tuple[int, ...] = ()
     dtype: np.dtype[Any] | None = None
     fortran: bool = False
+    binary: bool = True
 
 
 def open_file(file: BinaryIO, name: str) -> Opened:
-    """Read the header of an image file in one of the known formats."""
+    """Read the header of an image file in one of the known formats, and foretell what decoding takes."""
+    length = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    opened = _open(file, name)
+    return replace(opened, header=replace(opened.header, decoding=length + _bytes(opened)))
+
+
+def _bytes(opened: Opened) -> int:
+    """The bytes that decoding takes beside the file's own, at its peak: counted for each decoder, and rounded up."""
+    header, image = opened.header, opened.image
+    pixels = header.height * header.width
+    if image is not None:
+        # Pillow's own image has 1 or 4 bytes a pixel, alpha is split off by copies, and profiles are applied to a copy.
+        each = 12 if header.channels == 3 or image.mode not in ("1", "L") else 4
+        each += 12 if header.alpha else 0
+        each += 4 if image.mode not in ("1", "L", "P", "RGB") or "icc_profile" in image.info else 0
+        each += 12 if image.format == "WEBP" else 0  # two canvases and a frame
+        return pixels * each
+    planes = header.channels + header.alpha
+    if opened.dtype is not None:
+        return pixels * planes * (5 if header.depth == "float32" else opened.dtype.itemsize)
+    stored = pixels * planes * opened.bits // 8
+    if opened.kind == "ppm":
+        return 2 * stored if opened.binary else 40 * stored  # numbers as text become objects first
+    return (5 if opened.kind == "png" else 4 if opened.premultiplied else 3) * stored
+
+
+def _open(file: BinaryIO, name: str) -> Opened:
     # The plugins are called directly, so that no format but these can ever be opened.
     start = file.read(1024)
     file.seek(0)
@@ -181,7 +213,8 @@ def _open_ppm(image: PpmImageFile, start: bytes) -> Opened:
     if largest < 256:
         return _open_plain(image)
     channels = 1 if start[1:2] in (b"2", b"5") else 3
-    return Opened(Header(image.height, image.width, channels, "uint16", False), "ppm", bits=16, largest=largest)
+    header = Header(image.height, image.width, channels, "uint16", False)
+    return Opened(header, "ppm", bits=16, largest=largest, binary=start[1:2] in b"56")
 
 
 _photometric = {

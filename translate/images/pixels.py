@@ -14,6 +14,7 @@ from translate.data import Depth, Domain, Example
 from translate.images.formats import load, load_indices
 from translate.images.opening import ImageError
 from translate.images.planes import Image
+from translate.memory import Budget
 from translate.sizes import Size
 
 LARGEST: dict[Depth, int] = {"uint8": 255, "uint16": 65535}
@@ -125,14 +126,17 @@ def _to_domain(pixels: NDArray[Any], domain: Domain) -> NDArray[Any]:
     return result
 
 
-def read_example(example: Example, domain: Domain) -> NDArray[Any]:
-    """Read an example's pixels (H, W, C) with the domain's depth and planes; class maps as (H, W, 1) uint8 indices."""
+def read_example(example: Example, domain: Domain, *, budget: Budget | None = None) -> NDArray[Any]:
+    """Read an example's pixels (H, W, C) with the domain's depth and planes; class maps as (H, W, 1) uint8 indices.
+
+    A file is decoded within the ``budget``, if there is one, and refused by its header if it does not fit.
+    """
     pixels: Any = example.pixels() if callable(example.pixels) else example.pixels
     if not isinstance(pixels, (Path, PIL.Image.Image, np.ndarray)):
         pixels = np.asarray(pixels)
     name = str(pixels) if isinstance(pixels, Path) else example.name
     if domain.classes:
-        stored = load_indices(pixels, name=name)
+        stored = load_indices(pixels, name=name, budget=budget)
         known = stored if domain.ignore is None else stored[stored != domain.ignore]
         largest = int(known.max(initial=0))
         if largest >= domain.classes:
@@ -141,7 +145,8 @@ def read_example(example: Example, domain: Domain) -> NDArray[Any]:
                 f"correct it or set classes={largest + 1}{', or ignore=255' if largest == 255 else ''}"
             )
         return _region(stored[..., None], example)
-    image = load(pixels, name=name)
+    planes = domain.channels if domain.alpha == "dropped" else None
+    image = load(pixels, name=name, channels=planes, budget=budget)
     alpha = None if image.alpha is None else _region(image.alpha, example)
     return _to_domain(seen(Image(_region(image.pixels, example), alpha), domain, name), domain)
 

@@ -1,0 +1,107 @@
+"""Memory of a conversion: what each image needs is planned from its header, and images in flight share a limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from translate import images
+from translate.conversion.batch import Work
+from translate.conversion.plan import Task
+from translate.errors import TranslateError
+from translate.memory import Budget, free_share, in_words
+from translate.sizes import Size
+
+ASSUMED = 4096
+"""Bytes a pixel that no usual network's pass takes: only where that does not fit, the network's own are counted."""
+
+BASE = 2**20
+"""Bytes that any image takes, whatever its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What an image needs: bytes to decode it, to hold its pixels, and to write the outputs; ``size`` is the network's.
+
+    All are 0 where the header refuses the image: decoding then says why.
+    """
+
+    decoding: int = 0
+    held: int = 0
+    writing: int = 0
+    size: Size = (0, 0)
+
+    def total(self, network: int) -> int:
+        """The peak, with a network's pass of so many bytes in the same memory."""
+        return max(self.decoding, self.held + network, self.held + self.writing) + BASE
+
+
+def plan_memory(task: Task, work: Work) -> Need:
+    """Read an image's header, and plan what its conversion needs."""
+    try:
+        header = images.probe(task.source)
+    except (TranslateError, OSError):
+        return Need()
+    if header.height * header.width > work.max_pixels:
+        return Need()
+    size = work.at or (header.height, header.width)
+    pixels = size[0] * size[1]
+    depth = {"uint8": 1, "uint16": 2, "float32": 4}[header.depth]
+    source, target = work.translator.source, work.translator.target
+    stored = depth * pixels * ((1 if source.classes else source.channels) + header.alpha)
+    outputs = 4 * pixels * ((1 if target.classes else target.channels) + header.alpha) * (work.samples or 1)
+    # Stored values are padded and stacked to a batch; an output becomes an array and an encoder's copy and bytes.
+    return Need(header.decoding, 3 * stored, 3 * outputs, size)
+
+
+class Account:
+    """The memory that the images of a conversion hold, each from its decoding to its last output."""
+
+    def __init__(self, work: Work) -> None:
+        self._budget = Budget(work.memory)
+        self._work = work
+        self._held: dict[Task, int] = {}
+        device = work.translator.device
+        self._device = None if device.type == "cpu" else free_share(str(device))
+
+    def take(self, task: Task, need: Need) -> bool:
+        """Hold what an image needs, if that much is free now."""
+        if need == Need():
+            return True
+        return self._hold(task, self._assumed(need)) or (self._device is None and self._hold(task, self._counted(need)))
+
+    def refusal(self, task: Task, need: Need) -> str | None:
+        """Why an image can never fit, in one sentence; None if it can."""
+        if self._device is not None and need != Need():
+            on_device = self._network(need)
+            if on_device > self._device:
+                return (
+                    f"{task.source} has {need.size[1]} x {need.size[0]} pixels, which need {in_words(on_device)} on "
+                    f"{self._work.translator.device}, and {in_words(self._device)} are free; convert it smaller, with "
+                    "--at"
+                )
+        if self._budget.too_large(self._assumed(need)) is None:
+            return None
+        reason = self._budget.too_large(self._counted(need))
+        return f"{task.source} has {need.size[1]} x {need.size[0]} pixels and {reason}" if reason else None
+
+    def give_back(self, task: Task) -> None:
+        """Release what an image held; nothing if it held nothing."""
+        self._budget.give_back(self._held.pop(task, 0))
+
+    def _hold(self, task: Task, wanted: int) -> bool:
+        if not self._budget.take(wanted):
+            return False
+        self._held[task] = wanted
+        return True
+
+    def _assumed(self, need: Need) -> int:
+        pixels = need.size[0] * need.size[1] * (self._work.samples or 1)
+        return need.total(ASSUMED * pixels if self._device is None else 0)
+
+    def _counted(self, need: Need) -> int:
+        return need.total(self._network(need) if self._device is None else 0)
+
+    def _network(self, need: Need) -> int:
+        """The bytes of the network's pass; 0 if the translator does not say."""
+        count = getattr(self._work.translator, "bytes_for", None)
+        return int(count(need.size)) * (self._work.samples or 1) if count is not None else 0

@@ -1,0 +1,115 @@
+"""Memory: sizes as text, the default limit, and a budget that threads share."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from translate.errors import TranslateError
+from translate.options import Option
+
+SHARE = 0.8
+"""The share of the free memory that is used at most, unless a limit is given."""
+
+_units = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def parse_memory(value: Any, where: str = "memory") -> int:
+    """Read bytes: ``"6GB"``, ``"512 MiB"``, ``"1.5g"`` or a whole number; a unit is a power of 1024.
+
+    >>> parse_memory("6GB"), parse_memory("512 MiB"), parse_memory(1000)
+    (6442450944, 536870912, 1000)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(value).lower())
+    if found is None or isinstance(value, bool) or (size := int(float(found[1]) * _units[found[2]])) < 1:
+        raise TranslateError(f"{where}: memory is a number of bytes or 512MB, 6GB ..., not {value!r}")
+    return size
+
+
+Memory = Annotated[
+    int | None,
+    Option(
+        "most memory for images and networks in flight, 6GB ...; what does not fit is named (default: 80 % of what is "
+        "free)",
+        parse=parse_memory,
+        metavar="BYTES",
+    ),
+]
+"""The option ``--memory``."""
+
+
+def in_words(size: float) -> str:
+    """A number of bytes in words.
+
+    >>> in_words(603 * 2**20), in_words(18.7 * 2**30), in_words(2000)
+    ('603 MB', '18.7 GB', '2 KB')
+    """
+    for unit in ("bytes", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GB"
+
+
+def free_share(device: str = "cpu") -> int:
+    """The default limit: a share of what is free on a device now."""
+    # Imported here, so that options can be read without torch.
+    import torch
+
+    from translate.devices import free_memory
+
+    return max(1, int(SHARE * free_memory(torch.device(device))))
+
+
+class Budget:
+    """A number of bytes that threads share: each holds what it needs, and waits while the others hold too much."""
+
+    def __init__(self, total: int | None = None) -> None:
+        self.total = free_share() if total is None else total
+        self._held = 0
+        self._changed = threading.Condition()
+
+    @property
+    def free(self) -> int:
+        """The bytes that nobody holds."""
+        return self.total - self._held
+
+    def too_large(self, need: int) -> str | None:
+        """Why a need can never be met, to follow a name; None if it can be."""
+        if need <= self.total:
+            return None
+        return (
+            f"needs {in_words(need)} of memory, and {in_words(self.total)} may be used; make it smaller, or raise "
+            "--memory"
+        )
+
+    @contextmanager
+    def hold(self, need: int) -> Iterator[None]:
+        """Hold bytes inside the block, once they are free; a thread must hold nothing else meanwhile."""
+        if (reason := self.too_large(need)) is not None:
+            raise TranslateError(f"this {reason}")
+        with self._changed:
+            self._changed.wait_for(lambda: need <= self.free)
+            self._held += need
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= need
+                self._changed.notify_all()
+
+    def take(self, need: int) -> bool:
+        """Hold bytes if they are free now, until they are given back."""
+        with self._changed:
+            fits = need <= self.free
+            self._held += need if fits else 0
+        return fits
+
+    def give_back(self, need: int) -> None:
+        """Give back what ``take`` has taken."""
+        with self._changed:
+            self._held -= need
+            self._changed.notify_all()
