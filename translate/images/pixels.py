@@ -116,9 +116,9 @@ def _to_domain(pixels: NDArray[Any], domain: Domain) -> NDArray[Any]:
     """Bring pixels to the domain's depth: its range corresponds to other integers' full range, floats keep values."""
     if not domain.ranged or pixels.dtype == np.dtype(domain.depth):
         return as_depth(pixels, domain.depth, domain.low, domain.high)
-    stored = pixels.astype(np.float32)
+    stored: NDArray[Any] = pixels.astype(np.float32)
     if pixels.dtype.kind == "u":
-        stored = stored / np.iinfo(pixels.dtype).max * (domain.high - domain.low) + domain.low
+        stored = stored / np.float32(np.iinfo(pixels.dtype).max) * np.float32(domain.high - domain.low) + domain.low
     return np.clip(np.rint(stored), 0, LARGEST[domain.depth]).astype(domain.depth)
 
 
