@@ -107,6 +107,7 @@ def test_the_api_is_listed_and_says_what_it_is(tmp_path: Path) -> None:
         "pix2pix", "demo(size=32)", size=32, steps=1, generator="unet(width=2)",
         discriminator="patch(width=2, receptive_field=16)", output=tmp_path / "run",
     )  # fmt: skip
+    assert repr(made) == f"<Run {tmp_path / 'run'}: pix2pix on demo(size=32), step 1 of 1>"
     found = repr(translate.load(made.folder))
     assert found == "<Translator forward: RGB -> RGB, trained at 32x32, on cpu in float32>"
     images.write(tmp_path / "a.png", images.Image(np.zeros((8, 8, 3), np.uint8)))

@@ -22,19 +22,19 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TextIO
 
+from translate.terminal import printable
+
 MOST_SHOWN = 200
 """The characters of a text by a plugin that are shown in a message."""
 
 
 def shown(text: str) -> str:
-    """A text in one line without control characters, cut to ``MOST_SHOWN`` characters.
+    """A text by a plugin in one safe line, cut to about ``MOST_SHOWN`` characters.
 
     >>> shown("one\\n  two\\x1b[31m")
     'one two\\\\x1b[31m'
     """
-    line = " ".join(text[: 4 * MOST_SHOWN].split())
-    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
-    return line if len(line) <= MOST_SHOWN else line[: MOST_SHOWN - 3] + "..."
+    return printable(" ".join(text[: 4 * MOST_SHOWN].split()), MOST_SHOWN)
 
 
 LIBRARIES_SET = {"LD_LIBRARY_PATH"}

@@ -213,6 +213,9 @@ class Run:
         self.origin: Mapping[str, Any] | None = None
         """What its ``config.json`` says of the plugins that it was made with; see ``translate.trust``."""
 
+    def __repr__(self) -> str:
+        return f"<Run {self.folder}: {self.config.method} on {self.config.data}, step {self.step} of {self.steps}>"
+
     @property
     def translator(self) -> Path:
         """The file that ``convert`` and ``load`` need."""

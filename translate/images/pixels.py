@@ -121,7 +121,7 @@ def _to_domain(pixels: NDArray[Any], domain: Domain) -> NDArray[Any]:
         return as_depth(pixels, domain.depth, domain.low, domain.high)
     stored: NDArray[Any] = pixels.astype(np.float32)
     if pixels.dtype.kind == "u":
-        stored = stored / np.iinfo(pixels.dtype).max * (domain.high - domain.low) + domain.low
+        stored = stored / np.float32(np.iinfo(pixels.dtype).max) * np.float32(domain.high - domain.low) + domain.low
     result: NDArray[Any] = np.clip(np.rint(stored), 0, LARGEST[domain.depth]).astype(domain.depth)
     return result
 
