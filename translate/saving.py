@@ -15,6 +15,7 @@ from translate.background import Background
 from translate.checkpoint import CheckpointError
 from translate.derived import FACTS
 from translate.errors import TranslateError
+from translate.paths import quoted
 from translate.run import Run
 from translate.setup import Setup
 
@@ -98,7 +99,7 @@ def check_environment(run: Run, metadata: Mapping[str, Any], setup: Setup) -> No
     if metadata["data"] != here["data"]:
         raise TranslateError(
             f"the data of {run.folder} has changed since, so it cannot be resumed; "
-            f"start a new run from its weights with --init {run.folder}"
+            f"start a new run from its weights with --init {quoted(run.folder)}"
         )
     for name in ("versions", "threads", "ranks", "device", "plugin"):
         if metadata.get(name, 1) != here[name]:

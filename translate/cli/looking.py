@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from translate.cli.flags import session_of
+from translate.cli.flags import PathType, session_of
 from translate.cli.output import say
 from translate.cli.parts import describe_part
 
@@ -18,12 +18,10 @@ from translate.cli.parts import describe_part
 @click.option(
     "--picture",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="Write a picture of some pairs to this file, outside of the data.",
 )
-@click.option(
-    "--export", metavar="DIR", type=click.Path(path_type=Path), help="Write the dataset as a folder of paired images."
-)
+@click.option("--export", metavar="DIR", type=PathType(), help="Write the dataset as a folder of paired images.")
 @click.option("--overwrite", is_flag=True, help="Replace files of --picture and --export that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
