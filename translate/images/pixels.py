@@ -119,7 +119,7 @@ def _to_domain(pixels: NDArray[Any], domain: Domain) -> NDArray[Any]:
     stored: NDArray[Any] = pixels.astype(np.float32)
     if pixels.dtype.kind == "u":
         stored = stored / np.float32(np.iinfo(pixels.dtype).max) * np.float32(domain.high - domain.low) + domain.low
-    return np.clip(np.rint(stored), 0, LARGEST[domain.depth]).astype(domain.depth)
+    return np.asarray(np.clip(np.rint(stored), 0, LARGEST[domain.depth]), dtype=domain.depth)
 
 
 def read_example(example: Example, domain: Domain) -> NDArray[Any]:
