@@ -230,8 +230,11 @@ def _fingerprint(dataset: Dataset) -> str:
 
 
 def _described(domain: Domain) -> str:
-    """The fields of a domain as text, without those that came later and have their defaults, so that runs go on."""
-    later = ("alpha", "ranged", "ignore")
-    listed = [(each.name, getattr(domain, each.name), each.default) for each in fields(domain)]
-    shown = [f"{name}={value!r}" for name, value, default in listed if name not in later or value != default]
+    """The fields of a domain as text, without those that came later and have their usual values.
+
+    So runs that were made before these fields can be resumed; ``fit`` prints what becomes of transparency.
+    """
+    usual: dict[str, tuple[object, ...]] = {"alpha": ("dropped", "white"), "ranged": (False,), "ignore": (None,)}
+    listed = [(each.name, getattr(domain, each.name)) for each in fields(domain)]
+    shown = [f"{name}={value!r}" for name, value in listed if value not in usual.get(name, ())]
     return f"Domain({', '.join(shown)})"
