@@ -19,6 +19,7 @@ from translate import images
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.images import Image, ImageError
+from translate.memory import Budget
 
 _opened = 5000  # if there are more files, only their headers are read
 _named = 20  # classes or unreadable files that are listed
@@ -150,8 +151,10 @@ def _labels(side: Side) -> str:
     return f"{len(side.labels)} class{'' if len(side.labels) == 1 else 'es'}: {counts}{more}{none}"
 
 
-def inspect(dataset: Dataset, *, workers: int = 0) -> Inspection:
+def inspect(dataset: Dataset, *, workers: int = 0, memory: int | None = None) -> Inspection:
     """Open every image of a dataset, in ``workers`` threads (0: one per core), and summarise them.
+
+    Decoding takes at most ``memory`` bytes at a time, by default a share of what is free.
 
     If there are more than 5,000 files, only their headers are read. A file that several examples share is opened once.
     """
@@ -161,8 +164,10 @@ def inspect(dataset: Dataset, *, workers: int = 0) -> Inspection:
             for example in examples:
                 work.setdefault(_key(example), (example, dataset.domains[side]))
     decoded = len(work) <= _opened
+    budget = Budget(memory)
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        found = dict(zip(work, pool.map(lambda each: _examine(*each, decode=decoded), work.values()), strict=True))
+        each = pool.map(lambda item: _examine(item[0], item[1], budget, decode=decoded), work.values())
+        found = dict(zip(work, each, strict=True))
     sides: dict[str, dict[str, Side]] = {}
     unreadable: dict[str, str] = {}
     for name, split in dataset.splits.items():
@@ -202,12 +207,12 @@ def _key(example: Example) -> Any:
     return example.pixels if isinstance(example.pixels, Path) else id(example.pixels)
 
 
-def _examine(example: Example, domain: Domain, *, decode: bool) -> tuple[int, int, int, str] | str:
+def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) -> tuple[int, int, int, str] | str:
     """Height, width, channels and depth of an example's file or array, or the reason why it cannot be used."""
     try:
         if isinstance(example.pixels, Path):
             if decode:
-                images.read_example(example, domain)
+                images.read_example(example, domain, budget=budget)
             header = images.probe(example.pixels)
             return header.height, header.width, header.channels, header.depth
         made = example.pixels() if callable(example.pixels) else example.pixels
@@ -217,7 +222,9 @@ def _examine(example: Example, domain: Domain, *, decode: bool) -> tuple[int, in
         return str(error)
 
 
-def picture(dataset: Dataset, path: Path, *, count: int = 4, side: int = 128, split: str = "train") -> None:
+def picture(
+    dataset: Dataset, path: Path, *, count: int = 4, side: int = 128, split: str = "train", memory: int | None = None
+) -> None:
     """Write a PNG of the first ``count`` readable examples of a split, one row each: source, then target.
 
     Each image is resized to ``side`` pixels on its longer side.
@@ -226,12 +233,15 @@ def picture(dataset: Dataset, path: Path, *, count: int = 4, side: int = 128, sp
         raise TranslateError(f"{dataset.name} has no split {split!r}; it has {', '.join(dataset.splits)}")
     columns = [(dataset.domains[name], examples) for name, examples in dataset.splits[split].items() if examples]
     gap = max(2, side // 32)
+    budget = Budget(memory)
     rows: list[NDArray[np.uint8]] = []
     for index in range(max((len(examples) for _, examples in columns), default=0)):
         if len(rows) == count:
             break
         try:
-            cells = [_cell(examples[index], domain, side) for domain, examples in columns if index < len(examples)]
+            cells = [
+                _cell(examples[index], domain, side, budget) for domain, examples in columns if index < len(examples)
+            ]
         except ImageError:
             continue
         height = max(len(cell) for cell in cells)
@@ -253,8 +263,8 @@ def _join(parts: Sequence[NDArray[np.uint8]], gap: int, *, axis: int) -> NDArray
     return np.concatenate(spaced, axis=axis)
 
 
-def _cell(example: Example, domain: Domain, side: int) -> NDArray[np.uint8]:
-    stored = images.read_example(example, domain)
+def _cell(example: Example, domain: Domain, side: int, budget: Budget) -> NDArray[np.uint8]:
+    stored = images.read_example(example, domain, budget=budget)
     scale = side / max(stored.shape[:2])
     size = (max(1, round(stored.shape[0] * scale)), max(1, round(stored.shape[1] * scale)))
     small = images.resize(stored, size, nearest=domain.classes > 0)
@@ -270,7 +280,7 @@ def _centred(cell: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
     return around
 
 
-def export(dataset: Dataset, folder: Path, *, workers: int = 0) -> int:
+def export(dataset: Dataset, folder: Path, *, workers: int = 0, memory: int | None = None) -> int:
     """Write a dataset as SPLIT/source/NAME.png and SPLIT/target/NAME.png, and return the number of images.
 
     Stored values are kept: class maps as indices, 16 bits as 16 bits; floats and images that do not have 1 or 3
@@ -302,8 +312,10 @@ def export(dataset: Dataset, folder: Path, *, workers: int = 0) -> int:
     except OSError as error:
         raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
 
+    budget = Budget(memory)
+
     def write_one(example: Example, domain: Domain, path: Path) -> None:
-        images.write(path, Image(images.read_example(example, domain)))
+        images.write(path, Image(images.read_example(example, domain, budget=budget)))
 
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         for done in [pool.submit(write_one, *each) for each in work]:

@@ -22,10 +22,17 @@ from translate.cli.flags import session_of
 @click.option(
     "--export", metavar="DIR", type=click.Path(path_type=Path), help="Write the dataset as a folder of paired images."
 )
+@click.option("--memory", metavar="BYTES", help="Most memory to decode with, 6GB ... [default: 80 % of what is free].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON and write no picture.")
 @click.pass_context
 def data(
-    context: click.Context, path: str, layout: str | None, picture: Path | None, export: Path | None, as_json: bool
+    context: click.Context,
+    path: str,
+    layout: str | None,
+    picture: Path | None,
+    export: Path | None,
+    memory: str | None,
+    as_json: bool,
 ) -> None:
     """Show what a folder or a named dataset holds: layout, pairs, sizes, depths, unreadable files, and a picture.
 
@@ -34,21 +41,23 @@ def data(
       translate data "demo(size=64)" --export demo/
     """
     from translate import inspection
+    from translate.memory import parse_memory
     from translate.parts import open_dataset
 
+    most = None if memory is None else parse_memory(memory, "--memory")
     dataset = open_dataset(session_of(context).catalog, path, layout)
     if export is not None:
-        inspection.export(dataset, export)
+        inspection.export(dataset, export, memory=most)
         click.echo(f"written: {export}")
         return
-    found = inspection.inspect(dataset)
+    found = inspection.inspect(dataset, memory=most)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
         return
     for line in found.lines():
         click.echo(line)
     file = picture or Path(f"{Path(path).name.partition('(')[0] or 'data'}.png")
-    inspection.picture(dataset, file)
+    inspection.picture(dataset, file, memory=most)
     click.echo(f"picture: {file}")
 
 

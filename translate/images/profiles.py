@@ -98,7 +98,7 @@ def _sampled(transform: ImageCms.ImageCmsTransform, colours: NDArray[np.uint8]) 
     """8-bit colours (N, C) as LittleCMS converts them."""
     mode = "L" if colours.shape[1] == 1 else "RGB"
     image = PIL.Image.frombytes(mode, (len(colours), 1), np.ascontiguousarray(colours).tobytes())
-    converted = np.asarray(ImageCms.applyTransform(image, transform))[0]
+    converted: NDArray[np.uint8] = np.asarray(ImageCms.applyTransform(image, transform))[0]
     return converted[:, 1:2] if mode == "L" else converted
 
 

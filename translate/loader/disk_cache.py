@@ -33,6 +33,7 @@ def decode_stored(
     device: torch.device,
     workers: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
+    memory: int | None = None,
 ) -> dict[str, Tensor]:
     """``cache.decode_all`` through files in ``folder``, which are made where they are missing.
 
@@ -42,7 +43,7 @@ def decode_stored(
     """
     found: dict[str, Tensor] = {}
     for name, listed in examples.items():
-        options = {"size": size, "resize": resize, "workers": workers, "on_progress": on_progress}
+        options = {"size": size, "resize": resize, "workers": workers, "on_progress": on_progress, "memory": memory}
         inputs = {name: listed}, {name: domains[name]}
         if not all(isinstance(example.pixels, Path) for example in listed):
             found |= decode_all(*inputs, device=device, **options)  # type: ignore[arg-type]
