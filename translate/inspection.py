@@ -20,6 +20,7 @@ from translate import atomic, images, outputs
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.images import Image, ImageError
+from translate.memory import Budget
 
 _opened = 5000  # if there are more files, only their headers are read
 _named = 20  # classes or unreadable files that are listed
@@ -178,8 +179,10 @@ def _labels(side: Side) -> str:
     return f"{len(side.labels)} class{'' if len(side.labels) == 1 else 'es'}: {counts}{more}{none}"
 
 
-def inspect(dataset: Dataset, *, workers: int = 0) -> Inspection:
+def inspect(dataset: Dataset, *, workers: int = 0, memory: int | None = None) -> Inspection:
     """Open every image of a dataset, in ``workers`` threads (0: one per core), and summarise them.
+
+    Decoding takes at most ``memory`` bytes at a time, by default a share of what is free.
 
     If there are more than 5,000 files, only their headers are read. A file that several examples share is opened once.
     """
@@ -189,8 +192,10 @@ def inspect(dataset: Dataset, *, workers: int = 0) -> Inspection:
             for example in examples:
                 work.setdefault(_key(example), (example, dataset.domains[side]))
     decoded = len(work) <= _opened
+    budget = Budget(memory)
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        found = dict(zip(work, pool.map(lambda each: _examine(*each, decode=decoded), work.values()), strict=True))
+        each = pool.map(lambda item: _examine(item[0], item[1], budget, decode=decoded), work.values())
+        found = dict(zip(work, each, strict=True))
     sides: dict[str, dict[str, Side]] = {}
     unreadable: dict[str, str] = {}
     for name, split in dataset.splits.items():
@@ -251,7 +256,7 @@ def _key(example: Example) -> Any:
 _Seen = tuple[int, int, int, str, bool, tuple[float, ...]]
 
 
-def _examine(example: Example, domain: Domain, *, decode: bool) -> _Seen | str:
+def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) -> _Seen | str:
     """Height, width, channels, depth, whether there is alpha, and the extreme values of an example's file or array.
 
     If it cannot be used, the reason why. The values are those of the whole file, also of an example that is a half.
@@ -259,7 +264,7 @@ def _examine(example: Example, domain: Domain, *, decode: bool) -> _Seen | str:
     whole = replace(example, region="whole")
     try:
         if isinstance(example.pixels, Path):
-            values = _extremes(images.read_example(whole, domain)) if decode else ()
+            values = _extremes(images.read_example(whole, domain, budget=budget)) if decode else ()
             header = images.probe(example.pixels)
             return header.height, header.width, header.channels, header.depth, header.alpha, values
         made = example.pixels() if callable(example.pixels) else example.pixels
@@ -283,11 +288,13 @@ def picture(
     split: str = "train",
     root: Path | None = None,
     overwrite: bool = False,
+    memory: int | None = None,
 ) -> None:
     """Write a picture of the first ``count`` readable examples of a split, one row each: source, then target.
 
     Each image is resized to ``side`` pixels on its longer side. Raises ``TranslateError`` if ``path`` lies in a folder
-    of the examples or in ``root``, the data's own, or if it exists and ``overwrite`` is not set.
+    of the examples or in ``root``, the data's own, or if it exists and ``overwrite`` is not set. ``memory`` is the most
+    that decoding may take, in bytes.
     """
     if not dataset.splits.get(split):
         raise TranslateError(f"{dataset.name} has no split {split!r}; it has {', '.join(dataset.splits)}")
@@ -296,12 +303,15 @@ def picture(
         outputs.refuse_existing(path)
     columns = [(dataset.domains[name], examples) for name, examples in dataset.splits[split].items() if examples]
     gap = max(2, side // 32)
+    budget = Budget(memory)
     rows: list[NDArray[np.uint8]] = []
     for index in range(max((len(examples) for _, examples in columns), default=0)):
         if len(rows) == count:
             break
         try:
-            cells = [_cell(examples[index], domain, side) for domain, examples in columns if index < len(examples)]
+            cells = [
+                _cell(examples[index], domain, side, budget) for domain, examples in columns if index < len(examples)
+            ]
         except ImageError:
             continue
         height = max(len(cell) for cell in cells)
@@ -335,8 +345,8 @@ def _join(parts: Sequence[NDArray[np.uint8]], gap: int, *, axis: int) -> NDArray
     return np.concatenate(spaced, axis=axis)
 
 
-def _cell(example: Example, domain: Domain, side: int) -> NDArray[np.uint8]:
-    stored = images.read_example(example, domain)
+def _cell(example: Example, domain: Domain, side: int, budget: Budget) -> NDArray[np.uint8]:
+    stored = images.read_example(example, domain, budget=budget)
     scale = side / max(stored.shape[:2])
     size = (max(1, round(stored.shape[0] * scale)), max(1, round(stored.shape[1] * scale)))
     small = images.resize(stored, size, nearest=domain.classes > 0)
@@ -353,7 +363,13 @@ def _centred(cell: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
 
 
 def export(
-    dataset: Dataset, folder: Path, *, workers: int = 0, root: Path | None = None, overwrite: bool = False
+    dataset: Dataset,
+    folder: Path,
+    *,
+    workers: int = 0,
+    root: Path | None = None,
+    overwrite: bool = False,
+    memory: int | None = None,
 ) -> int:
     """Write a dataset as SPLIT/source/NAME.png and SPLIT/target/NAME.png, and return the number of images.
 
@@ -389,8 +405,10 @@ def export(
     except OSError as error:
         raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
 
+    budget = Budget(memory)
+
     def write_one(example: Example, domain: Domain, path: Path) -> None:
-        images.write(path, Image(images.read_example(example, domain)))
+        images.write(path, Image(images.read_example(example, domain, budget=budget)))
 
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         for done in [pool.submit(write_one, *each) for each in work]:

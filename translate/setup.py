@@ -140,6 +140,7 @@ class Setup:
             cache=config.cache,
             cache_folder=config.cache_folder,
             workers=config.workers,
+            memory=config.memory,
             seed=config.seed,
             device=self.engine.device,
             rank=self.group.rank,

@@ -40,7 +40,7 @@ ROUNDING = 0.01
 COUNTED = 128
 """The least side of the image whose pass is counted for ``bytes_for``."""
 
-WORKSPACE = 1.3
+WORKSPACE = 1.4
 """What libraries allocate by themselves in a pass, as a factor of what torch allocates."""
 
 __all__ = [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from translate.common_options import Device, Step
+from translate.memory import Memory
 from translate.options import asked_of
 from translate.paths import expanded
 
@@ -35,6 +36,7 @@ def classify(
     source: str | Path,
     *,
     step: Step = None,
+    memory: Memory = None,
     device: Device = "auto",
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
@@ -42,8 +44,8 @@ def classify(
     """Predict the class of an image, or of all images below a folder, in the order of their names.
 
     Each is resized to the training size. The prediction for an unreadable image holds the reason, and the others are
-    still classified. ``step`` chooses a checkpoint of a run. ``step``, ``device`` and the plugins are used only if
-    ``classifier`` is a path.
+    still classified. ``memory`` is the most that decoding may take, by default a share of what is free. ``step``
+    chooses a checkpoint of a run. ``step``, ``device`` and the plugins are used only if ``classifier`` is a path.
     """
     asked = asked_of(classify, locals())
     # Imported here, so that the options can be read without torch.

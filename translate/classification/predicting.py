@@ -12,6 +12,7 @@ from translate import images
 from translate.data import Example
 from translate.errors import TranslateError
 from translate.loader import planes, read
+from translate.memory import Budget
 from translate.saved import BATCH, Classifier, load_classifier
 
 Row = tuple[Path, str, float, str | None]
@@ -34,17 +35,18 @@ def predict(
     files = images.find(source) if source.is_dir() else [source]
     if not files:
         raise TranslateError(f"{source} holds no images to classify; give a folder with some")
+    budget = Budget(asked["memory"])
     for start in range(0, len(files), BATCH):
-        yield from _predict_batch(classifier, files[start : start + BATCH])
+        yield from _predict_batch(classifier, files[start : start + BATCH], budget)
 
 
-def _predict_batch(classifier: Classifier, files: Sequence[Path]) -> Iterator[Row]:
+def _predict_batch(classifier: Classifier, files: Sequence[Path], budget: Budget) -> Iterator[Row]:
     errors: dict[Path, str] = {}
     rows: list[torch.Tensor] = []
     domain = classifier.domain
     for file in files:
         try:
-            pixels = read(Example(file, file.name), domain)
+            pixels = read(Example(file, file.name), domain, budget)
         except images.ImageError as error:
             errors[file] = str(error)
             continue

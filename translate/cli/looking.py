@@ -23,6 +23,7 @@ from translate.cli.parts import describe_part
 )
 @click.option("--export", metavar="DIR", type=PathType(), help="Write the dataset as a folder of paired images.")
 @click.option("--overwrite", is_flag=True, help="Replace files of --picture and --export that exist.")
+@click.option("--memory", metavar="BYTES", help="Most memory to decode with, 6GB ... [default: 80 % of what is free].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def data(
@@ -32,6 +33,7 @@ def data(
     picture: Path | None,
     export: Path | None,
     overwrite: bool,
+    memory: str | None,
     as_json: bool,
 ) -> None:
     """Show what a folder or a named dataset holds: layout, pairs, sizes, values and unreadable files.
@@ -47,19 +49,21 @@ def data(
     The exit code is 2 if `translate fit` would refuse the data, and 1 if only some images cannot be read.
     """
     from translate import inspection
+    from translate.memory import parse_memory
     from translate.parts import open_dataset
 
+    most = None if memory is None else parse_memory(memory, "--memory")
     dataset = open_dataset(session_of(context).catalog, path, layout)
     root = Path(path).expanduser()
     if export is not None:
-        inspection.export(dataset, export, root=root, overwrite=overwrite)
+        inspection.export(dataset, export, root=root, overwrite=overwrite, memory=most)
         say(f"written: {export}", error=as_json)
     if picture is not None:
-        inspection.picture(dataset, picture, root=root, overwrite=overwrite)
+        inspection.picture(dataset, picture, root=root, overwrite=overwrite, memory=most)
         say(f"picture: {picture}", error=as_json)
     if export is not None and not as_json:
         return
-    found = inspection.inspect(dataset)
+    found = inspection.inspect(dataset, memory=most)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
         context.exit(found.exit_code)

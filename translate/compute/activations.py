@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.autograd.profiler import profile
+
+# The older profiler is asked directly: the newer one prints a line to the terminal whenever it starts.
+_autograd: Any = torch.autograd
+_profiler: Any = torch._C._profiler
 
 
 def peak_bytes(compute: Callable[[], Any]) -> int:
@@ -15,16 +18,21 @@ def peak_bytes(compute: Callable[[], Any]) -> int:
     The first run fills caches, such as transformed weights, and is not counted. What a library allocates by itself
     inside one operation is not counted either.
     """
+    settings = _autograd.ProfilerConfig(
+        _autograd.ProfilerState.CPU, False, True, False, False, False, _profiler._ExperimentalConfig()
+    )
     with torch.inference_mode():
         compute()
-        with profile(profile_memory=True, use_device="cuda" if torch.cuda.is_available() else None) as recorded:
+        _autograd._enable_profiler_legacy(settings)
+        try:
             result = compute()
             del result
-    results = recorded.kineto_results
-    assert results is not None
-    events = [event for event in results.events() if event.name() == "[memory]"]
+        finally:
+            threads = _autograd._disable_profiler_legacy()
     held = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
+    for events in threads:
+        for event in events:
+            if event.kind() == "memory_alloc":
+                held += event.cpu_memory_usage() + event.cuda_memory_usage()
+                peak = max(peak, held)
     return peak

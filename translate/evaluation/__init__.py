@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from translate.common_options import At, Device, Direction, Layout, NoiseSeed, Step
 from translate.errors import TranslateError
+from translate.memory import Memory
 from translate.options import Option, asked_of
 from translate.paths import expanded
 
@@ -117,6 +118,7 @@ def evaluate(
     batch: Annotated[int, Option("batch size", ge=1)] = 32,
     samples: Annotated[int, Option("outputs sampled for each image, for diversity metrics", ge=1)] = 8,
     seed: NoiseSeed = 0,
+    memory: Memory = None,
     device: Device = "auto",
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
@@ -128,7 +130,7 @@ def evaluate(
     ``metrics`` are parts, such as ``frechet(extractor=squeezenet(weights='w.pth'))``. ``direction`` chooses the network
     to measure: ``forward``, ``backward``, ``sample`` or ``classify``, by default the run's first. ``at`` is the size
     (height, width) of the images, by default the training size. ``samples`` is the number of translations of each image
-    for metrics of samples, with noise from ``seed``.
+    for metrics of samples, with noise from ``seed``. ``memory`` is the most that decoding may take at a time.
     """
     asked = asked_of(evaluate, locals())
     if not asked["metrics"]:

@@ -38,7 +38,7 @@ def measure(
     size: Size = asked["at"] or saved.size
 
     samples, seed = asked["samples"], asked["seed"]
-    request = Asked(saved, chosen, dataset, split, asked["limit"], size, asked["batch"], samples, seed)
+    request = Asked(saved, chosen, dataset, split, asked["limit"], size, asked["batch"], samples, seed, asked["memory"])
     subject = subject_of(request, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
     parts = CatalogParts(catalog, source=subject.source, target=subject.target, size=size)
     built: dict[str, Metric] = {text: build(catalog, "metrics", text, parts=parts) for text in asked["metrics"]}

@@ -36,6 +36,7 @@ class Asked:
     batch: int
     samples: int
     seed: int
+    memory: int | None = None
 
     def examples(self, side: str) -> list[Example]:
         """A domain's examples: all, or ``limit`` evenly spaced ones."""
@@ -117,7 +118,12 @@ class Subject(ABC):
         for start in range(0, len(self.examples[names[0]]), self.asked.batch):
             chunk = {name: self.examples[name][start : start + self.asked.batch] for name in names}
             decoded = decode_all(
-                chunk, self.domains, size=self.asked.size, resize="stretch", device=torch.device("cpu")
+                chunk,
+                self.domains,
+                size=self.asked.size,
+                resize="stretch",
+                device=torch.device("cpu"),
+                memory=self.asked.memory,
             )
             found = {name: normalize(saved.to(self.device), self.domains[name]) for name, saved in decoded.items()}
             for name in names:

@@ -242,7 +242,7 @@ def _open_tiff(file: BinaryIO, name: str) -> Opened:
         alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
         return Opened(Header(image.height, image.width, channels, "uint8", alpha), image=image)
     known = (set(bits), set(kind)) in (({16}, {1}), ({32}, {3}), ({64}, {3}))
-    photometric = tags.get(262)
+    photometric = int(tags.get(262, 1))
     # OpenCV gives white-is-zero as it is stored; for floats it has no meaning.
     colours = {1: (0, 1) if bits[0] == 16 else (1,), 3: (2,), 4: (2,)}.get(samples, ())
     planar = samples > 1 and tags.get(284, 1) != 1

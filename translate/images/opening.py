@@ -12,8 +12,9 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2.utils.logging
 import PIL
@@ -34,7 +35,7 @@ _kinds = (
 )
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a regular file for reading; anything else (a pipe, a device, a socket, a folder) is an ``ImageError``.
 
     The kind is read from the open handle, and opening never waits for a writer.

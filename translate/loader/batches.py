@@ -25,6 +25,7 @@ from translate.loader.albumentations_file import Pipeline
 from translate.loader.cache import Resize, decode_all, dtype_of, normalize, planes, planes_of, read, undecodable
 from translate.loader.disk_cache import decode_stored
 from translate.loader.sampling import Draw, Order
+from translate.memory import Budget
 from translate.method import Needs
 from translate.sizes import Size
 
@@ -73,6 +74,7 @@ class Loader:
         cache: Cache = "auto",
         cache_folder: Path | None = None,
         workers: int = 0,
+        memory: int | None = None,
         seed: int = 0,
         device: torch.device,
         rank: int = 0,
@@ -99,6 +101,7 @@ class Loader:
         self._augment, self._ranks = tuple(augment), ranks
         self._device = device
         workers = workers or cores()
+        self._budget = Budget(memory)
 
         self._pipeline: Pipeline | None = None
         if albumentations is not None:
@@ -147,6 +150,7 @@ class Loader:
                 resize=resize,
                 device=home,
                 workers=workers,
+                memory=memory,
                 on_progress=on_progress,
             )
             if self._mismatched:
@@ -326,7 +330,7 @@ class Loader:
     def _decode(self, streams: tuple[str, ...], row: int, seed: int) -> list[Tensor]:
         """The planes (C, H, W) of one example for each of its streams."""
         homes = [self._homes[stream] for stream in streams]
-        pixels = {home: read(self._examples[home][row], self._domains[home]) for home in homes}
+        pixels = {home: read(self._examples[home][row], self._domains[home], self._budget) for home in homes}
         size = self._load_size
         if self._pipeline is not None:
             pixels, size = self._pipeline(pixels, seed), self._size

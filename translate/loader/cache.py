@@ -15,6 +15,7 @@ from translate import images
 from translate.data import Domain, Example
 from translate.devices import cores
 from translate.errors import TranslateError
+from translate.memory import Budget
 from translate.sizes import Size
 
 Resize = Literal["stretch", "cover"]
@@ -37,10 +38,13 @@ def normalize(kept: Tensor, domain: Domain) -> Tensor:
     return images.normalize(kept.view(torch.uint16) if kept.dtype == torch.int16 else kept, domain)
 
 
-def read(example: Example, domain: Domain) -> NDArray[Any]:
-    """Decode one example: (H, W, C) at its full size. Raises ImageError, also if the dataset's own function fails."""
+def read(example: Example, domain: Domain, budget: Budget | None = None) -> NDArray[Any]:
+    """Decode one example: (H, W, C) at its full size, within a budget of memory.
+
+    Raises ImageError, also if the dataset's own function fails.
+    """
     if not callable(example.pixels):
-        return images.read_example(example, domain)
+        return images.read_example(example, domain, budget=budget)
     try:
         return images.read_example(example, domain)
     except TranslateError:
@@ -75,11 +79,13 @@ def decode_all(
     device: torch.device,
     workers: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
+    memory: int | None = None,
     into: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Decode all examples into one tensor (n, C, h, w) per domain on the device; ``on_progress`` gets (done, total).
 
-    ``workers``: threads, 0 for one per core. ``into``: existing tensors to fill. Raises a TranslateError that counts
+    ``workers``: threads, 0 for one per core. ``memory``: the most bytes that decoding may take at a time, by default a
+    share of what is free. ``into``: existing tensors to fill. Raises a TranslateError that counts
     and names what does not decode, and one if the images do not fit into memory.
     """
     try:
@@ -94,8 +100,10 @@ def decode_all(
             f"the decoded images do not fit into the memory of {device}; use --cache auto, or a smaller --load-size"
         ) from None
 
+    budget = Budget(memory)
+
     def decode(name: str, row: int) -> None:
-        pixels = read(examples[name][row], domains[name])
+        pixels = read(examples[name][row], domains[name], budget)
         kept[name][row].copy_(planes(pixels, domains[name], size, resize))
 
     jobs = [(name, row) for name, listed in examples.items() for row in range(len(listed))]

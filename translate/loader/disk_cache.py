@@ -33,6 +33,7 @@ def decode_stored(
     device: torch.device,
     workers: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
+    memory: int | None = None,
 ) -> dict[str, Tensor]:
     """``cache.decode_all`` through files in ``folder``, which are made where they are missing.
 
@@ -42,7 +43,7 @@ def decode_stored(
     """
     found: dict[str, Tensor] = {}
     for name, listed in examples.items():
-        options = {"size": size, "resize": resize, "workers": workers, "on_progress": on_progress}
+        options = {"size": size, "resize": resize, "workers": workers, "on_progress": on_progress, "memory": memory}
         inputs = {name: listed}, {name: domains[name]}
         if not all(isinstance(example.pixels, Path) for example in listed):
             found |= decode_all(*inputs, device=device, **options)  # type: ignore[arg-type]
@@ -100,6 +101,6 @@ def _key(listed: Sequence[Example], domain: Domain, size: Size, resize: str, wor
 def _hash(path: Any) -> str:
     try:
         with images.open_regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, images.ImageError):
         return ""  # decoding will report it
