@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from recorder import Recorder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -491,6 +492,17 @@ def test_draws_depend_on_seed_step_and_rank_alone() -> None:
     assert torch.equal(draw(1, 2), draw(1, 2))
     drawn = {tuple(draw(seed, step, rank).tolist()) for seed in range(3) for step in range(3) for rank in range(3)}
     assert len(drawn) == 27
+
+
+def test_steps_are_replayed_where_graphs_are_given_and_the_batch_is_one() -> None:
+    for count, replays in ((1, True), (2, False)):
+        machine = engine(make(), lambda weights: torch.optim.Adam(weights, fused=True), graphs=Recorder)
+        for step in range(3):
+            machine.step([batch(step + number) for number in range(count)])
+        assert machine.replays is replays
+    machine = engine(make())
+    machine.step([batch(0)])
+    assert machine.replays is False
 
 
 def test_a_step_reads_nothing_back_from_the_device() -> None:
