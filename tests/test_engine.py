@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from recorder import Recorder
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -493,6 +494,17 @@ def test_draws_depend_on_seed_step_and_rank_alone() -> None:
     assert len(drawn) == 27
 
 
+def test_steps_are_replayed_where_graphs_are_given_and_the_batch_is_one() -> None:
+    for count, replays in ((1, True), (2, False)):
+        machine = engine(make(), lambda weights: torch.optim.Adam(weights, fused=True), graphs=Recorder)
+        for step in range(3):
+            machine.step([batch(step + number) for number in range(count)])
+        assert machine.replays is replays
+    machine = engine(make())
+    machine.step([batch(0)])
+    assert machine.replays is False
+
+
 def test_a_step_reads_nothing_back_from_the_device() -> None:
     """No tensor becomes a Python number inside a step: ``item``, ``tolist``, ``bool`` and friends are not called."""
     machine = engine(make(), lambda p: torch.optim.Adam(p, fused=True), ema=0.9, clip_norm=1.0)
@@ -509,6 +521,32 @@ def test_a_step_reads_nothing_back_from_the_device() -> None:
     with Watch():
         machine.step([batch(1)])
     assert called == []
+
+
+def test_a_player_all_of_whose_weights_are_anothers_is_refused() -> None:
+    class Twice(Game):
+        @property
+        def players(self) -> dict[str, nn.Module]:
+            return {"one": self.generator, "two": self.generator[0], "three": self.discriminator}
+
+    with pytest.raises(MethodError, match="all weights of the player 'two' belong to players before it"):
+        engine(Twice())
+
+
+def test_a_weight_that_a_move_does_not_reach_stays_where_it_is() -> None:
+    """Its optimizer has a momentum from the steps that did reach it, and must not go on with that alone."""
+
+    def by_turns(game: Game, data: Batch, step: int) -> Iterator[Update]:
+        layers = game.generator if step % 2 == 0 else game.generator[:1]
+        yield Update("generator", {"l": layers(data["source"]).square().mean()})
+
+    machine = engine(make(by_turns, period=2))
+    first, last = machine.method.generator[0], machine.method.generator[3]  # type: ignore[index,operator]
+    for step in range(4):
+        before = weights(first), weights(last)
+        machine.step([batch(step)])
+        assert not torch.equal(before[0], weights(first))
+        assert torch.equal(before[1], weights(last)) is (step % 2 == 1)
 
 
 def test_a_player_without_weights_is_refused() -> None:

@@ -316,6 +316,21 @@ def test_an_unknown_name_suggests() -> None:
         discover().offer("methods", "pix2pi")
 
 
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        ("methods", "method"),
+        ("losses", "loss"),
+        ("adversarial_losses", "adversarial loss"),
+        ("feature_extractors", "feature extractor"),
+        ("datasets", "dataset"),
+    ],
+)
+def test_kinds_are_named_in_plain_words(kind: str, word: str) -> None:
+    with pytest.raises(TranslateError, match=f"^there is no {word} 'nothing'; "):
+        discover().offer(kind, "nothing")
+
+
 def test_every_extension_point_is_documented() -> None:
     from translate import hookspecs
 

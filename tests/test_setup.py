@@ -204,6 +204,13 @@ def test_which_steps_are_recorded(options: dict[str, Any], expected: bool) -> No
     assert not _recorded(config, torch.device("cuda"), ProcessGroup(0, 2))
 
 
+def test_all_that_is_made_belongs_to_the_group_that_was_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = ProcessGroup()
+    monkeypatch.setattr("translate.setup.join", lambda device: group)
+    made = setup("pix2pix", "demo(size=32, count=2)", **NETWORKS)
+    assert made.group is made.engine.group is group
+
+
 def test_steps_are_recorded_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("translate.setup.cuda_graphs", lambda device: Recorder)
     for recorded in (True, False):
