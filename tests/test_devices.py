@@ -145,9 +145,6 @@ def read_no_proc(self, *given, **named):
         raise FileNotFoundError(2, "No such file", str(self))
     return read(self, *given, **named)
 os.open, pathlib.Path.read_text = open_no_folder, read_no_proc
-from translate import checkpoint
-if hasattr(checkpoint, "_sync_folder"):
-    checkpoint._sync_folder = lambda folder: None
 from translate.cli import main
 main(sys.argv[1:])
 """

@@ -416,7 +416,7 @@ def test_first_method_shows_its_options(followed: SimpleNamespace) -> None:
     shown = " ".join(_output(followed, "coarse --help").split())
     assert "Options of coarse:" in shown
     assert "by how much images are shrunk before they are compared (>= 1) [default: 4]" in shown
-    assert "network from source to target: global_local, resnet, shallow" in shown
+    assert "generator from source to target: global_local, resnet, shallow" in shown
 
 
 def test_first_method_tries_a_step_and_writes_nothing(followed: SimpleNamespace) -> None:
