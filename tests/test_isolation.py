@@ -181,8 +181,8 @@ def test_observers_are_kept_apart_too() -> None:
         raise GeneratorExit
     with pytest.raises(KeyboardInterrupt), failures_of_a_plugin():
         raise KeyboardInterrupt
-    assert shown("x" * 1000).endswith("x...")
-    assert len(shown("x" * 1000)) == 200
+    assert "x ... (600 characters left out) ... x" in shown("x" * 1000)
+    assert len(shown("x" * 1000)) < 450
 
 
 def test_the_state_knows_what_it_holds() -> None:

@@ -59,7 +59,7 @@ def check_contract(method: Method, name: str) -> None:
     _check_names(name, "needs.streams", needs.streams, get_args(Stream), "stream")
     read("period", "a whole number >= 1", lambda value: type(value) is int and value >= 1)
     for attribute in ("stages", "restarts"):
-        read(attribute, "shares of the training between 0 and 1, ascending", _is_ascending)
+        read(attribute, "shares of the training between 0 and 1 in their order", _are_shares)
 
 
 def _named_by(name: str, read: Callable[[], Any]) -> None:
@@ -85,12 +85,12 @@ def _is_modules(value: Any) -> bool:
     )
 
 
-def _is_ascending(value: Any) -> bool:
+def _are_shares(value: Any) -> bool:
     if isinstance(value, str) or not isinstance(value, Sequence):
         return False
-    if not all(isinstance(share, (int, float)) and not isinstance(share, bool) and 0 < share < 1 for share in value):
+    if not all(isinstance(share, (int, float)) and not isinstance(share, bool) and 0 <= share <= 1 for share in value):
         return False
-    return all(first < second for first, second in pairwise(value))
+    return all(first <= second for first, second in pairwise(value))
 
 
 def _short(value: Any) -> str:

@@ -105,12 +105,12 @@ class Method(nn.Module):
 
     @property
     def stages(self) -> Sequence[float]:
-        """Shares of the training after which the next stage begins, ascending; each stage has its own updates."""
+        """Shares of the training after which the next stage begins in their order; each stage has its own updates."""
         return ()
 
     @property
     def restarts(self) -> Sequence[float]:
-        """Shares of the training after which the learning-rate schedule restarts, ascending.
+        """Shares of the training after which the learning-rate schedule restarts, in their order.
 
         By default it restarts at each stage.
         """

@@ -479,7 +479,7 @@ def test_too_small_images_are_refused_with_the_choices(
 
 def test_the_condition_must_fit() -> None:
     image = torch.rand(1, 3, 16, 16)
-    with pytest.raises(TranslateError, match="beside a condition of 2 channels"):
+    with pytest.raises(TranslateError, match="needs a condition of 2 channels with each image"):
         DISCRIMINATORS["patch"]()(image)
     with pytest.raises(TranslateError, match="judges images alone"):
         Patch(3, 0, receptive_field=1, width=2)(image, image)

@@ -148,7 +148,7 @@ def test_classes_are_learned_from_targets_and_asked_of_fakes() -> None:
     )
     torch.testing.assert_close(told["generator"]["adversarial"], 3 * F.softplus(-on_fake.logits[0]).mean())
     assert make().needs.labels == set()
-    with pytest.raises(TranslateError, match="semantic asks the discriminator for classes, and gan=0 has none"):
+    with pytest.raises(TranslateError, match="semantic needs a discriminator, and gan=0 has none"):
         make(labels=LABELS, semantic=2.0, gan=0.0)
     assert make(labels=LABELS, gan=0.0).adversary is None
 

@@ -189,7 +189,7 @@ def test_a_condition_is_judged_beside_the_image_and_asked_for(name: str) -> None
     network = NETWORKS[name](condition=2).eval()
     ones = torch.ones(4, 2, 28, 28)
     assert not torch.equal(network(images(), ones).logits[0], network(images(), -ones).logits[0])
-    with pytest.raises(TranslateError, match="beside a condition of 2 channels"):
+    with pytest.raises(TranslateError, match="needs a condition of 2 channels with each image"):
         network(images())
 
 

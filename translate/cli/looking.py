@@ -91,9 +91,9 @@ def plugins(context: click.Context, part: str | None, as_json: bool, times: bool
                 "name": each.name,
                 "distribution": each.distribution,
                 "version": each.version,
-                "seconds": round(each.seconds, 6),
                 "offers": catalog.offered_by(each),
             }
+            | ({"seconds": round(each.seconds, 6)} if times else {})
             for each in catalog.plugins
         ]
         click.echo(json.dumps(listed, indent=2))

@@ -21,9 +21,12 @@ class Added(nn.Module):
         self.size_multiple = int(getattr(network, "size_multiple", 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Add twice the network's output, which lies in [-1, 1], so that any image can become any other."""
+        """Add twice the network's output, which lies in [-1, 1], so that any image can become any other.
+
+        In training the sum may leave [-1, 1]: clipped values would have no gradient. A trained network clips it.
+        """
         added: Tensor = image + 2 * self.network(image)
-        return added
+        return added if self.training else added.clamp(-1, 1)
 
 
 class Residual(Method):
