@@ -236,6 +236,11 @@ def count(steps):
     while steps > 0:
         steps = steps - 1
     return steps
+
+
+def stop(wanted):
+    if wanted:
+        raise KeyboardInterrupt
 '''
 
 TESTS = """
@@ -258,6 +263,10 @@ def test_first(made):
 
 def test_strong(made):
     assert made == 2
+
+
+def test_goes_on():
+    things.stop(False)
 """
 
 
@@ -274,11 +283,12 @@ def test_a_weak_test_lets_a_mutant_live_and_a_strong_one_kills_it(tmp_path: Path
     root = ("--root", str(tmp_path))
     assert "there is no map" in command(*root).stderr
     mapped = command(*root, "--map", "--mapped", "toy")
-    assert mapped.stdout.startswith("tests/test_toys.py: 3 tests in"), mapped.stderr
+    assert mapped.stdout.startswith("tests/test_toys.py: 4 tests in"), mapped.stderr
     wanted = {
         "toy/parts/things.py:5:comparison": "survived",
         "toy/parts/things.py:9:arithmetic": "killed",
         "toy/parts/things.py:9:return": "killed",
+        "toy/parts/things.py:19:condition": "killed",
         "toy/parts/things.py:14:arithmetic": "no test",
     }
     done = command(*root, "--only", *wanted, "--json", str(tmp_path / "results.json"))
@@ -288,7 +298,7 @@ def test_a_weak_test_lets_a_mutant_live_and_a_strong_one_kills_it(tmp_path: Path
     assert {name: one["result"] for name, one in mutants.items()} == wanted
     # The strong test is credited with what its module's fixture ran for the test before it.
     assert mutants["toy/parts/things.py:9:arithmetic"]["by"] == "tests/test_toys.py::test_strong"
-    assert results["figures"]["killed"] == 2
+    assert results["figures"]["killed"] == 3
     assert "| `toy/parts/things.py:5:comparison` | `return a > b` | `return (a >= b)` | survived |  |" in done.stdout
     assert (tmp_path / "toy" / "parts" / "things.py").read_text() == TOY
     # A later run takes over what was killed, and runs the rest again, with the tests as they are by then.

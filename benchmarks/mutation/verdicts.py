@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benchmarks.mutation.covering import Map, chosen
 from benchmarks.mutation.forks import Job, copy_tree, pytest_run, run_all
 from benchmarks.mutation.mutations import Mutation
@@ -117,6 +119,8 @@ def _result(answer: dict[str, Any] | None, tested: bool) -> tuple[str, str]:
         return "timeout", ""
     if answer["code"] == 0:
         return "survived", ""
+    if answer["code"] == pytest.ExitCode.INTERRUPTED and not answer["failed"]:
+        return "killed", "an interrupt that no test expected"
     return ("killed", answer["failed"]) if answer["failed"] else ("stale", f"pytest ended with {answer['code']}")
 
 
