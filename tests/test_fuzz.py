@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from translate import schema
 from translate.checkpoint import CheckpointError
 from translate.errors import TranslateError
 from translate.options import parse_calls
+from translate.rebuilding import Frugal
 from translate.run import Config, Run, read_config
 
 
@@ -69,8 +71,8 @@ TRANSLATORS = {
     "a huge size": (fact("size", [2**20, 32]), "size.0: input should be less than or equal to 65536"),
     "three sides": (fact("size", [32, 32, 32]), "size: list should have at most 2 items"),
     "a path as direction": (fact("directions", ["../x"]), "directions.0: string should match pattern"),
-    "another direction": (fact("directions", ["backward"]), "belongs to no direction"),
-    "no direction": (fact("directions", []), "belongs to no direction"),
+    "another direction": (fact("directions", ["backward"]), "it names the directions backward, and its method"),
+    "no direction": (fact("directions", []), "it names the directions none, and its method"),
     "a direction more": (fact("directions", ["forward", "backward"]), "it names the directions forward, backward"),
     "a range upside down": (fact("source.low", 2.0), "source.low 2 is not below high 1"),
     "classes that do not fit": (fact("target.classes", 7), "target.the channels do not fit the classes"),
@@ -289,3 +291,13 @@ def test_hostile_names_of_parts_are_refused(text: str) -> None:
 def test_the_command_line_reads_no_schema_for_its_help() -> None:
     code = "import sys, translate.cli; from translate.run import Config; sys.exit('pydantic' in sys.modules or 'yaml' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("calls", range(8))
+def test_a_refusal_leaves_the_grad_mode_as_it_was(calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("translate.rebuilding.SPARE_CALLS", calls)
+    with suppress(TranslateError), Frugal({}):
+        for _ in range(4):
+            with torch.no_grad():
+                torch.ones(1)
+    assert torch.is_grad_enabled()

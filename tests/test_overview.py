@@ -169,15 +169,16 @@ def test_data_and_fit_agree(tmp_path: Path) -> None:
 
 
 def test_data_of_a_test_alone_is_shown_and_no_training_data(tmp_path: Path) -> None:
+    data = tmp_path / "data"
     for side in ("A", "B"):
-        fill(tmp_path / "test" / side, ["1.png", "2.png"])
+        fill(data / "test" / side, ["1.png", "2.png"])
     picture = tmp_path / "look.png"
-    code, text = look(tmp_path, "--picture", str(picture))
+    code, text = look(data, "--picture", str(picture))
     assert code == 2
-    assert f"{tmp_path.name} has no training images" in text
+    assert "data has no training images" in text
     assert picture.exists()
     with pytest.raises(TranslateError, match="has no training images"):
-        setup(tmp_path)
+        setup(data)
 
 
 def test_unreadable_images_are_exit_code_1(tmp_path: Path) -> None:

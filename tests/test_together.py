@@ -157,9 +157,9 @@ def test_each_device_has_a_fit_of_its_own(plugin: Path, tmp_path: Path, monkeypa
 
     def launch(arguments: Sequence[str], count: int) -> None:
         assert count == 3
-        assert list(arguments[:3]) == ["--no-plugin=console", "fit", "--config"]
-        assert list(arguments[4:]) == ["-o", str(tmp_path / "run")]
-        configs.append(json.loads(Path(arguments[3]).read_text()))
+        assert list(arguments[:4]) == ["--no-plugin=console", f"--plugin={plugin}", "fit", "--config"]
+        assert list(arguments[5:]) == ["-o", str(tmp_path / "run")]
+        configs.append(json.loads(Path(arguments[4]).read_text()))
         alone = {**configs[0], "devices": 1}
         translate.fit(alone.pop("method"), alone.pop("data"), output=tmp_path / "run", **alone)
 
@@ -187,8 +187,8 @@ class Silent(ProcessGroup):
     def broadcast(self, tensors: Any) -> None:
         pass
 
-    def any_delayed(self, flag: bool) -> bool:
-        return flag
+    def highest_delayed(self, level: int) -> int:
+        return level
 
     def close(self) -> None:
         pass

@@ -178,7 +178,7 @@ def test_a_plugin_that_has_moved_is_given_anew_and_remembered(tmp_path: Path) ->
     run = means(tmp_path, steps=1)
     moved = tmp_path / "moved_means.py"
     (tmp_path / "small_means.py").rename(moved)
-    with pytest.raises(TranslateError, match=r"cannot load the plugin .*small_means\.py"):
+    with pytest.raises(TranslateError, match=r"names the plugin .*small_means\.py.*, which is code"):
         translate.resume(run.folder, steps=2)
     assert translate.resume(run.folder, steps=2, plugins=[str(moved)]).step == 2
     assert Run.open(run.folder).config.plugins == (str(moved),)

@@ -228,8 +228,8 @@ def test_what_is_no_translator_is_named(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"directions": ["sample", "classify"]}, "does not turn images into images; use `translate sample"),
-        ({"directions": ["classify"]}, "does not turn images into images; use `translate classify"),
+        ({"directions": ["sample", "classify"]}, "names the directions sample, classify, and its method has forward"),
+        ({"directions": ["classify"]}, "names the directions classify, and its method has forward"),
         (
             {"method": "gone", "plugin": {"name": "gone", "distribution": "translate-gone", "version": "3"}},
             "not here; install translate-gone 3",

@@ -137,11 +137,12 @@ def test_a_plugin_s_file_in_python(home: Path) -> None:
 def test_output_and_plugins_of_a_config_in_both_forms(form: list[str], home: Path, run: Command) -> None:
     (home / "plugin.py").write_text(PLUGIN)
     file = written(home, method="mine", output=str(home / "made"), plugins=[str(home / "plugin.py")])
-    run(*form, file)
+    trusted = ("-p", home / "plugin.py")
+    run(*trusted, *form, file)
     assert Run.open(home / "made").config.plugins == (str(home / "plugin.py"),)
-    run(*form, file, "-o", home / "other")
+    run(*trusted, *form, file, "-o", home / "other")
     assert (home / "other" / "config.json").exists()
-    run(*form, file, "-o", home / "nothing", "--dry-run")
+    run(*trusted, *form, file, "-o", home / "nothing", "--dry-run")
     assert not (home / "nothing").exists()
 
 
@@ -149,7 +150,7 @@ def test_plugins_of_the_command_line_and_of_a_config_are_all_loaded(home: Path, 
     (home / "plugin.py").write_text(PLUGIN)
     (home / "second.py").write_text(PLUGIN.replace('"mine"', '"other"'))
     file = written(home, method="mine", output=str(home / "made"), plugins=str(home / "plugin.py"))
-    run("-p", home / "second.py", "fit", "--config", file)
+    run("-p", home / "second.py", "-p", home / "plugin.py", "fit", "--config", file)
     assert Run.open(home / "made").config.plugins == (str(home / "second.py"), str(home / "plugin.py"))
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TextIO
 
+from translate.signals import Ended
 from translate.terminal import printable
 
 MOST_SHOWN = 200
@@ -71,7 +72,9 @@ class Held:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._restore_signals()
+        # A signal that ends the command has put back the handlers itself.
+        if not isinstance(error, Ended):
+            self._restore_signals()
         self._restore_streams()
         self._torch.end()
         self._restore_filters()
@@ -318,7 +321,7 @@ def _identity(number: int) -> tuple[int, int] | None:
 
 @contextmanager
 def failures_of_a_plugin(held: Held | None = None) -> Iterator[None]:
-    """Turn whatever a plugin's code raises, but for the user's Ctrl-C, into an ``Exception``.
+    """Turn whatever a plugin's code raises, but for the user's Ctrl-C or ``Ended``, into an ``Exception``.
 
     ``SystemExit``, ``GeneratorExit`` and the like become ``PluginError``, which has the original as its cause.
     """
@@ -327,7 +330,7 @@ def failures_of_a_plugin(held: Held | None = None) -> Iterator[None]:
     except Exception:
         raise
     except KeyboardInterrupt as error:
-        if held is None or held.interrupted:
+        if held is None or held.interrupted or isinstance(error, Ended):
             raise
         raise PluginError(error) from error
     except BaseException as error:

@@ -375,7 +375,7 @@ def rebuild_for(file: Path, catalog: Catalog, metadata: Mapping[str, Any], tenso
     kept = list(method.translators)
     if kept != list(metadata["directions"]):
         raise TranslateError(
-            f"{file} cannot be used: it names the directions {', '.join(metadata['directions'])}, "
+            f"{file} cannot be used: it names the directions {', '.join(metadata['directions']) or 'none'}, "
             f"and its method has {', '.join(kept)}"
         )
     return method

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,17 @@ class Frugal(TorchFunctionMode):
         self._bytes_left = SPARE_BYTES + 8 * size
         self._lazy_left = LAZY_BYTES
         self._calls_left = SPARE_CALLS + 100 * len(tensors)
+        self._grad_enabled = True
+
+    def __enter__(self) -> Self:
+        self._grad_enabled = torch.is_grad_enabled()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+        # A refusal within the entry into `torch.no_grad()` leaves the grad mode changed.
+        torch.set_grad_enabled(self._grad_enabled)
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None

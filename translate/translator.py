@@ -277,6 +277,11 @@ class Translator:
 
     def _array(self, array: NDArray[Any], samples: int | None, seed: int) -> NDArray[Any]:
         stack = array if array.ndim == 4 else array[None]
+        if array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16) and not self.source.classes:
+            raise TranslateError(
+                f"the array holds values of type {array.dtype}; give it as uint8 or uint16, as files store them, or as "
+                "floats in the domain's range"
+            )
         if self.source.classes:
             rows = [images.load_indices(row)[..., None] for row in stack]
         else:

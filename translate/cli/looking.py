@@ -59,7 +59,9 @@ def data(
         inspection.export(dataset, export, root=root, overwrite=overwrite, memory=most)
         say(f"written: {export}", error=as_json)
     if picture is not None:
-        inspection.picture(dataset, picture, root=root, overwrite=overwrite, memory=most)
+        readable = [name for name, sides in dataset.splits.items() if any(sides.values())]
+        split = readable[0] if readable and "train" not in readable else "train"
+        inspection.picture(dataset, picture, split=split, root=root, overwrite=overwrite, memory=most)
         say(f"picture: {picture}", error=as_json)
     if export is not None and not as_json:
         return
