@@ -21,7 +21,6 @@ import pytest
 
 import translate
 from translate import images
-from translate.errors import TranslateError
 from translate.images import ImageError
 
 needs_fifos = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no FIFOs here")
@@ -97,7 +96,7 @@ def test_every_command_goes_on_beside_a_pipe(tmp_path: Path, caplog: pytest.LogC
     caplog.clear()
     assert translate.fit("pix2pix", str(tmp_path / "pairs"), output=tmp_path / "again", **small).step == 1
     assert "left out (b.png, b.png): no regular file" in caplog.text
-    assert translate.evaluate(run.folder, str(tmp_path / "pairs"), metrics=["psnr"], split="train").count == 3
+    assert translate.evaluate(run.folder, str(tmp_path / "pairs"), metrics=["psnr"], split="train").scores["psnr"] > 0
 
 
 # --- what decoders print ----------------------------------------------------------------------------------------------
