@@ -17,8 +17,6 @@ from translate.precision import to_float32
 from translate_vaegan.gaussian import PriorSampler, ThroughLatent, kl_divergence, reparameterize, split
 from translate_vaegan.vae import check_one_domain
 
-OTHER = {"source": "target", "target": "source"}
-
 
 class VAEGAN(Method):
     """Autoencoding beyond pixels, using a learned similarity metric (VAE/GAN, Larsen et al. 2016).
