@@ -78,6 +78,21 @@ class ProcessGroup:
         self._guarded(lambda: distributed.all_gather(found, tensor.contiguous()))
         return found
 
+    def all_gather_text(self, text: str) -> list[str]:
+        """The texts of all ranks, in rank order; while all are empty, as they mostly are, only lengths are sent."""
+        if self.size == 1:
+            return [text]
+        content = text.encode()
+        lengths = [int(each) for each in self.all_gather(torch.tensor([len(content)]))]
+        if not any(lengths):
+            return [""] * self.size
+        padded = torch.zeros(max(lengths), dtype=torch.uint8)
+        padded[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else padded[:0]
+        return [
+            bytes(each[:length].tolist()).decode()
+            for each, length in zip(self.all_gather(padded), lengths, strict=True)
+        ]
+
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Copy rank 0's values into the tensors of all ranks."""
         if self.size == 1:

@@ -4,5 +4,17 @@ from __future__ import annotations
 
 from translate.loader.batches import Cache, Loader, preview_batch
 from translate.loader.cache import Resize, decode_all, normalize, planes, read
+from translate.loader.left_out import BrokenImagesError, LeftOut
 
-__all__ = ["Cache", "Loader", "Resize", "decode_all", "normalize", "planes", "preview_batch", "read"]
+__all__ = [
+    "BrokenImagesError",
+    "Cache",
+    "LeftOut",
+    "Loader",
+    "Resize",
+    "decode_all",
+    "normalize",
+    "planes",
+    "preview_batch",
+    "read",
+]

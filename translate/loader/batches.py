@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from translate.images import ImageError
 from translate.loader.albumentations_file import Pipeline
 from translate.loader.cache import Resize, decode_all, dtype_of, normalize, planes, planes_of, read, undecodable
 from translate.loader.disk_cache import decode_stored
+from translate.loader.left_out import LeftOut
 from translate.loader.sampling import Draw, Order
 from translate.memory import Budget
 from translate.method import Needs
@@ -31,6 +32,11 @@ from translate.sizes import Size
 
 Cache = Literal["auto", "device", "host", "stream"]
 Augmentation = Callable[[Tensor, Tensor], Tensor]
+Ready = tuple[list[Draw], dict[str, Tensor]]
+"""A batch's draws, and the images of each of its streams."""
+
+Decoding = tuple[int, Future[list[Tensor]]]
+"""An example, by index, and its planes once they are decoded."""
 
 SHARE = 0.6
 """The fraction of the free memory that an ``auto`` cache may take."""
@@ -50,6 +56,8 @@ class Loader:
     batches are the same. "auto" takes the first that fits into 60 % of the free memory. ``augment`` maps images
     (N, C, H, W) in [-1, 1] and seeds (N,) int64 to images; it is applied to gray and RGB images, not to class maps.
     ``workers``: decoding threads, 0 for one per core. ``cache_folder``: where decoded images are stored for later runs.
+
+    ``left_out`` says which images are left out, and what becomes of broken ones; by default the first is refused.
 
     Raises a TranslateError for data that cannot be trained on, and for all files that do not decode, at once.
     """
@@ -80,6 +88,7 @@ class Loader:
         rank: int = 0,
         ranks: int = 1,
         on_progress: Callable[[int, int], None] | None = None,
+        left_out: LeftOut | None = None,
     ) -> None:
         self._examples = {name: examples[name] for name in ("source", "target") if name in examples}
         self._domains = {name: domains[name] for name in self._examples}
@@ -127,6 +136,14 @@ class Loader:
             ranks=ranks,
             device=home,
             labelled=labelled,
+            homes=self._homes,
+        )
+        self._left_out = left_out or LeftOut()
+        self._left_out.bind(
+            self._examples,
+            paired=self._paired,
+            labelled={only: labelled} if labelled else {},
+            least={"source": 2} if self._mismatched else {},
         )
         self._across = torch.arange(size[1], device=device)
         self._down = torch.arange(size[0], device=device)
@@ -139,10 +156,11 @@ class Loader:
         if labelled:
             self._labels["labelled"] = self._labels[only]
 
-        self._prefetched: dict[int, tuple[list[Draw], Callable[[], dict[str, Tensor]]]] = {}
+        self._prefetched: dict[int, Callable[[], Ready]] = {}
         self._images: dict[str, Tensor] = {}
         if self.cache != "stream":
             decode = decode_all if cache_folder is None else partial(decode_stored, cache_folder)
+            errors: dict[tuple[str, int], ImageError] = {}
             self._images = decode(
                 self._examples,
                 self._domains,
@@ -152,14 +170,25 @@ class Loader:
                 workers=workers,
                 memory=memory,
                 on_progress=on_progress,
+                on_broken=lambda name, row, error: errors.update({(name, row): error}),
             )
+            self._leave_out(errors)
             if self._mismatched:
                 self._images["mismatched"] = self._images["source"]
             if labelled:
                 self._images["labelled"] = self._images[only]
+        self._order.leave_out(self._left_out.by_home)
         threads = {"device": 0, "host": 1, "stream": workers}[self.cache]
         self._ahead = max(2, -(-2 * workers // batch)) if self.cache == "stream" else 2
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="translate-loader") if threads else None
+
+    def _leave_out(self, errors: Mapping[tuple[str, int], ImageError]) -> None:
+        """Leave out the images that could not be decoded before the first batch."""
+        found = self._left_out.agree({self._left_out.key(*place): str(error) for place, error in errors.items()})
+        if errors and self._left_out.mode == "stop":
+            raise undecodable(list(errors.values()), sum(map(len, self._examples.values())))
+        self._left_out.with_more(found)
+        self._left_out.add(found)
 
     def _check(self, needs: Needs, size: Size) -> None:
         if not self._examples:
@@ -211,8 +240,8 @@ class Loader:
             if self._pool is None:
                 draws, stored, rows = self._order.draws(index), self._images, None
             else:
-                draws, ready = self._pop_prefetched(index)
-                stored = {name: self._move(pixels) for name, pixels in ready().items()}
+                draws, decoded = self._pop_prefetched(index)()
+                stored = {name: self._move(pixels) for name, pixels in decoded.items()}
                 draws = [Draw(draw.streams, self._move(draw.table)) for draw in draws]
                 rows = self._positions
             found: dict[str, Tensor] = {}
@@ -274,58 +303,90 @@ class Loader:
 
     # --- prefetched batches -----------------------------------------------------------------------------------------
 
-    def _pop_prefetched(self, index: int) -> tuple[list[Draw], Callable[[], dict[str, Tensor]]]:
-        """Pop a batch's prefetched draws and images, and prefetch the next ones; a jump drops what does not fit."""
+    def _pop_prefetched(self, index: int) -> Callable[[], Ready]:
+        """Pop a prefetched batch, and prefetch the next ones; a jump drops what does not fit."""
         last = index + self._ahead
         self._prefetched = {n: prefetched for n, prefetched in self._prefetched.items() if index <= n <= last}
         for number in range(index, last + 1):
             if number not in self._prefetched:
-                draws = self._order.draws(number)
-                self._prefetched[number] = (draws, self._gather(draws) if self.cache == "host" else self._stream(draws))
+                begin = self._gather if self.cache == "host" else self._stream
+                self._prefetched[number] = begin(number)
         return self._prefetched.pop(index)
 
-    def _gather(self, draws: list[Draw]) -> Callable[[], dict[str, Tensor]]:
+    def _gather(self, index: int) -> Callable[[], Ready]:
         assert self._pool is not None
+        draws = self._order.draws(index)
 
-        def gather() -> dict[str, Tensor]:
+        def gather() -> Ready:
             found: dict[str, Tensor] = {}
             for draw in draws:
                 for stream in draw.streams:
                     kept = self._images[stream]
                     found[stream] = self._pinned((self._batch, *kept.shape[1:]), kept.dtype)
                     torch.index_select(kept, 0, draw.table[0], out=found[stream])
-            return found
+            return draws, found
 
         return self._pool.submit(gather).result
 
-    def _stream(self, draws: list[Draw]) -> Callable[[], dict[str, Tensor]]:
-        assert self._pool is not None
-        decoding: list[list[Future[list[Tensor]]]] = []
-        for draw in draws:
-            rows, seeds = draw.table[0].tolist(), draw.table[4].tolist()
-            decoding.append(
-                [self._pool.submit(self._decode, draw.streams, *pair) for pair in zip(rows, seeds, strict=True)]
-            )
+    def _stream(self, index: int) -> Callable[[], Ready]:
+        decoding = [self._begin(draw) for draw in self._order.draws(index)]
+        return partial(self._collect, index, decoding)
 
-        def collect() -> dict[str, Tensor]:
-            errors: list[ImageError] = []
-            for future in (future for futures in decoding for future in futures):
+    def _begin(self, draw: Draw, begun: Sequence[Decoding] = ()) -> list[Decoding]:
+        """Begin to decode a draw's examples; what has ``begun`` is kept where it is still the example drawn."""
+        assert self._pool is not None
+        rows, seeds = draw.table[0].tolist(), draw.table[4].tolist()
+        return [
+            begun[place]
+            if begun and begun[place][0] == row
+            else (row, self._pool.submit(self._decode, draw.streams, row, seed))
+            for place, (row, seed) in enumerate(zip(rows, seeds, strict=True))
+        ]
+
+    def _collect(self, index: int, decoding: list[list[Decoding]]) -> Ready:
+        """Wait for a batch's examples; broken ones are left out from this batch on, on all ranks alike.
+
+        What is left out is settled here, batch by batch, and not where a thread meets a broken file: so it never
+        depends on how far ahead the threads are. If the batch cannot be made, nothing is left out because of it.
+        """
+        found: dict[tuple[str, int], str] = {}
+        try:
+            while True:
+                draws = self._order.draws(index)
+                decoding = [self._begin(draw, begun) for draw, begun in zip(draws, decoding, strict=True)]
+                more = self._left_out.agree(*self._failed(draws, decoding))
+                if not more:
+                    break
+                found |= more
+                self._order.leave_out(self._left_out.with_more(found))
+        except TranslateError:
+            self._order.leave_out(self._left_out.by_home)
+            raise
+        self._left_out.add(found)
+        images: dict[str, Tensor] = {}
+        for draw, begun in zip(draws, decoding, strict=True):
+            for place, stream in enumerate(draw.streams):
+                parts = [future.result()[place] for _, future in begun]
+                images[stream] = self._pinned((self._batch, *parts[0].shape), parts[0].dtype)
+                torch.stack(parts, out=images[stream])
+        return draws, images
+
+    def _failed(
+        self, draws: list[Draw], decoding: list[list[Decoding]]
+    ) -> tuple[dict[tuple[str, int], str], TranslateError | None]:
+        """The examples that cannot be decoded, with the reasons, and an error that is none of an image's."""
+        broken: dict[tuple[str, int], str] = {}
+        other: TranslateError | None = None
+        for draw, begun in zip(draws, decoding, strict=True):
+            for row, future in begun:
                 match future.exception():
                     case ImageError() as error:
-                        errors.append(error)
+                        broken[self._left_out.key(self._homes[draw.streams[0]], row)] = str(error)
+                    case TranslateError() as error:
+                        other = other or error
                     case BaseException() as error:
                         raise error
-            if errors:
-                raise undecodable(errors, sum(map(len, decoding)))
-            found: dict[str, Tensor] = {}
-            for draw, futures in zip(draws, decoding, strict=True):
-                for place, stream in enumerate(draw.streams):
-                    parts = [future.result()[place] for future in futures]
-                    found[stream] = self._pinned((self._batch, *parts[0].shape), parts[0].dtype)
-                    torch.stack(parts, out=found[stream])
-            return found
-
-        return collect
+        return broken, other
 
     def _decode(self, streams: tuple[str, ...], row: int, seed: int) -> list[Tensor]:
         """The planes (C, H, W) of one example for each of its streams."""
@@ -354,14 +415,36 @@ def preview_batch(
     size: Size,
     resize: Resize,
     device: torch.device,
+    paired: bool = False,
+    on_broken: Callable[[str, str], None] | None = None,
 ) -> dict[str, Tensor]:
     """The first ``count`` examples of each domain (N, C, H, W) in [-1, 1], resized to ``size``, with nothing random.
 
-    For sample grids and validation. A domain with fewer examples gives all of them.
+    For sample grids and validation. A domain with fewer examples gives all of them. ``on_broken`` gets the domain and
+    the reason of each that does not decode; those that follow take their places, with both images of ``paired`` data. A
+    domain of which none can be read is missing. Without ``on_broken``, raises a TranslateError.
     """
-    listed = {name: examples[name][:count] for name in ("source", "target") if name in examples}
-    kept = decode_all(listed, domains, size=size, resize=resize, device=device)
-    return {name: normalize(pixels, domains[name]) for name, pixels in kept.items()}
+    listed = {name: list(examples[name]) for name in ("source", "target") if name in examples}
+    asked: dict[str, Any] = {"size": size, "resize": resize, "device": device}
+    while True:
+        first = {name: each[:count] for name, each in listed.items() if each}
+        broken: set[tuple[str, int]] = set()
+
+        def note(name: str, row: int, error: ImageError) -> None:
+            assert on_broken is not None
+            broken.add((name, row))  # noqa: B023
+            on_broken(name, str(error))
+
+        kept = decode_all(first, domains, on_broken=None if on_broken is None else note, **asked)
+        if not broken:
+            return {name: normalize(pixels, domains[name]) for name, pixels in kept.items()}
+        dropped = {row for _, row in broken}
+        listed = {
+            name: [
+                example for row, example in enumerate(each) if not (row in dropped if paired else (name, row) in broken)
+            ]
+            for name, each in listed.items()
+        }
 
 
 def _slices(kept: Tensor, numbers: Sequence[Sequence[int]], size: Size) -> Tensor:
