@@ -30,7 +30,7 @@ FLOORS = [
     {"traits"},
     {"ranks", "seeds", "schema"},
     {"draws", "memory"},
-    {"common_options", "trust"},
+    {"changes", "common_options", "trust"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary", "overview"},
     {"method"},

@@ -24,6 +24,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     ),
     "translate.adversary": ("Adversary", "Labelled", "Penalty"),
     "translate.benchmark": ("bench",),
+    "translate.changes": ("Change",),
     "translate.checkpoint": ("CheckpointError",),
     "translate.classification": ("Prediction", "classify"),
     "translate.compute": (

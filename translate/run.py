@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from translate import atomic, lock
+from translate import atomic, changes, lock
+from translate.changes import Change
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
 from translate.memory import Memory
@@ -245,6 +246,11 @@ class Run:
             except json.JSONDecodeError:
                 break
         return found
+
+    @property
+    def changes(self) -> list[Change]:
+        """What the run was told to do otherwise on its way; raises ``TranslateError`` for a damaged file."""
+        return changes.read(self.folder)
 
     @classmethod
     def create(cls, folder: Path, config: Config, *, steps: int, metadata: Mapping[str, Any]) -> Run:

@@ -151,6 +151,21 @@ class RunFacts(Facts):
     origin: Origin | None = None
 
 
+class ChangeFacts(Facts):
+    """One change of a run: see ``translate.changes``."""
+
+    step: Count
+    what: Text
+    before: Any
+    after: Any
+
+
+class ChangesFacts(Facts):
+    """A run's ``changes.json``."""
+
+    changes: Annotated[list[ChangeFacts], Field(max_length=100_000)]
+
+
 @cache
 def domain_facts() -> type[Facts]:
     """The model of a domain: the fields of ``translate.data.Domain`` with bounds."""
