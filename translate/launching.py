@@ -43,11 +43,13 @@ def train_together(config: Config, folder: Path, no_plugins: Sequence[str]) -> R
         return _launch_and_open(arguments, config.devices, folder)
 
 
-def resume_together(run: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
-    """Resume a run on several devices."""
+def resume_together(
+    run: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str], more: Sequence[str] = ()
+) -> Run:
+    """Resume a run on several devices; ``more`` are further arguments of the command."""
     lock.refuse_locked(run.folder)
     length = ["--steps", str(steps)] if steps else []
-    arguments = [*_flags("--no-plugin", no_plugins), *_flags("--plugin", plugins), "fit", *length]
+    arguments = [*_flags("--no-plugin", no_plugins), *_flags("--plugin", plugins), "fit", *length, *more]
     return _launch_and_open([*arguments, "--resume", str(run.folder)], run.config.devices, run.folder)
 
 

@@ -122,6 +122,13 @@ class Config:
     cache_folder: Annotated[
         Path | None, Option("folder in which decoded images are cached, by their content, for later runs")
     ] = None
+    broken: Annotated[
+        Literal["skip", "stop"],
+        Option(
+            "a broken or vanished image; skip: another stands in its place, for 1 % of a domain at most, or one image; "
+            "stop: save and end"
+        ),
+    ] = "skip"
     workers: Annotated[int, Option("decoding threads (0: one per core)", ge=0)] = 0
     memory: Memory = None
     log_every: Annotated[int, Option("steps between two lines of the log", ge=1)] = 50
@@ -215,6 +222,8 @@ class Run:
         self.steps = steps
         self.origin: Mapping[str, Any] | None = None
         """What its ``config.json`` says of the plugins that it was made with; see ``translate.trust``."""
+        self.fingerprint: str | None = None
+        """The fingerprint of its data in its ``config.json``; see ``translate.fingerprint``."""
 
     def __repr__(self) -> str:
         return f"<Run {self.folder}: {self.config.method} on {self.config.data}, step {self.step} of {self.steps}>"
@@ -301,7 +310,7 @@ class Run:
             raise TranslateError(f"{path} is damaged: {error}; start the run anew or restore the file") from None
         check_file(path, RunFacts, values)
         run = cls(folder, Config.from_values(values["config"], str(path)), steps=values["steps"])
-        run.origin = values.get("origin")
+        run.origin, run.fingerprint = values.get("origin"), values.get("data")
         return run
 
     def write_config(self, metadata: Mapping[str, Any]) -> None:

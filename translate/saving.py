@@ -15,7 +15,6 @@ from translate.background import Background
 from translate.checkpoint import CheckpointError
 from translate.derived import FACTS
 from translate.errors import TranslateError
-from translate.paths import quoted
 from translate.run import Run
 from translate.setup import Setup
 
@@ -94,13 +93,8 @@ def load_initial_weights(setup: Setup, init: Path) -> None:
 
 
 def check_environment(run: Run, metadata: Mapping[str, Any], setup: Setup) -> None:
-    """Refuse to resume on other data; warn of other versions or threads, which may change the result."""
+    """Warn of other versions or threads, which may change the result; other data is the concern of ``DataCheck``."""
     here = setup.metadata
-    if metadata["data"] != here["data"]:
-        raise TranslateError(
-            f"the data of {run.folder} has changed since, so it cannot be resumed; "
-            f"start a new run from its weights with --init {quoted(run.folder)}"
-        )
     for name in ("versions", "threads", "ranks", "device", "plugin"):
         if metadata.get(name, 1) != here[name]:
             log.warning("%s was made with other %s; it is resumed, but not to the last bit", run.folder, name)

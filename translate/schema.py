@@ -38,6 +38,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][\w. -]{0,63}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Side = Annotated[int, Field(ge=1, le=MOST_SIDE)]
 Level = Annotated[int, Field(ge=0, le=255)]
+Index = Annotated[str, Field(pattern=r"^[0-9]{1,15}$")]
 Colour = Annotated[list[Level], Field(min_length=3, max_length=3)]
 
 M = TypeVar("M", bound="Facts")
@@ -123,6 +124,7 @@ class SetupFacts(Facts):
     data: Text
     domains: dict[Name, Text] = Field(default_factory=dict)
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
+    left_out: dict[Name, dict[Index, Text]] = Field(default_factory=dict)
 
 
 class CheckpointFacts(SetupFacts):
@@ -147,6 +149,7 @@ class RunFacts(Facts):
 
     config: dict[str, Any]
     steps: Annotated[int, Field(ge=1, le=2**53)]
+    data: Text | None = None
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
     origin: Origin | None = None
 

@@ -18,12 +18,14 @@ from torch import Tensor
 
 from translate import atomic, checkpoint, images, outputs
 from translate.background import Background
+from translate.changed_data import DataCheck, after_broken, refuse_missing
 from translate.compute import Compilation
 from translate.data import Domain
 from translate.devices import keep_memory, memory_in_use
-from translate.errors import NotFiniteError, TranslateError
+from translate.errors import NotFiniteError, StoppedError, TranslateError
+from translate.fingerprint import Listing
 from translate.launching import resume_together, train_together
-from translate.loader import Loader, preview_batch
+from translate.loader import Broken, BrokenImagesError, Loader, preview_batch
 from translate.lock import locked
 from translate.method import role_of
 from translate.paths import expanded, quoted
@@ -70,7 +72,8 @@ def fit(
     ``options`` are the fields of ``translate.run.Config`` (``steps``, ``batch``, ``size``, ``seed`` ...) and the
     method's own. ``output`` is the run's folder, ``runs/METHOD-DATA`` by default. Ctrl-C saves a checkpoint and raises
     ``KeyboardInterrupt``, whose message says how to resume; with several ``devices``, whose processes print that
-    message, it raises ``SystemExit`` 130. Errors that the user can fix raise ``TranslateError``.
+    message, it raises ``SystemExit`` 130. Errors that the user can fix raise ``TranslateError``; ``StoppedError`` if
+    broken images end the training, which is saved.
     """
     config = Config.from_values({"method": method, "data": str(data), "plugins": tuple(plugins), **options})
     return train(config, output=None if output is None else expanded(output), no_plugins=no_plugins)
@@ -107,34 +110,53 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         if setup.group.is_main:
             held.enter_context(locked(_made(folder)))
             run = Run.create(folder, setup.config, steps=setup.steps, metadata=setup.metadata)
+            Listing.of(setup.dataset).write(folder)
         else:
             run = Run(folder, setup.config, steps=setup.steps)
         return _train(setup, run, loader, shown)
 
 
 def resume(
-    run: str | Path, *, steps: int | None = None, no_plugins: Sequence[str] = (), plugins: Sequence[str] = ()
+    run: str | Path,
+    *,
+    steps: int | None = None,
+    data: str | Path | None = None,
+    changed_data: bool = False,
+    broken: Broken | None = None,
+    no_plugins: Sequence[str] = (),
+    plugins: Sequence[str] = (),
 ) -> Run:
     """Resume a run from its last readable checkpoint, exactly as if it had never stopped.
 
     With another number of ``steps``, the learning-rate schedule is recomputed from there on, with a warning.
+    ``data`` is where data lies now that has moved. Data that lost or gained images is refused, or used if
+    ``changed_data`` is set; images that were left out are then tried again. ``broken`` is as in ``Config``, for the
+    rest. Raises ``StoppedError`` if broken images end the training.
     """
     opened = Run.open(Path(run))
     if not plugins:
         check_run(opened.folder, opened.config.plugins, opened.origin)
+    place = None if data is None else _absolute(str(data))
     if opened.config.devices > 1 and not is_distributed():
-        return resume_together(opened, steps, no_plugins, plugins)
+        more = [*(["--data", place] if place else []), *(["--changed-data"] if changed_data else [])]
+        return resume_together(
+            opened, steps, no_plugins, plugins, [*more, *(["--broken", broken] if broken is not None else [])]
+        )
     with ExitStack() as held:
         if rank_and_world_size()[0] == 0:
             held.enter_context(locked(opened.folder))
             for folder in (opened.folder, opened.folder / "checkpoints", opened.samples):
                 atomic.sweep(folder, untagged=True)
-        return _resume(opened, steps, no_plugins, plugins)
+        check = DataCheck(opened, data=place, accept=changed_data)
+        if broken is not None:
+            opened.config = replace(opened.config, broken=broken)
+        return _resume(opened, steps, no_plugins, plugins, check)
 
 
-def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
+def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str], check: DataCheck) -> Run:
     """Resume a run whose lock is held."""
     found = last_good(opened)
+    refuse_missing(opened)
     if plugins:
         opened.config = replace(opened.config, plugins=tuple(_absolute(plugin) for plugin in plugins))
     if steps is not None and steps != opened.steps:
@@ -143,7 +165,9 @@ def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: 
             opened.folder, opened.steps, steps,
         )  # fmt: skip
         opened.config = replace(opened.config, steps=steps, epochs=None)
-    setup = Setup.make(opened.config, no_plugins, resources=None if found is None else found[1].get("resources", {}))
+    resources = None if found is None else found[1].get("resources", {})
+    setup = Setup.make(opened.config, no_plugins, resources, on_data=check)
+    _refuse_within_data(setup.config, opened.folder)
     if found is None:
         if opened.config.init is not None:
             load_initial_weights(setup, opened.config.init)
@@ -151,6 +175,8 @@ def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: 
         tensors, metadata = found
         check_environment(opened, metadata, setup)
         setup.engine.load(tensors, metadata["engine"])
+        if not check.accept:
+            setup.left_out.restore(metadata.get("left_out", {}))
     opened.config, opened.steps = setup.config, setup.steps
     opened.step = setup.engine.step_count
     if opened.step > opened.steps:
@@ -158,6 +184,7 @@ def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: 
     with setup.loader() as loader:
         shown = _preview(setup)
         if setup.group.is_main:
+            check.record(opened.step)
             opened.forget_after(opened.step)
             opened.write_config(setup.metadata)
             if found is not None and translator_step(opened) < opened.step:
@@ -193,7 +220,8 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
     config, engine, group = setup.config, setup.engine, setup.group
     if engine.device.type == "cpu":
         keep_memory()
-    steps, stopped = run.steps, False
+    steps, stopped, saved = run.steps, False, run.step
+    broken: BrokenImagesError | None = None
     sample_every = config.sample_every or max(1, steps // 10)
     save_every = config.save_every or max(1, steps // 10)
     reason = "failed"
@@ -215,7 +243,14 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                 logged_step = run.step
                 while run.step < steps and not stopped:
                     first = engine.step_count * config.accumulate
-                    engine.step([loader.batch(first + number) for number in range(config.accumulate)])
+                    try:
+                        batches = [loader.batch(first + number) for number in range(config.accumulate)]
+                    except BrokenImagesError as error:
+                        broken = error
+                        if saved < run.step:
+                            save(setup, run, background)
+                        break
+                    engine.step(batches)
                     run.step = engine.step_count
                     if compilation.passed():
                         run.config = setup.config = replace(config, compile=compilation.chosen)
@@ -237,7 +272,8 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                         _draw_samples(setup, run, shown, background)
                     if run.step % save_every == 0 or last or asked:
                         save(setup, run, background)
-            reason = "interrupted" if run.step < steps else "finished"
+                        saved = run.step
+            reason = "failed" if broken else "interrupted" if run.step < steps else "finished"
             group.close()
         except NotFiniteError as error:
             good = (
@@ -248,6 +284,10 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
             raise NotFiniteError(f"{error}; {good}; try a lower learning rate or --clip-norm 1") from None
         finally:
             setup.tell("run_ended", run=run, reason=reason)
+    if broken is not None:
+        if not group.is_main:
+            raise SystemExit(StoppedError.exit_code)
+        raise StoppedError(after_broken(run, broken))
     if reason == "interrupted":
         number = received.ending or signal.SIGTERM
         if not group.is_main:
@@ -281,13 +321,29 @@ def _preview(setup: Setup) -> dict[str, Tensor]:
     """The examples of the sample grids: the first of the validation split, or of the training split if it is empty."""
     splits = setup.dataset.splits
     held_out = {name: examples for name, examples in splits.get("val", {}).items() if examples}
+
+    def tell(_name: str, reason: str) -> None:
+        if setup.group.is_main:
+            log.warning("not shown in the sample grids: %s", reason.rstrip("."))
+
+    rows = setup.left_out.by_home
+    missing = {
+        name: {row for each in rows.values() for row in each} if setup.dataset.paired else rows.get(name, ())
+        for name in splits["train"]
+    }
+    usable = {
+        name: [example for row, example in enumerate(examples) if row not in missing[name]]
+        for name, examples in splits["train"].items()
+    }
     return preview_batch(
-        held_out or splits["train"],
+        held_out or usable,
         setup.dataset.domains,
         count=SHOWN,
         size=setup.config.size,
         resize=setup.config.resize,
         device=setup.engine.device,
+        paired=setup.dataset.paired,
+        on_broken=tell if setup.config.broken == "skip" else None,
     )
 
 

@@ -109,6 +109,15 @@ class Methods(click.Group):
     help="With --resume: another number of steps; the schedule is recomputed.",
 )
 @click.option(
+    "--data", metavar="DATA", type=PathType(), help="With --resume: where the data lies now, if it has moved."
+)
+@click.option(
+    "--changed-data", is_flag=True, help="With --resume: use data that lost or gained images; no longer exact."
+)
+@click.option(
+    "--broken", type=click.Choice(["skip", "stop"]), help="With --resume: what becomes of broken images from here on."
+)
+@click.option(
     "--config",
     metavar="FILE",
     type=PathType(),
@@ -121,6 +130,9 @@ def fit(
     context: click.Context,
     resume: Path | None,
     steps: int | None,
+    data: Path | None,
+    changed_data: bool,
+    broken: Any,
     config: Path | None,
     output: Path | None,
     dry_run: bool,
@@ -132,18 +144,30 @@ def fit(
       translate fit --resume runs/pix2pix-photos
     """
     if context.invoked_subcommand is not None:
-        if resume or config or steps or output or dry_run:
+        if resume or config or steps or output or dry_run or data or changed_data or broken:
             raise click.UsageError(
                 "options before METHOD are for --resume and --config; give the method's after it", context
             )
         return
     session = session_of(context)
+    if resume is None and (data or changed_data or broken):
+        raise click.UsageError("--data, --changed-data and --broken before METHOD are for --resume; add it", context)
     if resume is not None and config is None:
         if output or dry_run:
             raise click.UsageError("a resumed run has its folder and its options; leave out -o and --dry-run", context)
         from translate.training import resume as resume_run
 
-        _report(resume_run(resume, steps=steps, plugins=session.extra, no_plugins=session.blocked))
+        _report(
+            resume_run(
+                resume,
+                steps=steps,
+                data=data,
+                changed_data=changed_data,
+                broken=broken,
+                plugins=session.extra,
+                no_plugins=session.blocked,
+            )
+        )
     elif config is not None and resume is None:
         typed = {"steps": steps, "epochs": None} if steps else {}
         _fit({**_values_of(config), **typed}, session, output, str(config), dry_run=dry_run)

@@ -14,6 +14,7 @@ from typing import Literal
 from translate.data import Example
 from translate.errors import TranslateError
 from translate.ranks import ProcessGroup
+from translate.terminal import printable
 
 Broken = Literal["skip", "stop"]
 """What becomes of a training that meets a broken image: see ``Config.broken``."""
@@ -38,19 +39,18 @@ class LeftOut:
     """The images of each domain that a training leaves out, by index; of pairs, the pair, under its source.
 
     ``mode``: "skip" leaves out a broken image and names it once, and refuses more than 1 % of a domain's images (one
-    always may be left out); "stop" refuses the first. ``rows`` are those of a checkpoint. All ranks of ``group`` leave
-    out the same.
+    always may be left out); "stop" refuses the first. All ranks of ``group`` leave out the same.
     """
 
     def __init__(
         self,
         mode: Broken = "stop",
-        rows: Mapping[str, Collection[int]] | None = None,
+        *,
         group: ProcessGroup | None = None,
     ) -> None:
         self.mode = mode
         self._group = group or ProcessGroup()
-        self._rows = {name: set(listed) for name, listed in (rows or {}).items()}
+        self._rows: dict[str, set[int]] = {}
         self._examples: Mapping[str, Sequence[Example]] = {}
         self._paired = False
         self._labelled: Mapping[str, Collection[int]] = {}
@@ -64,7 +64,19 @@ class LeftOut:
     @property
     def by_home(self) -> dict[str, list[int]]:
         """``rows`` for each domain: both domains of pairs have the same."""
-        return dict.fromkeys(self._examples, self.rows.get("source", [])) if self._paired else self.rows
+        return self._by_home(self._rows)
+
+    @property
+    def names(self) -> dict[str, dict[str, str]]:
+        """``rows`` with the name of each image, as a run's files hold them; see ``restore``."""
+        return {
+            name: {str(row): printable(self._examples[name][row].name, 200) for row in listed}
+            for name, listed in self.rows.items()
+        }
+
+    def restore(self, names: Mapping[str, Mapping[str, str]]) -> None:
+        """Leave out what a checkpoint left out, before ``bind``."""
+        self._rows = {name: {int(row) for row in listed} for name, listed in names.items()}
 
     def bind(
         self,
@@ -113,15 +125,14 @@ class LeftOut:
         more = {place: reason for place, reason in found.items() if place[1] not in self._rows.get(place[0], ())}
         if self.mode == "stop" and more:
             raise BrokenImagesError(_sentence(list(more.values()), "cannot be used"))
-        together = LeftOut(self.mode, self._rows)
-        together._examples, together._paired = self._examples, self._paired
+        together = {name: set(listed) for name, listed in self._rows.items()}
         for name, row in more:
-            together._rows.setdefault(name, set()).add(row)
-        for name, listed in together._rows.items():
+            together.setdefault(name, set()).add(row)
+        for name, listed in together.items():
             reasons = [reason for place, reason in more.items() if place[0] == name]
             if reasons and (why := self._too_many(name, listed)):
                 raise BrokenImagesError(_sentence(reasons, why))
-        return together.by_home
+        return self._by_home(together)
 
     def add(self, found: Found) -> None:
         """Leave out further images, each named in one line."""
@@ -134,6 +145,10 @@ class LeftOut:
             self._tell("left out, another image stands in its place: %s %s: %s", what, shown, reason.rstrip("."))
         if len(more) > SHOWN:
             self._tell("%d more images are left out; `translate data DATA --full` names all", len(more) - SHOWN)
+
+    def _by_home(self, rows: Mapping[str, Collection[int]]) -> dict[str, list[int]]:
+        given = dict.fromkeys(self._examples, rows.get("source", ())) if self._paired else rows
+        return {name: sorted(listed) for name, listed in given.items() if listed}
 
     def _too_many(self, name: str, rows: Collection[int]) -> str:
         """Why so many may not be left out; an empty string if they may."""

@@ -139,7 +139,7 @@ class Order:
         for attempt in range(_ATTEMPTS):
             if not bool((bad := wrong()).any()):
                 return rows
-            rows = torch.where(bad, choices[mix(state + attempt * SPACING) % len(choices)], rows)
+            rows = torch.where(bad, choices[mix(state + signed(attempt * SPACING)) % len(choices)], rows)
         usable = choices[~left_out[choices]]
         first = usable[0].expand_as(rows)
         if other_than is not None:
