@@ -22,7 +22,7 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "paths", "precision", "processes", "public", "signals", "terminal"},
+    {"errors", "inspected", "paths", "precision", "processes", "public", "signals", "terminal"},
     {"atomic"},
     {"lock"},
     {"outputs"},

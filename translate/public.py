@@ -77,6 +77,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
         "why_left_out",
         "write",
     ),
+    "translate.inspection": ("Inspection", "Side", "inspect"),
     "translate.latent": ("logged_as", "tie"),
     "translate.method": ("Batch", "Method", "Needs", "Parts", "Role", "Stream", "Update", "role_of"),
     "translate.options": (

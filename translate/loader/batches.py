@@ -7,12 +7,12 @@ number: worker count, cache and wall clock never matter, and resuming needs no s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from translate.loader.cache import Resize, decode_all, dtype_of, normalize, plan
 from translate.loader.disk_cache import decode_stored
 from translate.loader.left_out import LeftOut
 from translate.loader.sampling import Draw, Order
+from translate.loader.streaming import Streaming
 from translate.memory import Budget
 from translate.method import Needs
 from translate.sizes import Size
@@ -34,9 +35,6 @@ Cache = Literal["auto", "device", "host", "stream"]
 Augmentation = Callable[[Tensor, Tensor], Tensor]
 Ready = tuple[list[Draw], dict[str, Tensor]]
 """A batch's draws, and the images of each of its streams."""
-
-Decoding = tuple[int, Future[list[Tensor]]]
-"""An example, by index, and its planes once they are decoded."""
 
 SHARE = 0.6
 """The fraction of the free memory that an ``auto`` cache may take."""
@@ -181,6 +179,9 @@ class Loader:
         threads = {"device": 0, "host": 1, "stream": workers}[self.cache]
         self._ahead = max(2, -(-2 * workers // batch)) if self.cache == "stream" else 2
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="translate-loader") if threads else None
+        self._streaming: Streaming | None = None
+        if self._pool is not None and self.cache == "stream":
+            self._streaming = Streaming(self._order, self._left_out, self._homes, self._decode, self._pool)
 
     def _leave_out(self, errors: Mapping[tuple[str, int], ImageError]) -> None:
         """Leave out the images that could not be decoded before the first batch."""
@@ -329,64 +330,18 @@ class Loader:
         return self._pool.submit(gather).result
 
     def _stream(self, index: int) -> Callable[[], Ready]:
-        decoding = [self._begin(draw) for draw in self._order.draws(index)]
-        return partial(self._collect, index, decoding)
+        assert self._streaming is not None
+        collect = self._streaming.begin(index)
 
-    def _begin(self, draw: Draw, begun: Sequence[Decoding] = ()) -> list[Decoding]:
-        """Begin to decode a draw's examples; what has ``begun`` is kept where it is still the example drawn."""
-        assert self._pool is not None
-        rows, seeds = draw.table[0].tolist(), draw.table[4].tolist()
-        return [
-            begun[place]
-            if begun and begun[place][0] == row
-            else (row, self._pool.submit(self._decode, draw.streams, row, seed))
-            for place, (row, seed) in enumerate(zip(rows, seeds, strict=True))
-        ]
+        def stack() -> Ready:
+            draws, decoded = collect()
+            found: dict[str, Tensor] = {}
+            for stream, parts in decoded.items():
+                found[stream] = self._pinned((self._batch, *parts[0].shape), parts[0].dtype)
+                torch.stack(parts, out=found[stream])
+            return draws, found
 
-    def _collect(self, index: int, decoding: list[list[Decoding]]) -> Ready:
-        """Wait for a batch's examples; broken ones are left out from this batch on, on all ranks alike.
-
-        What is left out is settled here, batch by batch, and not where a thread meets a broken file: so it never
-        depends on how far ahead the threads are. If the batch cannot be made, nothing is left out because of it.
-        """
-        found: dict[tuple[str, int], str] = {}
-        try:
-            while True:
-                draws = self._order.draws(index)
-                decoding = [self._begin(draw, begun) for draw, begun in zip(draws, decoding, strict=True)]
-                more = self._left_out.agree(*self._failed(draws, decoding))
-                if not more:
-                    break
-                found |= more
-                self._order.leave_out(self._left_out.with_more(found))
-        except TranslateError:
-            self._order.leave_out(self._left_out.by_home)
-            raise
-        self._left_out.add(found)
-        images: dict[str, Tensor] = {}
-        for draw, begun in zip(draws, decoding, strict=True):
-            for place, stream in enumerate(draw.streams):
-                parts = [future.result()[place] for _, future in begun]
-                images[stream] = self._pinned((self._batch, *parts[0].shape), parts[0].dtype)
-                torch.stack(parts, out=images[stream])
-        return draws, images
-
-    def _failed(
-        self, draws: list[Draw], decoding: list[list[Decoding]]
-    ) -> tuple[dict[tuple[str, int], str], TranslateError | None]:
-        """The examples that cannot be decoded, with the reasons, and an error that is none of an image's."""
-        broken: dict[tuple[str, int], str] = {}
-        other: TranslateError | None = None
-        for draw, begun in zip(draws, decoding, strict=True):
-            for row, future in begun:
-                match future.exception():
-                    case ImageError() as error:
-                        broken[self._left_out.key(self._homes[draw.streams[0]], row)] = str(error)
-                    case TranslateError() as error:
-                        other = other or error
-                    case BaseException() as error:
-                        raise error
-        return broken, other
+        return stack
 
     def _decode(self, streams: tuple[str, ...], row: int, seed: int) -> list[Tensor]:
         """The planes (C, H, W) of one example for each of its streams."""
@@ -405,46 +360,6 @@ class Loader:
         if self._device.type == "cuda" and not tensor.is_pinned():
             tensor = tensor.pin_memory()
         return tensor.to(self._device, non_blocking=True)
-
-
-def preview_batch(
-    examples: Mapping[str, Sequence[Example]],
-    domains: Mapping[str, Domain],
-    *,
-    count: int,
-    size: Size,
-    resize: Resize,
-    device: torch.device,
-    paired: bool = False,
-    on_broken: Callable[[str, str], None] | None = None,
-) -> dict[str, Tensor]:
-    """The first ``count`` examples of each domain (N, C, H, W) in [-1, 1], resized to ``size``, with nothing random.
-
-    For sample grids and validation. A domain with fewer examples gives all of them. ``on_broken`` gets the domain and
-    the reason of each that does not decode; those that follow take their places, with both images of ``paired`` data. A
-    domain of which none can be read is missing. Without ``on_broken``, raises a TranslateError.
-    """
-    listed = {name: list(examples[name]) for name in ("source", "target") if name in examples}
-    asked: dict[str, Any] = {"size": size, "resize": resize, "device": device}
-    while True:
-        first = {name: each[:count] for name, each in listed.items() if each}
-        broken: set[tuple[str, int]] = set()
-
-        def note(name: str, row: int, error: ImageError) -> None:
-            assert on_broken is not None
-            broken.add((name, row))  # noqa: B023
-            on_broken(name, str(error))
-
-        kept = decode_all(first, domains, on_broken=None if on_broken is None else note, **asked)
-        if not broken:
-            return {name: normalize(pixels, domains[name]) for name, pixels in kept.items()}
-        dropped = {row for _, row in broken}
-        listed = {
-            name: [
-                example for row, example in enumerate(each) if not (row in dropped if paired else (name, row) in broken)
-            ]
-            for name, each in listed.items()
-        }
 
 
 def _slices(kept: Tensor, numbers: Sequence[Sequence[int]], size: Size) -> Tensor:
