@@ -121,7 +121,7 @@ def test_unreadable_images_are_named_before_a_folder_is_made(tmp_path: Path) -> 
         folder_of(tmp_path / "data" / side, ["a", "b", "c"])
     (tmp_path / "data" / "target" / "b.png").write_bytes((tmp_path / "data" / "target" / "b.png").read_bytes()[:200])
     with pytest.raises(TranslateError, match=r"1 of 6 images cannot be used: .*b\.png"):
-        translate.fit("pix2pix", tmp_path / "data", output=tmp_path / "run", **SMALL)
+        translate.fit("pix2pix", tmp_path / "data", output=tmp_path / "run", broken="stop", **SMALL)
     assert not (tmp_path / "run").exists()
 
 
@@ -131,7 +131,7 @@ def test_a_broken_validation_image_leaves_no_folder(tmp_path: Path) -> None:
             folder_of(tmp_path / "data" / split / side, ["a", "b"])
     (tmp_path / "data" / "val" / "source" / "a.png").write_bytes(b"broken")
     with pytest.raises(TranslateError, match=r"a\.png"):
-        translate.fit("pix2pix", tmp_path / "data", output=tmp_path / "run", **SMALL)
+        translate.fit("pix2pix", tmp_path / "data", output=tmp_path / "run", broken="stop", **SMALL)
     assert not (tmp_path / "run").exists()
 
 

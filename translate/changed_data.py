@@ -67,9 +67,14 @@ class DataCheck:
             )
         return config if config.steps is not None else replace(config, steps=self._run.steps, epochs=None)
 
-    def record(self, step: int) -> None:
-        """Write down in the run, from ``step`` on, that its data moved or changed; by the main rank only."""
+    def record(self, step: int, retried: int = 0) -> None:
+        """Write down in the run, from ``step`` on, that its data moved or changed; by the main rank only.
+
+        ``retried`` images that were left out are used again if they can be read.
+        """
         assert self._listing is not None
+        if retried and not self.changed:
+            self._what = f"{retried} that were left out are tried again"
         here = self._run.config.data
         if self.changed:
             log.warning(

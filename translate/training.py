@@ -177,6 +177,7 @@ def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: 
         setup.engine.load(tensors, metadata["engine"])
         if not check.accept:
             setup.left_out.restore(metadata.get("left_out", {}))
+    before = {} if found is None else found[1].get("left_out", {})
     opened.config, opened.steps = setup.config, setup.steps
     opened.step = setup.engine.step_count
     if opened.step > opened.steps:
@@ -184,7 +185,9 @@ def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: 
     with setup.loader() as loader:
         shown = _preview(setup)
         if setup.group.is_main:
-            check.record(opened.step)
+            check.record(opened.step, sum(map(len, before.values())) if check.accept else 0)
+            if found is not None and not check.accept and setup.left_out.names != before:
+                log.warning("%s goes on without images that it has seen: it is no longer exact", opened.folder)
             opened.forget_after(opened.step)
             opened.write_config(setup.metadata)
             if found is not None and translator_step(opened) < opened.step:
