@@ -87,9 +87,12 @@ class DataCheck:
             self._listing.write(self._run.folder)
 
 
-def refuse_missing(run: Run) -> None:
-    """Raise ``TranslateError`` if the folder of a run's data is gone; the name of a dataset is no folder."""
-    place = expanded(run.config.data)
+def refuse_missing(run: Run, data: str | None) -> None:
+    """Raise ``TranslateError`` if the folder of a run's data is gone; the name of a dataset is no folder.
+
+    ``data`` is the place that was given anew, if any; what is wrong with it is told when it is opened.
+    """
+    place = expanded(run.config.data if data is None else "")
     if place.is_absolute() and not place.exists():
         raise TranslateError(
             f"the data of {run.folder} is no longer at {place}; name its new place with --data, or put it back"

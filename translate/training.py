@@ -147,6 +147,7 @@ def resume(
             held.enter_context(locked(opened.folder))
             for folder in (opened.folder, opened.folder / "checkpoints", opened.samples):
                 atomic.sweep(folder, untagged=True)
+        refuse_missing(opened, place)
         check = DataCheck(opened, data=place, accept=changed_data)
         if broken is not None:
             opened.config = replace(opened.config, broken=broken)
@@ -156,7 +157,6 @@ def resume(
 def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str], check: DataCheck) -> Run:
     """Resume a run whose lock is held."""
     found = last_good(opened)
-    refuse_missing(opened)
     if plugins:
         opened.config = replace(opened.config, plugins=tuple(_absolute(plugin) for plugin in plugins))
     if steps is not None and steps != opened.steps:
