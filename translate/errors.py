@@ -27,7 +27,7 @@ class NotFiniteError(TranslateError):
 
 
 class StoppedError(TranslateError):
-    """A training stopped before its end because images are broken; its state is saved."""
+    """A training was ended by its disk, its files, its memory or a plugin; the message says what is saved."""
 
     exit_code = 5
 
