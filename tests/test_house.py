@@ -48,6 +48,7 @@ FLOORS = [
     {"saved"},
     {"setup"},
     {"saving"},
+    {"initial"},
     {"conversion", "training", "inspection", "evaluation", "sampling", "classification"},
     {"benchmark"},
     {"testing"},

@@ -371,6 +371,9 @@ def _int(value: Any) -> int:
 
 
 def _tuple(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    if value is None and arguments[-1] is Ellipsis:
+        # Nothing in a list, as YAML's and JSON's null say it.
+        value = ()
     if isinstance(value, str) and arguments == (str, Ellipsis):
         # A single string of a list of strings; it is not split, since it may contain commas.
         value = [value]

@@ -128,7 +128,14 @@ class Config:
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
     keep: Annotated[int, Option("how many checkpoints to keep", ge=1)] = 2
-    init: Annotated[Path | None, Option("run or checkpoint to take the initial weights from")] = None
+    init: Annotated[
+        tuple[str, ...],
+        Option(
+            "run, checkpoint or translator.safetensors to take initial weights from, what fits by name and shape; "
+            "NETWORK=SOURCE or NETWORK=SOURCE:NETWORK for one network; may be repeated",
+            metavar="[NETWORK=]SOURCE[:NETWORK]",
+        ),
+    ] = ()
     plugins: tuple[str, ...] = ()
     """Files or modules of plugins that are not installed."""
 

@@ -22,6 +22,7 @@ from translate.compute import Compilation
 from translate.data import Domain
 from translate.devices import keep_memory, memory_in_use
 from translate.errors import NotFiniteError, TranslateError
+from translate.initial import Init, load_initial_weights, open_sources
 from translate.launching import resume_together, train_together
 from translate.loader import Loader, preview_batch
 from translate.lock import locked
@@ -32,7 +33,6 @@ from translate.run import Config, Run, Scalars, free_folder
 from translate.saving import (
     check_environment,
     last_good,
-    load_initial_weights,
     save,
     translator_of,
     translator_step,
@@ -90,7 +90,7 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         plugins=tuple(_absolute(plugin) for plugin in config.plugins),
         albumentations=config.albumentations and config.albumentations.resolve(),
         cache_folder=config.cache_folder and config.cache_folder.resolve(),
-        init=config.init and config.init.resolve(),
+        init=tuple(Init.parse(each).absolute for each in config.init),
     )
     folder = output or free_folder(Path("runs"), f"{config.method}-{_file_name(config.data)}")
     if rank_and_world_size()[0] == 0:
@@ -98,9 +98,10 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         _refuse_within_data(config, folder)
     if config.devices > 1 and not is_distributed():
         return train_together(config, folder, no_plugins)
+    sources = open_sources(config.init)
     setup = Setup.make(config, no_plugins)
-    if config.init is not None:
-        load_initial_weights(setup, config.init)
+    load_initial_weights(setup, sources)
+    del sources
     # The folder is made last, so that an error in the data or the options leaves no empty folder behind.
     with setup.loader() as loader, ExitStack() as held:
         shown = _preview(setup)
@@ -134,7 +135,7 @@ def resume(
 
 def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
     """Resume a run whose lock is held."""
-    found = last_good(opened)
+    found = last_good(opened.folder)
     if plugins:
         opened.config = replace(opened.config, plugins=tuple(_absolute(plugin) for plugin in plugins))
     if steps is not None and steps != opened.steps:
@@ -145,8 +146,7 @@ def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: 
         opened.config = replace(opened.config, steps=steps, epochs=None)
     setup = Setup.make(opened.config, no_plugins, resources=None if found is None else found[1].get("resources", {}))
     if found is None:
-        if opened.config.init is not None:
-            load_initial_weights(setup, opened.config.init)
+        load_initial_weights(setup, open_sources(opened.config.init))
     else:
         tensors, metadata = found
         check_environment(opened, metadata, setup)

@@ -353,11 +353,8 @@ class Engine:
         self.step_count = int(metadata["step"])
         self.forget_graphs()
 
-    def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
-        """Load only the networks and pools of another run's ``tensors``; averages start from them."""
-        of_method = under(tensors, "method/")
-        compare(of_method, self.method.state_dict(), "the method")
-        self.method.load_state_dict(of_method)
+    def restart_averages(self) -> None:
+        """Let the averages start from the weights as they are now."""
         self._ema.restart()
 
 
