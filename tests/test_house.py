@@ -48,7 +48,7 @@ FLOORS = [
     {"saved"},
     {"setup"},
     {"saving"},
-    {"initial"},
+    {"initial", "resuming"},
     {"conversion", "training", "inspection", "evaluation", "sampling", "classification"},
     {"benchmark"},
     {"testing"},

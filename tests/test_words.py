@@ -15,7 +15,7 @@ from test_cli import run as run_process
 
 import translate
 from translate.cli import main
-from translate.cli.training import _config_among
+from translate.cli.training import _path_among
 from translate.errors import TranslateError
 from translate.initial import Init
 from translate.options import Option, Parameter, check, parse_call
@@ -165,7 +165,7 @@ def test_plugins_of_the_command_line_and_of_a_config_are_all_loaded(home: Path, 
     ],
 )
 def test_the_config_is_seen_before_the_options_are_known(arguments: list[str], found: str | None) -> None:
-    assert _config_among(arguments) == (None if found is None else Path(found))
+    assert _path_among(arguments, "--config") == (None if found is None else Path(found))
 
 
 @pytest.mark.parametrize("form", [["fit"], ["fit", "gan"]], ids=["file", "method and file"])

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from translate import atomic, checkpoint, images, outputs
+from translate import atomic, changes, checkpoint, images, outputs
 from translate.background import Background
 from translate.compute import Compilation
 from translate.data import Domain
@@ -28,7 +28,9 @@ from translate.loader import Loader, preview_batch
 from translate.lock import locked
 from translate.method import role_of
 from translate.paths import expanded, quoted
+from translate.plugins import discover
 from translate.ranks import is_distributed, parent_died, rank_and_world_size
+from translate.resuming import as_flags, check_asked, compare, config_with
 from translate.run import Config, Run, Scalars, free_folder
 from translate.saving import (
     check_environment,
@@ -114,56 +116,87 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
 
 
 def resume(
-    run: str | Path, *, steps: int | None = None, no_plugins: Sequence[str] = (), plugins: Sequence[str] = ()
+    run: str | Path,
+    *,
+    steps: int | None = None,
+    no_plugins: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+    **settings: Any,
 ) -> Run:
     """Resume a run from its last readable checkpoint, exactly as if it had never stopped.
 
-    With another number of ``steps``, the learning-rate schedule is recomputed from there on, with a warning.
+    With another number of ``steps`` or other ``settings``, the fields of ``translate.run.Config`` that do not say what
+    the networks are (``optimizer``, ``schedule``, ``batch``, ``save_every`` ...), it goes on with these. Each
+    difference is told, and recorded in the run's ``changes.json``.
     """
     opened = Run.open(Path(run))
     if not plugins:
         check_run(opened.folder, opened.config.plugins, opened.origin)
-    if opened.config.devices > 1 and not is_distributed():
-        return resume_together(opened, steps, no_plugins, plugins)
+    if steps is not None:
+        settings["steps"] = steps
+    unknown = settings.keys() - Config.parameters().keys()
+    catalog = discover(extra=plugins or opened.config.plugins, blocked=no_plugins) if unknown else None
+    asked = check_asked(opened, settings, catalog)
+    devices = asked.get("devices", opened.config.devices)
+    if devices > 1 and not is_distributed():
+        return resume_together(opened, devices, as_flags(asked), no_plugins, plugins)
     with ExitStack() as held:
         if rank_and_world_size()[0] == 0:
             held.enter_context(locked(opened.folder))
             for folder in (opened.folder, opened.folder / "checkpoints", opened.samples):
                 atomic.sweep(folder, untagged=True)
-        return _resume(opened, steps, no_plugins, plugins)
+        return _resume(opened, asked, no_plugins, plugins)
 
 
-def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
+def _resume(opened: Run, asked: Mapping[str, Any], no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
     """Resume a run whose lock is held."""
     found = last_good(opened.folder)
     if plugins:
         opened.config = replace(opened.config, plugins=tuple(_absolute(plugin) for plugin in plugins))
-    if steps is not None and steps != opened.steps:
-        log.warning(
-            "%s was to take %d steps and now takes %d: the learning-rate schedule is recomputed for the rest",
-            opened.folder, opened.steps, steps,
-        )  # fmt: skip
-        opened.config = replace(opened.config, steps=steps, epochs=None)
-    setup = Setup.make(opened.config, no_plugins, resources=None if found is None else found[1].get("resources", {}))
+    _ = opened.changes  # a damaged record is told before anything is built
+    if found is not None:
+        _refuse_fewer(opened, found[1]["engine"]["step"], asked.get("steps"))
+    wanted = config_with(opened, asked)
+    if wanted.cache_folder != opened.config.cache_folder:
+        _refuse_within_data(wanted, opened.folder)
+    setup = Setup.make(wanted, no_plugins, resources=None if found is None else found[1].get("resources", {}))
     if found is None:
         load_initial_weights(setup, open_sources(opened.config.init))
+        resumption = compare(opened, opened.config, setup, {}, None)
     else:
         tensors, metadata = found
         check_environment(opened, metadata, setup)
-        setup.engine.load(tensors, metadata["engine"])
+        resumption = compare(opened, opened.config, setup, tensors, metadata["engine"])
+        setup.engine.load(tensors, metadata["engine"], anew=resumption.anew, fresh_averages=resumption.fresh_averages)
+    _refuse_fewer(opened, setup.engine.step_count, setup.steps)
+    if setup.group.is_main:
+        if setup.steps != opened.steps:
+            log.warning(
+                "%s was to take %d steps and now takes %d: the learning-rate schedule is recomputed over all of them",
+                opened.folder, opened.steps, setup.steps,
+            )  # fmt: skip
+        for line in (*resumption.changes, *resumption.lines):
+            log.warning("resume: %s", line)
     opened.config, opened.steps = setup.config, setup.steps
     opened.step = setup.engine.step_count
-    if opened.step > opened.steps:
-        raise TranslateError(f"{opened.folder} has done {opened.step} steps already; give more --steps than that")
     with setup.loader() as loader:
         shown = _preview(setup)
         if setup.group.is_main:
             opened.forget_after(opened.step)
+            for each in changes.rewind(opened.folder, opened.step):
+                log.warning("the checkpoints after an earlier change are lost: %s", each)
+            resumption.record(opened.folder)
             opened.write_config(setup.metadata)
             if found is not None and translator_step(opened) < opened.step:
                 # It was killed between the two files, or one of them was lost or harmed since.
                 checkpoint.save(opened.translator, *translator_of(setup, opened))
         return _train(setup, opened, loader, shown)
+
+
+def _refuse_fewer(run: Run, done: int, steps: int | None) -> None:
+    """Refuse to train for fewer steps than are done."""
+    if steps is not None and done > steps:
+        raise TranslateError(f"{run.folder} has done {done} steps already; give more --steps than that")
 
 
 def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
