@@ -16,6 +16,7 @@ from torch import nn
 
 from translate import changes
 from translate.changes import Change
+from translate.engine import takes_state
 from translate.errors import TranslateError
 from translate.options import check_options, options_of, parse_call
 from translate.parts import build
@@ -166,7 +167,7 @@ def compare(
         found.append(Change(step, "steps", run.steps, setup.steps))
     if metadata is not None:
         anew = others | {
-            name for name in changed - others if not setup.engine.takes_optimizer_state(name, tensors, metadata)
+            name for name in changed - others if not takes_state(setup.engine.players[name], tensors, metadata)
         }
         if anew:
             lines.append(

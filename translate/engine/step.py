@@ -319,15 +319,6 @@ class Engine:
             "log_counts": {name: count for name, count in self._counts.items() if count},
         }
 
-    def takes_optimizer_state(self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bool:
-        """Whether a player's optimizer, whose options may have changed, can go on with a checkpoint's state."""
-        numbers = metadata.get("optimizer_numbers", {})
-        try:
-            optimizer_state(self.players[name], under(tensors, "optimizer/"), numbers, has_moved=False)
-        except TranslateError:
-            return False
-        return True
-
     def load(
         self,
         tensors: Mapping[str, Tensor],
