@@ -94,6 +94,21 @@ def test_a_job_goes_on_exactly_with_a_pool_for_each_rank(tmp_path: Path) -> None
         assert torch.equal(value, again[name]), name
 
 
+def test_a_run_goes_on_upon_two_devices_with_another_rate(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", optimizer=("adam(lr=0.001)",))
+    done = run.step
+    resumed = resume(run.folder, steps=done + 2, devices=2, optimizer="adam(lr=0.01)", schedule="none")
+    assert [str(each) for each in resumed.changes] == [
+        f"schedule linear -> none from step {done} on",
+        f"devices 1 -> 2 from step {done} on",
+        f"learning rate 0.001 -> 0.01 from step {done} on",
+        f"steps {done} -> {done + 2} from step {done} on",
+    ]
+    tensors, metadata = checkpoint.load(resumed.checkpoints[-1])
+    assert metadata["ranks"] == 2
+    assert float(tensors["optimizer/generator/0/step"]) == done + 2
+
+
 def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """A long training on two devices by the command line, that has done a few steps."""
     command = [

@@ -44,13 +44,12 @@ def train_together(config: Config, folder: Path, no_plugins: Sequence[str]) -> R
 
 
 def resume_together(
-    run: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str], more: Sequence[str] = ()
+    run: Run, devices: int, settings: Sequence[str], no_plugins: Sequence[str], plugins: Sequence[str]
 ) -> Run:
-    """Resume a run on several devices; ``more`` are further arguments of the command."""
+    """Resume a run on several devices, with other ``settings``, which are flags of the command."""
     lock.refuse_locked(run.folder)
-    length = ["--steps", str(steps)] if steps else []
-    arguments = [*_flags("--no-plugin", no_plugins), *_flags("--plugin", plugins), "fit", *length, *more]
-    return _launch_and_open([*arguments, "--resume", str(run.folder)], run.config.devices, run.folder)
+    arguments = [*_flags("--no-plugin", no_plugins), *_flags("--plugin", plugins), "fit", *settings]
+    return _launch_and_open([*arguments, "--resume", str(run.folder)], devices, run.folder)
 
 
 def _launch_and_open(arguments: Sequence[str], count: int, folder: Path) -> Run:

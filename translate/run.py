@@ -54,7 +54,15 @@ class Config:
     )
     batch: Annotated[int, Option("images in a batch", ge=1)] = 1
     accumulate: Annotated[int, Option("gradient accumulation: batches per optimizer step", ge=1)] = 1
-    size: Annotated[Size, Option("training size, 256 or HEIGHTxWIDTH", parse=parse_size, metavar="SIZE")] = (256, 256)
+    size: Annotated[
+        Size,
+        Option(
+            "training size, 256 or HEIGHTxWIDTH",
+            parse=parse_size,
+            metavar="SIZE",
+            fixed="networks and image pools are made for it",
+        ),
+    ] = (256, 256)
     load_size: Annotated[
         Size | None,
         Option("size before the random crop (default: 286/256 of the size)", parse=parse_size, metavar="SIZE"),
@@ -135,7 +143,15 @@ class Config:
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
     keep: Annotated[int, Option("how many checkpoints to keep", ge=1)] = 2
-    init: Annotated[Path | None, Option("run or checkpoint to take the initial weights from")] = None
+    init: Annotated[
+        tuple[str, ...],
+        Option(
+            "run, checkpoint or translator.safetensors to take initial weights from, what fits by name and shape; "
+            "NETWORK=SOURCE or NETWORK=SOURCE:NETWORK for one network; may be repeated",
+            metavar="[NETWORK=]SOURCE[:NETWORK]",
+            fixed="it has begun with other weights and trained them",
+        ),
+    ] = ()
     plugins: tuple[str, ...] = ()
     """Files or modules of plugins that are not installed."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from translate import checkpoint, translator
+from translate import checkpoint, derived, translator
 from translate.background import Background
 from translate.checkpoint import CheckpointError
 from translate.derived import FACTS
@@ -67,29 +67,17 @@ def translator_step(run: Run) -> int:
         return -1
 
 
-def last_good(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """The tensors and metadata of the newest readable checkpoint; None if there is none at all."""
-    for path in reversed(run.checkpoints):
+def last_good(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The tensors and metadata of a run's newest readable checkpoint; None if there is none at all."""
+    paths = derived.steps_of(folder).values()
+    for path in paths:
         try:
             return checkpoint.load(path, holds="training")
         except CheckpointError as error:
             log.warning("warning: %s; trying the one before", error)
-    if run.checkpoints:
-        raise TranslateError(f"no checkpoint of {run.folder} can be read; start anew, or restore one")
+    if paths:
+        raise TranslateError(f"no checkpoint of {folder} can be read; start anew, or restore one")
     return None
-
-
-def load_initial_weights(setup: Setup, init: Path) -> None:
-    """Load the weights of another run, without its optimizer state and step number."""
-    found = last_good(Run.open(init)) if init.is_dir() else checkpoint.load(init)
-    if found is None:
-        raise TranslateError(f"{init} has no checkpoint to start from")
-    weights = {name: value for name, value in found[0].items() if name.startswith("method/")}
-    if not weights:
-        raise TranslateError(
-            f"{init} is no checkpoint of a training; give a run's folder or a file in its checkpoints/"
-        )
-    setup.engine.load_weights(weights)
 
 
 def check_environment(run: Run, metadata: Mapping[str, Any], setup: Setup) -> None:

@@ -112,7 +112,7 @@ class Setup:
         group.broadcast(method.state_dict().values())
         engine = Engine(
             method,
-            _optimizers(catalog, config, method),
+            {name: partial(_build_optimizer, catalog, text) for name, text in optimizer_texts(config, method).items()},
             steps=steps,
             schedule=build(catalog, "schedules", config.schedule),
             clip_norm=config.clip_norm,
@@ -192,20 +192,25 @@ def _recorded(config: Config, device: torch.device, group: ProcessGroup) -> bool
     return config.graphs and device.type == "cuda" and recordable
 
 
-def _optimizers(catalog: Catalog, config: Config, method: Method) -> dict[str, Any]:
-    """One optimizer per player: ``adam(lr=1e-4)`` is for all, ``discriminator=adam(lr=4e-4)`` for one player."""
+def player_of(text: str) -> str | None:
+    """The player that an optimizer is for, in ``discriminator=adam(lr=4e-4)``; None if it is for all."""
+    player, equals, _ = text.partition("=")
+    return player.strip() if equals and "(" not in player else None
+
+
+def optimizer_texts(config: Config, method: Method) -> dict[str, str]:
+    """The optimizer of each player: ``adam(lr=1e-4)`` is for all, ``discriminator=adam(lr=4e-4)`` for one player."""
     chosen: dict[str, str] = {}
     for text in config.optimizer:
-        player, equals, call = text.partition("=")
-        if equals and "(" not in player:
-            if player.strip() not in method.players:
+        if (player := player_of(text)) is not None:
+            if player not in method.players:
                 raise TranslateError(
                     f"--optimizer {text}: there is no player {player!r}; {nearest(player, method.players)}"
                 )
-            chosen[player.strip()] = call
+            chosen[player] = text.partition("=")[2]
         else:
             chosen.update({name: text for name in method.players if name not in chosen})
-    return {name: partial(_build_optimizer, catalog, chosen.get(name, "adam")) for name in method.players}
+    return {name: chosen.get(name, "adam") for name in method.players}
 
 
 def _build_optimizer(catalog: Catalog, text: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
