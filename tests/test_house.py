@@ -47,7 +47,7 @@ FLOORS = [
     {"translator"},
     {"saved"},
     {"setup"},
-    {"saving"},
+    {"saving", "emergency"},
     {"conversion", "training", "inspection", "evaluation", "sampling", "classification"},
     {"benchmark"},
     {"testing"},

@@ -24,6 +24,14 @@ T = TypeVar("T")
 EXIT_LOST_RANK = 4
 """Exit code of a rank that lost the others, and of a job that lost a rank."""
 
+
+class LostRankError(SystemExit):
+    """This rank has lost the others; it ends with ``EXIT_LOST_RANK``."""
+
+    def __init__(self) -> None:
+        super().__init__(EXIT_LOST_RANK)
+
+
 Waiting = Callable[[], None]
 """Waits until an asynchronous operation is done."""
 
@@ -122,7 +130,7 @@ class ProcessGroup:
                     "error: rank %d has lost the others; start the job again, with --resume and the run's folder",
                     self.rank,
                 )
-            raise SystemExit(EXIT_LOST_RANK) from error
+            raise LostRankError from error
 
 
 def join(device: torch.device) -> ProcessGroup:

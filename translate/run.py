@@ -307,8 +307,12 @@ class Run:
     def record(self, scalars: Scalars) -> None:
         """Append a line to ``metrics.jsonl``."""
         line = {"step": scalars.step, **scalars.terms, "images_per_second": round(scalars.images_per_second, 3)}
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        path = self.folder / "metrics.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise TranslateError(f"cannot write {path}: {error.strerror}") from None
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of ``metrics.jsonl`` after ``step``, the step of the checkpoint that a run resumes from."""

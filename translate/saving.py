@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,19 @@ def save(setup: Setup, run: Run, background: Background) -> None:
     Training continues as soon as all tensors are copied. All ranks must call this; the main rank writes.
     """
     tensors = setup.engine.tensors()
-    if not setup.group.is_main:
-        return
+    if setup.group.is_main:
+        background.begin(writing(setup, run, tensors))
+
+
+def writing(setup: Setup, run: Run, tensors: Mapping[str, Tensor], *, partial: bool = False) -> Callable[[], None]:
+    """Copy what a checkpoint and the translator hold; the result writes them, and deletes the oldest checkpoints.
+
+    ``partial`` notes that it is not exactly the state after a step.
+    """
     state = checkpoint.snapshot(tensors)
     trained, facts = translator_of(setup, run)
-    metadata = {"engine": setup.engine.metadata(), "config": run.config.to_json(), **setup.metadata, FACTS: facts}
+    engine = {**setup.engine.metadata(), **({"partial": True} if partial else {})}
+    metadata = {"engine": engine, "config": run.config.to_json(), **setup.metadata, FACTS: facts}
     saved_run = copy(run)
 
     def write() -> None:
@@ -43,7 +51,7 @@ def save(setup: Setup, run: Run, background: Background) -> None:
             old.unlink(missing_ok=True)
         setup.tell("checkpoint_saved", run=saved_run, path=path)
 
-    background.begin(write)
+    return write
 
 
 def translator_of(setup: Setup, run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -104,3 +112,5 @@ def check_environment(run: Run, metadata: Mapping[str, Any], setup: Setup) -> No
     for name in ("versions", "threads", "ranks", "device", "plugin"):
         if metadata.get(name, 1) != here[name]:
             log.warning("%s was made with other %s; it is resumed, but not to the last bit", run.folder, name)
+    if metadata["engine"].get("partial"):
+        log.warning("%s ended within a step; it is resumed from there, but not to the last bit", run.folder)

@@ -110,6 +110,7 @@ class EngineFacts(Facts):
     steps: Annotated[Count, Field(description="written by early versions, and not used")] = 0
     optimizer_numbers: dict[str, int | float | bool | None] = Field(default_factory=dict)
     log_counts: dict[str, Annotated[int, Field(ge=1, le=2**53)]]
+    partial: Annotated[bool, Field(description="saved after an error, in the middle of the step that follows")] = False
 
 
 class SetupFacts(Facts):

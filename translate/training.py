@@ -21,13 +21,14 @@ from translate.background import Background
 from translate.compute import Compilation
 from translate.data import Domain
 from translate.devices import keep_memory, memory_in_use
-from translate.errors import NotFiniteError, TranslateError
+from translate.emergency import Emergency
+from translate.errors import TranslateError
 from translate.launching import resume_together, train_together
 from translate.loader import Loader, preview_batch
 from translate.lock import locked
 from translate.method import role_of
 from translate.paths import expanded, quoted
-from translate.ranks import is_distributed, parent_died, rank_and_world_size
+from translate.ranks import LostRankError, is_distributed, parent_died, rank_and_world_size
 from translate.run import Config, Run, Scalars, free_folder
 from translate.saving import (
     check_environment,
@@ -193,14 +194,14 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
     config, engine, group = setup.config, setup.engine, setup.group
     if engine.device.type == "cpu":
         keep_memory()
-    steps, stopped = run.steps, False
+    steps, stopped, asked = run.steps, False, int(Asked.NOTHING)
     sample_every = config.sample_every or max(1, steps // 10)
     save_every = config.save_every or max(1, steps // 10)
     reason = "failed"
     with caught() as received:
         setup.tell("run_started", run=run)
         try:
-            with Background() as background:
+            with Background() as background, Emergency(setup, run, background, received).watched() as safe:
                 if run.step == 0 and group.is_main:
                     _draw_samples(setup, run, shown, background)
                 compilation = Compilation(
@@ -220,35 +221,35 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                     if compilation.passed():
                         run.config = setup.config = replace(config, compile=compilation.chosen)
                         if group.is_main:
-                            run.write_config(setup.metadata)
+                            with safe.beside_the_steps():
+                                run.write_config(setup.metadata)
                     now, last = time.monotonic(), run.step == steps
-                    asked = group.highest_delayed(Asked.END if parent_died() else received.take())
-                    stopped = asked == Asked.END
+                    own = Asked.END if parent_died() else received.take()
+                    asked = group.highest_delayed(Asked.FAIL if safe.failed else own)
+                    stopped = asked >= Asked.END
                     if run.step % config.log_every == 0 or last:
                         scalars = _scalars(setup, run, seconds=now - logged, done=run.step - logged_step)
                         logged, logged_step = now, run.step
                         if group.is_main:
-                            run.record(scalars)
+                            with safe.beside_the_steps():
+                                run.record(scalars)
                         setup.tell("step_ended", run=run, scalars=scalars)
                     if now - passed > 0.1:
                         passed = now
                         setup.tell("step_passed", run=run)
                     if (run.step % sample_every == 0 or last) and group.is_main:
-                        _draw_samples(setup, run, shown, background)
+                        with safe.beside_the_steps():
+                            _draw_samples(setup, run, shown, background)
                     if run.step % save_every == 0 or last or asked:
-                        save(setup, run, background)
+                        with safe.beside_the_steps():
+                            save(setup, run, background)
             reason = "interrupted" if run.step < steps else "finished"
             group.close()
-        except NotFiniteError as error:
-            good = (
-                f"the last good checkpoint is {run.checkpoints[-1]}"
-                if run.checkpoints
-                else "no checkpoint was due before"
-            )
-            raise NotFiniteError(f"{error}; {good}; try a lower learning rate or --clip-norm 1") from None
         finally:
             setup.tell("run_ended", run=run, reason=reason)
     if reason == "interrupted":
+        if asked == Asked.FAIL:
+            raise LostRankError
         number = received.ending or signal.SIGTERM
         if not group.is_main:
             raise SystemExit(EXIT_BASE + number)
