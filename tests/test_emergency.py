@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ import torch
 import translate
 from translate import checkpoint
 from translate.errors import StoppedError, TranslateError
-from translate.plugins import Catalog
-from translate.run import Run
+from translate.run import Run, Scalars
 
 METHOD = """
 import os, pathlib, sys
@@ -82,15 +82,17 @@ def goes_on_exactly(folder: Path, plugin: Path, reference: Path) -> None:
 
 
 def at_step(step: int, do: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do something while the training goes on: when the log interval of that step ends."""
-    tell = Catalog.tell
+    """Do something while the training goes on: after the row of that step."""
+    record = Run.record
 
-    def told(self: Catalog, event: str, **arguments: Any) -> None:
-        if event == "step_ended" and arguments["scalars"].step == step:
+    def recorded(self: Run, scalars: Scalars) -> None:
+        record(self, scalars)
+        if scalars.step == step:
+            while not self.translator.exists():  # the early checkpoint is being written
+                time.sleep(0.01)
             do()
-        tell(self, event, **arguments)
 
-    monkeypatch.setattr(Catalog, "tell", told)
+    monkeypatch.setattr(Run, "record", recorded)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +205,7 @@ def test_a_disk_that_is_full_for_a_while(plugin: Path, tmp_path: Path, monkeypat
 
 def test_a_folder_that_is_gone_is_made_again(plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "runs" / "one"
-    at_step(3, lambda: shutil.rmtree(folder), monkeypatch)
+    at_step(3, lambda: folder.rename(tmp_path / "away"), monkeypatch)
     with pytest.raises(
         StoppedError, match=r"folder .*one is gone; step 4 of 6 is saved in .*one, which was made again; "
     ):

@@ -22,7 +22,7 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "paths", "precision", "processes", "public", "signals", "terminal"},
+    {"errors", "intervals", "paths", "precision", "processes", "progress", "public", "signals", "terminal"},
     {"atomic"},
     {"lock"},
     {"outputs"},
@@ -30,7 +30,7 @@ FLOORS = [
     {"traits"},
     {"ranks", "seeds", "schema"},
     {"draws", "memory"},
-    {"common_options", "trust"},
+    {"common_options", "trust", "metrics_file"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary", "overview"},
     {"method"},
@@ -47,7 +47,7 @@ FLOORS = [
     {"translator"},
     {"saved"},
     {"setup"},
-    {"saving", "emergency"},
+    {"saving", "opening", "ordered", "emergency"},
     {"conversion", "training", "inspection", "evaluation", "sampling", "classification"},
     {"benchmark"},
     {"testing"},

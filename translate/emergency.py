@@ -13,6 +13,7 @@ from torch import distributed
 
 from translate.background import Background
 from translate.errors import NotFiniteError, StoppedError, TranslateError
+from translate.ordered import OrderedLog
 from translate.paths import quoted
 from translate.plugins import format_error
 from translate.ranks import LostRankError
@@ -33,7 +34,8 @@ class Emergency:
     next step together and save it; otherwise it ends the training at once.
     """
 
-    def __init__(self, setup: Setup, run: Run, background: Background, received: Caught) -> None:
+    def __init__(self, setup: Setup, run: Run, background: Background, received: Caught, ordered: OrderedLog) -> None:
+        self._ordered = ordered
         self._setup, self._run, self._background, self._received = setup, run, background, received
         self._begun = run.step
         self._folder, self._parent = _identity(run.folder), _identity(run.folder.parent)
@@ -68,10 +70,11 @@ class Emergency:
         try:
             yield self
             self._background.finish()
+            self._ordered.tell_all()
             if self._kept is not None:
                 raise self._kept
         except NotFiniteError as error:
-            self._background.settle()
+            self._settle()
             good = (
                 f"the last good checkpoint is {self._run.checkpoints[-1]}"
                 if self._run.checkpoints
@@ -104,11 +107,13 @@ class Emergency:
     def _save(self, error: BaseException) -> str:
         """Save what is in memory if the run's folder can be written; say what has become of it."""
         setup, run = self._setup, self._run
-        self._background.settle()
+        self._settle()
         if _out_of_memory(error):
             traceback.clear_frames(error.__traceback__)
             with suppress(Exception):
-                setup.engine.release()
+                setup.engine.forget_graphs()
+                for player in setup.engine.players.values():
+                    player.optimizer.zero_grad(set_to_none=True)
         at = f"step {run.step} of {run.steps}"
         path = run.folder / "checkpoints" / f"step-{run.step:08d}.safetensors"
         # What a rank has alone lacks the others' image pools; they may be gone, or not know that anything is wrong.
@@ -135,6 +140,11 @@ class Emergency:
                 last = run.checkpoints[-1].stem if run.checkpoints else "missing"
                 return f"{at} could not be saved ({self._reason(failure)}), and the last checkpoint is {last}"
         return f"{at} is saved{made_again}{', but not to the last bit' if partial else ''}"
+
+    def _settle(self) -> None:
+        """Let what is being written be written, and tell the log intervals that waited for it."""
+        self._background.settle()
+        self._ordered.tell_all()
 
     def _reason(self, error: BaseException) -> str:
         """What an error says, as the beginning of a sentence."""

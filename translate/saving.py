@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from translate.background import Background
 from translate.checkpoint import CheckpointError
 from translate.derived import FACTS
 from translate.errors import TranslateError
+from translate.intervals import interval_of, outdated
 from translate.paths import quoted
 from translate.run import Run
 from translate.setup import Setup
@@ -22,14 +24,21 @@ from translate.setup import Setup
 log = logging.getLogger("translate")
 
 
-def save(setup: Setup, run: Run, background: Background) -> None:
+def save(
+    setup: Setup,
+    run: Run,
+    background: Background,
+    beside: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
     """Write the checkpoint and the translator; the oldest checkpoints are deleted once the new one is complete.
 
-    Training continues as soon as all tensors are copied. All ranks must call this; the main rank writes.
+    Training continues as soon as all tensors are copied. All ranks must call this; the main rank writes, within
+    ``beside``, which no collective operation is.
     """
     tensors = setup.engine.tensors()
     if setup.group.is_main:
-        background.begin(writing(setup, run, tensors))
+        with beside():
+            background.begin(writing(setup, run, tensors))
 
 
 def writing(setup: Setup, run: Run, tensors: Mapping[str, Tensor], *, partial: bool = False) -> Callable[[], None]:
@@ -41,14 +50,17 @@ def writing(setup: Setup, run: Run, tensors: Mapping[str, Tensor], *, partial: b
     trained, facts = translator_of(setup, run)
     engine = {**setup.engine.metadata(), **({"partial": True} if partial else {})}
     metadata = {"engine": engine, "config": run.config.to_json(), **setup.metadata, FACTS: facts}
+    metadata["progress"] = run.progress.facts()
     saved_run = copy(run)
 
     def write() -> None:
         path = saved_run.folder / "checkpoints" / f"step-{saved_run.step:08d}.safetensors"
         checkpoint.save(path, state, metadata)
         checkpoint.save(saved_run.translator, trained, facts)
-        for old in saved_run.checkpoints[: -setup.config.keep]:
-            old.unlink(missing_ok=True)
+        every = interval_of(setup.config.save_every, saved_run.steps)
+        there = {int(old.stem.rpartition("-")[2]): old for old in saved_run.checkpoints}
+        for step in outdated(sorted(there), every, setup.config.keep):
+            there[step].unlink(missing_ok=True)
         setup.tell("checkpoint_saved", run=saved_run, path=path)
 
     return write

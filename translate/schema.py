@@ -113,6 +113,15 @@ class EngineFacts(Facts):
     partial: Annotated[bool, Field(description="saved after an error, in the middle of the step that follows")] = False
 
 
+class ProgressFacts(Facts):
+    """The epochs and the seconds of a training: see ``translate.progress``."""
+
+    images: Count
+    length: Annotated[int, Field(ge=1, le=2**53)]
+    epochs: Annotated[float, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0)]
+
+
 class SetupFacts(Facts):
     """What a run's files say of the machine, the plugin and the data."""
 
@@ -131,6 +140,7 @@ class CheckpointFacts(SetupFacts):
 
     engine: EngineFacts
     config: dict[str, Any]
+    progress: ProgressFacts | None = None
     translator: TranslatorFacts | None = None
 
 

@@ -76,8 +76,7 @@ class Setup:
         seed_step(config.seed, 0)
         method = build_method(catalog, config.method, config.options, parts)
         _check_needs(method, dataset, config.method)
-        # An epoch of unpaired domains is the longer one's.
-        length = max(len(examples) for examples in dataset.splits["train"].values())
+        length = _epoch_length(dataset)
         steps = config.steps or math.ceil(
             (config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate * group.size)
         )
@@ -110,9 +109,14 @@ class Setup:
             seed=config.seed,
             group=group,
             device=device,
-            graphs=cuda_graphs(device) if _recorded(config, device, group) else None,
+            graphs=cuda_graphs(device) if is_recorded(config, device, group) else None,
         )
         return cls(config, catalog, dataset, parts, method, engine, steps, group)
+
+    @property
+    def epoch_length(self) -> int:
+        """The images of an epoch."""
+        return _epoch_length(self.dataset)
 
     def loader(self) -> Loader:
         """The loader of the training split's batches."""
@@ -169,7 +173,12 @@ class Setup:
         }
 
 
-def _recorded(config: Config, device: torch.device, group: ProcessGroup) -> bool:
+def _epoch_length(dataset: Dataset) -> int:
+    """The images of an epoch: of unpaired domains it is the longer one's."""
+    return max(len(examples) for examples in dataset.splits["train"].values())
+
+
+def is_recorded(config: Config, device: torch.device, group: ProcessGroup) -> bool:
     """Whether steps are recorded as CUDA graphs.
 
     A graph cannot record the collectives of several ranks, nor accesses to the random generator's state: activation

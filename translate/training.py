@@ -23,11 +23,15 @@ from translate.data import Domain
 from translate.devices import keep_memory, memory_in_use
 from translate.emergency import Emergency
 from translate.errors import TranslateError
+from translate.intervals import interval_of, is_due
 from translate.launching import resume_together, train_together
 from translate.loader import Loader, preview_batch
 from translate.lock import locked
 from translate.method import role_of
+from translate.opening import opening_line
+from translate.ordered import OrderedLog
 from translate.paths import expanded, quoted
+from translate.progress import Progress
 from translate.ranks import LostRankError, is_distributed, parent_died, rank_and_world_size
 from translate.run import Config, Run, Scalars, free_folder
 from translate.saving import (
@@ -152,6 +156,7 @@ def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: 
         tensors, metadata = found
         check_environment(opened, metadata, setup)
         setup.engine.load(tensors, metadata["engine"])
+        opened.progress = Progress(metadata.get("progress"))
     opened.config, opened.steps = setup.config, setup.steps
     opened.step = setup.engine.step_count
     if opened.step > opened.steps:
@@ -195,29 +200,36 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
     if engine.device.type == "cpu":
         keep_memory()
     steps, stopped, asked = run.steps, False, int(Asked.NOTHING)
-    sample_every = config.sample_every or max(1, steps // 10)
-    save_every = config.save_every or max(1, steps // 10)
+    sample_every, save_every = interval_of(config.sample_every, steps), interval_of(config.save_every, steps)
+    images = config.batch * config.accumulate * group.size
     reason = "failed"
     with caught() as received:
+        compilation = Compilation(
+            config.compile,
+            setup.parts.networks,
+            left=steps - run.step,
+            group=group,
+            device=engine.device,
+            changed=engine.forget_graphs,
+        )
+        if group.is_main:
+            log.warning("%s", opening_line(setup, run, compilation.chosen))
         setup.tell("run_started", run=run)
         try:
-            with Background() as background, Emergency(setup, run, background, received).watched() as safe:
+            with ExitStack() as held:
+                background = held.enter_context(Background())
+                ordered = OrderedLog(setup, run, background)
+                safe = held.enter_context(Emergency(setup, run, background, received, ordered).watched())
                 if run.step == 0 and group.is_main:
                     _draw_samples(setup, run, shown, background)
-                compilation = Compilation(
-                    config.compile,
-                    setup.parts.networks,
-                    left=steps - run.step,
-                    group=group,
-                    device=engine.device,
-                    changed=engine.forget_graphs,
-                )
                 passed = logged = time.monotonic()
                 logged_step = run.step
+                run.progress.begin(setup.epoch_length, run.step * images)
                 while run.step < steps and not stopped:
                     first = engine.step_count * config.accumulate
                     engine.step([loader.batch(first + number) for number in range(config.accumulate)])
                     run.step = engine.step_count
+                    run.progress.count(images)
                     if compilation.passed():
                         run.config = setup.config = replace(config, compile=compilation.chosen)
                         if group.is_main:
@@ -233,16 +245,24 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                         if group.is_main:
                             with safe.beside_the_steps():
                                 run.record(scalars)
-                        setup.tell("step_ended", run=run, scalars=scalars)
+                        ordered.add(scalars)
+                    else:
+                        ordered.flush()
                     if now - passed > 0.1:
                         passed = now
                         setup.tell("step_passed", run=run)
-                    if (run.step % sample_every == 0 or last) and group.is_main:
-                        with safe.beside_the_steps():
-                            _draw_samples(setup, run, shown, background)
-                    if run.step % save_every == 0 or last or asked:
-                        with safe.beside_the_steps():
-                            save(setup, run, background)
+                    samples_due, save_due = is_due(run.step, sample_every) or last, is_due(run.step, save_every) or last
+                    if samples_due or save_due or asked:
+                        with compilation.paused():
+                            with safe.beside_the_steps():
+                                ordered.catch_up()
+                                if samples_due and group.is_main:
+                                    _draw_samples(setup, run, shown, background)
+                            if save_due or asked:
+                                save(setup, run, background, safe.beside_the_steps)
+                            if compilation.is_timing:
+                                with safe.beside_the_steps():
+                                    background.finish()
             reason = "interrupted" if run.step < steps else "finished"
             group.close()
         finally:
@@ -272,6 +292,11 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
         images_per_second=setup.config.batch * setup.config.accumulate * setup.group.size / each,
         seconds_left=each * (run.steps - run.step),
         memory=memory_in_use(device),
+        epoch=run.progress.epoch,
+        seconds=run.progress.seconds,
+        learning_rates={
+            name: rate for player in setup.engine.players.values() for name, rate in player.learning_rates.items()
+        },
     )
 
 

@@ -359,12 +359,6 @@ class Engine:
         self.step_count = int(metadata["step"])
         self.forget_graphs()
 
-    def release(self) -> None:
-        """Free the memory that only the next step needs: gradients and recorded graphs."""
-        for player in self.players.values():
-            player.optimizer.zero_grad(set_to_none=True)
-        self.forget_graphs()
-
     def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
         """Load only the networks and pools of another run's ``tensors``; averages start from them."""
         of_method = under(tensors, "method/")
