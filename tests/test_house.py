@@ -22,7 +22,7 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "intervals", "paths", "precision", "processes", "progress", "public", "signals", "terminal"},
+    {"errors", "intervals", "paths", "precision", "processes", "progress", "public", "signals", "stopped", "terminal"},
     {"atomic"},
     {"lock"},
     {"outputs"},

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn import functional as collectives
 
+from translate.stopped import can_tell
 from translate.traits import Traits
 
 __all__ = [
@@ -150,8 +152,17 @@ def join(device: torch.device) -> ProcessGroup:
         init_method=f"file://{store}" if store else "env://",
         rank=rank,
         world_size=count,
+        timeout=collective_timeout(),
     )
     return ProcessGroup(rank, count)
+
+
+def collective_timeout() -> timedelta:
+    """How long a rank waits for the others before they count as lost.
+
+    Our own launcher finds ranks that are dead or stopped itself, so that a job may be suspended for a day.
+    """
+    return timedelta(days=1) if "TRANSLATE_PARENT" in os.environ and can_tell() else timedelta(minutes=30)
 
 
 def is_distributed() -> bool:

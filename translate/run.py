@@ -117,6 +117,10 @@ class Config:
     devices: Annotated[
         int, Option("data parallelism: devices of this machine that train together, each on its own batches", ge=1)
     ] = 1
+    stop_timeout: Annotated[
+        float,
+        Option("with several devices: seconds for which a process may be stopped (SIGSTOP) before the job ends", gt=0),
+    ] = 30.0
     batch_statistics: Annotated[
         Literal["device", "all"],
         Option(
