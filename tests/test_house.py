@@ -22,7 +22,19 @@ PLUGINS = sorted(
 )
 
 FLOORS = [
-    {"errors", "inspected", "paths", "precision", "processes", "public", "signals", "terminal"},
+    {
+        "errors",
+        "inspected",
+        "intervals",
+        "paths",
+        "precision",
+        "processes",
+        "progress",
+        "public",
+        "signals",
+        "stopped",
+        "terminal",
+    },
     {"atomic"},
     {"lock"},
     {"outputs"},
@@ -30,7 +42,7 @@ FLOORS = [
     {"traits"},
     {"ranks", "seeds", "schema"},
     {"draws", "fingerprint", "memory"},
-    {"changes", "common_options", "trust"},
+    {"changes", "common_options", "trust", "metrics_file"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary", "overview"},
     {"method"},
@@ -47,7 +59,7 @@ FLOORS = [
     {"translator"},
     {"saved"},
     {"setup"},
-    {"saving", "changed_data", "sample_grids"},
+    {"saving", "changed_data", "sample_grids", "opening", "ordered", "emergency"},
     {"initial", "resuming"},
     {"conversion", "training", "inspection", "evaluation", "sampling", "classification"},
     {"benchmark"},

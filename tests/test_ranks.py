@@ -24,6 +24,7 @@ from translate.errors import TranslateError
 from translate.launching import LostError, launch
 from translate.ranks import EXIT_LOST_RANK, ProcessGroup, device_of_rank, is_distributed, is_launcher_or_main, join
 from translate.run import Run
+from translate.stopped import is_stopped
 from translate.training import fit, resume
 
 SMALL: dict[str, Any] = {
@@ -161,6 +162,71 @@ def test_a_rank_that_dies_ends_the_job_with_one_sentence_and_a_checkpoint(tmp_pa
     assert "Traceback" not in said
     assert ended(ranks)
     checkpoint.load(Run.open(tmp_path / "run").checkpoints[-1])
+
+
+def one_sentence(process: subprocess.Popen[str]) -> str:
+    """The only error of a job that has lost a rank."""
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == EXIT_LOST_RANK, said
+    assert "Traceback" not in said
+    (last,) = [line for line in said.splitlines() if line.startswith("error:")]
+    return last
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_a_rank_that_is_stopped_ends_the_job_like_one_that_dies(stopped: int, tmp_path: Path) -> None:
+    process = begun(tmp_path / "run", "--stop-timeout", "0.5")
+    ranks = children(process)
+    os.kill(ranks[stopped], signal.SIGSTOP)
+    told = one_sentence(process)
+    assert f"rank {stopped} of 2 was stopped (SIGSTOP) for 0.5 seconds and is ended, and the others with it" in told
+    assert "go on from step-" in told
+    assert f"`translate fit --resume {tmp_path / 'run'}`" in told
+    assert ended(ranks)
+    run = Run.open(tmp_path / "run")
+    step = int(run.checkpoints[-1].stem[5:])
+    assert run.config.stop_timeout == 0.5
+    assert resume(run.folder, steps=step + 2).step == step + 2
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+def test_a_job_that_is_suspended_goes_on(tmp_path: Path) -> None:
+    """Ctrl-Z reaches the launcher alone, which stops its ranks with it for longer than one of them may be stopped."""
+    process = begun(tmp_path / "run", "--stop-timeout", "0.5")
+    ranks = children(process)
+    process.send_signal(signal.SIGTSTP)
+    until = time.monotonic() + 30
+    while not all(is_stopped(each) for each in [process.pid, *ranks]):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    time.sleep(1.5)
+    size = (tmp_path / "run" / "metrics.jsonl").stat().st_size
+    process.send_signal(signal.SIGCONT)
+    while (tmp_path / "run" / "metrics.jsonl").stat().st_size == size:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert not any(is_stopped(each) for each in ranks)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+def test_a_job_whose_processes_are_all_stopped_from_outside_goes_on(tmp_path: Path) -> None:
+    process = begun(tmp_path / "run", "--stop-timeout", "1.2")
+    ranks = children(process)
+    for number in (*ranks, process.pid):
+        os.kill(number, signal.SIGSTOP)
+    time.sleep(2)
+    for number in (process.pid, *ranks):
+        os.kill(number, signal.SIGCONT)
+    time.sleep(1)
+    assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
 
 
 def machines(folder: Path, port: int, **options: Any) -> list[subprocess.Popen[str]]:

@@ -111,6 +111,16 @@ class EngineFacts(Facts):
     steps: Annotated[Count, Field(description="written by early versions, and not used")] = 0
     optimizer_numbers: dict[str, int | float | bool | None] = Field(default_factory=dict)
     log_counts: dict[str, Annotated[int, Field(ge=1, le=2**53)]]
+    partial: Annotated[bool, Field(description="saved after an error, in the middle of the step that follows")] = False
+
+
+class ProgressFacts(Facts):
+    """The epochs and the seconds of a training: see ``translate.progress``."""
+
+    images: Count
+    length: Annotated[int, Field(ge=1, le=2**53)]
+    epochs: Annotated[float, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0)]
 
 
 class SetupFacts(Facts):
@@ -132,6 +142,7 @@ class CheckpointFacts(SetupFacts):
 
     engine: EngineFacts
     config: dict[str, Any]
+    progress: ProgressFacts | None = None
     translator: TranslatorFacts | None = None
 
 

@@ -87,8 +87,7 @@ class Setup:
         seed_step(config.seed, 0)
         method = build_method(catalog, config.method, config.options, parts)
         _check_needs(method, dataset, config.method)
-        # An epoch of unpaired domains is the longer one's.
-        length = max(len(examples) for examples in dataset.splits["train"].values())
+        length = _epoch_length(dataset)
         steps = config.steps or math.ceil(
             (config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate * group.size)
         )
@@ -121,10 +120,15 @@ class Setup:
             seed=config.seed,
             group=group,
             device=device,
-            graphs=cuda_graphs(device) if _recorded(config, device, group) else None,
+            graphs=cuda_graphs(device) if is_recorded(config, device, group) else None,
         )
         fingerprint, left_out = Listing.of(dataset).fingerprint, LeftOut(config.broken, group=group)
         return cls(config, catalog, dataset, parts, method, engine, steps, group, fingerprint, left_out)
+
+    @property
+    def epoch_length(self) -> int:
+        """The images of an epoch."""
+        return _epoch_length(self.dataset)
 
     def loader(self) -> Loader:
         """The loader of the training split's batches."""
@@ -182,7 +186,12 @@ class Setup:
         } | ({"left_out": left_out} if (left_out := self.left_out.names) else {})
 
 
-def _recorded(config: Config, device: torch.device, group: ProcessGroup) -> bool:
+def _epoch_length(dataset: Dataset) -> int:
+    """The images of an epoch: of unpaired domains it is the longer one's."""
+    return max(len(examples) for examples in dataset.splits["train"].values())
+
+
+def is_recorded(config: Config, device: torch.device, group: ProcessGroup) -> bool:
     """Whether steps are recorded as CUDA graphs.
 
     A graph cannot record the collectives of several ranks, nor accesses to the random generator's state: activation

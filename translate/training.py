@@ -18,15 +18,20 @@ from translate.background import Background
 from translate.changed_data import DataCheck, after_broken, refuse_missing
 from translate.compute import Compilation
 from translate.devices import keep_memory, memory_in_use
-from translate.errors import NotFiniteError, StoppedError, TranslateError
+from translate.emergency import Emergency
+from translate.errors import StoppedError, TranslateError
 from translate.fingerprint import Listing
 from translate.initial import Init, load_initial_weights, open_sources
+from translate.intervals import interval_of, is_due
 from translate.launching import resume_together, train_together
 from translate.loader import BrokenImagesError, Loader
 from translate.lock import locked
+from translate.opening import opening_line
+from translate.ordered import OrderedLog
 from translate.paths import expanded, quoted
 from translate.plugins import discover
-from translate.ranks import is_distributed, parent_died, rank_and_world_size
+from translate.progress import Progress
+from translate.ranks import LostRankError, is_distributed, parent_died, rank_and_world_size
 from translate.resuming import as_flags, check_asked, compare, config_with
 from translate.run import Config, Run, Scalars, free_folder
 from translate.sample_grids import draw_samples, preview
@@ -171,6 +176,7 @@ def _resume(
         check_environment(opened, metadata, setup)
         resumption = compare(opened, opened.config, setup, tensors, metadata["engine"])
         setup.engine.load(tensors, metadata["engine"], anew=resumption.anew, fresh_averages=resumption.fresh_averages)
+        opened.progress = Progress(metadata.get("progress"))
         if not check.accept:
             setup.left_out.restore(metadata.get("left_out", {}))
     before = {} if found is None else found[1].get("left_out", {})
@@ -235,27 +241,33 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
     config, engine, group = setup.config, setup.engine, setup.group
     if engine.device.type == "cpu":
         keep_memory()
-    steps, stopped, saved = run.steps, False, run.step
+    steps, stopped, asked, saved = run.steps, False, int(Asked.NOTHING), run.step
     broken: BrokenImagesError | None = None
-    sample_every = config.sample_every or max(1, steps // 10)
-    save_every = config.save_every or max(1, steps // 10)
+    sample_every, save_every = interval_of(config.sample_every, steps), interval_of(config.save_every, steps)
+    images = config.batch * config.accumulate * group.size
     reason = "failed"
     with caught() as received:
+        compilation = Compilation(
+            config.compile,
+            setup.parts.networks,
+            left=steps - run.step,
+            group=group,
+            device=engine.device,
+            changed=engine.forget_graphs,
+        )
+        if group.is_main:
+            log.warning("%s", opening_line(setup, run, compilation.chosen))
         setup.tell("run_started", run=run)
         try:
-            with Background() as background:
+            with ExitStack() as held:
+                background = held.enter_context(Background())
+                ordered = OrderedLog(setup, run, background)
+                safe = held.enter_context(Emergency(setup, run, background, received, ordered).watched())
                 if run.step == 0 and group.is_main:
                     draw_samples(setup, run, shown, background)
-                compilation = Compilation(
-                    config.compile,
-                    setup.parts.networks,
-                    left=steps - run.step,
-                    group=group,
-                    device=engine.device,
-                    changed=engine.forget_graphs,
-                )
                 passed = logged = time.monotonic()
                 logged_step = run.step
+                run.progress.begin(setup.epoch_length, run.step * images)
                 while run.step < steps and not stopped:
                     first = engine.step_count * config.accumulate
                     try:
@@ -263,40 +275,47 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                     except BrokenImagesError as error:
                         broken = error
                         if saved < run.step:
-                            save(setup, run, background)
+                            save(setup, run, background, safe.beside_the_steps)
                         break
                     engine.step(batches)
                     run.step = engine.step_count
+                    run.progress.count(images)
                     if compilation.passed():
                         run.config = setup.config = replace(config, compile=compilation.chosen)
                         if group.is_main:
-                            run.write_config(setup.metadata)
+                            with safe.beside_the_steps():
+                                run.write_config(setup.metadata)
                     now, last = time.monotonic(), run.step == steps
-                    asked = group.highest_delayed(Asked.END if parent_died() else received.take())
-                    stopped = asked == Asked.END
+                    own = Asked.END if parent_died() else received.take()
+                    asked = group.highest_delayed(Asked.FAIL if safe.failed else own)
+                    stopped = asked >= Asked.END
                     if run.step % config.log_every == 0 or last:
                         scalars = _scalars(setup, run, seconds=now - logged, done=run.step - logged_step)
                         logged, logged_step = now, run.step
                         if group.is_main:
-                            run.record(scalars)
-                        setup.tell("step_ended", run=run, scalars=scalars)
+                            with safe.beside_the_steps():
+                                run.record(scalars)
+                        ordered.add(scalars)
+                    else:
+                        ordered.flush()
                     if now - passed > 0.1:
                         passed = now
                         setup.tell("step_passed", run=run)
-                    if (run.step % sample_every == 0 or last) and group.is_main:
-                        draw_samples(setup, run, shown, background)
-                    if run.step % save_every == 0 or last or asked:
-                        save(setup, run, background)
-                        saved = run.step
+                    samples_due, save_due = is_due(run.step, sample_every) or last, is_due(run.step, save_every) or last
+                    if samples_due or save_due or asked:
+                        with compilation.paused():
+                            with safe.beside_the_steps():
+                                ordered.catch_up()
+                                if samples_due and group.is_main:
+                                    draw_samples(setup, run, shown, background)
+                            if save_due or asked:
+                                save(setup, run, background, safe.beside_the_steps)
+                                saved = run.step
+                            if compilation.is_timing:
+                                with safe.beside_the_steps():
+                                    background.finish()
             reason = "failed" if broken else "interrupted" if run.step < steps else "finished"
             group.close()
-        except NotFiniteError as error:
-            good = (
-                f"the last good checkpoint is {run.checkpoints[-1]}"
-                if run.checkpoints
-                else "no checkpoint was due before"
-            )
-            raise NotFiniteError(f"{error}; {good}; try a lower learning rate or --clip-norm 1") from None
         finally:
             setup.tell("run_ended", run=run, reason=reason)
     if broken is not None:
@@ -304,6 +323,8 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
             raise SystemExit(StoppedError.exit_code)
         raise StoppedError(after_broken(run, broken))
     if reason == "interrupted":
+        if asked == Asked.FAIL:
+            raise LostRankError
         number = received.ending or signal.SIGTERM
         if not group.is_main:
             raise SystemExit(EXIT_BASE + number)
@@ -326,6 +347,11 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
         images_per_second=setup.config.batch * setup.config.accumulate * setup.group.size / each,
         seconds_left=each * (run.steps - run.step),
         memory=memory_in_use(device),
+        epoch=run.progress.epoch,
+        seconds=run.progress.seconds,
+        learning_rates={
+            name: rate for player in setup.engine.players.values() for name, rate in player.learning_rates.items()
+        },
     )
 
 

@@ -51,6 +51,8 @@ class Engine:
         self.method = method
         self.steps = steps
         self.step_count = 0
+        self.in_step = False
+        """Whether a step has begun and not ended, as after an error within it: some players may have moved already."""
         self.schedule = schedule or (lambda _step, _steps: 1.0)
         self.clip_norm = clip_norm
         self.precision = precision
@@ -94,6 +96,7 @@ class Engine:
 
     def step(self, batches: Sequence[Batch]) -> None:
         """Play one step on one batch, or on several whose gradients are averaged for each move."""
+        self.in_step = True
         self._seed()
         factor = self.rate_factor(self.step_count, self.steps, self.schedule)
         for player in self.players.values():
@@ -116,6 +119,7 @@ class Engine:
         self.step_count += 1
         self._checked_until -= 1
         self._ema.update(self.step_count)
+        self.in_step = False
 
     def rate_factor(self, step: int, steps: int, schedule: Schedule) -> float:
         """The factor that a schedule puts on the learning rates at ``step`` of a training of ``steps``."""
@@ -293,13 +297,14 @@ class Engine:
 
     # --- state ------------------------------------------------------------------------------------------------------
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self, *, together: bool = True) -> dict[str, Tensor]:
         """Everything that the next step depends on, by name: networks, pools, optimizers and averages.
 
-        All ranks must call it: their weights are the same, but each has its own image pools.
+        All ranks must call it: their weights are the same, but each has its own image pools. Without ``together`` a
+        rank that has lost the others gives what it has alone.
         """
         found = {f"method/{name}": value for name, value in self.method.state_dict().items()}
-        for name in self._pooled:
+        for name in self._pooled if together else ():
             for rank, value in enumerate(self.group.all_gather(found[f"method/{name}"])):
                 found[_name_on_rank(rank, name)] = value
         found.update(_prefixed("optimizer", optimizer_tensors(self.players.values())))
@@ -307,7 +312,8 @@ class Engine:
         # The log's sums too, so that a resumed run writes the same lines.
         for name, count in self._counts.items():
             if count:
-                self._sums[name].copy_(self.group.mean(self._sums[name]))
+                if together:
+                    self._sums[name].copy_(self.group.mean(self._sums[name]))
                 found[f"log/{name}"] = self._sums[name]
         return found
 
