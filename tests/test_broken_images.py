@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
@@ -222,7 +223,7 @@ def test_one_in_a_hundred_may_be_left_out_and_no_more(tmp_path: Path) -> None:
     left_out = LeftOut("skip")
     with make(examples, left_out, batch=8) as loader, pytest.raises(BrokenImagesError) as caught:
         all_of(loader, 26)
-    assert "3 of 201 images of the source, and at most 2, 1%, may be left out" in str(caught.value)
+    assert "3 of 201 images of the source, and at most 2 (1%) may be left out" in str(caught.value)
     assert len(left_out.rows["source"]) == 2
     with pytest.raises(BrokenImagesError, match=r"3 of 201 .*005\.png.*050\.png.*100\.png"):
         make(examples, cache="device")
@@ -463,3 +464,29 @@ def test_steps_of_several_batches_stop_between_steps(data: Path, tmp_path: Path)
     path.write_bytes(content)
     (tmp_path / "kept.png").replace(data / "train" / "target" / "007.png")
     assert equal(straight, translate.resume(tmp_path / "run"))
+
+
+def test_a_checkpoint_that_leaves_out_everything_is_refused(tmp_path: Path) -> None:
+    """It may be a stranger's."""
+    paths = photos(tmp_path, 4)
+    for rows, fits in (({"3": "c", "99": "d"}, True), (dict.fromkeys("0123", "x"), False)):
+        left_out = LeftOut("skip")
+        left_out.restore({"source": rows, "elsewhere": {"0": "x"}})
+        if fits:
+            assert 3 not in seen(batches(make({"source": listed(paths)}, left_out), 8))
+            assert left_out.rows == {"source": [3]}
+        else:
+            with pytest.raises(BrokenImagesError, match="left out before cannot be used, so too few.*--changed-data"):
+                make({"source": listed(paths)}, left_out)
+
+
+def test_names_of_any_kind_are_written_into_a_checkpoint_that_can_be_read(tmp_path: Path) -> None:
+    from translate.schema import SetupFacts
+
+    examples = {"source": [Example(np.zeros((10, 12, 3), np.uint8), name) for name in ("", "\udcff\n" * 300, "c")]}
+    left_out = LeftOut("skip")
+    facts: dict[str, Any] = {"versions": {}, "plugin": "p", "device": "cpu", "threads": 1, "data": "d"}
+    for row in ("0", "1"):
+        left_out.restore({"source": {row: "x"}})
+        batches(make(examples, left_out), 1)
+        SetupFacts.check({**facts, "left_out": left_out.names})

@@ -258,6 +258,16 @@ def test_what_differs_in_words(tmp_path: Path) -> None:
     assert unfit(before, Listing(before.sides[:1])) == "it has no target any more"
 
 
+def test_names_that_are_no_text_are_recorded(data: Path, tmp_path: Path) -> None:
+    folder = back_to(fit(data, tmp_path / "run"), 4)
+    for side in ("source", "target"):
+        photo(data / "train" / side / "odd.png", 77)
+        (data / "train" / side / "odd.png").rename(data / "train" / side / os.fsdecode(b"odd\xff\n.png"))
+    resumed = translate.resume(folder, changed_data=True)
+    assert "gained 1 pair (odd\\udcff\\n)" in resumed.changes[0].after
+    assert translate.resume(folder, steps=8).step == 8
+
+
 def test_the_fingerprint_is_that_of_earlier_versions() -> None:
     found = Listing.of(dataset([("a", 0)], [("b", -1)])).fingerprint
     assert found == "2bbef64c22b84f399d672f0e6b4973cda5f7054bfb3fb1aa7c8db1e68a960b5a"

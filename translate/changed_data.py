@@ -12,6 +12,7 @@ from translate.fingerprint import NAME, Listing, differences, unfit
 from translate.paths import expanded, quoted
 from translate.ranks import rank_and_world_size
 from translate.run import Config, Run
+from translate.terminal import printable
 
 log = logging.getLogger("translate")
 
@@ -82,7 +83,8 @@ class DataCheck:
                 self._run.folder, self._what, step,
             )  # fmt: skip
         if self.changed or self._moved:
-            changes.record(self._run.folder, step, "data", self._before, f"{here}: {self._what}".removesuffix(": "))
+            after = f"{here}: {self._what}".removesuffix(": ")
+            changes.record(self._run.folder, step, "data", printable(self._before), printable(after))
         if self.changed or not (self._run.folder / NAME).exists():
             self._listing.write(self._run.folder)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from translate import atomic
 from translate.data import Dataset, Domain
 from translate.errors import TranslateError
+from translate.terminal import printable
 
 NAME = "listing.jsonl"
 """The file in a run's folder that lists the training examples."""
@@ -140,7 +141,7 @@ def _counted(verb: str, names: Iterable[str], what: str) -> list[str]:
     listed = list(names)
     if not listed:
         return []
-    shown = ", ".join(listed[:SHOWN]) + (", ..." if len(listed) > SHOWN else "")
+    shown = ", ".join(printable(name, 100) for name in listed[:SHOWN]) + (", ..." if len(listed) > SHOWN else "")
     return [f"{verb} {len(listed)} {what}{'' if len(listed) == 1 else 's'} ({shown})"]
 
 

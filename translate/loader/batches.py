@@ -24,7 +24,7 @@ from translate.images import ImageError
 from translate.loader.albumentations_file import Pipeline
 from translate.loader.cache import Resize, decode_all, dtype_of, normalize, planes, planes_of, read, undecodable
 from translate.loader.disk_cache import decode_stored
-from translate.loader.left_out import LeftOut
+from translate.loader.left_out import BrokenImagesError, LeftOut
 from translate.loader.sampling import Draw, Order
 from translate.loader.streaming import Streaming
 from translate.memory import Budget
@@ -188,7 +188,11 @@ class Loader:
         found = self._left_out.agree({self._left_out.key(*place): str(error) for place, error in errors.items()})
         if errors and self._left_out.mode == "stop":
             raise undecodable(list(errors.values()), sum(map(len, self._examples.values())))
-        self._left_out.with_more(found)
+        try:
+            self._left_out.with_more(found)
+        except BrokenImagesError as error:
+            hint = "restore or remove them; `translate data DATA --full` names all"
+            raise BrokenImagesError(f"{error}; {hint}") from None
         self._left_out.add(found)
 
     def _check(self, needs: Needs, size: Size) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +91,16 @@ def decode_stored(
                     if errors:
                         atomic.write(_list_of(path), json.dumps(sorted(errors)).encode())
                 if made != path and not errors:
-                    made = made.replace(path)
+                    # Another rank that makes the same file may have been faster.
+                    with suppress(FileNotFoundError):
+                        made.replace(path)
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise TranslateError(f"cannot keep decoded images in {folder}: {reason}") from None
-            kept = _open(made, shape)
-            assert kept is not None
+            kept = _open(made, shape) if errors else None
+            kept = _open(path, shape) if kept is None else kept
+            if kept is None:
+                raise TranslateError(f"the decoded images in {folder} were removed or changed meanwhile; start again")
         for row, broken in sorted(errors.items()):
             assert on_broken is not None
             on_broken(name, row, broken)

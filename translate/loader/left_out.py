@@ -70,7 +70,7 @@ class LeftOut:
     def names(self) -> dict[str, dict[str, str]]:
         """``rows`` with the name of each image, as a run's files hold them; see ``restore``."""
         return {
-            name: {str(row): printable(self._examples[name][row].name, 200) for row in listed}
+            name: {str(row): printable(self._examples[name][row].name, 60) or "-" for row in listed}
             for name, listed in self.rows.items()
         }
 
@@ -97,6 +97,9 @@ class LeftOut:
             for name, listed in self._rows.items()
             if name in lengths
         }
+        for name, rows in self._rows.items():
+            if rows and (why := self._too_many(name, rows)):
+                raise BrokenImagesError(f"images that were left out before {why}; try them again with --changed-data")
         if kept := self.rows:
             self._tell("still left out, as before: %s", "; ".join(self._named(kept)))
 
@@ -158,7 +161,7 @@ class LeftOut:
         if count - len(rows) < self._least.get(name, 1):
             return f"cannot be used, so too few {kind} are left"
         if len(rows) > most:
-            share = f", {SHARE:.0%}," if most > 1 else ""
+            share = f" ({SHARE:.0%})" if most > 1 else ""
             return f"cannot be used: {len(rows)} of {count} {kind}, and at most {most}{share} may be left out"
         for home, labelled in self._labelled.items():
             if self.key(home, 0)[0] == name and set(labelled) <= set(rows):
