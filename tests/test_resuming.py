@@ -219,9 +219,9 @@ def test_another_batch_leaves_the_length(plugin: Path, tmp_path: Path) -> None:
     translate.fit("two", DEMO, output=tmp_path / "run", plugins=[str(plugin)], **short)
     for path in Run.open(tmp_path / "run").checkpoints[1:]:
         path.unlink()
-    resumed = translate.resume(tmp_path / "run", batch=1, accumulate=3)
+    resumed = translate.resume(tmp_path / "run", batch=1, flip=False)
     assert resumed.steps == 2
-    assert [each.what for each in resumed.changes] == ["batch", "accumulate"]
+    assert [each.what for each in resumed.changes] == ["batch", "flip"]
     assert translate.resume(tmp_path / "run").steps == 2
 
 

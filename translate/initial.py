@@ -30,6 +30,9 @@ log = logging.getLogger("translate")
 LISTED = 3
 """How many tensors of a kind a line names."""
 
+MOST_NETWORKS = 12
+"""How many networks a line names; a file of a stranger may have any number."""
+
 _NETWORK = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
 
@@ -129,7 +132,7 @@ class Source:
     @property
     def networks(self) -> list[str]:
         """The names by which a network of it can be chosen."""
-        return list(dict.fromkeys([*_heads(self.tensors), *self.directions]))
+        return [f"{name:.60}" for name in dict.fromkeys([*_heads(self.tensors), *self.directions])][:MOST_NETWORKS]
 
     def under(self, network: str) -> dict[str, Tensor]:
         """The tensors of a network, by their names in it; none if there is no such network."""
@@ -366,9 +369,12 @@ def _lines(init: Init, source: Source, own: _Own, wanted: Sequence[str], found: 
         yield line
     if kind := source.kind_of(init.part):
         yield f"{origin} gives {kind}"
-    for head in _heads(found.left_over):
+    heads = _heads(found.left_over)
+    for head in heads[:MOST_NETWORKS]:
         names = [name for name in found.left_over if _heads([name]) == [head]]
         yield f"left over in {origin}: {_cut(names)}"
+    if len(heads) > MOST_NETWORKS:
+        yield f"left over in {origin}: the tensors of {len(heads) - MOST_NETWORKS} more networks"
     if init.into is None and own.fixed:
         yield f"{', '.join(_heads(sorted(own.fixed)))}: not taken over, since no training changes it"
 
