@@ -39,7 +39,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.conversion": ("Conversion", "FormatName", "convert"),
     "translate.data": ("Alpha", "Dataset", "Depth", "Domain", "Example", "Pixels", "Region"),
     "translate.discriminator": ("AdversarialLoss", "ClassHead", "DiscriminatorOutput"),
-    "translate.errors": ("NotFiniteError", "TranslateError", "UnfitError", "nearest"),
+    "translate.errors": ("NotFiniteError", "StoppedError", "TranslateError", "UnfitError", "nearest"),
     "translate.evaluation": ("Evaluation", "Metric", "evaluate"),
     "translate.hookspecs": (),
     "translate.images": (
