@@ -161,7 +161,12 @@ def test_a_rank_that_dies_ends_the_job_with_one_sentence_and_a_checkpoint(tmp_pa
     assert f"`translate fit --resume {tmp_path / 'run'}`" in last[0]
     assert "Traceback" not in said
     assert ended(ranks)
-    checkpoint.load(Run.open(tmp_path / "run").checkpoints[-1])
+    run = Run.open(tmp_path / "run")
+    tensors, metadata = checkpoint.load(run.checkpoints[-1])
+    # The first rank has saved what it had, unless that step was saved already.
+    assert f"go on from {run.checkpoints[-1].stem} with" in last[0]
+    assert run.metrics[-1]["step"] - metadata["engine"]["step"] <= 1
+    assert tensors
 
 
 def one_sentence(process: subprocess.Popen[str]) -> str:
@@ -227,6 +232,91 @@ def test_a_job_whose_processes_are_all_stopped_from_outside_goes_on(tmp_path: Pa
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 130
+
+
+FAILING = """
+import os, pathlib, sys
+from torch import nn
+from translate import hookimpl
+from translate.method import Method, Update
+
+class Mean(Method):
+    def __init__(self, parts):
+        super().__init__()
+        self.network = nn.Conv2d(3, 3, 1)
+    @property
+    def players(self): return {"network": self.network}
+    @property
+    def translators(self): return {"forward": self.network}
+    def updates(self, batch, step):
+        if step == 5 and os.environ.get("RANK") == os.environ.get("FAILING_RANK"):
+            raise ValueError("a loss of a stranger")
+        yield Update("network", {"l": (self.network(batch["source"]) - batch["target"]).square().mean()})
+
+@hookimpl
+def methods(): return {"mean": Mean}
+"""
+
+
+def fit_failing(folder: Path, failing: int | None, **environment: str) -> subprocess.CompletedProcess[str]:
+    plugin = folder.parent / "failing.py"
+    plugin.write_text(FAILING, encoding="utf-8")
+    command = [sys.executable, "-m", "translate", "-p", str(plugin), "fit", "mean", "demo(size=16)", "--size", "16"]
+    flags = ["--steps", "12", "--save-every", "100", "--log-every", "1", "--devices", "2", "-o", str(folder)]
+    return subprocess.run(
+        [*command, *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "FAILING_RANK": str(failing), **environment},
+    )
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_rank_that_fails_ends_the_job_with_its_sentence_and_what_was_done_is_saved(
+    failing: int, tmp_path: Path
+) -> None:
+    done = fit_failing(tmp_path / "run", failing)
+    assert done.returncode == 5, done.stderr
+    assert "Traceback" not in done.stderr
+    (last,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert f"rank {failing} of 2: the training failed in step 6: ValueError: a loss of a stranger (failing.py" in last
+    assert last.endswith(f"go on with `translate fit --resume {tmp_path / 'run'}`")
+    assert Run.open(tmp_path / "run").checkpoints[-1].stem == "step-00000005"
+    assert resume(tmp_path / "run", steps=7, plugins=[str(tmp_path / "failing.py")]).step == 7
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_a_log_that_cannot_be_written_ends_all_ranks_at_the_same_step_exactly_saved(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    hook = tmp_path / "hook.py"
+    hook.write_text(
+        "from translate import hookimpl\n"
+        "@hookimpl\n"
+        "def step_ended(run, scalars):\n"
+        "    if scalars.step == 3:\n"
+        "        path = run.folder / 'metrics.jsonl'\n"
+        "        path.unlink(); path.symlink_to('/dev/full')\n",
+        encoding="utf-8",
+    )
+    options = {**SMALL, "steps": 9, "save_every": 100, "devices": 2}
+    arguments = [
+        f"--{name.replace('_', '-')}={value[0] if isinstance(value, tuple) else value}"
+        for name, value in options.items()
+    ]
+    command = [sys.executable, "-m", "translate", "-p", str(hook), "fit", "pix2pix", "demo(size=32)", "-o", str(folder)]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 5, done.stderr
+    (last,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "metrics.jsonl: No space left on device; step " in last
+    assert "of 9 is saved; go on with" in last
+    assert "Traceback" not in done.stderr
+    (folder / "metrics.jsonl").unlink()
+    hook.write_text("", encoding="utf-8")
+    again = weights(resume(folder, plugins=[str(hook)]))
+    whole = weights(trained(tmp_path / "whole", **{name: options[name] for name in ("steps", "save_every", "devices")}))
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
 
 
 def machines(folder: Path, port: int, **options: Any) -> list[subprocess.Popen[str]]:

@@ -17,7 +17,7 @@ from translate.errors import TranslateError
 from translate.plugins import Catalog
 from translate.ranks import ProcessGroup
 from translate.run import Config, Run
-from translate.setup import Setup, _recorded
+from translate.setup import Setup, is_recorded
 
 NETWORKS = {"generator": "unet(width=4)", "discriminator": "patch(width=4, receptive_field=16)"}
 SMALL: dict[str, Any] = {"size": 32, "batch": 2, "steps": 2, **NETWORKS}
@@ -201,9 +201,9 @@ def test_problems_of_the_data_are_counted(unmatched: int, more: str, tmp_path: P
 )
 def test_which_steps_are_recorded(options: dict[str, Any], expected: bool) -> None:
     config = Config.from_values({"method": "pix2pix", "data": "demo", **options})
-    assert _recorded(config, torch.device("cuda"), ProcessGroup()) == expected
-    assert not _recorded(config, torch.device("cpu"), ProcessGroup())
-    assert not _recorded(config, torch.device("cuda"), ProcessGroup(0, 2))
+    assert is_recorded(config, torch.device("cuda"), ProcessGroup()) == expected
+    assert not is_recorded(config, torch.device("cpu"), ProcessGroup())
+    assert not is_recorded(config, torch.device("cuda"), ProcessGroup(0, 2))
 
 
 def test_all_that_is_made_belongs_to_the_group_that_was_joined(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +216,7 @@ def test_all_that_is_made_belongs_to_the_group_that_was_joined(monkeypatch: pyte
 def test_steps_are_recorded_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("translate.setup.cuda_graphs", lambda device: Recorder)
     for recorded in (True, False):
-        monkeypatch.setattr("translate.setup._recorded", lambda *given, recorded=recorded: recorded)
+        monkeypatch.setattr("translate.setup.is_recorded", lambda *given, recorded=recorded: recorded)
         made = setup(
             "pix2pix", "demo(size=32, count=2)", steps=9, **{**NETWORKS, "generator": "unet(width=4, dropout=0)"}
         )
