@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from translate import checkpoint
+from translate import changes, checkpoint
 from translate.engine import Engine
 from translate.errors import TranslateError
+from translate.initial import load_initial_weights, open_sources
 from translate.options import parse_calls
 from translate.parts import SavedMethod
 from translate.plugins import Catalog, discover
@@ -82,15 +83,26 @@ def open_translator(path: Path) -> None:
 
 
 @cache
+def training(place: Path) -> Setup:
+    """The training that checkpoints and initial weights are loaded into."""
+    return Setup.make(trained(place).config)
+
+
 def engine(place: Path) -> Engine:
     """The engine that checkpoints are loaded into."""
-    return Setup.make(trained(place).config).engine
+    return training(place).engine
 
 
 def open_checkpoint(place: Path, path: Path) -> None:
     """Load a checkpoint as a resumed training does."""
     tensors, metadata = checkpoint.load(path, holds="training")
     engine(place).load(tensors, metadata["engine"])
+
+
+def begin_with(place: Path, path: Path) -> None:
+    """Load a file's tensors as initial weights, of all networks and of one."""
+    load_initial_weights(training(place), open_sources([str(path)]))
+    load_initial_weights(training(place), open_sources([f"generator={path}:forward"]))
 
 
 def fuzz(kind: str, place: Path, *, examples: int, seed: int = 0) -> Outcome:
@@ -153,6 +165,12 @@ def _translators(place: Path, tried: _Tried, examples: int, seed: int) -> None:
     _files(place, tried, trained(place).translator, open_translator, examples, seed)
 
 
+def _initial(place: Path, tried: _Tried, examples: int, seed: int) -> None:
+    run = trained(place)
+    _files(place, tried, run.translator, lambda path: begin_with(place, path), examples, seed)
+    _files(place, tried, run.checkpoints[-1], lambda path: begin_with(place, path), max(examples // 4, 1), seed)
+
+
 def _checkpoints(place: Path, tried: _Tried, examples: int, seed: int) -> None:
     source = trained(place).checkpoints[-1]
     _files(place, tried, source, lambda path: open_checkpoint(place, path), examples, seed)
@@ -166,6 +184,18 @@ def _runs(place: Path, tried: _Tried, examples: int, seed: int) -> None:
     def case(facts: Any) -> None:
         (folder / "config.json").write_text(json.dumps(facts))
         tried(lambda: Run.open(folder))
+
+    _run(hostile.mutated(values), case, examples, seed)
+
+
+def _changes(place: Path, tried: _Tried, examples: int, seed: int) -> None:
+    folder = place / "changes"
+    folder.mkdir(exist_ok=True)
+    values = {"changes": [{"step": 1, "what": "optimizer", "before": ["adam"], "after": [None, 0.1, {"a": True}]}]}
+
+    def case(facts: Any) -> None:
+        (folder / "changes.json").write_text(json.dumps(facts))
+        tried(lambda: [str(each) for each in changes.read(folder)])
 
     _run(hostile.mutated(values), case, examples, seed)
 
@@ -198,6 +228,8 @@ KINDS: dict[str, Callable[[Path, _Tried, int, int], None]] = {
     "translators": _translators,
     "checkpoints": _checkpoints,
     "runs": _runs,
+    "changes": _changes,
+    "initial": _initial,
     "configs": _configs,
     "parts": _parts,
 }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from translate import images, inspection
+from translate.cli import main
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.images import Image
+from translate.plugins import Catalog
 
 CAMVID = Path(__file__).parents[1] / "../shared/data/paired/camvid"
 
@@ -143,6 +146,38 @@ def test_of_very_many_files_only_headers_are_read(dataset: Dataset, monkeypatch:
     assert found.sides["train"]["source"].count == 3
 
 
+def test_full_decodes_every_image_and_names_every_broken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inspection, "_opened", 3)
+    for number in range(30):
+        path = tmp_path / "data" / f"{number:02d}.png"
+        path.parent.mkdir(exist_ok=True)
+        images.write(path, Image(noise(8, 8, 3, number)))
+        if number >= 5:
+            content = path.read_bytes()
+            path.write_bytes(content[: len(content) // 2])
+    plain = inspection.inspect(str(tmp_path / "data"), layout="classes(holdout=0)")
+    assert (plain.unreadable, plain.decoded, plain.exit_code) == ({}, False, 0)
+    assert plain.lines()[-1] == "Checked: the headers of 30 files; --full decodes them all."
+    told: list[tuple[int, int]] = []
+    found = inspection.inspect(
+        tmp_path / "data", layout="classes(holdout=0)", full=True, on_progress=lambda *place: told.append(place)
+    )
+    assert (len(found.unreadable), found.decoded, found.exit_code) == (25, True, 1)
+    assert told == [(number, 30) for number in range(1, 31)]
+    text = found.lines()
+    assert all(any(f"{number:02d}.png" in line for line in text) for number in range(5, 30))
+    assert text[-1] == "Checked: all 30 files were decoded."
+    assert inspection.inspect(tmp_path / "data", layout="classes", full=True, memory=1).exit_code == 1
+
+
+def test_a_dataset_s_function_that_fails_is_named() -> None:
+    def fail() -> object:
+        raise LookupError("no such member")
+
+    made = Dataset("mine", "by_hand", False, {"source": Domain(3)}, {"train": {"source": [Example(fail, "it")]}})  # type: ignore[arg-type]
+    assert "it cannot be made by its dataset: LookupError" in inspection.inspect(made).unreadable["it"]
+
+
 def test_class_indices_too_large_are_found(tmp_path: Path) -> None:
     images.write(tmp_path / "a.png", Image(np.full((4, 4, 1), 7, np.uint8)))
     sides = {"source": [Example(tmp_path / "a.png", "a")]}
@@ -235,3 +270,23 @@ def test_camvid(tmp_path: Path) -> None:
     inspection.picture(camvid, tmp_path / "a.png", split="val", count=1, side=64)
     colours = np.unique(images.read(tmp_path / "a.png").pixels[2:-2, 2:66].reshape(-1, 3), axis=0)
     assert 3 < len(colours) <= 12
+
+
+def test_the_command_checks_in_full_with_a_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(Catalog, "tell", lambda self, event, **arguments: told.append((event, arguments)))
+    for side in ("source", "target"):
+        for number in range(12):
+            path = tmp_path / "data" / side / f"{number:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            images.write(path, Image(noise(8, 8, 3, number)))
+    os.truncate(tmp_path / "data" / "target" / "04.png", 70)
+    with pytest.raises(SystemExit) as ended:
+        main(["data", str(tmp_path / "data"), "--full", "--layout", "folders(source=source, target=target)"])
+    assert ended.value.code == 1
+    out = capsys.readouterr().out
+    assert "04.png" in out
+    assert "Checked: all 24 files were decoded." in out
+    assert told[-1] == ("images_decoded", {"done": 24, "total": 24})

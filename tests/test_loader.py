@@ -18,8 +18,8 @@ import translate.devices
 import translate.loader.batches
 from translate.data import Domain, Example
 from translate.errors import TranslateError
-from translate.loader import planes
-from translate.loader.batches import Loader, _crop, _slices, preview_batch
+from translate.loader import planes, preview_batch
+from translate.loader.batches import Loader, _crop, _slices
 from translate.method import Needs
 
 CAMVID = Path(__file__).parents[1] / "../shared/data/paired/camvid"

@@ -24,6 +24,7 @@ from translate.errors import TranslateError
 from translate.launching import LostError, launch
 from translate.ranks import EXIT_LOST_RANK, ProcessGroup, device_of_rank, is_distributed, is_launcher_or_main, join
 from translate.run import Run
+from translate.stopped import is_stopped
 from translate.training import fit, resume
 
 SMALL: dict[str, Any] = {
@@ -94,6 +95,21 @@ def test_a_job_goes_on_exactly_with_a_pool_for_each_rank(tmp_path: Path) -> None
         assert torch.equal(value, again[name]), name
 
 
+def test_a_run_goes_on_upon_two_devices_with_another_rate(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", optimizer=("adam(lr=0.001)",))
+    done = run.step
+    resumed = resume(run.folder, steps=done + 2, devices=2, optimizer="adam(lr=0.01)", schedule="none")
+    assert [str(each) for each in resumed.changes] == [
+        f"schedule linear -> none from step {done} on",
+        f"devices 1 -> 2 from step {done} on",
+        f"learning rate 0.001 -> 0.01 from step {done} on",
+        f"steps {done} -> {done + 2} from step {done} on",
+    ]
+    tensors, metadata = checkpoint.load(resumed.checkpoints[-1])
+    assert metadata["ranks"] == 2
+    assert float(tensors["optimizer/generator/0/step"]) == done + 2
+
+
 def begun(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     """A long training on two devices by the command line, that has done a few steps."""
     command = [
@@ -145,7 +161,162 @@ def test_a_rank_that_dies_ends_the_job_with_one_sentence_and_a_checkpoint(tmp_pa
     assert f"`translate fit --resume {tmp_path / 'run'}`" in last[0]
     assert "Traceback" not in said
     assert ended(ranks)
-    checkpoint.load(Run.open(tmp_path / "run").checkpoints[-1])
+    run = Run.open(tmp_path / "run")
+    tensors, metadata = checkpoint.load(run.checkpoints[-1])
+    # The first rank has saved what it had, unless that step was saved already.
+    assert f"go on from {run.checkpoints[-1].stem} with" in last[0]
+    assert run.metrics[-1]["step"] - metadata["engine"]["step"] <= 1
+    assert tensors
+
+
+def one_sentence(process: subprocess.Popen[str]) -> str:
+    """The only error of a job that has lost a rank."""
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == EXIT_LOST_RANK, said
+    assert "Traceback" not in said
+    (last,) = [line for line in said.splitlines() if line.startswith("error:")]
+    return last
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_a_rank_that_is_stopped_ends_the_job_like_one_that_dies(stopped: int, tmp_path: Path) -> None:
+    process = begun(tmp_path / "run", "--stop-timeout", "0.5")
+    ranks = children(process)
+    os.kill(ranks[stopped], signal.SIGSTOP)
+    told = one_sentence(process)
+    assert f"rank {stopped} of 2 was stopped (SIGSTOP) for 0.5 seconds and is ended, and the others with it" in told
+    assert "go on from step-" in told
+    assert f"`translate fit --resume {tmp_path / 'run'}`" in told
+    assert ended(ranks)
+    run = Run.open(tmp_path / "run")
+    step = int(run.checkpoints[-1].stem[5:])
+    assert run.config.stop_timeout == 0.5
+    assert resume(run.folder, steps=step + 2).step == step + 2
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+def test_a_job_that_is_suspended_goes_on(tmp_path: Path) -> None:
+    """Ctrl-Z reaches the launcher alone, which stops its ranks with it for longer than one of them may be stopped."""
+    process = begun(tmp_path / "run", "--stop-timeout", "0.5")
+    ranks = children(process)
+    process.send_signal(signal.SIGTSTP)
+    until = time.monotonic() + 30
+    while not all(is_stopped(each) for each in [process.pid, *ranks]):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    time.sleep(1.5)
+    size = (tmp_path / "run" / "metrics.jsonl").stat().st_size
+    process.send_signal(signal.SIGCONT)
+    while (tmp_path / "run" / "metrics.jsonl").stat().st_size == size:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    assert not any(is_stopped(each) for each in ranks)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the ranks in /proc")
+def test_a_job_whose_processes_are_all_stopped_from_outside_goes_on(tmp_path: Path) -> None:
+    process = begun(tmp_path / "run", "--stop-timeout", "1.2")
+    ranks = children(process)
+    for number in (*ranks, process.pid):
+        os.kill(number, signal.SIGSTOP)
+    time.sleep(2)
+    for number in (process.pid, *ranks):
+        os.kill(number, signal.SIGCONT)
+    time.sleep(1)
+    assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
+FAILING = """
+import os, pathlib, sys
+from torch import nn
+from translate import hookimpl
+from translate.method import Method, Update
+
+class Mean(Method):
+    def __init__(self, parts):
+        super().__init__()
+        self.network = nn.Conv2d(3, 3, 1)
+    @property
+    def players(self): return {"network": self.network}
+    @property
+    def translators(self): return {"forward": self.network}
+    def updates(self, batch, step):
+        if step == 5 and os.environ.get("RANK") == os.environ.get("FAILING_RANK"):
+            raise ValueError("a loss of a stranger")
+        yield Update("network", {"l": (self.network(batch["source"]) - batch["target"]).square().mean()})
+
+@hookimpl
+def methods(): return {"mean": Mean}
+"""
+
+
+def fit_failing(folder: Path, failing: int | None, **environment: str) -> subprocess.CompletedProcess[str]:
+    plugin = folder.parent / "failing.py"
+    plugin.write_text(FAILING, encoding="utf-8")
+    command = [sys.executable, "-m", "translate", "-p", str(plugin), "fit", "mean", "demo(size=16)", "--size", "16"]
+    flags = ["--steps", "12", "--save-every", "100", "--log-every", "1", "--devices", "2", "-o", str(folder)]
+    return subprocess.run(
+        [*command, *flags],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "FAILING_RANK": str(failing), **environment},
+    )
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_rank_that_fails_ends_the_job_with_its_sentence_and_what_was_done_is_saved(
+    failing: int, tmp_path: Path
+) -> None:
+    done = fit_failing(tmp_path / "run", failing)
+    assert done.returncode == 5, done.stderr
+    assert "Traceback" not in done.stderr
+    (last,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert f"rank {failing} of 2: the training failed in step 6: ValueError: a loss of a stranger (failing.py" in last
+    assert last.endswith(f"go on with `translate fit --resume {tmp_path / 'run'}`")
+    assert Run.open(tmp_path / "run").checkpoints[-1].stem == "step-00000005"
+    assert resume(tmp_path / "run", steps=7, plugins=[str(tmp_path / "failing.py")]).step == 7
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_a_log_that_cannot_be_written_ends_all_ranks_at_the_same_step_exactly_saved(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    hook = tmp_path / "hook.py"
+    hook.write_text(
+        "from translate import hookimpl\n"
+        "@hookimpl\n"
+        "def step_ended(run, scalars):\n"
+        "    if scalars.step == 3:\n"
+        "        path = run.folder / 'metrics.jsonl'\n"
+        "        path.unlink(); path.symlink_to('/dev/full')\n",
+        encoding="utf-8",
+    )
+    options = {**SMALL, "steps": 9, "save_every": 100, "devices": 2}
+    arguments = [
+        f"--{name.replace('_', '-')}={value[0] if isinstance(value, tuple) else value}"
+        for name, value in options.items()
+    ]
+    command = [sys.executable, "-m", "translate", "-p", str(hook), "fit", "pix2pix", "demo(size=32)", "-o", str(folder)]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 5, done.stderr
+    (last,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "metrics.jsonl: No space left on device; step " in last
+    assert "of 9 is saved; go on with" in last
+    assert "Traceback" not in done.stderr
+    (folder / "metrics.jsonl").unlink()
+    hook.write_text("", encoding="utf-8")
+    again = weights(resume(folder, plugins=[str(hook)]))
+    whole = weights(trained(tmp_path / "whole", **{name: options[name] for name in ("steps", "save_every", "devices")}))
+    assert all(torch.equal(value, again[name]) for name, value in whole.items())
 
 
 def machines(folder: Path, port: int, **options: Any) -> list[subprocess.Popen[str]]:

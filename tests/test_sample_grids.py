@@ -14,9 +14,9 @@ import translate
 from translate import images
 from translate.data import Domain
 from translate.plugins import Catalog
+from translate.sample_grids import DRAWN, SHOWN
 from translate.saved import load_sampler
 from translate.seeds import noise_of
-from translate.training import DRAWN, SHOWN
 
 PLUGIN = """
 import torch

@@ -240,3 +240,13 @@ def test_a_run_goes_on_upon_its_devices(run: Run, plugin: Path, monkeypatch: pyt
     wanted = ["--no-plugin=console", f"--plugin={plugin}", "fit", "--steps", "3", "--resume", str(run.folder), "2"]
     assert calls == [wanted]
     assert "RANK" not in os.environ
+
+
+def test_a_run_goes_on_upon_more_devices_with_what_was_asked(
+    run: Run, plugin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+    monkeypatch.setattr("translate.launching.launch", lambda arguments, count: calls.append([*arguments, str(count)]))
+    translate.resume(run.folder, plugins=[str(plugin)], devices=3, flip=False, optimizer=["adam", "network=sgd"])
+    flags = ["--devices", "3", "--no-flip", "--optimizer", "adam", "--optimizer", "network=sgd"]
+    assert calls == [[f"--plugin={plugin}", "fit", *flags, "--resume", str(run.folder), "3"]]

@@ -15,8 +15,9 @@ from test_cli import run as run_process
 
 import translate
 from translate.cli import main
-from translate.cli.training import _config_among
+from translate.cli.training import _path_among
 from translate.errors import TranslateError
+from translate.initial import Init
 from translate.options import Option, Parameter, check, parse_call
 from translate.paths import expanded, quoted
 from translate.plugins import discover
@@ -96,7 +97,7 @@ def test_a_home_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_option_that_is_a_path_knows_the_home(home: Path) -> None:
     assert check("~/table.csv", Parameter("labels", Path | None, None, Option("")), "folders") == home / "table.csv"
     config = Config.from_values({"method": "gan", "data": "x", "cache_folder": "~/cache", "init": "~/one"})
-    assert (config.cache_folder, config.init) == (home / "cache", home / "one")
+    assert (config.cache_folder, Init.parse(config.init[0]).path) == (home / "cache", home / "one")
 
 
 def test_paths_in_python(home: Path, tiny: Path, run: Command) -> None:
@@ -164,7 +165,7 @@ def test_plugins_of_the_command_line_and_of_a_config_are_all_loaded(home: Path, 
     ],
 )
 def test_the_config_is_seen_before_the_options_are_known(arguments: list[str], found: str | None) -> None:
-    assert _config_among(arguments) == (None if found is None else Path(found))
+    assert _path_among(arguments, "--config") == (None if found is None else Path(found))
 
 
 @pytest.mark.parametrize("form", [["fit"], ["fit", "gan"]], ids=["file", "method and file"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
 
@@ -33,6 +33,16 @@ class Background:
         """Wait until all jobs are done."""
         while self._jobs:
             self._jobs.popleft().result()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job waits or runs."""
+        return any(not job.done() for job in self._jobs)
+
+    def settle(self) -> None:
+        """Wait until all jobs are done, whatever they raise."""
+        wait(self._jobs)
+        self._jobs.clear()
 
     def __enter__(self) -> Self:
         return self

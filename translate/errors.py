@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "NotFiniteError",
+    "StoppedError",
     "TranslateError",
     "UnfitError",
     "nearest",
@@ -23,6 +24,12 @@ class NotFiniteError(TranslateError):
     """Training produced a loss, gradient or weight that is NaN or infinite."""
 
     exit_code = 3
+
+
+class StoppedError(TranslateError):
+    """A training was ended by its disk, its files, its memory or a plugin; the message says what is saved."""
+
+    exit_code = 5
 
 
 class UnfitError(TranslateError):

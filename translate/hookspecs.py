@@ -202,7 +202,10 @@ def images_decoded(done: int, total: int) -> None:
 
 @hookspec
 def step_ended(run: Run, scalars: Scalars) -> None:
-    """A log interval ended, with the mean of each term over it and the speed. Not called for every step."""
+    """A log interval ended, with the mean of each term over it and the speed. Not called for every step.
+
+    ``scalars.step`` is the step; ``run.step`` may be later, since intervals come in order with ``checkpoint_saved``.
+    """
 
 
 @hookspec

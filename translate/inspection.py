@@ -6,9 +6,9 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,182 +20,55 @@ from translate import atomic, images, outputs
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.images import Image, ImageError
+from translate.inspected import Inspection, Side
 from translate.memory import Budget
+from translate.parts import open_dataset
+from translate.plugins import discover
+
+__all__ = [
+    "Inspection",
+    "Side",
+    "inspect",
+]
 
 _opened = 5000  # if there are more files, only their headers are read
-_named = 20  # classes or unreadable files that are listed
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """Counts for one domain of one split: images of each (height, width), depth and number of channels.
-
-    ``classes`` is the number of classes of a class map. ``labels`` counts the images of each class label,
-    ``unlabelled`` those without a label. ``lowest`` and ``highest`` are the extreme values, at the domain's depth, of
-    the images that were decoded; ``transparent`` counts the files with an alpha channel.
-    """
-
-    count: int
-    sizes: Mapping[tuple[int, int], int]
-    depths: Mapping[str, int]
-    channels: Mapping[int, int]
-    classes: int
-    labels: Mapping[str, int] = field(default_factory=dict)
-    unlabelled: int = 0
-    lowest: float | None = None
-    highest: float | None = None
-    transparent: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Inspection:
-    """The result of ``inspect``, by split and domain.
-
-    ``unreadable`` maps a file to the reason why it cannot be read. ``decoded``: whether every file was decoded; if
-    there are more than 5,000, only their headers are read. ``taken_for`` says what each domain's images are taken for,
-    ``notes`` what else a user should know, and ``refusal`` why a training would refuse the data.
-    """
-
-    name: str
-    layout: str
-    paired: bool
-    sides: Mapping[str, Mapping[str, Side]]
-    unreadable: Mapping[str, str]
-    problems: tuple[str, ...]
-    decoded: bool
-    taken_for: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    refusal: str | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """2 if a training would refuse the data, 1 if only some images cannot be read, otherwise 0."""
-        return 2 if self.refusal is not None else 1 if self.unreadable else 0
-
-    def lines(self) -> list[str]:
-        """The result as aligned lines of text."""
-        rows = [("split", "domain", "images", "size (height x width)", "values")]
-        for split, sides in self.sides.items():
-            for domain, side in sides.items():
-                rows.append((split, domain, str(side.count), _sizes(side.sizes), _values(side)))
-        widths = [max(len(row[place]) for row in rows) for place in range(5)]
-        kind = "paired" if self.paired else "unpaired" if any(len(s) > 1 for s in self.sides.values()) else "one domain"
-        lines = [f"{self.name}: {kind}, {self.layout}", ""]
-        for row in rows:
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-            cells[2] = row[2].rjust(widths[2])
-            lines.append("  ".join(cells).rstrip())
-        lines.append("")
-        labelled = [
-            f"{split} {domain}: {_labels(side)}"
-            for split, sides in self.sides.items()
-            for domain, side in sides.items()
-            if side.labels
-        ]
-        if labelled:
-            lines += [*labelled, ""]
-        lines += [*(f"{side}: {summary}" for side, summary in self.taken_for.items()), ""] if self.taken_for else []
-        lines += [*self.notes, ""] if self.notes else []
-        if self.problems:
-            lines += [f"{self.name} is not fit for training:", *(f"  {problem}" for problem in self.problems), ""]
-        elif self.refusal is not None:
-            lines += [self.refusal, ""]
-        if self.unreadable:
-            lines.append(f"{len(self.unreadable)} of these cannot be read:")
-            lines += [f"  {reason}" for reason in list(self.unreadable.values())[:_named]]
-            lines += [f"  and {len(self.unreadable) - _named} more"] if len(self.unreadable) > _named else []
-        elif self.decoded:
-            lines.append("All images can be read.")
-        else:
-            lines.append(f"All headers can be read; the images of more than {_opened} files were not decoded.")
-        return lines
-
-    def to_json(self) -> dict[str, Any]:
-        """The result as JSON values."""
-        return {
-            "name": self.name,
-            "layout": self.layout,
-            "paired": self.paired,
-            "splits": {
-                split: {
-                    domain: {
-                        "count": side.count,
-                        "sizes": {f"{height}x{width}": count for (height, width), count in side.sizes.items()},
-                        "depths": dict(side.depths),
-                        "channels": {str(channels): count for channels, count in side.channels.items()},
-                        "classes": side.classes,
-                        "labels": dict(side.labels),
-                        "unlabelled": side.unlabelled,
-                        "lowest": side.lowest,
-                        "highest": side.highest,
-                        "alpha": side.transparent,
-                    }
-                    for domain, side in sides.items()
-                }
-                for split, sides in self.sides.items()
-            },
-            "unreadable": dict(self.unreadable),
-            "problems": list(self.problems),
-            "notes": list(self.notes),
-            "taken_for": dict(self.taken_for),
-            "refusal": self.refusal,
-            "decoded": self.decoded,
-        }
-
-
-def _sizes(sizes: Mapping[tuple[int, int], int]) -> str:
-    if not sizes:
-        return "-"
-    (height, width), _ = max(sizes.items(), key=lambda item: item[1])
-    if len(sizes) == 1:
-        return f"{height} x {width}"
-    spans = []
-    for lengths in zip(*sizes, strict=True):
-        least, most = min(lengths), max(lengths)
-        spans.append(f"{least}..{most}" if least < most else str(least))
-    return f"{' x '.join(spans)}, most {height} x {width}"
-
-
-def _values(side: Side) -> str:
-    if side.classes:
-        used = "" if side.highest is None else f", indices {side.lowest:g} to {side.highest:g}"
-        return f"{side.classes} classes{used}"
-    kinds = {1: "gray", 3: "RGB"}
-    channels = " and ".join(kinds.get(channels, f"{channels} channels") for channels in sorted(side.channels))
-    text = f"{channels} {' and '.join(sorted(side.depths))}".strip() or "-"
-    if side.lowest is not None and side.highest is not None:
-        text += f", {side.lowest:g} to {side.highest:g}"
-    return text + (f", alpha in {side.transparent}" if side.transparent else "")
-
-
-def _labels(side: Side) -> str:
-    """The classes with their numbers of images; only the largest 20, if there are more."""
-    shown = list(side.labels.items())
-    if len(shown) > _named:
-        shown = sorted(shown, key=lambda item: -item[1])[:_named]
-    counts = ", ".join(f"{name} ({count})" for name, count in shown)
-    more = f" and {len(side.labels) - _named} more" if len(side.labels) > _named else ""
-    none = f"; {side.unlabelled} without a label" if side.unlabelled else ""
-    return f"{len(side.labels)} class{'' if len(side.labels) == 1 else 'es'}: {counts}{more}{none}"
-
-
-def inspect(dataset: Dataset, *, workers: int = 0, memory: int | None = None) -> Inspection:
+def inspect(
+    data: Dataset | str | Path,
+    *,
+    layout: str | None = None,
+    full: bool = False,
+    workers: int = 0,
+    memory: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Inspection:
     """Open every image of a dataset, in ``workers`` threads (0: one per core), and summarise them.
 
-    Decoding takes at most ``memory`` bytes at a time, by default a share of what is free.
-
-    If there are more than 5,000 files, only their headers are read. A file that several examples share is opened once.
+    ``data`` is a dataset, a folder, or the name of a dataset such as ``demo``; ``layout`` is for a folder. If there are
+    more than 5,000 files, only their headers are read, unless ``full`` is set, which decodes all of them. A file that
+    several examples share is opened once. Decoding takes at most ``memory`` bytes at a time, by default a share of what
+    is free. ``on_progress`` gets (done, total). Raises ``TranslateError`` for data that cannot be opened at all.
     """
+    dataset = data if isinstance(data, Dataset) else open_dataset(discover(), str(data), layout)
     work: dict[Any, tuple[Example, Domain]] = {}
     for split in dataset.splits.values():
         for side, examples in split.items():
             for example in examples:
                 work.setdefault(_key(example), (example, dataset.domains[side]))
-    decoded = len(work) <= _opened
+    decoded = full or len(work) <= _opened
     budget = Budget(memory)
-    with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        each = pool.map(lambda item: _examine(item[0], item[1], budget, decode=decoded), work.values())
-        found = dict(zip(work, each, strict=True))
+    found: dict[Any, _Seen | str] = {}
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="translate-inspect") as pool:
+        begun = {key: pool.submit(_examine, *item, budget, decode=decoded) for key, item in work.items()}
+        try:
+            for done, (key, future) in enumerate(begun.items(), start=1):
+                found[key] = future.result()
+                if on_progress is not None:
+                    on_progress(done, len(begun))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     sides: dict[str, dict[str, Side]] = {}
     unreadable: dict[str, str] = {}
     for name, split in dataset.splits.items():
@@ -241,6 +114,8 @@ def inspect(dataset: Dataset, *, workers: int = 0, memory: int | None = None) ->
         {side: domain.summary for side, domain in dataset.domains.items()},
         dataset.notes,
         dataset.refusal,
+        len(work),
+        full,
     )
 
 
@@ -267,12 +142,23 @@ def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) 
             values = _extremes(images.read_example(whole, domain, budget=budget)) if decode else ()
             header = images.probe(example.pixels)
             return header.height, header.width, header.channels, header.depth, header.alpha, values
-        made = example.pixels() if callable(example.pixels) else example.pixels
+        made = _made(example) if callable(example.pixels) else example.pixels
         pixels = images.planes(np.asarray(made), example.name)
         values = _extremes(images.read_example(replace(whole, pixels=pixels), domain)) if decode else ()
         return (*pixels.shape[:2], pixels.shape[2], str(pixels.dtype), False, values)
     except ImageError as error:
         return str(error)
+
+
+def _made(example: Example) -> Any:
+    assert callable(example.pixels)
+    try:
+        return example.pixels()
+    except TranslateError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ImageError(f"{example.name} cannot be made by its dataset: {reason}") from error
 
 
 def _extremes(pixels: NDArray[Any]) -> tuple[float, float]:

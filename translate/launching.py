@@ -22,9 +22,13 @@ from translate.errors import TranslateError
 from translate.paths import quoted
 from translate.ranks import EXIT_LOST_RANK
 from translate.run import Config, Run
+from translate.stopped import StopWatch, is_stopped
 
-SHUTDOWN_SECONDS = 10.0
-"""Seconds that the other ranks have to end by themselves after one has failed."""
+SHUTDOWN_SECONDS = 30.0
+"""Seconds that the other ranks have to end by themselves after one has failed; the first saves what it has."""
+
+STOP_TIMEOUT = 30.0
+"""Seconds for which a rank may be stopped (SIGSTOP) before the job ends, unless ``fit --stop-timeout`` says another."""
 
 
 class LostError(TranslateError):
@@ -40,20 +44,21 @@ def train_together(config: Config, folder: Path, no_plugins: Sequence[str]) -> R
         file.write_text(json.dumps(config.to_json()), encoding="utf-8")
         plugins = [*_flags("--no-plugin", no_plugins), *_flags("--plugin", config.plugins)]
         arguments = [*plugins, "fit", "--config", str(file), "-o", str(folder)]
-        return _launch_and_open(arguments, config.devices, folder)
+        return _launch_and_open(arguments, config.devices, folder, config.stop_timeout)
 
 
-def resume_together(run: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
-    """Resume a run on several devices."""
+def resume_together(
+    run: Run, devices: int, settings: Sequence[str], no_plugins: Sequence[str], plugins: Sequence[str]
+) -> Run:
+    """Resume a run on several devices, with other ``settings``, which are flags of the command."""
     lock.refuse_locked(run.folder)
-    length = ["--steps", str(steps)] if steps else []
-    arguments = [*_flags("--no-plugin", no_plugins), *_flags("--plugin", plugins), "fit", *length]
-    return _launch_and_open([*arguments, "--resume", str(run.folder)], run.config.devices, run.folder)
+    arguments = [*_flags("--no-plugin", no_plugins), *_flags("--plugin", plugins), "fit", *settings]
+    return _launch_and_open([*arguments, "--resume", str(run.folder)], devices, run.folder, run.config.stop_timeout)
 
 
-def _launch_and_open(arguments: Sequence[str], count: int, folder: Path) -> Run:
+def _launch_and_open(arguments: Sequence[str], count: int, folder: Path, stop_timeout: float) -> Run:
     try:
-        launch(arguments, count)
+        launch(arguments, count, stop_timeout=stop_timeout)
     except LostError as error:
         saved = sorted((folder / "checkpoints").glob("step-*.safetensors"))
         hint = f"; go on from {saved[-1].stem} with `translate fit --resume {quoted(folder)}`" if saved else ""
@@ -72,11 +77,14 @@ def launch(
     count: int,
     environment: Mapping[str, str] | None = None,
     meanwhile: Callable[[], None] | None = None,
+    *,
+    stop_timeout: float = STOP_TIMEOUT,
 ) -> None:
     """Run ``translate ARGUMENTS`` as ``count`` ranks of one job, and wait for all; ``meanwhile`` is polled.
 
-    Signals reach every rank once, through this process. If a rank fails, the others are ended. Raises ``LostError``
-    for a rank that died, and ``SystemExit`` with the exit code of a rank that has reported its own error.
+    Signals reach every rank once, through this process; Ctrl-Z stops all of them until it goes on. If a rank fails, or
+    somebody stops it alone for ``stop_timeout`` seconds, the others are ended. Raises ``LostError`` for a rank that
+    died, and ``SystemExit`` with the exit code of a rank that has reported its own error.
     """
     gpus = torch.cuda.device_count()
     if 0 < gpus < count:
@@ -96,7 +104,9 @@ def launch(
         }
         command = [sys.executable, "-m", "translate", *arguments]
         ranks: list[subprocess.Popen[str]] = []
-        with _forwarded(ranks):
+        watch = StopWatch(stop_timeout)
+        stopped = False
+        with _forwarded(ranks), _suspended_together(ranks):
             try:
                 for rank, output in enumerate(outputs):
                     own = {**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
@@ -104,14 +114,22 @@ def launch(
                     ranks.append(
                         subprocess.Popen(command, env=own, stdout=output, stderr=output, text=True, process_group=0)
                     )
-                first = _wait(ranks, meanwhile)
+                first = _wait(ranks, meanwhile, watch)
+                stopped = first is not None and is_stopped(ranks[first].pid)
+                if first is not None and stopped:
+                    ranks[first].kill()
             finally:
                 _stop(ranks)
+        if stopped:
+            raise LostError(
+                f"rank {first} of {len(ranks)} was stopped (SIGSTOP) for {stop_timeout:g} seconds and is ended, "
+                "and the others with it"
+            )
         _raise_failure(ranks, first, outputs)
 
 
-def _wait(ranks: Sequence[subprocess.Popen[str]], meanwhile: Callable[[], None] | None) -> int | None:
-    """Wait until all ranks have succeeded (None), or return the first rank that has failed."""
+def _wait(ranks: Sequence[subprocess.Popen[str]], meanwhile: Callable[[], None] | None, watch: StopWatch) -> int | None:
+    """Wait until all ranks have succeeded (None), or return the first rank that has failed or was stopped too long."""
     while True:
         codes = [rank.poll() for rank in ranks]
         # A rank that only lost the others is not the cause.
@@ -120,6 +138,9 @@ def _wait(ranks: Sequence[subprocess.Popen[str]], meanwhile: Callable[[], None] 
             return failed[0]
         if None not in codes:
             return None
+        overdue = watch.overdue([rank.pid for rank in ranks])
+        if overdue is not None:
+            return overdue
         if meanwhile is not None:
             meanwhile()
         time.sleep(0.05)
@@ -127,6 +148,9 @@ def _wait(ranks: Sequence[subprocess.Popen[str]], meanwhile: Callable[[], None] 
 
 def _stop(ranks: Sequence[subprocess.Popen[str]]) -> None:
     """Give the ranks SHUTDOWN_SECONDS to end by themselves, as they do when interrupted together; then kill them."""
+    for rank in ranks:
+        if rank.poll() is None and is_stopped(rank.pid):
+            rank.send_signal(signal.SIGCONT)
     until = time.monotonic() + SHUTDOWN_SECONDS
     while time.monotonic() < until and any(rank.poll() is None for rank in ranks):
         time.sleep(0.05)
@@ -167,4 +191,25 @@ def _forwarded(ranks: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
                 rank.send_signal(number)
 
     with signals.handled([*signals.ending_signals(), *signals.saving_signals()], forward):
+        yield
+
+
+@contextmanager
+def _suspended_together(ranks: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
+    """Let Ctrl-Z, which reaches this process only, stop all ranks, and let them go on when it does."""
+
+    def send(number: int) -> None:
+        for rank in ranks:
+            if rank.poll() is None:
+                rank.send_signal(number)
+
+    def suspend(_number: int) -> None:
+        send(signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGSTOP)
+        # It goes on here, once somebody has continued this process.
+        send(signal.SIGCONT)
+
+    terminal = getattr(signal, "SIGTSTP", None)
+    ignored = terminal is None or signal.getsignal(terminal) == signal.SIG_IGN
+    with signals.handled([] if ignored or terminal is None else [terminal], suspend):
         yield

@@ -50,7 +50,8 @@ class Option:
 
     ``help`` is a phrase, ``ge`` to ``lt`` are bounds, and ``part`` is the kind of part that the option names.
     ``parse(value, where)`` replaces the conversion by type, for example for a size. On the command line, ``metavar`` is
-    the placeholder for the value, ``flag`` replaces the option's name, and ``short`` is a one-letter flag.
+    the placeholder for the value, ``flag`` replaces the option's name, and ``short`` is a one-letter flag. ``fixed``
+    says why a run that is resumed keeps the value it has; without a reason it may take another.
     """
 
     help: str
@@ -63,6 +64,7 @@ class Option:
     metavar: str | None = None
     flag: str | None = None
     short: str | None = None
+    fixed: str = ""
 
     @property
     def bounds(self) -> str:
@@ -254,6 +256,9 @@ def check(value: Any, parameter: Parameter, where: str) -> Any:
         raise TranslateError(
             f"{where}: {parameter.name} must be {describe(parameter)}, not {value!r:.200}{hint}"
         ) from None
+    if result == ("none",) and parameter.default == ():
+        # An empty list, as the command line can say it.
+        result = ()
     option = parameter.option
     for number in result if isinstance(result, tuple) else (result,):
         if isinstance(number, bool) or not isinstance(number, (int, float)):
@@ -371,6 +376,9 @@ def _int(value: Any) -> int:
 
 
 def _tuple(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    if value is None and arguments[-1] is Ellipsis:
+        # Nothing in a list, as YAML's and JSON's null say it.
+        value = ()
     if isinstance(value, str) and arguments == (str, Ellipsis):
         # A single string of a list of strings; it is not split, since it may contain commas.
         value = [value]

@@ -71,7 +71,7 @@ class Offer:
                 factory = getattr(importlib.import_module(module), attribute)
         except Exception as error:
             raise TranslateError(
-                f"the plugin {self.plugin} cannot provide {_singular(self.kind)} {self.name!r}: {_format_error(error)}"
+                f"the plugin {self.plugin} cannot provide {_singular(self.kind)} {self.name!r}: {format_error(error)}"
             ) from error
         if not callable(factory):
             raise TranslateError(f"{self.target} of the plugin {self.plugin} cannot be called, so it builds nothing")
@@ -183,7 +183,7 @@ class Catalog:
             except Exception as error:
                 self._silenced.add((plugin.name, hook))
                 log.warning(
-                    "warning: the plugin %s failed in %s and is left out there: %s", plugin, hook, _format_error(error)
+                    "warning: the plugin %s failed in %s and is left out there: %s", plugin, hook, format_error(error)
                 )
                 continue
             yield plugin, answer
@@ -254,7 +254,7 @@ def discover(*, extra: Sequence[str] = (), blocked: Sequence[str] = ()) -> Catal
         except Exception as error:
             log.warning(
                 "warning: the plugin %s (%s %s, %s) is broken and left out: %s",
-                entry.name, distribution, version, entry.value, _format_error(error),
+                entry.name, distribution, version, entry.value, format_error(error),
             )  # fmt: skip
             continue
         seconds = 0.0 if held is None else time.perf_counter() - started
@@ -343,13 +343,13 @@ def _load_unpackaged(name: str, others: Sequence[Plugin]) -> Plugin:
             source = Path(module.__file__ or "").read_bytes()
         _check_hooks(module, others)
     except Exception as error:
-        raise TranslateError(f"cannot load the plugin {name}: {_format_error(error)}") from error
+        raise TranslateError(f"cannot load the plugin {name}: {format_error(error)}") from error
     version = f"sha256:{hashlib.sha256(source).hexdigest()[:16]}"
     seconds = time.perf_counter() - started
     return Plugin(path.stem, "unpackaged", version, module, unpackaged=True, seconds=seconds)
 
 
-def _format_error(error: BaseException) -> str:
+def format_error(error: BaseException) -> str:
     """An exception in one line, with the file and line that raised it."""
     if isinstance(error, PluginError):
         error = error.error

@@ -24,6 +24,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     ),
     "translate.adversary": ("Adversary", "Labelled", "Penalty"),
     "translate.benchmark": ("bench",),
+    "translate.changes": ("Change",),
     "translate.checkpoint": ("CheckpointError",),
     "translate.classification": ("Prediction", "classify"),
     "translate.compute": (
@@ -39,7 +40,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.conversion": ("Conversion", "FormatName", "convert"),
     "translate.data": ("Alpha", "Dataset", "Depth", "Domain", "Example", "Pixels", "Region"),
     "translate.discriminator": ("AdversarialLoss", "ClassHead", "DiscriminatorOutput"),
-    "translate.errors": ("NotFiniteError", "TranslateError", "UnfitError", "nearest"),
+    "translate.errors": ("NotFiniteError", "StoppedError", "TranslateError", "UnfitError", "nearest"),
     "translate.evaluation": ("Evaluation", "Metric", "evaluate"),
     "translate.hookspecs": (),
     "translate.images": (
@@ -76,6 +77,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
         "why_left_out",
         "write",
     ),
+    "translate.inspection": ("Inspection", "Side", "inspect"),
     "translate.latent": ("logged_as", "tie"),
     "translate.method": ("Batch", "Method", "Needs", "Parts", "Role", "Stream", "Update", "role_of"),
     "translate.options": (

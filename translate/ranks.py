@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn import functional as collectives
 
+from translate.stopped import can_tell
 from translate.traits import Traits
 
 __all__ = [
@@ -23,6 +25,14 @@ T = TypeVar("T")
 
 EXIT_LOST_RANK = 4
 """Exit code of a rank that lost the others, and of a job that lost a rank."""
+
+
+class LostRankError(SystemExit):
+    """This rank has lost the others; it ends with ``EXIT_LOST_RANK``."""
+
+    def __init__(self) -> None:
+        super().__init__(EXIT_LOST_RANK)
+
 
 Waiting = Callable[[], None]
 """Waits until an asynchronous operation is done."""
@@ -78,6 +88,21 @@ class ProcessGroup:
         self._guarded(lambda: distributed.all_gather(found, tensor.contiguous()))
         return found
 
+    def all_gather_text(self, text: str) -> list[str]:
+        """The texts of all ranks, in rank order; while all are empty, as they mostly are, only lengths are sent."""
+        if self.size == 1:
+            return [text]
+        content = text.encode()
+        lengths = [int(each) for each in self.all_gather(torch.tensor([len(content)]))]
+        if not any(lengths):
+            return [""] * self.size
+        padded = torch.zeros(max(lengths), dtype=torch.uint8)
+        padded[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8) if content else padded[:0]
+        return [
+            bytes(each[:length].tolist()).decode()
+            for each, length in zip(self.all_gather(padded), lengths, strict=True)
+        ]
+
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Copy rank 0's values into the tensors of all ranks."""
         if self.size == 1:
@@ -122,7 +147,7 @@ class ProcessGroup:
                     "error: rank %d has lost the others; start the job again, with --resume and the run's folder",
                     self.rank,
                 )
-            raise SystemExit(EXIT_LOST_RANK) from error
+            raise LostRankError from error
 
 
 def join(device: torch.device) -> ProcessGroup:
@@ -142,8 +167,17 @@ def join(device: torch.device) -> ProcessGroup:
         init_method=f"file://{store}" if store else "env://",
         rank=rank,
         world_size=count,
+        timeout=collective_timeout(),
     )
     return ProcessGroup(rank, count)
+
+
+def collective_timeout() -> timedelta:
+    """How long a rank waits for the others before they count as lost.
+
+    Our own launcher finds ranks that are dead or stopped itself, so that a job may be suspended for a day.
+    """
+    return timedelta(days=1) if "TRANSLATE_PARENT" in os.environ and can_tell() else timedelta(minutes=30)
 
 
 def is_distributed() -> bool:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
-from translate import atomic, lock
+from translate import atomic, changes, lock, metrics_file
+from translate.changes import Change
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
 from translate.memory import Memory
 from translate.options import Option, Parameter, check_options, parameter_of
 from translate.paths import expanded, quoted
+from translate.progress import Progress
 from translate.sizes import Size, parse_size
 from translate.trust import origin_of
 
@@ -35,6 +37,12 @@ class Scalars:
     seconds_left: float
     memory: int
     """Memory in use, in bytes: on a GPU what torch has allocated, otherwise the peak of the process."""
+    epoch: float = 0.0
+    """Images seen over the images of an epoch."""
+    seconds: float = 0.0
+    """Seconds that the run has trained, over all its resumptions."""
+    learning_rates: Mapping[str, float] = field(default_factory=dict)
+    """The learning rate of the step, by player."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,15 @@ class Config:
     )
     batch: Annotated[int, Option("images in a batch", ge=1)] = 1
     accumulate: Annotated[int, Option("gradient accumulation: batches per optimizer step", ge=1)] = 1
-    size: Annotated[Size, Option("training size, 256 or HEIGHTxWIDTH", parse=parse_size, metavar="SIZE")] = (256, 256)
+    size: Annotated[
+        Size,
+        Option(
+            "training size, 256 or HEIGHTxWIDTH",
+            parse=parse_size,
+            metavar="SIZE",
+            fixed="networks and image pools are made for it",
+        ),
+    ] = (256, 256)
     load_size: Annotated[
         Size | None,
         Option("size before the random crop (default: 286/256 of the size)", parse=parse_size, metavar="SIZE"),
@@ -110,6 +126,10 @@ class Config:
     devices: Annotated[
         int, Option("data parallelism: devices of this machine that train together, each on its own batches", ge=1)
     ] = 1
+    stop_timeout: Annotated[
+        float,
+        Option("with several devices: seconds for which a process may be stopped (SIGSTOP) before the job ends", gt=0),
+    ] = 30.0
     batch_statistics: Annotated[
         Literal["device", "all"],
         Option(
@@ -121,13 +141,28 @@ class Config:
     cache_folder: Annotated[
         Path | None, Option("folder in which decoded images are cached, by their content, for later runs")
     ] = None
+    broken: Annotated[
+        Literal["skip", "stop"],
+        Option(
+            "a broken or vanished image; skip: another stands in its place, for 1 % of a domain at most, or one image; "
+            "stop: save and end"
+        ),
+    ] = "skip"
     workers: Annotated[int, Option("decoding threads (0: one per core)", ge=0)] = 0
     memory: Memory = None
     log_every: Annotated[int, Option("steps between two lines of the log", ge=1)] = 50
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
     keep: Annotated[int, Option("how many checkpoints to keep", ge=1)] = 2
-    init: Annotated[Path | None, Option("run or checkpoint to take the initial weights from")] = None
+    init: Annotated[
+        tuple[str, ...],
+        Option(
+            "run, checkpoint or translator.safetensors to take initial weights from, what fits by name and shape; "
+            "NETWORK=SOURCE or NETWORK=SOURCE:NETWORK for one network; may be repeated",
+            metavar="[NETWORK=]SOURCE[:NETWORK]",
+            fixed="it has begun with other weights and trained them",
+        ),
+    ] = ()
     plugins: tuple[str, ...] = ()
     """Files or modules of plugins that are not installed."""
 
@@ -214,6 +249,10 @@ class Run:
         self.steps = steps
         self.origin: Mapping[str, Any] | None = None
         """What its ``config.json`` says of the plugins that it was made with; see ``translate.trust``."""
+        self.fingerprint: str | None = None
+        """The fingerprint of its data in its ``config.json``; see ``translate.fingerprint``."""
+        self.progress = Progress()
+        """The epochs and the time of its training; see ``translate.progress``."""
 
     def __repr__(self) -> str:
         return f"<Run {self.folder}: {self.config.method} on {self.config.data}, step {self.step} of {self.steps}>"
@@ -235,16 +274,13 @@ class Run:
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of ``metrics.jsonl``, up to the first incomplete one, which a power cut may leave behind."""
-        path = self.folder / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        found: list[dict[str, Any]] = []
-        for line in lines:
-            try:
-                found.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return found
+        """The rows of ``metrics.jsonl`` that can be read, in the order of steps."""
+        return metrics_file.read(self.folder)
+
+    @property
+    def changes(self) -> list[Change]:
+        """What the run was told to do otherwise on its way; raises ``TranslateError`` for a damaged file."""
+        return changes.read(self.folder)
 
     @classmethod
     def create(cls, folder: Path, config: Config, *, steps: int, metadata: Mapping[str, Any]) -> Run:
@@ -295,7 +331,7 @@ class Run:
             raise TranslateError(f"{path} is damaged: {error}; start the run anew or restore the file") from None
         check_file(path, RunFacts, values)
         run = cls(folder, Config.from_values(values["config"], str(path)), steps=values["steps"])
-        run.origin = values.get("origin")
+        run.origin, run.fingerprint = values.get("origin"), values.get("data")
         return run
 
     def write_config(self, metadata: Mapping[str, Any]) -> None:
@@ -305,15 +341,20 @@ class Run:
         atomic.write(self.folder / "config.json", f"{json.dumps(values, indent=2)}\n".encode())
 
     def record(self, scalars: Scalars) -> None:
-        """Append a line to ``metrics.jsonl``."""
-        line = {"step": scalars.step, **scalars.terms, "images_per_second": round(scalars.images_per_second, 3)}
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        """Append a row to ``metrics.jsonl``."""
+        row = {
+            "step": scalars.step,
+            "epoch": round(scalars.epoch, 6),
+            "seconds": round(scalars.seconds, 3),
+            **{f"learning_rate/{player}": rate for player, rate in scalars.learning_rates.items()},
+            **scalars.terms,
+            "images_per_second": round(scalars.images_per_second, 3),
+        }
+        metrics_file.append(self.folder, row)
 
     def forget_after(self, step: int) -> None:
-        """Drop the lines of ``metrics.jsonl`` after ``step``, the step of the checkpoint that a run resumes from."""
-        kept = [line for line in self.metrics if line["step"] <= step]
-        atomic.write(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
+        """Drop the rows of ``metrics.jsonl`` after ``step``, the step of the checkpoint that a run resumes from."""
+        metrics_file.cut(self.folder, step)
 
 
 def _is_left_over(entry: Path) -> bool:

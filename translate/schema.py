@@ -38,6 +38,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][\w. -]{0,63}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Side = Annotated[int, Field(ge=1, le=MOST_SIDE)]
 Level = Annotated[int, Field(ge=0, le=255)]
+Index = Annotated[str, Field(pattern=r"^[0-9]{1,15}$")]
 Colour = Annotated[list[Level], Field(min_length=3, max_length=3)]
 
 M = TypeVar("M", bound="Facts")
@@ -110,6 +111,16 @@ class EngineFacts(Facts):
     steps: Annotated[Count, Field(description="written by early versions, and not used")] = 0
     optimizer_numbers: dict[str, int | float | bool | None] = Field(default_factory=dict)
     log_counts: dict[str, Annotated[int, Field(ge=1, le=2**53)]]
+    partial: Annotated[bool, Field(description="saved after an error, in the middle of the step that follows")] = False
+
+
+class ProgressFacts(Facts):
+    """The epochs and the seconds of a training: see ``translate.progress``."""
+
+    images: Count
+    length: Annotated[int, Field(ge=1, le=2**53)]
+    epochs: Annotated[float, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0)]
 
 
 class SetupFacts(Facts):
@@ -123,6 +134,7 @@ class SetupFacts(Facts):
     data: Text
     domains: dict[Name, Text] = Field(default_factory=dict)
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
+    left_out: dict[Name, dict[Index, Text]] = Field(default_factory=dict)
 
 
 class CheckpointFacts(SetupFacts):
@@ -130,6 +142,7 @@ class CheckpointFacts(SetupFacts):
 
     engine: EngineFacts
     config: dict[str, Any]
+    progress: ProgressFacts | None = None
     translator: TranslatorFacts | None = None
 
 
@@ -147,8 +160,24 @@ class RunFacts(Facts):
 
     config: dict[str, Any]
     steps: Annotated[int, Field(ge=1, le=2**53)]
+    data: Text | None = None
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
     origin: Origin | None = None
+
+
+class ChangeFacts(Facts):
+    """One change of a run: see ``translate.changes``."""
+
+    step: Count
+    what: Text
+    before: Any
+    after: Any
+
+
+class ChangesFacts(Facts):
+    """A run's ``changes.json``."""
+
+    changes: Annotated[list[ChangeFacts], Field(max_length=100_000)]
 
 
 @cache

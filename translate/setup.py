@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import platform
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from typing import Any
@@ -16,11 +15,12 @@ from typing import Any
 import torch
 
 from translate.compute import convolutions_of, convolve_fast, lay_out, memory_format_of, precision_of, recompute
-from translate.data import Dataset, Domain
+from translate.data import Dataset
 from translate.devices import pick_device
 from translate.engine import Engine, cuda_graphs
 from translate.errors import TranslateError, nearest
-from translate.loader import Loader
+from translate.fingerprint import Listing
+from translate.loader import LeftOut, Loader
 from translate.method import Method
 from translate.parts import CatalogParts, build, build_method, open_dataset
 from translate.plugins import Catalog, discover
@@ -45,13 +45,22 @@ class Setup:
     engine: Engine
     steps: int
     group: ProcessGroup
+    fingerprint: str
+    left_out: LeftOut
 
     @classmethod
-    def make(cls, config: Config, no_plugins: Sequence[str] = (), resources: Mapping[str, Any] | None = None) -> Setup:
+    def make(
+        cls,
+        config: Config,
+        no_plugins: Sequence[str] = (),
+        resources: Mapping[str, Any] | None = None,
+        on_data: Callable[[Config, Dataset], Config] | None = None,
+    ) -> Setup:
         """Open the data, and build the method and its optimizers.
 
         Raises ``TranslateError`` for an invalid combination before any image is decoded. ``resources`` come from the
-        checkpoint of a resumed run: the metadata of its frozen networks, whose files may be gone.
+        checkpoint of a resumed run: the metadata of its frozen networks, whose files may be gone. ``on_data`` may
+        refuse the dataset, and returns the config to go on with.
         """
         catalog = discover(extra=config.plugins, blocked=no_plugins)
         catalog.offer("methods", config.method)
@@ -64,6 +73,8 @@ class Setup:
         dataset = open_dataset(catalog, config.data, config.layout)
         if dataset.refusal is not None:
             raise TranslateError(f"{dataset.refusal}; see `translate data`")
+        if on_data is not None:
+            config = on_data(config, dataset)
         if group.is_main:
             _tell_data(dataset)
         parts = CatalogParts(
@@ -76,8 +87,7 @@ class Setup:
         seed_step(config.seed, 0)
         method = build_method(catalog, config.method, config.options, parts)
         _check_needs(method, dataset, config.method)
-        # An epoch of unpaired domains is the longer one's.
-        length = max(len(examples) for examples in dataset.splits["train"].values())
+        length = _epoch_length(dataset)
         steps = config.steps or math.ceil(
             (config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate * group.size)
         )
@@ -101,7 +111,7 @@ class Setup:
         group.broadcast(method.state_dict().values())
         engine = Engine(
             method,
-            _optimizers(catalog, config, method),
+            {name: partial(_build_optimizer, catalog, text) for name, text in optimizer_texts(config, method).items()},
             steps=steps,
             schedule=build(catalog, "schedules", config.schedule),
             clip_norm=config.clip_norm,
@@ -110,9 +120,15 @@ class Setup:
             seed=config.seed,
             group=group,
             device=device,
-            graphs=cuda_graphs(device) if _recorded(config, device, group) else None,
+            graphs=cuda_graphs(device) if is_recorded(config, device, group) else None,
         )
-        return cls(config, catalog, dataset, parts, method, engine, steps, group)
+        fingerprint, left_out = Listing.of(dataset).fingerprint, LeftOut(config.broken, group=group)
+        return cls(config, catalog, dataset, parts, method, engine, steps, group, fingerprint, left_out)
+
+    @property
+    def epoch_length(self) -> int:
+        """The images of an epoch."""
+        return _epoch_length(self.dataset)
 
     def loader(self) -> Loader:
         """The loader of the training split's batches."""
@@ -146,6 +162,7 @@ class Setup:
             rank=self.group.rank,
             ranks=self.group.size,
             on_progress=progress,
+            left_out=self.left_out,
         )
 
     def tell(self, event: str, **arguments: Any) -> None:
@@ -163,13 +180,18 @@ class Setup:
             "device": str(self.engine.device),
             "threads": torch.get_num_threads(),
             "ranks": self.group.size,
-            "data": _fingerprint(self.dataset),
+            "data": self.fingerprint,
             "domains": {side: domain.summary for side, domain in self.dataset.domains.items()},
             "resources": self.parts.resources,
-        }
+        } | ({"left_out": left_out} if (left_out := self.left_out.names) else {})
 
 
-def _recorded(config: Config, device: torch.device, group: ProcessGroup) -> bool:
+def _epoch_length(dataset: Dataset) -> int:
+    """The images of an epoch: of unpaired domains it is the longer one's."""
+    return max(len(examples) for examples in dataset.splits["train"].values())
+
+
+def is_recorded(config: Config, device: torch.device, group: ProcessGroup) -> bool:
     """Whether steps are recorded as CUDA graphs.
 
     A graph cannot record the collectives of several ranks, nor accesses to the random generator's state: activation
@@ -179,20 +201,25 @@ def _recorded(config: Config, device: torch.device, group: ProcessGroup) -> bool
     return config.graphs and device.type == "cuda" and recordable
 
 
-def _optimizers(catalog: Catalog, config: Config, method: Method) -> dict[str, Any]:
-    """One optimizer per player: ``adam(lr=1e-4)`` is for all, ``discriminator=adam(lr=4e-4)`` for one player."""
+def player_of(text: str) -> str | None:
+    """The player that an optimizer is for, in ``discriminator=adam(lr=4e-4)``; None if it is for all."""
+    player, equals, _ = text.partition("=")
+    return player.strip() if equals and "(" not in player else None
+
+
+def optimizer_texts(config: Config, method: Method) -> dict[str, str]:
+    """The optimizer of each player: ``adam(lr=1e-4)`` is for all, ``discriminator=adam(lr=4e-4)`` for one player."""
     chosen: dict[str, str] = {}
     for text in config.optimizer:
-        player, equals, call = text.partition("=")
-        if equals and "(" not in player:
-            if player.strip() not in method.players:
+        if (player := player_of(text)) is not None:
+            if player not in method.players:
                 raise TranslateError(
                     f"--optimizer {text}: there is no player {player!r}; {nearest(player, method.players)}"
                 )
-            chosen[player.strip()] = call
+            chosen[player] = text.partition("=")[2]
         else:
             chosen.update({name: text for name in method.players if name not in chosen})
-    return {name: partial(_build_optimizer, catalog, chosen.get(name, "adam")) for name in method.players}
+    return {name: chosen.get(name, "adam") for name in method.players}
 
 
 def _build_optimizer(catalog: Catalog, text: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
@@ -218,24 +245,3 @@ def _tell_data(dataset: Dataset) -> None:
         log.warning("%s: %s", side, domain.summary)
     for note in dataset.notes:
         log.warning("%s", note)
-
-
-def _fingerprint(dataset: Dataset) -> str:
-    """A SHA-256 over the names, labels and domains of the training examples."""
-    digest = hashlib.sha256()
-    for domain, examples in dataset.splits["train"].items():
-        digest.update(f"{domain} {_described(dataset.domains[domain])} {dataset.paired}".encode())
-        for example in examples:
-            digest.update(f"{example.name}\0{example.label}\0".encode())
-    return digest.hexdigest()
-
-
-def _described(domain: Domain) -> str:
-    """The fields of a domain as text, without those that came later and have their usual values.
-
-    So runs that were made before these fields can be resumed; ``fit`` prints what becomes of transparency.
-    """
-    usual: dict[str, tuple[object, ...]] = {"alpha": ("dropped", "white"), "ranged": (False,), "ignore": (None,)}
-    listed = [(each.name, getattr(domain, each.name)) for each in fields(domain)]
-    shown = [f"{name}={value!r}" for name, value in listed if value not in usual.get(name, ())]
-    return f"Domain({', '.join(shown)})"

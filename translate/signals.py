@@ -18,6 +18,8 @@ class Asked(IntEnum):
     NOTHING = 0
     SAVE = 1
     END = 2
+    FAIL = 3
+    """No signal: the first of several ranks has failed beside the steps, so all end together."""
 
 
 class Ended(KeyboardInterrupt):

@@ -7,37 +7,41 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from copy import copy
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from translate import atomic, checkpoint, images, outputs
+from translate import atomic, changes, checkpoint, outputs
 from translate.background import Background
+from translate.changed_data import DataCheck, after_broken, refuse_missing
 from translate.compute import Compilation
-from translate.data import Domain
 from translate.devices import keep_memory, memory_in_use
-from translate.errors import NotFiniteError, TranslateError
+from translate.emergency import Emergency
+from translate.errors import StoppedError, TranslateError
+from translate.fingerprint import Listing
+from translate.initial import Init, load_initial_weights, open_sources
+from translate.intervals import interval_of, is_due
 from translate.launching import resume_together, train_together
-from translate.loader import Loader, preview_batch
+from translate.loader import BrokenImagesError, Loader
 from translate.lock import locked
-from translate.method import role_of
+from translate.opening import opening_line
+from translate.ordered import OrderedLog
 from translate.paths import expanded, quoted
-from translate.ranks import is_distributed, parent_died, rank_and_world_size
+from translate.plugins import discover
+from translate.progress import Progress
+from translate.ranks import LostRankError, is_distributed, parent_died, rank_and_world_size
+from translate.resuming import as_flags, check_asked, compare, config_with
 from translate.run import Config, Run, Scalars, free_folder
+from translate.sample_grids import draw_samples, preview
 from translate.saving import (
     check_environment,
     last_good,
-    load_initial_weights,
     save,
     translator_of,
     translator_step,
 )
-from translate.seeds import noise_of
 from translate.setup import Setup
 from translate.signals import EXIT_BASE, Asked, caught
 from translate.trust import check_run
@@ -46,12 +50,6 @@ __all__ = [
     "fit",
     "resume",
 ]
-
-SHOWN = 4
-"""Rows of a sample grid."""
-
-DRAWN = 8
-"""Columns of a sample grid for a sampler."""
 
 log = logging.getLogger("translate")
 
@@ -70,7 +68,8 @@ def fit(
     ``options`` are the fields of ``translate.run.Config`` (``steps``, ``batch``, ``size``, ``seed`` ...) and the
     method's own. ``output`` is the run's folder, ``runs/METHOD-DATA`` by default. Ctrl-C saves a checkpoint and raises
     ``KeyboardInterrupt``, whose message says how to resume; with several ``devices``, whose processes print that
-    message, it raises ``SystemExit`` 130. Errors that the user can fix raise ``TranslateError``.
+    message, it raises ``SystemExit`` 130. Errors that the user can fix raise ``TranslateError``; ``StoppedError`` if
+    broken images end the training, which is saved.
     """
     config = Config.from_values({"method": method, "data": str(data), "plugins": tuple(plugins), **options})
     return train(config, output=None if output is None else expanded(output), no_plugins=no_plugins)
@@ -90,7 +89,7 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         plugins=tuple(_absolute(plugin) for plugin in config.plugins),
         albumentations=config.albumentations and config.albumentations.resolve(),
         cache_folder=config.cache_folder and config.cache_folder.resolve(),
-        init=config.init and config.init.resolve(),
+        init=tuple(Init.parse(each).absolute for each in config.init),
     )
     folder = output or free_folder(Path("runs"), f"{config.method}-{_file_name(config.data)}")
     if rank_and_world_size()[0] == 0:
@@ -98,72 +97,121 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         _refuse_within_data(config, folder)
     if config.devices > 1 and not is_distributed():
         return train_together(config, folder, no_plugins)
+    sources = open_sources(config.init)
     setup = Setup.make(config, no_plugins)
-    if config.init is not None:
-        load_initial_weights(setup, config.init)
+    load_initial_weights(setup, sources)
+    del sources
     # The folder is made last, so that an error in the data or the options leaves no empty folder behind.
     with setup.loader() as loader, ExitStack() as held:
-        shown = _preview(setup)
+        shown = preview(setup)
         if setup.group.is_main:
             held.enter_context(locked(_made(folder)))
             run = Run.create(folder, setup.config, steps=setup.steps, metadata=setup.metadata)
+            Listing.of(setup.dataset).write(folder)
         else:
             run = Run(folder, setup.config, steps=setup.steps)
         return _train(setup, run, loader, shown)
 
 
 def resume(
-    run: str | Path, *, steps: int | None = None, no_plugins: Sequence[str] = (), plugins: Sequence[str] = ()
+    run: str | Path,
+    *,
+    steps: int | None = None,
+    data: str | Path | None = None,
+    changed_data: bool = False,
+    no_plugins: Sequence[str] = (),
+    plugins: Sequence[str] = (),
+    **settings: Any,
 ) -> Run:
     """Resume a run from its last readable checkpoint, exactly as if it had never stopped.
 
-    With another number of ``steps``, the learning-rate schedule is recomputed from there on, with a warning.
+    With another number of ``steps`` or other ``settings``, the fields of ``translate.run.Config`` that do not say what
+    the networks are (``optimizer``, ``schedule``, ``batch``, ``save_every`` ...), it goes on with these. Each
+    difference is told, and recorded in the run's ``changes.json``. ``data`` is where data lies now that has moved. Data
+    that lost or gained images is refused, or used if ``changed_data`` is set; images that were left out are then tried
+    again. Raises ``StoppedError`` if broken images end the training.
     """
     opened = Run.open(Path(run))
     if not plugins:
         check_run(opened.folder, opened.config.plugins, opened.origin)
-    if opened.config.devices > 1 and not is_distributed():
-        return resume_together(opened, steps, no_plugins, plugins)
+    if steps is not None:
+        settings["steps"] = steps
+    unknown = settings.keys() - Config.parameters().keys()
+    catalog = discover(extra=plugins or opened.config.plugins, blocked=no_plugins) if unknown else None
+    asked = check_asked(opened, settings, catalog)
+    devices = asked.get("devices", opened.config.devices)
+    place = None if data is None else _absolute(str(data))
+    if devices > 1 and not is_distributed():
+        flags = [*(["--data", place] if place else []), *(["--changed-data"] if changed_data else []), *as_flags(asked)]
+        return resume_together(opened, devices, flags, no_plugins, plugins)
     with ExitStack() as held:
         if rank_and_world_size()[0] == 0:
             held.enter_context(locked(opened.folder))
             for folder in (opened.folder, opened.folder / "checkpoints", opened.samples):
                 atomic.sweep(folder, untagged=True)
-        return _resume(opened, steps, no_plugins, plugins)
+        refuse_missing(opened, place)
+        check = DataCheck(opened, data=place, accept=changed_data)
+        return _resume(opened, asked, no_plugins, plugins, check)
 
 
-def _resume(opened: Run, steps: int | None, no_plugins: Sequence[str], plugins: Sequence[str]) -> Run:
+def _resume(
+    opened: Run, asked: Mapping[str, Any], no_plugins: Sequence[str], plugins: Sequence[str], check: DataCheck
+) -> Run:
     """Resume a run whose lock is held."""
-    found = last_good(opened)
+    found = last_good(opened.folder)
     if plugins:
         opened.config = replace(opened.config, plugins=tuple(_absolute(plugin) for plugin in plugins))
-    if steps is not None and steps != opened.steps:
-        log.warning(
-            "%s was to take %d steps and now takes %d: the learning-rate schedule is recomputed for the rest",
-            opened.folder, opened.steps, steps,
-        )  # fmt: skip
-        opened.config = replace(opened.config, steps=steps, epochs=None)
-    setup = Setup.make(opened.config, no_plugins, resources=None if found is None else found[1].get("resources", {}))
+    _ = opened.changes  # a damaged record is told before anything is built
+    if found is not None:
+        _refuse_fewer(opened, found[1]["engine"]["step"], asked.get("steps"))
+    wanted = config_with(opened, asked)
+    resources = None if found is None else found[1].get("resources", {})
+    setup = Setup.make(wanted, no_plugins, resources, on_data=check)
+    _refuse_within_data(setup.config, opened.folder)
     if found is None:
-        if opened.config.init is not None:
-            load_initial_weights(setup, opened.config.init)
+        load_initial_weights(setup, open_sources(opened.config.init))
+        resumption = compare(opened, opened.config, setup, {}, None)
     else:
         tensors, metadata = found
         check_environment(opened, metadata, setup)
-        setup.engine.load(tensors, metadata["engine"])
+        resumption = compare(opened, opened.config, setup, tensors, metadata["engine"])
+        setup.engine.load(tensors, metadata["engine"], anew=resumption.anew, fresh_averages=resumption.fresh_averages)
+        opened.progress = Progress(metadata.get("progress"))
+        if not check.accept:
+            setup.left_out.restore(metadata.get("left_out", {}))
+    before = {} if found is None else found[1].get("left_out", {})
+    _refuse_fewer(opened, setup.engine.step_count, setup.steps)
+    if setup.group.is_main:
+        if setup.steps != opened.steps:
+            log.warning(
+                "%s was to take %d steps and now takes %d: the learning-rate schedule is recomputed over all of them",
+                opened.folder, opened.steps, setup.steps,
+            )  # fmt: skip
+        for line in (*resumption.changes, *resumption.lines):
+            log.warning("resume: %s", line)
     opened.config, opened.steps = setup.config, setup.steps
     opened.step = setup.engine.step_count
-    if opened.step > opened.steps:
-        raise TranslateError(f"{opened.folder} has done {opened.step} steps already; give more --steps than that")
     with setup.loader() as loader:
-        shown = _preview(setup)
+        shown = preview(setup)
         if setup.group.is_main:
+            check.record(opened.step, sum(map(len, before.values())) if check.accept else 0)
+            if found is not None and not check.accept and setup.left_out.names != before:
+                log.warning("%s goes on without images that it has seen: it is no longer exact", opened.folder)
             opened.forget_after(opened.step)
+            for each in changes.rewind(opened.folder, opened.step):
+                log.warning("the checkpoints after an earlier change are lost: %s", each)
+            resumption.record(opened.folder)
             opened.write_config(setup.metadata)
             if found is not None and translator_step(opened) < opened.step:
                 # It was killed between the two files, or one of them was lost or harmed since.
                 checkpoint.save(opened.translator, *translator_of(setup, opened))
         return _train(setup, opened, loader, shown)
+
+
+def _refuse_fewer(run: Run, done: int, steps: int | None) -> None:
+    """Refuse to train for fewer steps than are done."""
+    if steps is not None and done > steps:
+        raise TranslateError(f"{run.folder} has done {done} steps already; give more --steps than that")
 
 
 def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
@@ -193,62 +241,90 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
     config, engine, group = setup.config, setup.engine, setup.group
     if engine.device.type == "cpu":
         keep_memory()
-    steps, stopped = run.steps, False
-    sample_every = config.sample_every or max(1, steps // 10)
-    save_every = config.save_every or max(1, steps // 10)
+    steps, stopped, asked, saved = run.steps, False, int(Asked.NOTHING), run.step
+    broken: BrokenImagesError | None = None
+    sample_every, save_every = interval_of(config.sample_every, steps), interval_of(config.save_every, steps)
+    images = config.batch * config.accumulate * group.size
     reason = "failed"
     with caught() as received:
+        compilation = Compilation(
+            config.compile,
+            setup.parts.networks,
+            left=steps - run.step,
+            group=group,
+            device=engine.device,
+            changed=engine.forget_graphs,
+        )
+        if group.is_main:
+            log.warning("%s", opening_line(setup, run, compilation.chosen))
         setup.tell("run_started", run=run)
         try:
-            with Background() as background:
+            with ExitStack() as held:
+                background = held.enter_context(Background())
+                ordered = OrderedLog(setup, run, background)
+                safe = held.enter_context(Emergency(setup, run, background, received, ordered).watched())
                 if run.step == 0 and group.is_main:
-                    _draw_samples(setup, run, shown, background)
-                compilation = Compilation(
-                    config.compile,
-                    setup.parts.networks,
-                    left=steps - run.step,
-                    group=group,
-                    device=engine.device,
-                    changed=engine.forget_graphs,
-                )
+                    draw_samples(setup, run, shown, background)
                 passed = logged = time.monotonic()
                 logged_step = run.step
+                run.progress.begin(setup.epoch_length, run.step * images)
                 while run.step < steps and not stopped:
                     first = engine.step_count * config.accumulate
-                    engine.step([loader.batch(first + number) for number in range(config.accumulate)])
+                    try:
+                        batches = [loader.batch(first + number) for number in range(config.accumulate)]
+                    except BrokenImagesError as error:
+                        broken = error
+                        if saved < run.step:
+                            save(setup, run, background, safe.beside_the_steps)
+                        break
+                    engine.step(batches)
                     run.step = engine.step_count
+                    run.progress.count(images)
                     if compilation.passed():
                         run.config = setup.config = replace(config, compile=compilation.chosen)
                         if group.is_main:
-                            run.write_config(setup.metadata)
+                            with safe.beside_the_steps():
+                                run.write_config(setup.metadata)
                     now, last = time.monotonic(), run.step == steps
-                    asked = group.highest_delayed(Asked.END if parent_died() else received.take())
-                    stopped = asked == Asked.END
+                    own = Asked.END if parent_died() else received.take()
+                    asked = group.highest_delayed(Asked.FAIL if safe.failed else own)
+                    stopped = asked >= Asked.END
                     if run.step % config.log_every == 0 or last:
                         scalars = _scalars(setup, run, seconds=now - logged, done=run.step - logged_step)
                         logged, logged_step = now, run.step
                         if group.is_main:
-                            run.record(scalars)
-                        setup.tell("step_ended", run=run, scalars=scalars)
+                            with safe.beside_the_steps():
+                                run.record(scalars)
+                        ordered.add(scalars)
+                    else:
+                        ordered.flush()
                     if now - passed > 0.1:
                         passed = now
                         setup.tell("step_passed", run=run)
-                    if (run.step % sample_every == 0 or last) and group.is_main:
-                        _draw_samples(setup, run, shown, background)
-                    if run.step % save_every == 0 or last or asked:
-                        save(setup, run, background)
-            reason = "interrupted" if run.step < steps else "finished"
+                    samples_due, save_due = is_due(run.step, sample_every) or last, is_due(run.step, save_every) or last
+                    if samples_due or save_due or asked:
+                        with compilation.paused():
+                            with safe.beside_the_steps():
+                                ordered.catch_up()
+                                if samples_due and group.is_main:
+                                    draw_samples(setup, run, shown, background)
+                            if save_due or asked:
+                                save(setup, run, background, safe.beside_the_steps)
+                                saved = run.step
+                            if compilation.is_timing:
+                                with safe.beside_the_steps():
+                                    background.finish()
+            reason = "failed" if broken else "interrupted" if run.step < steps else "finished"
             group.close()
-        except NotFiniteError as error:
-            good = (
-                f"the last good checkpoint is {run.checkpoints[-1]}"
-                if run.checkpoints
-                else "no checkpoint was due before"
-            )
-            raise NotFiniteError(f"{error}; {good}; try a lower learning rate or --clip-norm 1") from None
         finally:
             setup.tell("run_ended", run=run, reason=reason)
+    if broken is not None:
+        if not group.is_main:
+            raise SystemExit(StoppedError.exit_code)
+        raise StoppedError(after_broken(run, broken))
     if reason == "interrupted":
+        if asked == Asked.FAIL:
+            raise LostRankError
         number = received.ending or signal.SIGTERM
         if not group.is_main:
             raise SystemExit(EXIT_BASE + number)
@@ -271,66 +347,12 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
         images_per_second=setup.config.batch * setup.config.accumulate * setup.group.size / each,
         seconds_left=each * (run.steps - run.step),
         memory=memory_in_use(device),
+        epoch=run.progress.epoch,
+        seconds=run.progress.seconds,
+        learning_rates={
+            name: rate for player in setup.engine.players.values() for name, rate in player.learning_rates.items()
+        },
     )
-
-
-# --- samples ----------------------------------------------------------------------------------------------------------
-
-
-def _preview(setup: Setup) -> dict[str, Tensor]:
-    """The examples of the sample grids: the first of the validation split, or of the training split if it is empty."""
-    splits = setup.dataset.splits
-    held_out = {name: examples for name, examples in splits.get("val", {}).items() if examples}
-    return preview_batch(
-        held_out or splits["train"],
-        setup.dataset.domains,
-        count=SHOWN,
-        size=setup.config.size,
-        resize=setup.config.resize,
-        device=setup.engine.device,
-    )
-
-
-@torch.no_grad()
-def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], background: Background) -> None:
-    columns: dict[str, Tensor] = {}
-    domains = {name: setup.dataset.domains[name] for name in shown}
-
-    def column(name: str, batch: Tensor, domain: Domain) -> None:
-        columns[name] = images.to_rgb(batch, domain)
-
-    # A compilation for a few images of another batch size would not pay.
-    with setup.engine.averaged(), torch.compiler.set_stance("force_eager"):
-        for direction, network in setup.method.translators.items():
-            if role_of(direction) == "sampler":
-                network.eval()
-                for number in range(DRAWN):
-                    noise = noise_of(network, range(number * SHOWN, (number + 1) * SHOWN), seed=0)
-                    column(
-                        f"{direction} {number + 1}", network(noise.to(setup.engine.device)).float(), setup.parts.target
-                    )
-                network.train()
-            if role_of(direction) != "translator":
-                continue
-            inputs, outputs = ("target", "source") if direction == "backward" else ("source", "target")
-            if inputs not in shown:
-                continue
-            network.eval()
-            with torch.autocast(
-                setup.engine.device.type, dtype=torch.bfloat16, enabled=setup.config.precision == "bf16"
-            ):
-                fakes = torch.cat([network(image[None]) for image in shown[inputs]]).float()
-            network.train()
-            column(inputs, shown[inputs], domains[inputs])
-            column(
-                "fake" if direction == "forward" else f"fake {direction}",
-                fakes,
-                setup.dataset.domains.get(outputs, domains[inputs]),
-            )
-            if outputs in shown:
-                column(outputs, shown[outputs], domains[outputs])
-    if columns:
-        background.begin(partial(setup.tell, "samples_drawn", run=copy(run), images=columns))
 
 
 def _made(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmarks.quality.scores import Photos
 from translate.data import Dataset, Domain
 from translate.images import denormalize
-from translate.loader.batches import preview_batch
+from translate.loader import preview_batch
 from translate.parts import CatalogParts, build_method
 from translate.plugins import Catalog
 from translate.seeds import seed_step

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from translate.terminal import printable
 from translate_console import text
+from translate_console.estimate import Estimate
 
 if TYPE_CHECKING:
     from translate.run import Run, Scalars
@@ -32,12 +33,16 @@ class TrainingBar:
             expand=True,
         )
         self._task = self._progress.add_task("step", total=run.steps, completed=run.step, stats="")
+        self._estimate: Estimate | None = Estimate()
         self._terms = Text("", style="dim", overflow="ellipsis", no_wrap=True)
         self._live = Live(Group(self._progress, self._terms), console=console, refresh_per_second=5)
         self._live.start()
 
     def move(self, run: Run) -> None:
-        """Show how many steps are done."""
+        """Show how many steps are done and, until the first log interval has ended, an estimate of the end."""
+        left = None if self._estimate is None else self._estimate.seconds_left(run.step, run.steps)
+        if left is not None:
+            self._progress.update(self._task, stats=_end(left))
         self._progress.update(self._task, completed=run.step)
 
     def log(self, run: Run, scalars: Scalars) -> None:
@@ -45,8 +50,9 @@ class TrainingBar:
         stats = [
             text.speed(scalars.images_per_second),
             text.memory(scalars.memory),
-            f"eta {text.duration(scalars.seconds_left)}",
+            _end(scalars.seconds_left),
         ]
+        self._estimate = None
         self._progress.update(self._task, completed=run.step, stats="  ".join(stats))
         self._terms.plain = printable(text.terms(scalars.terms))
 
@@ -56,6 +62,11 @@ class TrainingBar:
     def close(self) -> None:
         """Keep the last state on the screen and release the terminal."""
         self._live.stop()
+
+
+def _end(seconds: float) -> str:
+    """The time left, and when that is."""
+    return f"eta {text.duration(seconds)} ({text.end(seconds)})"
 
 
 class ConversionBar:

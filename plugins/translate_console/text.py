@@ -6,6 +6,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 from translate.terminal import printable
 
@@ -58,6 +59,37 @@ def duration(seconds: float) -> str:
         return "-:--:--"
     whole = max(0, round(seconds))
     return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def span(seconds: float) -> str:
+    """Seconds in words, to about two digits.
+
+    >>> span(42), span(200), span(7800), span(100_000), span(900_000)
+    ('40 s', '3 min', '2 h 10 min', '1 d 4 h', '10 d 10 h')
+    """
+    if seconds < 60:
+        return f"{max(10, round(seconds / 10) * 10)} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def end(seconds: float, now: datetime | None = None) -> str:
+    """When so many seconds have passed: the time of day, with the date if that is another day.
+
+    >>> end(600, datetime(2026, 11, 28, 14, 22)), end(36000, datetime(2026, 11, 28, 14, 22)), end(float("inf"))
+    ('14:32', '2026-11-29 00:22', '--:--')
+    """
+    now = now or datetime.now()
+    try:
+        then = now + timedelta(seconds=seconds)
+    except OverflowError:
+        return "--:--"
+    return then.strftime("%H:%M" if then.date() == now.date() else "%Y-%m-%d %H:%M")
 
 
 def speed(images_per_second: float) -> str:

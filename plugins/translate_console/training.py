@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from translate_console import text
+from translate_console.estimate import Estimate
 
 if TYPE_CHECKING:
     from translate.run import Run, Scalars
@@ -26,8 +27,15 @@ class Display(Protocol):
 class Lines:
     """Plain lines on stderr, for files and pipes."""
 
+    def __init__(self) -> None:
+        self._estimate: Estimate | None = Estimate()
+
     def move(self, run: Run) -> None:
-        """Write nothing: progress of single steps would fill a file."""
+        """Write one line once it can be told how long the run will take: single steps would fill a file."""
+        left = None if self._estimate is None else self._estimate.seconds_left(run.step, run.steps)
+        if left is not None:
+            self._estimate = None
+            text.say(f"step {run.step}/{run.steps}  about {text.span(left)} to go, ends at {text.end(left)}")
 
     def log(self, run: Run, scalars: Scalars) -> None:
         """Write the line of a log interval."""

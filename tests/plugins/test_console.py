@@ -17,6 +17,7 @@ import translate_samples
 from translate import hookspecs
 from translate.run import Config, Run, Scalars
 from translate_console import conversion, training
+from translate_console.estimate import Estimate
 
 HERE = Path(__file__).parents[2]
 
@@ -226,3 +227,19 @@ def test_nothing_is_shown_before_a_start_or_after_an_end(capsys: pytest.CaptureF
     translate_console.step_passed(a_run())
     translate_console.step_ended(a_run(), scalars(1))
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_end_is_estimated_once_from_steps_after_the_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(training, "Estimate", lambda: Estimate(lambda: now[0]))
+    run = a_run()
+    translate_console.run_started(run)
+    for step, second in ((1, 60.0), (3, 70.0), (5, 74.0), (6, 75.0), (7, 76.0)):
+        run.step, now[0] = step, second
+        translate_console.step_passed(run)
+    translate_console.run_ended()
+    (line,) = capsys.readouterr().err.splitlines()
+    # Five steps have taken fifteen seconds.
+    assert re.fullmatch(r"step 6/2000  about 1 h 40 min to go, ends at (\d{4}-\d\d-\d\d )?\d\d:\d\d", line)

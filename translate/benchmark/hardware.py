@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from translate.devices import cpu_model
 
 
 def machine(device: torch.device | None = None) -> dict[str, Any]:
@@ -21,16 +22,6 @@ def machine(device: torch.device | None = None) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
     }
-
-
-def cpu_model() -> str:
-    """The processor's name, from /proc/cpuinfo where it exists."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def described(found: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """The command line: parses arguments, calls one function of the Python API, and prints its result; without logic.
 
 Exit codes: 0 done; 1 done, but some images could not be converted; 2 usage error, nothing was changed; 3 training
-stopped at a value that is not finite; 4 one of several devices' processes died; 130 interrupted and saved (143 by
-SIGTERM, 129 by a hangup).
+stopped at a value that is not finite; 4 one of several devices' processes died or was stopped; 5 a training was ended
+by its disk, its files, its memory or a plugin; 130 interrupted and saved (143 by SIGTERM, 129 by a hangup).
 """
 
 from __future__ import annotations

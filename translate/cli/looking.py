@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ from translate.cli.parts import describe_part
 )
 @click.option("--export", metavar="DIR", type=PathType(), help="Write the dataset as a folder of paired images.")
 @click.option("--overwrite", is_flag=True, help="Replace files of --picture and --export that exist.")
+@click.option("--full", is_flag=True, help="Decode every image, however many, and name every broken one.")
 @click.option("--memory", metavar="BYTES", help="Most memory to decode with, 6GB ... [default: 80 % of what is free].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -33,17 +35,19 @@ def data(
     picture: Path | None,
     export: Path | None,
     overwrite: bool,
+    full: bool,
     memory: str | None,
     as_json: bool,
 ) -> None:
     """Show what a folder or a named dataset holds: layout, pairs, sizes, values and unreadable files.
 
-    It writes nothing unless --picture or --export says where.
-
+    Of more than 5,000 files only the headers are read, unless --full is given; the last lines say what was checked. It
+    writes nothing unless --picture or --export says where.
 
     \b
       translate data photos/
       translate data photos/ --picture look.png
+      translate data photos/ --full
       translate data "demo(size=64)" --export demo/
 
     The exit code is 2 if `translate fit` would refuse the data, and 1 if only some images cannot be read.
@@ -65,7 +69,15 @@ def data(
         say(f"picture: {picture}", error=as_json)
     if export is not None and not as_json:
         return
-    found = inspection.inspect(dataset, memory=most)
+    last = 0.0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last > 0.1:
+            last = time.monotonic()
+            session_of(context).catalog.tell("images_decoded", done=done, total=total)
+
+    found = inspection.inspect(dataset, full=full, memory=most, on_progress=progress if full else None)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
         context.exit(found.exit_code)

@@ -9,13 +9,18 @@ from typing import Any
 
 import click
 
+from translate import changes
 from translate.cli.flags import PathType, Session, given, option_of, session_of
 from translate.cli.output import say
 from translate.errors import TranslateError
 from translate.options import options_of
 from translate.paths import expanded, quoted
-from translate.run import Config, read_config
+from translate.plugins import Catalog
+from translate.run import Config, Run, read_config
 from translate.trust import check_named
+
+SHOWN_CHANGES = 5
+"""How many changes of a run are printed."""
 
 
 class MethodCommand(click.Command):
@@ -40,6 +45,38 @@ class MethodCommand(click.Command):
 
 class Methods(click.Group):
     """The group of all methods, each a command with its own options."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The group's own options and those of every training, for a run that is resumed or read from a config."""
+        *own, help_option = super().get_params(ctx)
+        catalog = session_of(ctx).catalog
+        return [*own, *(option_of(each, catalog) for each in Config.parameters().values()), help_option]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the options; one that only a method has is refused in a sentence where a run is resumed."""
+        typed = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            folder = _path_among(typed, "--resume")
+            if folder is not None and not ctx.resilient_parsing:
+                _refuse_option(error.option_name, folder, session_of(ctx).catalog)
+            raise
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the group's own options, the methods, and what a resumed run may take anew."""
+        declared = Config.parameters()
+        rows: dict[bool, list[tuple[str, str]]] = {True: [], False: []}
+        for parameter in self.get_params(ctx):
+            name = parameter.name or ""
+            record = parameter.get_help_record(ctx)
+            if record is not None and not (name in declared and declared[name].option.fixed):
+                rows[name in declared].append(record)
+        with formatter.section("Options"):
+            formatter.write_dl(rows[False])
+        self.format_commands(ctx, formatter)
+        with formatter.section("With --resume: other settings from here on, by default those of the run"):
+            formatter.write_dl([(flags, text.partition("  [default")[0]) for flags, text in rows[True]])
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all methods; imports none."""
@@ -85,7 +122,7 @@ class Methods(click.Group):
             session = session_of(ctx)
             # A file that cannot be read is reported when the command reads it.
             named: list[str] = []
-            config = _config_among(args[1:])
+            config = _path_among(args[1:], "--config")
             with suppress(TranslateError):
                 named = _plugins_of(_values_of(config))
             check_named(named, session.extra, config or "the config")
@@ -103,10 +140,10 @@ class Methods(click.Group):
 @click.group(cls=Methods, invoke_without_command=True, subcommand_metavar="[METHOD DATA [OPTIONS]...]")
 @click.option("--resume", metavar="RUN", type=PathType(), help="Resume a run that was stopped.")
 @click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="With --resume: another number of steps; the schedule is recomputed.",
+    "--data", metavar="DATA", type=PathType(), help="With --resume: where the data lies now, if it has moved."
+)
+@click.option(
+    "--changed-data", is_flag=True, help="With --resume: use data that lost or gained images; no longer exact."
 )
 @click.option(
     "--config",
@@ -119,36 +156,55 @@ class Methods(click.Group):
 @click.pass_context
 def fit(
     context: click.Context,
+    /,
     resume: Path | None,
-    steps: int | None,
+    data: Path | None,
+    changed_data: bool,
     config: Path | None,
     output: Path | None,
     dry_run: bool,
+    **_settings: Any,
 ) -> None:
-    """Train METHOD on DATA, or resume a run.
+    """Train METHOD on DATA, or resume a run, also with other settings.
 
     \b
       translate fit pix2pix photos/ --size 128 --steps 20000
       translate fit --resume runs/pix2pix-photos
+      translate fit --resume runs/pix2pix-photos --steps 40000 --optimizer "adam(lr=1e-4)"
     """
+    settings = {name: value for name, value in given(context).items() if name in Config.parameters()}
     if context.invoked_subcommand is not None:
-        if resume or config or steps or output or dry_run:
+        if resume or config or settings or output or dry_run or data or changed_data:
             raise click.UsageError(
                 "options before METHOD are for --resume and --config; give the method's after it", context
             )
         return
     session = session_of(context)
+    if resume is None and (data or changed_data):
+        raise click.UsageError("--data and --changed-data are for --resume; add it, or give DATA after METHOD", context)
     if resume is not None and config is None:
         if output or dry_run:
             raise click.UsageError("a resumed run has its folder and its options; leave out -o and --dry-run", context)
         from translate.training import resume as resume_run
 
-        _report(resume_run(resume, steps=steps, plugins=session.extra, no_plugins=session.blocked))
+        _report(
+            resume_run(
+                resume,
+                data=data,
+                changed_data=changed_data,
+                plugins=session.extra,
+                no_plugins=session.blocked,
+                **settings,
+            )
+        )
     elif config is not None and resume is None:
-        typed = {"steps": steps, "epochs": None} if steps else {}
-        _fit({**_values_of(config), **typed}, session, output, str(config), dry_run=dry_run)
+        values = _overridden(_values_of(config), settings)
+        _tell_changes(config)
+        _fit(values, session, output, str(config), dry_run=dry_run)
     elif resume is not None:
         raise click.UsageError("a resumed run has its config already; leave out --config", context)
+    elif settings or output or dry_run:
+        raise click.UsageError("options need METHOD and DATA before them, or --resume RUN, or --config FILE", context)
     else:
         click.echo(context.get_help())
 
@@ -167,7 +223,42 @@ def _fit_method(context: click.Context, **_params: Any) -> None:
         )
     if "data" in typed:
         typed["data"] = str(typed["data"])
-    _fit({**values, **typed, "method": method}, session_of(context), output, "fit", dry_run=dry_run)
+    if file is not None:
+        _tell_changes(file)
+    values = _overridden(values, {**typed, "method": method})
+    _fit(values, session_of(context), output, "fit", dry_run=dry_run)
+
+
+def _overridden(values: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a config with what was typed; a typed length replaces either kind of length."""
+    length = {"steps": None, "epochs": None} if typed.keys() & {"steps", "epochs"} else {}
+    return {**values, **length, **typed}
+
+
+def _tell_changes(file: Path) -> None:
+    """Say what a run, whose ``config.json`` is used anew, had changed on its way."""
+    found = changes.read(file.parent) if file.name == "config.json" else []
+    if found:
+        say(f"{file} holds the settings after these changes, and the new run has them from its first step:", error=True)
+        _say_changes(found, error=True)
+
+
+def _say_changes(found: Sequence[changes.Change], *, error: bool = False) -> None:
+    if len(found) > SHOWN_CHANGES:
+        say(f"  changed:  {len(found) - SHOWN_CHANGES} settings earlier, see {changes.NAME}", error=error)
+    for each in found[-SHOWN_CHANGES:]:
+        say(f"  changed:  {each}", error=error)
+
+
+def _refuse_option(name: str, folder: Path, catalog: Catalog) -> None:
+    """Raise ``TranslateError`` for an option of its method that a resumed run cannot take."""
+    from translate.resuming import check_asked, method_options
+
+    option = name.lstrip("-").replace("-", "_").partition("=")[0]
+    run = Run.open(folder)
+    for each in (option, option.removeprefix("no_")):
+        if each in method_options(run, catalog):
+            check_asked(run, {each: None}, catalog)
 
 
 def _values_of(file: Path | None) -> dict[str, Any]:
@@ -180,12 +271,12 @@ def _values_of(file: Path | None) -> dict[str, Any]:
     return {**nested, **(options if isinstance(options, Mapping) else {}), "options": {}}
 
 
-def _config_among(arguments: Sequence[str]) -> Path | None:
-    """The file of ``--config FILE`` or ``--config=FILE`` among arguments that are not parsed yet."""
+def _path_among(arguments: Sequence[str], option: str) -> Path | None:
+    """The path of ``--config FILE`` or ``--config=FILE``, say, among arguments that are not parsed yet."""
     found = None
     for place, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
-        if name == "--config" and (equals or place + 1 < len(arguments)):
+        if name == option and (equals or place + 1 < len(arguments)):
             found = expanded(value if equals else arguments[place + 1])
     return found
 
@@ -221,6 +312,7 @@ def _report(run: Any) -> None:
     if not is_launcher_or_main():
         return
     say(f"trained {run.step} steps: {run.folder}")
+    _say_changes(run.changes)
     roles = dict.fromkeys(role_of(direction) for direction in directions_of(run))
     if roles.keys() - {"classifier"}:
         say(f"  look:     {run.samples}")

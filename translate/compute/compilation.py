@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -113,6 +113,23 @@ class Compilation:
             self._undo()
             log.warning("networks stay uncompiled: a step would be %.2f times as fast", speedup)
         return True
+
+    @property
+    def is_timing(self) -> bool:
+        """Whether steps are being timed, so that nothing else should run beside them."""
+        return self.chosen == "auto"
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the time inside the block, which all ranks enter together."""
+        if not self.is_timing:
+            yield
+            return
+        start = self._now()
+        yield
+        # Those that have nothing to do wait for those that have.
+        self._mean(0.0)
+        self._began += self._now() - start
 
     def _compile(self) -> None:
         keep_compiled()

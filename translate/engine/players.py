@@ -33,6 +33,14 @@ class Player:
         self.moved = False
         """Whether its gradients belong to a move that is done."""
 
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """The optimizer's learning rates as they are now, by the player's name; with a number where they differ."""
+        rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        if len(set(rates)) == 1:
+            return {self.name: rates[0]}
+        return {f"{self.name}/{number}": rate for number, rate in enumerate(rates)}
+
     def moving(self, together: frozenset[str]) -> list[nn.Parameter]:
         """The weights that move when the players named in ``together`` do."""
         return self.own + [weight for weight, owners in self.shared.items() if owners <= together]

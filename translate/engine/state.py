@@ -97,6 +97,17 @@ def optimizer_state(
     return {"state": state, "param_groups": player.optimizer.state_dict()["param_groups"]}
 
 
+def takes_state(player: Player, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bool:
+    """Whether a player's optimizer, whose options may have changed, can go on with a checkpoint's state."""
+    numbers = metadata.get("optimizer_numbers", {})
+    try:
+        state = optimizer_state(player, under(tensors, "optimizer/"), numbers, has_moved=False)["state"]
+    except TranslateError:
+        return False
+    weights = player.optimizer.param_groups[0]["params"]
+    return bool(state) or int(metadata["step"]) == 0 or not _state_after_a_step(player.optimizer, weights[0])
+
+
 def _check_entries(what: str, entries: Mapping[str, Any], wanted: Mapping[str, Any], weight: Tensor) -> None:
     """Raise ``TranslateError`` unless one weight's entries are those that an optimizer keeps, of the same types."""
     for key in wanted.keys() | entries.keys():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,6 +51,8 @@ class Engine:
         self.method = method
         self.steps = steps
         self.step_count = 0
+        self.in_step = False
+        """Whether a step has begun and not ended, as after an error within it: some players may have moved already."""
         self.schedule = schedule or (lambda _step, _steps: 1.0)
         self.clip_norm = clip_norm
         self.precision = precision
@@ -94,8 +96,9 @@ class Engine:
 
     def step(self, batches: Sequence[Batch]) -> None:
         """Play one step on one batch, or on several whose gradients are averaged for each move."""
+        self.in_step = True
         self._seed()
-        factor = self.schedule(*_since_restart(self.step_count, self.steps, self.method.restarts))
+        factor = self.rate_factor(self.step_count, self.steps, self.schedule)
         for player in self.players.values():
             for group, rate in zip(player.optimizer.param_groups, player.rates, strict=True):
                 if isinstance(group["lr"], Tensor):
@@ -116,6 +119,11 @@ class Engine:
         self.step_count += 1
         self._checked_until -= 1
         self._ema.update(self.step_count)
+        self.in_step = False
+
+    def rate_factor(self, step: int, steps: int, schedule: Schedule) -> float:
+        """The factor that a schedule puts on the learning rates at ``step`` of a training of ``steps``."""
+        return schedule(*_since_restart(step, steps, self.method.restarts))
 
     def _seed(self, number: int = 0) -> None:
         seed_step(self.seed, self.step_count, self.group.rank, number)
@@ -289,13 +297,14 @@ class Engine:
 
     # --- state ------------------------------------------------------------------------------------------------------
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self, *, together: bool = True) -> dict[str, Tensor]:
         """Everything that the next step depends on, by name: networks, pools, optimizers and averages.
 
-        All ranks must call it: their weights are the same, but each has its own image pools.
+        All ranks must call it: their weights are the same, but each has its own image pools. Without ``together`` a
+        rank that has lost the others gives what it has alone.
         """
         found = {f"method/{name}": value for name, value in self.method.state_dict().items()}
-        for name in self._pooled:
+        for name in self._pooled if together else ():
             for rank, value in enumerate(self.group.all_gather(found[f"method/{name}"])):
                 found[_name_on_rank(rank, name)] = value
         found.update(_prefixed("optimizer", optimizer_tensors(self.players.values())))
@@ -303,7 +312,8 @@ class Engine:
         # The log's sums too, so that a resumed run writes the same lines.
         for name, count in self._counts.items():
             if count:
-                self._sums[name].copy_(self.group.mean(self._sums[name]))
+                if together:
+                    self._sums[name].copy_(self.group.mean(self._sums[name]))
                 found[f"log/{name}"] = self._sums[name]
         return found
 
@@ -315,15 +325,27 @@ class Engine:
             "log_counts": {name: count for name, count in self._counts.items() if count},
         }
 
-    def load(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-        """Load a state from ``tensors`` and ``metadata``; everything is checked before anything is copied."""
+    def load(
+        self,
+        tensors: Mapping[str, Tensor],
+        metadata: Mapping[str, Any],
+        *,
+        anew: Collection[str] = (),
+        fresh_averages: bool = False,
+    ) -> None:
+        """Load a state from ``tensors`` and ``metadata``; everything is checked before anything is copied.
+
+        The optimizers of the players in ``anew`` keep no state, and ``fresh_averages`` start from the loaded weights.
+        """
         of_method = under(tensors, "method/")
         for name in self._pooled:
             # A rank that did not exist before starts with the first rank's pools.
             of_method[name] = tensors.get(_name_on_rank(self.group.rank, name), of_method.get(name, torch.empty(0)))
-        averages, optimizer_state_tensors = under(tensors, "ema/"), under(tensors, "optimizer/")
+        optimizer_state_tensors = under(tensors, "optimizer/")
+        averages = {} if fresh_averages else under(tensors, "ema/")
         compare(of_method, self.method.state_dict(), "the method")
-        self._ema.check(averages)
+        if not fresh_averages:
+            self._ema.check(averages)
         numbers = metadata.get("optimizer_numbers", {})
         for name in (*optimizer_state_tensors, *numbers):
             if name.partition("/")[0] not in self.players:
@@ -333,6 +355,7 @@ class Engine:
         states = {
             name: optimizer_state(player, optimizer_state_tensors, numbers, has_moved=has_moved)
             for name, player in self.players.items()
+            if name not in anew
         }
         sums, counts = under(tensors, "log/"), metadata["log_counts"]
         if sums.keys() != counts.keys() or not all(
@@ -344,20 +367,20 @@ class Engine:
             if not name.startswith(known):
                 raise TranslateError(f"the checkpoint's tensor {name!r:.100} has no place in a training")
         self.method.load_state_dict(of_method)
-        for name, player in self.players.items():
-            player.optimizer.load_state_dict(states[name])
-        self._ema.load(averages)
+        for name, state in states.items():
+            self.players[name].optimizer.load_state_dict(state)
+        if fresh_averages:
+            self._ema.restart()
+        else:
+            self._ema.load(averages)
         self._sums = {name: value.to(self.device) for name, value in sums.items()}
         self._counts.clear()
         self._counts.update({name: int(count) for name, count in metadata["log_counts"].items()})
         self.step_count = int(metadata["step"])
         self.forget_graphs()
 
-    def load_weights(self, tensors: Mapping[str, Tensor]) -> None:
-        """Load only the networks and pools of another run's ``tensors``; averages start from them."""
-        of_method = under(tensors, "method/")
-        compare(of_method, self.method.state_dict(), "the method")
-        self.method.load_state_dict(of_method)
+    def restart_averages(self) -> None:
+        """Let the averages start from the weights as they are now."""
         self._ema.restart()
 
 

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from translate.loader.batches import Cache, Loader, preview_batch
+from translate.loader.batches import Cache, Loader
 from translate.loader.cache import Resize, decode_all, normalize, planes, read
+from translate.loader.left_out import Broken as Broken
+from translate.loader.left_out import BrokenImagesError, LeftOut
+from translate.loader.preview import preview_batch
 
-__all__ = ["Cache", "Loader", "Resize", "decode_all", "normalize", "planes", "preview_batch", "read"]
+__all__ = [
+    "BrokenImagesError",
+    "Cache",
+    "LeftOut",
+    "Loader",
+    "Resize",
+    "decode_all",
+    "normalize",
+    "planes",
+    "preview_batch",
+    "read",
+]

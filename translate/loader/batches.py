@@ -7,7 +7,7 @@ number: worker count, cache and wall clock never matter, and resuming needs no s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,17 @@ from translate.images import ImageError
 from translate.loader.albumentations_file import Pipeline
 from translate.loader.cache import Resize, decode_all, dtype_of, normalize, planes, planes_of, read, undecodable
 from translate.loader.disk_cache import decode_stored
+from translate.loader.left_out import BrokenImagesError, LeftOut
 from translate.loader.sampling import Draw, Order
+from translate.loader.streaming import Streaming
 from translate.memory import Budget
 from translate.method import Needs
 from translate.sizes import Size
 
 Cache = Literal["auto", "device", "host", "stream"]
 Augmentation = Callable[[Tensor, Tensor], Tensor]
+Ready = tuple[list[Draw], dict[str, Tensor]]
+"""A batch's draws, and the images of each of its streams."""
 
 SHARE = 0.6
 """The fraction of the free memory that an ``auto`` cache may take."""
@@ -50,6 +54,8 @@ class Loader:
     batches are the same. "auto" takes the first that fits into 60 % of the free memory. ``augment`` maps images
     (N, C, H, W) in [-1, 1] and seeds (N,) int64 to images; it is applied to gray and RGB images, not to class maps.
     ``workers``: decoding threads, 0 for one per core. ``cache_folder``: where decoded images are stored for later runs.
+
+    ``left_out`` says which images are left out, and what becomes of broken ones; by default the first is refused.
 
     Raises a TranslateError for data that cannot be trained on, and for all files that do not decode, at once.
     """
@@ -80,6 +86,7 @@ class Loader:
         rank: int = 0,
         ranks: int = 1,
         on_progress: Callable[[int, int], None] | None = None,
+        left_out: LeftOut | None = None,
     ) -> None:
         self._examples = {name: examples[name] for name in ("source", "target") if name in examples}
         self._domains = {name: domains[name] for name in self._examples}
@@ -127,6 +134,14 @@ class Loader:
             ranks=ranks,
             device=home,
             labelled=labelled,
+            homes=self._homes,
+        )
+        self._left_out = left_out or LeftOut()
+        self._left_out.bind(
+            self._examples,
+            paired=self._paired,
+            labelled={only: labelled} if labelled else {},
+            least={"source": 2} if self._mismatched else {},
         )
         self._across = torch.arange(size[1], device=device)
         self._down = torch.arange(size[0], device=device)
@@ -139,10 +154,11 @@ class Loader:
         if labelled:
             self._labels["labelled"] = self._labels[only]
 
-        self._prefetched: dict[int, tuple[list[Draw], Callable[[], dict[str, Tensor]]]] = {}
+        self._prefetched: dict[int, Callable[[], Ready]] = {}
         self._images: dict[str, Tensor] = {}
         if self.cache != "stream":
             decode = decode_all if cache_folder is None else partial(decode_stored, cache_folder)
+            errors: dict[tuple[str, int], ImageError] = {}
             self._images = decode(
                 self._examples,
                 self._domains,
@@ -152,14 +168,32 @@ class Loader:
                 workers=workers,
                 memory=memory,
                 on_progress=on_progress,
+                on_broken=lambda name, row, error: errors.update({(name, row): error}),
             )
+            self._leave_out(errors)
             if self._mismatched:
                 self._images["mismatched"] = self._images["source"]
             if labelled:
                 self._images["labelled"] = self._images[only]
+        self._order.leave_out(self._left_out.by_home)
         threads = {"device": 0, "host": 1, "stream": workers}[self.cache]
         self._ahead = max(2, -(-2 * workers // batch)) if self.cache == "stream" else 2
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="translate-loader") if threads else None
+        self._streaming: Streaming | None = None
+        if self._pool is not None and self.cache == "stream":
+            self._streaming = Streaming(self._order, self._left_out, self._homes, self._decode, self._pool)
+
+    def _leave_out(self, errors: Mapping[tuple[str, int], ImageError]) -> None:
+        """Leave out the images that could not be decoded before the first batch."""
+        found = self._left_out.agree({self._left_out.key(*place): str(error) for place, error in errors.items()})
+        if errors and self._left_out.mode == "stop":
+            raise undecodable(list(errors.values()), sum(map(len, self._examples.values())))
+        try:
+            self._left_out.with_more(found)
+        except BrokenImagesError as error:
+            hint = "restore or remove them; `translate data DATA --full` names all"
+            raise BrokenImagesError(f"{error}; {hint}") from None
+        self._left_out.add(found)
 
     def _check(self, needs: Needs, size: Size) -> None:
         if not self._examples:
@@ -211,8 +245,8 @@ class Loader:
             if self._pool is None:
                 draws, stored, rows = self._order.draws(index), self._images, None
             else:
-                draws, ready = self._pop_prefetched(index)
-                stored = {name: self._move(pixels) for name, pixels in ready().items()}
+                draws, decoded = self._pop_prefetched(index)()
+                stored = {name: self._move(pixels) for name, pixels in decoded.items()}
                 draws = [Draw(draw.streams, self._move(draw.table)) for draw in draws]
                 rows = self._positions
             found: dict[str, Tensor] = {}
@@ -274,58 +308,44 @@ class Loader:
 
     # --- prefetched batches -----------------------------------------------------------------------------------------
 
-    def _pop_prefetched(self, index: int) -> tuple[list[Draw], Callable[[], dict[str, Tensor]]]:
-        """Pop a batch's prefetched draws and images, and prefetch the next ones; a jump drops what does not fit."""
+    def _pop_prefetched(self, index: int) -> Callable[[], Ready]:
+        """Pop a prefetched batch, and prefetch the next ones; a jump drops what does not fit."""
         last = index + self._ahead
         self._prefetched = {n: prefetched for n, prefetched in self._prefetched.items() if index <= n <= last}
         for number in range(index, last + 1):
             if number not in self._prefetched:
-                draws = self._order.draws(number)
-                self._prefetched[number] = (draws, self._gather(draws) if self.cache == "host" else self._stream(draws))
+                begin = self._gather if self.cache == "host" else self._stream
+                self._prefetched[number] = begin(number)
         return self._prefetched.pop(index)
 
-    def _gather(self, draws: list[Draw]) -> Callable[[], dict[str, Tensor]]:
+    def _gather(self, index: int) -> Callable[[], Ready]:
         assert self._pool is not None
+        draws = self._order.draws(index)
 
-        def gather() -> dict[str, Tensor]:
+        def gather() -> Ready:
             found: dict[str, Tensor] = {}
             for draw in draws:
                 for stream in draw.streams:
                     kept = self._images[stream]
                     found[stream] = self._pinned((self._batch, *kept.shape[1:]), kept.dtype)
                     torch.index_select(kept, 0, draw.table[0], out=found[stream])
-            return found
+            return draws, found
 
         return self._pool.submit(gather).result
 
-    def _stream(self, draws: list[Draw]) -> Callable[[], dict[str, Tensor]]:
-        assert self._pool is not None
-        decoding: list[list[Future[list[Tensor]]]] = []
-        for draw in draws:
-            rows, seeds = draw.table[0].tolist(), draw.table[4].tolist()
-            decoding.append(
-                [self._pool.submit(self._decode, draw.streams, *pair) for pair in zip(rows, seeds, strict=True)]
-            )
+    def _stream(self, index: int) -> Callable[[], Ready]:
+        assert self._streaming is not None
+        collect = self._streaming.begin(index)
 
-        def collect() -> dict[str, Tensor]:
-            errors: list[ImageError] = []
-            for future in (future for futures in decoding for future in futures):
-                match future.exception():
-                    case ImageError() as error:
-                        errors.append(error)
-                    case BaseException() as error:
-                        raise error
-            if errors:
-                raise undecodable(errors, sum(map(len, decoding)))
+        def stack() -> Ready:
+            draws, decoded = collect()
             found: dict[str, Tensor] = {}
-            for draw, futures in zip(draws, decoding, strict=True):
-                for place, stream in enumerate(draw.streams):
-                    parts = [future.result()[place] for future in futures]
-                    found[stream] = self._pinned((self._batch, *parts[0].shape), parts[0].dtype)
-                    torch.stack(parts, out=found[stream])
-            return found
+            for stream, parts in decoded.items():
+                found[stream] = self._pinned((self._batch, *parts[0].shape), parts[0].dtype)
+                torch.stack(parts, out=found[stream])
+            return draws, found
 
-        return collect
+        return stack
 
     def _decode(self, streams: tuple[str, ...], row: int, seed: int) -> list[Tensor]:
         """The planes (C, H, W) of one example for each of its streams."""
@@ -344,24 +364,6 @@ class Loader:
         if self._device.type == "cuda" and not tensor.is_pinned():
             tensor = tensor.pin_memory()
         return tensor.to(self._device, non_blocking=True)
-
-
-def preview_batch(
-    examples: Mapping[str, Sequence[Example]],
-    domains: Mapping[str, Domain],
-    *,
-    count: int,
-    size: Size,
-    resize: Resize,
-    device: torch.device,
-) -> dict[str, Tensor]:
-    """The first ``count`` examples of each domain (N, C, H, W) in [-1, 1], resized to ``size``, with nothing random.
-
-    For sample grids and validation. A domain with fewer examples gives all of them.
-    """
-    listed = {name: examples[name][:count] for name in ("source", "target") if name in examples}
-    kept = decode_all(listed, domains, size=size, resize=resize, device=device)
-    return {name: normalize(pixels, domains[name]) for name, pixels in kept.items()}
 
 
 def _slices(kept: Tensor, numbers: Sequence[Sequence[int]], size: Size) -> Tensor:

@@ -20,6 +20,8 @@ from translate.sizes import Size
 
 Resize = Literal["stretch", "cover"]
 
+OnBroken = Callable[[str, int, images.ImageError], None]
+
 _dtypes = {"uint8": torch.uint8, "uint16": torch.int16, "float32": torch.float32}
 
 
@@ -81,12 +83,14 @@ def decode_all(
     on_progress: Callable[[int, int], None] | None = None,
     memory: int | None = None,
     into: Mapping[str, Tensor] | None = None,
+    on_broken: OnBroken | None = None,
 ) -> dict[str, Tensor]:
     """Decode all examples into one tensor (n, C, h, w) per domain on the device; ``on_progress`` gets (done, total).
 
     ``workers``: threads, 0 for one per core. ``memory``: the most bytes that decoding may take at a time, by default a
-    share of what is free. ``into``: existing tensors to fill. Raises a TranslateError that counts
-    and names what does not decode, and one if the images do not fit into memory.
+    share of what is free. ``into``: existing tensors to fill. ``on_broken`` gets the domain, the index and the error of
+    each that does not decode, in their order, once all others are decoded; its place in the tensor is then undefined.
+    Without it, raises a TranslateError that counts and names them. Raises one if the images do not fit into memory.
     """
     try:
         kept = dict(into or {}) or {
@@ -121,8 +125,11 @@ def decode_all(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    if errors:
+    if errors and on_broken is None:
         raise undecodable([errors[number] for number in sorted(errors)], len(jobs))
+    for number in sorted(errors):
+        assert on_broken is not None
+        on_broken(*jobs[number], errors[number])
     return kept
 
 
@@ -131,5 +138,6 @@ def undecodable(errors: Sequence[images.ImageError], total: int) -> TranslateErr
     named = "; ".join(str(error).rstrip(".") for error in errors[:3])
     more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
     return TranslateError(
-        f"{len(errors)} of {total} images cannot be used: {named}{more}; remove them, or see `translate data`"
+        f"{len(errors)} of {total} images cannot be used: {named}{more}; "
+        "remove them, or see `translate data DATA --full`"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,9 @@ _EPOCH = signed(0xD1342543DE82EF95)
 _EXAMPLE = signed(0xDA942042E4DD58B5)
 
 _streams = {"source": 0, "target": 1, "mismatched": 2, "labelled": 3}
+
+_ATTEMPTS = 64
+"""Substitutes that are drawn for an example that is left out, before the first usable one is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,8 @@ class Order:
     Batches straddle the ends of epochs. Unpaired domains are ordered independently; ``paired`` ones share everything.
     ``mismatched`` adds a stream of sources that differ from the batch's own; ``labelled``, a list of examples, adds a
     stream of only those, with epochs of its own. Of several ranks, rank r takes rows r, r + ranks ... of the
-    global batch of ``batch * ranks``. All tensors are made on ``device``.
+    global batch of ``batch * ranks``. All tensors are made on ``device``. ``homes`` says of which domain a stream draws
+    if that is not the stream's name.
 
     >>> order = Order({"source": 3}, paired=False, mismatched=False, batch=2, seeds=0, seed=0, rank=0, ranks=1,
     ...               device=torch.device("cpu"))
@@ -58,8 +62,11 @@ class Order:
         ranks: int,
         device: torch.device,
         labelled: Sequence[int] = (),
+        homes: Mapping[str, str] | None = None,
     ) -> None:
         self._lengths = dict(lengths)
+        self._homes = dict(homes or {})
+        self._left_out: dict[str, Tensor] = {}
         self._labelled = torch.tensor(labelled, dtype=torch.int64, device=device)
         self._sizes = {**self._lengths, "labelled": len(labelled)}
         self._paired, self._mismatched = paired, mismatched
@@ -70,8 +77,23 @@ class Order:
         self._permutations: dict[tuple[str, int], Tensor] = {}
         self._blocks: dict[int, list[list[Draw]]] = {}
 
+    def leave_out(self, rows: Mapping[str, Collection[int]]) -> None:
+        """Leave out examples of each domain, and no others, from here on; another stands in the place of each.
+
+        The substitute is the first usable one of a list that is a hash of the seed, the epoch and the example, so it
+        does not depend on what else is left out, nor on when that was found. Only the example changes, not the batch's
+        other random numbers. Enough examples must remain.
+        """
+        self._left_out = {}
+        for name, listed in rows.items():
+            if listed:
+                marks = torch.zeros(self._lengths[name], dtype=torch.bool)
+                marks[sorted(listed)] = True
+                self._left_out[name] = marks.to(self._device)
+        self._blocks.clear()
+
     def draws(self, index: int) -> list[Draw]:
-        """The draws of the index-th batch, from 0: a pure function of the seed and the index."""
+        """The draws of the index-th batch, from 0: a pure function of the seed, the index and what is left out."""
         number, place = divmod(index, _BLOCK)
         if number not in self._blocks:
             # Batches are prefetched, so two blocks are in use at the end of one.
@@ -88,16 +110,41 @@ class Order:
                 continue
             rows, epochs = self._rows(name, first)
             numbers = self._numbers(name, epochs, rows)
-            found.append(Draw(tuple(self._lengths) if self._paired else (name,), torch.cat((rows[None], numbers))))
+            used = self._usable(name, rows, epochs)
+            found.append(Draw(tuple(self._lengths) if self._paired else (name,), torch.cat((used[None], numbers))))
             if self._mismatched and name == "source":
                 numbers = self._numbers("mismatched", epochs, rows)
                 others = (rows + 1 + numbers[3] % (length - 1)) % length
+                others = self._usable("mismatched", others, epochs, other_than=used)
                 found.append(Draw(("mismatched",), torch.cat((others[None], numbers))))
         if len(self._labelled):
             places, epochs = self._rows("labelled", first)
             rows = self._labelled[places]
-            found.append(Draw(("labelled",), torch.cat((rows[None], self._numbers("labelled", epochs, rows)))))
+            numbers = self._numbers("labelled", epochs, rows)
+            used = self._usable("labelled", rows, epochs)
+            found.append(Draw(("labelled",), torch.cat((used[None], numbers))))
         return [list(draws) for draws in zip(*map(self._split, found), strict=True)]
+
+    def _usable(self, stream: str, rows: Tensor, epochs: Tensor, other_than: Tensor | None = None) -> Tensor:
+        """The examples of a stream, with another in the place of each that is left out or equals ``other_than``."""
+        left_out = self._left_out.get(self._homes.get(stream, stream))
+        if left_out is None:
+            return rows
+        choices = self._labelled if stream == "labelled" else torch.arange(len(left_out), device=self._device)
+        state = epochs * _EPOCH + rows * _EXAMPLE + key(self._seed, _streams[stream], -1)
+
+        def wrong() -> Tensor:
+            return left_out[rows] if other_than is None else left_out[rows] | (rows == other_than)
+
+        for attempt in range(_ATTEMPTS):
+            if not bool((bad := wrong()).any()):
+                return rows
+            rows = torch.where(bad, choices[mix(state + signed(attempt * SPACING)) % len(choices)], rows)
+        usable = choices[~left_out[choices]]
+        first = usable[0].expand_as(rows)
+        if other_than is not None:
+            first = torch.where(first == other_than, usable[-1], first)
+        return torch.where(wrong(), first, rows)
 
     def _split(self, draw: Draw) -> list[Draw]:
         """Split a block's draw into one for each batch."""

@@ -1,0 +1,111 @@
+"""The file ``metrics.jsonl`` of a run: one row of JSON for each log interval, in the order of steps."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from translate import atomic
+from translate.errors import TranslateError
+
+NAME = "metrics.jsonl"
+
+log = logging.getLogger("translate")
+
+Row = dict[str, Any]
+
+
+def append(folder: Path, row: Mapping[str, Any]) -> None:
+    """Append a row, which must be of a later step than the last."""
+    path = folder / NAME
+    try:
+        with open(path, "a", encoding="utf-8", opener=_open_at_once) as file:
+            file.write(json.dumps(row) + "\n")
+    except OSError as error:
+        raise TranslateError(f"cannot write {path}: {_text_of(error)}") from None
+
+
+def read(folder: Path) -> list[Row]:
+    """All rows that can be read, in the order of steps; of two of one step the later counts.
+
+    Raises ``TranslateError`` if there is something else than a file in its place.
+    """
+    return _read(folder / NAME)[0]
+
+
+def cut(folder: Path, step: int) -> None:
+    """Drop the rows after ``step``, the step of the checkpoint that a run resumes from.
+
+    A file with lines that cannot be read, but for a last one that was cut off, is kept under another name and told.
+    """
+    path = folder / NAME
+    rows, unreadable = _read(path)
+    try:
+        if unreadable:
+            kept = _free(folder)
+            path.rename(kept)
+            log.warning(
+                "%s holds %d line%s that cannot be read, which are left out; the file is kept as %s",
+                path, unreadable, "s" if unreadable > 1 else "", kept.name,
+            )  # fmt: skip
+        text = "".join(json.dumps(row) + "\n" for row in rows if row["step"] <= step)
+        atomic.write(path, text.encode())
+    except OSError as error:
+        raise TranslateError(f"cannot write {path}: {_text_of(error)}") from None
+
+
+def _read(path: Path) -> tuple[list[Row], int]:
+    """The rows of a file, and the number of lines that cannot be read."""
+    try:
+        # Opened without waiting, since a FIFO would wait for a writer.
+        handle = _open_at_once(path, os.O_RDONLY)
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OSError(errno.EINVAL, "it is no regular file")
+            lines = file.read().split(b"\n")
+    except FileNotFoundError:
+        return [], 0
+    except OSError as error:
+        raise TranslateError(f"cannot read {path}: {_text_of(error)}; move it away and try again") from None
+    # A power cut or a kill may cut off the last line, which is then repeated.
+    last = lines.pop()
+    rows, unreadable = {}, 0
+    for line in (*lines, last):
+        row = _row(line)
+        if row is not None:
+            rows[row["step"]] = row
+        elif line is not last and line.strip():
+            unreadable += 1
+    return [rows[step] for step in sorted(rows)], unreadable
+
+
+def _row(line: bytes) -> Row | None:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or type(found.get("step")) is not int or found["step"] < 0:
+        return None
+    return found
+
+
+def _free(folder: Path) -> Path:
+    path, count = folder / "metrics.damaged.jsonl", 1
+    while path.exists():
+        count += 1
+        path = folder / f"metrics.damaged-{count}.jsonl"
+    return path
+
+
+def _open_at_once(path: str | Path, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0), 0o666)
+
+
+def _text_of(error: OSError) -> str:
+    return error.strerror or str(error)
