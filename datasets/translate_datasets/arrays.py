@@ -108,7 +108,7 @@ def arrays(
         side: replace(_domain(found["train"][side], name, root, values), labels=classes if labelled[side] else ())
         for side, name in named.items()
     }
-    domains = values.applied(domains)
+    domains = values.applied(domains, {side for side in named if found["train"][side].dtype.kind in "iu"})
     splits = _splits(found, labels, paired, holdout, problems)
     splits["train"] = {side: keep(rows, labels_per_class, label_seed) for side, rows in splits["train"].items()}
     layout = Call(

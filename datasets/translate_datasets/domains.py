@@ -50,7 +50,7 @@ def describe(
             domains[side] = Domain(3 if colours else count, classes=count, palette=colours, ignore=maps.ignore)
         else:
             domains[side] = _of_images(headers[side])
-    domains = values.applied(domains)
+    domains = values.applied(domains, {side for side in sides if all(each.whole for each in headers[side].values())})
     for side, domain in domains.items():
         if not domain.classes:
             note = hardly_used(side, domain, found_in(headers[side], domain), options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -74,12 +74,15 @@ class Values:
         found: dict[str, object] = {name: value for name, value in given.items() if value is not None}
         return found | ({"background": self.background} if self.background != self.default else {})
 
-    def applied(self, domains: Mapping[str, Domain]) -> dict[str, Domain]:
-        """The domains with the range and the treatment of alpha; maps of classes have neither."""
+    def applied(self, domains: Mapping[str, Domain], whole: Container[str]) -> dict[str, Domain]:
+        """The domains with the range and the treatment of alpha; maps of classes have neither.
+
+        ``whole`` are the sides whose values are whole numbers, whatever depth they are read with.
+        """
         found = {side: domain if domain.classes else self._with_alpha(domain) for side, domain in domains.items()}
         if self.range is None:
             return found
-        chosen = [side for side, domain in found.items() if self.ranged in (None, side) and self._fits(domain)]
+        chosen = [side for side, domain in found.items() if self.ranged in (None, side) and self._fits(domain, side in whole)]
         if not chosen:
             kinds = "; ".join(f"{side}: {domain.summary}" for side, domain in found.items())
             raise TranslateError(
@@ -98,11 +101,11 @@ class Values:
             return domain
         return replace(domain, alpha=self.mode, channels=domain.channels + (self.mode == "plane"))
 
-    def _fits(self, domain: Domain) -> bool:
+    def _fits(self, domain: Domain, whole: bool) -> bool:
         if domain.classes or self.range is None:
             return False
         if domain.depth == "float32":
-            return self.bits is None
+            return self.bits is None or whole
         return self.range[0] >= 0 and self.range[1] <= (255 if domain.depth == "uint8" else 65535)
 
 
