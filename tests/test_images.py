@@ -302,8 +302,15 @@ def test_tiff(tmp_path: Path, dtype: str, channels: int, extra: int | None) -> N
 @pytest.mark.parametrize(
     ("dtype", "channels", "photometric"),
     [
-        ("int16", 1, 0), ("uint32", 1, 0), ("uint16", 2, 1), ("float32", 5, 1), ("uint16", 3, 1), ("uint8", 4, 2),
-        ("int8", 4, 2), ("int16", 4, 2), ("int64", 3, 6),
+        ("int16", 1, 0),
+        ("uint32", 1, 0),
+        ("uint16", 2, 1),
+        ("float32", 5, 1),
+        ("uint16", 3, 1),
+        ("uint8", 4, 2),
+        ("int8", 4, 2),
+        ("int16", 4, 2),
+        ("int64", 3, 6),
     ],
 )
 def test_tiff_that_would_be_read_wrong_is_refused(tmp_path: Path, dtype: str, channels: int, photometric: int) -> None:

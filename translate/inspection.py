@@ -179,12 +179,14 @@ def _labels(side: Side) -> str:
     return f"{len(side.labels)} class{'' if len(side.labels) == 1 else 'es'}: {counts}{more}{none}"
 
 
-def inspect(dataset: Dataset, *, workers: int = 0, memory: int | None = None) -> Inspection:
+def inspect(
+    dataset: Dataset, *, workers: int = 0, memory: int | None = None, max_pixels: int | None = None
+) -> Inspection:
     """Open every image of a dataset, in ``workers`` threads (0: one per core), and summarise them.
 
-    Decoding takes at most ``memory`` bytes at a time, by default a share of what is free.
-
-    If there are more than 5,000 files, only their headers are read. A file that several examples share is opened once.
+    Decoding takes at most ``memory`` bytes at a time, by default a share of what is free; images of more than
+    ``max_pixels`` are unreadable, by default 2**28. If there are more than 5,000 files, only their headers are read. A
+    file that several examples share is opened once.
     """
     work: dict[Any, tuple[Example, Domain]] = {}
     for split in dataset.splits.values():
@@ -192,7 +194,7 @@ def inspect(dataset: Dataset, *, workers: int = 0, memory: int | None = None) ->
             for example in examples:
                 work.setdefault(_key(example), (example, dataset.domains[side]))
     decoded = len(work) <= _opened
-    budget = Budget(memory)
+    budget = Budget(memory, max_pixels)
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         each = pool.map(lambda item: _examine(item[0], item[1], budget, decode=decoded), work.values())
         found = dict(zip(work, each, strict=True))
@@ -265,7 +267,7 @@ def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) 
     try:
         if isinstance(example.pixels, Path):
             values = _extremes(images.read_example(whole, domain, budget=budget)) if decode else ()
-            header = images.probe(example.pixels)
+            header = images.probe(example.pixels, budget=budget)
             return header.height, header.width, header.channels, header.depth, header.alpha, values
         made = example.pixels() if callable(example.pixels) else example.pixels
         pixels = images.planes(np.asarray(made), example.name)
@@ -289,6 +291,7 @@ def picture(
     root: Path | None = None,
     overwrite: bool = False,
     memory: int | None = None,
+    max_pixels: int | None = None,
 ) -> None:
     """Write a picture of the first ``count`` readable examples of a split, one row each: source, then target.
 
@@ -303,7 +306,7 @@ def picture(
         outputs.refuse_existing(path)
     columns = [(dataset.domains[name], examples) for name, examples in dataset.splits[split].items() if examples]
     gap = max(2, side // 32)
-    budget = Budget(memory)
+    budget = Budget(memory, max_pixels)
     rows: list[NDArray[np.uint8]] = []
     for index in range(max((len(examples) for _, examples in columns), default=0)):
         if len(rows) == count:
@@ -370,6 +373,7 @@ def export(
     root: Path | None = None,
     overwrite: bool = False,
     memory: int | None = None,
+    max_pixels: int | None = None,
 ) -> int:
     """Write a dataset as SPLIT/source/NAME.png and SPLIT/target/NAME.png, and return the number of images.
 
@@ -405,7 +409,7 @@ def export(
     except OSError as error:
         raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
 
-    budget = Budget(memory)
+    budget = Budget(memory, max_pixels)
 
     def write_one(example: Example, domain: Domain, path: Path) -> None:
         images.write(path, Image(images.read_example(example, domain, budget=budget)))

@@ -1,4 +1,4 @@
-"""Memory: sizes as text, the default limit, and a budget that threads share."""
+"""Memory: sizes as text, the default limits, and a budget that threads share."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 from translate.errors import TranslateError
 from translate.options import Option
 
+__all__ = [
+    "Budget",
+]
+
 SHARE = 0.8
 """The share of the free memory that is used at most, unless a limit is given."""
+
+MAX_PIXELS = 2**28
+"""Height times width of the largest image that is decoded by default."""
 
 _units = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
@@ -40,6 +48,9 @@ Memory = Annotated[
 ]
 """The option ``--memory``."""
 
+MaxPixels = Annotated[int, Option("refuse images of more pixels by their header, before they are decoded", ge=1)]
+"""The option ``--max-pixels``."""
+
 
 def in_words(size: float) -> str:
     """A number of bytes in words.
@@ -64,11 +75,31 @@ def free_share(device: str = "cpu") -> int:
     return max(1, int(SHARE * free_memory(torch.device(device))))
 
 
-class Budget:
-    """A number of bytes that threads share: each holds what it needs, and waits while the others hold too much."""
+_limits: ContextVar[tuple[int | None, int | None]] = ContextVar("limits", default=(None, None))
 
-    def __init__(self, total: int | None = None) -> None:
+
+@contextmanager
+def limits(memory: int | None, max_pixels: int | None) -> Iterator[None]:
+    """Set the defaults of budgets that this thread makes in the block, such as those of data sets that are opened."""
+    token = _limits.set((memory, max_pixels))
+    try:
+        yield
+    finally:
+        _limits.reset(token)
+
+
+class Budget:
+    """A number of bytes that threads share: each holds what it needs, and waits while the others hold too much.
+
+    ``max_pixels`` is the size of the largest image that may be decoded in it. Without a total it is a share of what is
+    free; the command line's ``--memory`` and ``--max-pixels`` replace the defaults.
+    """
+
+    def __init__(self, total: int | None = None, max_pixels: int | None = None) -> None:
+        memory, pixels = _limits.get()
+        total = memory if total is None else total
         self.total = free_share() if total is None else total
+        self.max_pixels = max_pixels or pixels or MAX_PIXELS
         self._held = 0
         self._changed = threading.Condition()
 

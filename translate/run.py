@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 from translate import atomic, lock
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
-from translate.memory import Memory
+from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import Option, Parameter, check_options, parameter_of
 from translate.paths import expanded, quoted
 from translate.sizes import Size, parse_size
@@ -123,6 +123,7 @@ class Config:
     ] = None
     workers: Annotated[int, Option("decoding threads (0: one per core)", ge=0)] = 0
     memory: Memory = None
+    max_pixels: MaxPixels = MAX_PIXELS
     log_every: Annotated[int, Option("steps between two lines of the log", ge=1)] = 50
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None

@@ -288,6 +288,8 @@ def _preview(setup: Setup) -> dict[str, Tensor]:
         size=setup.config.size,
         resize=setup.config.resize,
         device=setup.engine.device,
+        memory=setup.config.memory,
+        max_pixels=setup.config.max_pixels,
     )
 
 

@@ -13,6 +13,7 @@ from translate import images
 from translate.data import Alpha, Domain
 from translate.errors import TranslateError
 from translate.images import Header, ImageError
+from translate.memory import Budget
 from translate.options import Call, Option
 
 SideName = Literal["source", "target"]
@@ -82,7 +83,9 @@ class Values:
         found = {side: domain if domain.classes else self._with_alpha(domain) for side, domain in domains.items()}
         if self.range is None:
             return found
-        chosen = [side for side, domain in found.items() if self.ranged in (None, side) and self._fits(domain, side in whole)]
+        chosen = [
+            side for side, domain in found.items() if self.ranged in (None, side) and self._fits(domain, side in whole)
+        ]
         if not chosen:
             kinds = "; ".join(f"{side}: {domain.summary}" for side, domain in found.items())
             raise TranslateError(
@@ -112,11 +115,12 @@ class Values:
 def found_in(headers: Mapping[Path, Header], domain: Domain) -> tuple[float, float] | None:
     """The lowest and highest visible value in files of the domain's depth; None if none can be read."""
     alike = [path for path, header in headers.items() if header.depth == domain.depth]
+    budget = Budget()
     # Of 8-bit files a few tell enough; deep ones are told by their largest values.
     low, high = np.inf, -np.inf
     for path in alike if domain.depth != "uint8" else alike[:: max(1, len(alike) // 4)]:
         try:
-            image = images.read(path)
+            image = images.load(path, budget=budget)
         except ImageError:
             continue
         shown = image.pixels if image.alpha is None else image.pixels[image.alpha > 0]

@@ -37,6 +37,7 @@ class Asked:
     samples: int
     seed: int
     memory: int | None = None
+    max_pixels: int | None = None
 
     def examples(self, side: str) -> list[Example]:
         """A domain's examples: all, or ``limit`` evenly spaced ones."""
@@ -124,6 +125,7 @@ class Subject(ABC):
                 resize="stretch",
                 device=torch.device("cpu"),
                 memory=self.asked.memory,
+                max_pixels=self.asked.max_pixels,
             )
             found = {name: normalize(saved.to(self.device), self.domains[name]) for name, saved in decoded.items()}
             for name in names:

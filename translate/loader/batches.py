@@ -75,6 +75,7 @@ class Loader:
         cache_folder: Path | None = None,
         workers: int = 0,
         memory: int | None = None,
+        max_pixels: int | None = None,
         seed: int = 0,
         device: torch.device,
         rank: int = 0,
@@ -101,7 +102,7 @@ class Loader:
         self._augment, self._ranks = tuple(augment), ranks
         self._device = device
         workers = workers or cores()
-        self._budget = Budget(memory)
+        self._budget = Budget(memory, max_pixels)
 
         self._pipeline: Pipeline | None = None
         if albumentations is not None:
@@ -151,6 +152,7 @@ class Loader:
                 device=home,
                 workers=workers,
                 memory=memory,
+                max_pixels=max_pixels,
                 on_progress=on_progress,
             )
             if self._mismatched:
@@ -354,13 +356,15 @@ def preview_batch(
     size: Size,
     resize: Resize,
     device: torch.device,
+    memory: int | None = None,
+    max_pixels: int | None = None,
 ) -> dict[str, Tensor]:
     """The first ``count`` examples of each domain (N, C, H, W) in [-1, 1], resized to ``size``, with nothing random.
 
     For sample grids and validation. A domain with fewer examples gives all of them.
     """
     listed = {name: examples[name][:count] for name in ("source", "target") if name in examples}
-    kept = decode_all(listed, domains, size=size, resize=resize, device=device)
+    kept = decode_all(listed, domains, size=size, resize=resize, device=device, memory=memory, max_pixels=max_pixels)
     return {name: normalize(pixels, domains[name]) for name, pixels in kept.items()}
 
 

@@ -80,13 +80,14 @@ def decode_all(
     workers: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
     memory: int | None = None,
+    max_pixels: int | None = None,
     into: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Decode all examples into one tensor (n, C, h, w) per domain on the device; ``on_progress`` gets (done, total).
 
     ``workers``: threads, 0 for one per core. ``memory``: the most bytes that decoding may take at a time, by default a
-    share of what is free. ``into``: existing tensors to fill. Raises a TranslateError that counts
-    and names what does not decode, and one if the images do not fit into memory.
+    share of what is free. ``max_pixels``: the most pixels of an image. ``into``: existing tensors to fill. Raises a
+    TranslateError that counts and names what does not decode, and one if the images do not fit into memory.
     """
     try:
         kept = dict(into or {}) or {
@@ -100,7 +101,7 @@ def decode_all(
             f"the decoded images do not fit into the memory of {device}; use --cache auto, or a smaller --load-size"
         ) from None
 
-    budget = Budget(memory)
+    budget = Budget(memory, max_pixels)
 
     def decode(name: str, row: int) -> None:
         pixels = read(examples[name][row], domains[name], budget)
