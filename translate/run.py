@@ -301,12 +301,14 @@ class Run:
 
     def write_config(self, metadata: Mapping[str, Any]) -> None:
         """Write ``config.json`` atomically: all options with ``auto`` resolved, and ``metadata``."""
+        lock.refuse_lost(self.folder)
         origin = {"origin": origin_of(self.config.plugins)} if self.config.plugins else {}
         values = {"config": self.config.to_json(), "steps": self.steps, **metadata, **origin}
         atomic.write(self.folder / "config.json", f"{json.dumps(values, indent=2)}\n".encode())
 
     def record(self, scalars: Scalars) -> None:
         """Append a line to ``metrics.jsonl``."""
+        lock.refuse_lost(self.folder)
         line = {"step": scalars.step, **scalars.terms, "images_per_second": round(scalars.images_per_second, 3)}
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

@@ -15,6 +15,7 @@ from translate.background import Background
 from translate.checkpoint import CheckpointError
 from translate.derived import FACTS
 from translate.errors import TranslateError
+from translate.lock import refuse_lost
 from translate.paths import quoted
 from translate.run import Run
 from translate.setup import Setup
@@ -36,6 +37,7 @@ def save(setup: Setup, run: Run, background: Background) -> None:
     saved_run = copy(run)
 
     def write() -> None:
+        refuse_lost(saved_run.folder)
         path = saved_run.folder / "checkpoints" / f"step-{saved_run.step:08d}.safetensors"
         checkpoint.save(path, state, metadata)
         checkpoint.save(saved_run.translator, trained, facts)

@@ -24,7 +24,7 @@ from translate.devices import keep_memory, memory_in_use
 from translate.errors import NotFiniteError, TranslateError
 from translate.launching import resume_together, train_together
 from translate.loader import Loader, preview_batch
-from translate.lock import locked
+from translate.lock import locked, refuse_lost
 from translate.method import role_of
 from translate.paths import expanded, quoted
 from translate.ranks import is_distributed, parent_died, rank_and_world_size
@@ -295,6 +295,7 @@ def _preview(setup: Setup) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], background: Background) -> None:
+    refuse_lost(run.folder)
     columns: dict[str, Tensor] = {}
     domains = {name: setup.dataset.domains[name] for name in shown}
 
