@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Annotated, Any
@@ -18,6 +18,9 @@ __all__ = [
 
 SHARE = 0.8
 """The share of the free memory that is used at most, unless a limit is given."""
+
+ASSUMED = 4096
+"""Bytes a pixel that no usual network's pass takes: only where that does not fit, the network's own are counted."""
 
 MAX_PIXELS = 2**28
 """Height times width of the largest image that is decoded by default."""
@@ -86,6 +89,25 @@ def limits(memory: int | None, max_pixels: int | None) -> Iterator[None]:
         yield
     finally:
         _limits.reset(token)
+
+
+def images_at_once(
+    most: int, size: tuple[int, int], count: Callable[[tuple[int, int]], int], *, memory: int | None, device: str
+) -> int:
+    """How many images of a size (height, width) a network may take at once, up to ``most``.
+
+    ``count`` tells the bytes for one image; it is asked only where the bytes of any usual network do not fit. On a CPU
+    the limit is ``memory``, elsewhere what is free on the device. Raises ``TranslateError`` if not even one fits.
+    """
+    total = free_share(device) if memory is None or not device.startswith("cpu") else memory
+    if most * ASSUMED * size[0] * size[1] <= total:
+        return most
+    if (need := count(size)) > total:
+        raise TranslateError(
+            f"an image of {size[1]} x {size[0]} pixels needs {in_words(need)} for the network on {device}, and "
+            f"{in_words(total)} may be used; make it smaller, or raise --memory"
+        )
+    return max(1, min(most, total // max(need, 1)))
 
 
 class Budget:

@@ -49,7 +49,7 @@ def small() -> bytes:
 @pytest.mark.parametrize("name", ["a.npz", "a.npy"])
 def test_a_pipe_is_refused_at_once(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
-    assert recognize(tmp_path) == []
+    assert recognize(tmp_path) == (["arrays"] if name == "a.npz" else [])
     with pytest.raises(TranslateError, match=r"is a pipe \(FIFO\), not a regular file|is neither a file nor a folder"):
         arrays(tmp_path / name)
     with pytest.raises(TranslateError, match=r"is a pipe \(FIFO\)|name two as arrays"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from translate.sizes import Size
 if TYPE_CHECKING:
     from translate.evaluation import Metric
 
+log = logging.getLogger("translate")
+
 RESIZE = "stretched to the size: mean over the area, class maps by nearest neighbour"
 
 
@@ -34,6 +37,8 @@ def measure(
         raise TranslateError(f"{run} has no direction {chosen!r}; {nearest(chosen, directions)}")
     with limits(asked["memory"], asked["max_pixels"]):
         dataset = open_dataset(catalog, data, asked["layout"])
+    for note in dataset.notes:
+        log.warning("%s", note)
     split: str = asked["split"]
     if split not in dataset.splits:
         raise TranslateError(f"{dataset.name} has no split {split!r}; {nearest(split, dataset.splits)}")
