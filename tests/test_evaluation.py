@@ -14,6 +14,7 @@ import torch
 from translate.errors import TranslateError
 from translate.evaluation import Evaluation, evaluate
 from translate.training import fit
+from translate.translator import Translator
 
 TOY = '''
 """A toy whose every answer is known: grey images of three classes, inverted, drawn and classified."""
@@ -191,6 +192,29 @@ def measure(toy: tuple[Path, str], data: str, metrics: Sequence[str], **options:
 
 def test_a_likelihood_alone_is_that_of_the_pairs(toy: tuple[Path, str]) -> None:
     assert measure(toy, "grey()", ["bits_per_dim"], batch=5).scores["bits_per_dim"] == pytest.approx(2)
+
+
+def test_a_batch_that_does_not_fit_is_split(toy: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    real = Translator.translate
+
+    def translate(self: Translator, batch: torch.Tensor, **options: Any) -> torch.Tensor:
+        seen.append(len(batch))
+        return real(self, batch, **options)
+
+    monkeypatch.setattr(Translator, "translate", translate)
+    monkeypatch.setattr(Translator, "bytes_for", lambda self, size: 2**20)
+    assert measure(toy, "grey()", ["l1"], batch=12).scores["l1"] == pytest.approx(0.1)
+    assert seen == [12]
+    seen.clear()
+    assert measure(toy, "grey()", ["l1"], batch=12, memory="5MB", at=16).scores["l1"] == pytest.approx(0.1)
+    assert seen == [5, 5, 2]
+    with pytest.raises(
+        TranslateError, match="64 x 64 pixels needs 1 MB for the network on cpu, and 100 KB may be used"
+    ):
+        measure(toy, "grey()", ["l1"], memory="100KB", at=64)
+    with pytest.raises(TranslateError, match="1 bytes"):
+        measure(toy, "grey()", ["classification_error"], direction="classify", memory=1)
 
 
 def test_a_translator_of_pairs(toy: tuple[Path, str]) -> None:

@@ -23,6 +23,7 @@ from PIL import ImageCms
 from translate import images
 from translate.data import Depth, Domain, Example
 from translate.images import Image, ImageError
+from translate.images.planes import orient
 
 SHARED = Path(__file__).parents[1] / "../shared/data"
 PHOTOS = SHARED / "photos" / "lowlight_DICM"
@@ -300,12 +301,58 @@ def test_tiff(tmp_path: Path, dtype: str, channels: int, extra: int | None) -> N
 
 @pytest.mark.parametrize(
     ("dtype", "channels", "photometric"),
-    [("int16", 1, 1), ("uint32", 1, 1), ("uint16", 2, 1), ("float32", 5, 1), ("uint16", 3, 1), ("uint8", 4, 2)],
+    [
+        ("int16", 1, 0),
+        ("uint32", 1, 0),
+        ("uint16", 2, 1),
+        ("float32", 5, 1),
+        ("uint16", 3, 1),
+        ("uint8", 4, 2),
+        ("int8", 4, 2),
+        ("int16", 4, 2),
+        ("int64", 3, 6),
+    ],
 )
 def test_tiff_that_would_be_read_wrong_is_refused(tmp_path: Path, dtype: str, channels: int, photometric: int) -> None:
-    data = tiff(np.ones((6, 5, channels), dtype), photometric=photometric, extra=0 if dtype == "uint8" else None)
+    extra = 0 if dtype in ("uint8", "int8") else 2 if dtype == "int16" and channels == 4 else None
+    data = tiff(np.ones((6, 5, channels), dtype), photometric=photometric, extra=extra)
     (tmp_path / "a.tif").write_bytes(data)
     refused(tmp_path / "a.tif", r"store it as \.npy")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint32", "int64", "uint64", "float16"])
+def test_signed_wide_and_half_tiff_values_are_read(tmp_path: Path, dtype: str, orientation: int) -> None:
+    low = 0 if dtype[0] == "u" else -100
+    for channels in (1, 3):
+        stored = np.random.default_rng(1).integers(low, 120, (6, 5, channels)).astype(dtype)
+        data = tiff(stored, photometric=1 if channels == 1 else 2, orientation=orientation)
+        found = agree(saved_bytes(tmp_path / "a.tif", data))
+        assert found.pixels.dtype == np.float32
+        assert np.array_equal(found.pixels, orient(stored, orientation).astype(np.float32))
+        assert images.probe(tmp_path / "a.tif").whole == (dtype != "float16")
+        if channels == 1 and low == 0:
+            assert np.array_equal(images.read_indices(tmp_path / "a.tif"), orient(stored, orientation)[..., 0])
+
+
+def test_a_tiff_says_its_type_or_is_unsigned(tmp_path: Path) -> None:
+    stored = np.array([[[0], [70_000]]], np.uint32)
+    untold = tiff(stored, photometric=1).replace(struct.pack("<HHI", 339, 3, 1), struct.pack("<HHI", 340, 3, 1))
+    assert images.read(saved_bytes(tmp_path / "a.tif", untold)).pixels[0, :, 0].tolist() == [0, 70_000]
+    wide = tiff(np.array([[[2**24 + 1]]], np.int32), photometric=1)
+    with pytest.raises(ImageError, match=r"a\.tif holds whole numbers beyond 2\*\*24"):
+        images.read(saved_bytes(tmp_path / "a.tif", wide))
+    for length in range(0, len(wide), 3):
+        with pytest.raises(ImageError, match=r"a\.tif "):
+            images.read(saved_bytes(tmp_path / "a.tif", wide[:length]))
+
+
+def test_among_integers_floats_go_from_0_to_1(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.array([[-1024, 3071]], np.int16))
+    np.save(tmp_path / "b.npy", np.array([[-0.1, 1.2]], np.float32))
+    with pytest.raises(ImageError, match=r"a\.npy holds values from -1024 to 3071, and among images of 16 bits signed"):
+        images.read_example(Example(tmp_path / "a.npy", "a"), Domain(1, "uint16"))
+    assert images.read_example(Example(tmp_path / "b.npy", "b"), Domain(1)).ravel().tolist() == [0, 255]
 
 
 def test_ppm_of_8_and_16_bits(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 import translate
 from translate import lock, processes
 from translate.errors import TranslateError
-from translate.lock import NAME, LockedError, is_locked, locked, refuse_locked
+from translate.lock import NAME, LockedError, is_locked, locked, refuse_locked, refuse_lost
 from translate.processes import Process
 from translate.run import Run
 
@@ -143,9 +143,104 @@ def test_who_counts_as_alive(tmp_path: Path, changes: dict[str, Any], alive: boo
 
 
 def test_of_another_machine_the_sentence_says_what_to_remove(tmp_path: Path) -> None:
-    forged(tmp_path, host="elsewhere", boot="another")
-    with pytest.raises(LockedError, match=rf"on elsewhere; wait until it has ended, or remove {tmp_path / NAME} if"):
+    forged(tmp_path, host="elsewhere", boot="another", pid=12)
+    os.utime(tmp_path / NAME, times=(now := time.time() - 90, now))
+    with pytest.raises(LockedError) as caught:
         refuse_locked(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path} is being trained by process 12 on elsewhere, which renewed its lock 90 seconds ago; wait until it "
+        f"has ended, or remove {tmp_path / NAME} if you know that it has ended"
+    )
+    assert [each.name for each in tmp_path.iterdir()] == [NAME]
+
+
+def test_a_lock_of_another_machine_that_is_not_renewed_is_taken_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    forged(tmp_path, host="elsewhere", boot="another", pid=12)
+    os.utime(tmp_path / NAME, times=(now := time.time() - 900, now))
+    assert not is_locked(tmp_path)
+    with locked(tmp_path):
+        assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
+    assert caplog.messages == [
+        f"{tmp_path}: process 12 on elsewhere has not renewed its lock for 15 minutes, which is taken over"
+    ]
+
+
+def test_the_age_of_a_lock_is_told_by_the_clock_of_its_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forged(tmp_path, host="elsewhere", boot="another")
+    real = time.time
+    monkeypatch.setattr(lock.time, "time", lambda: real() + 86400)
+    assert is_locked(tmp_path)
+
+
+def test_the_holder_renews_its_lock_without_being_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "RENEWED_SECONDS", 0.01)
+    with locked(tmp_path):
+        (thread,) = (each for each in threading.enumerate() if each.name == "translate-lock")
+        assert thread.daemon
+        os.utime(tmp_path / NAME, times=(1.0, 1.0))
+        for _ in range(500):
+            if (tmp_path / NAME).stat().st_mtime > 1:
+                break
+            time.sleep(0.01)
+        assert time.time() - (tmp_path / NAME).stat().st_mtime < 60
+        blocked = Path(f"/proc/self/task/{thread.native_id}/status")
+        if blocked.exists():
+            (line,) = (each for each in blocked.read_text().splitlines() if each.startswith("SigBlk"))
+            assert int(line.split()[1], 16) & (1 << (signal.SIGINT - 1))
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["its advisory lock is seen", "is not seen"])
+def test_a_holder_that_was_taken_over_stops_before_it_writes(tmp_path: Path, seen: bool) -> None:
+    code = (
+        "import sys; from pathlib import Path; from translate.lock import locked, refuse_lost\n"
+        "folder = Path(sys.argv[1])\n"
+        "with locked(folder):\n"
+        "    refuse_lost(folder); print('ready', flush=True); sys.stdin.readline()\n"
+        "    try:\n"
+        "        refuse_lost(folder)\n"
+        "        (folder / 'written').touch()\n"
+        "    except Exception as error:\n"
+        "        print(error, flush=True)\n"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path)]
+    process = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGSTOP)
+    # What another machine sees of it, which has slept for an hour.
+    found = json.loads((tmp_path / NAME).read_text())
+    (tmp_path / NAME).write_text(json.dumps({**found, "host": "elsewhere", "boot": "another"}))
+    os.utime(tmp_path / NAME, times=(now := time.time() - 3600, now))
+    if not seen:  # as on most network file systems
+        (tmp_path / "copy").write_bytes((tmp_path / NAME).read_bytes())
+        os.utime(tmp_path / "copy", times=(now, now))
+        (tmp_path / "copy").replace(tmp_path / NAME)
+    with locked(tmp_path):
+        process.send_signal(signal.SIGCONT)
+        said, _ = process.communicate("\n")
+        assert f"has been taken over by process {os.getpid()} on {Process.own().host}" in said
+        assert "without writing" in said
+        assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_removed_lock_is_made_again_before_the_holder_writes(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        (tmp_path / NAME).unlink()
+        refuse_lost(tmp_path)
+        assert json.loads((tmp_path / NAME).read_text())["pid"] == os.getpid()
+        (tmp_path / NAME).unlink()
+        forged(tmp_path, host="elsewhere", boot="another", pid=12)
+        with pytest.raises(LockedError, match="taken over by process 12 on elsewhere"):
+            refuse_lost(tmp_path)
+    refuse_lost(tmp_path)  # this process holds none
+    assert (tmp_path / NAME).exists()
 
 
 def test_a_living_container_holds_its_lock(tmp_path: Path) -> None:

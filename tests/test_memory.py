@@ -15,19 +15,24 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from click.testing import CliRunner
 from test_strange_files import chunk
 from torch import Tensor
 
+import translate
 from translate import images, inspection
+from translate.cli import cli
+from translate.compute.activations import WORKSPACE, PassBytes
 from translate.conversion import convert
-from translate.conversion.batch import Work
+from translate.conversion.batch import Work, calibration_images
 from translate.conversion.fitting import Account, Need, plan_memory
 from translate.conversion.plan import Task
 from translate.data import Dataset, Domain, Example
 from translate.devices import free_memory
 from translate.errors import TranslateError
 from translate.images import ImageError
-from translate.memory import Budget, parse_memory
+from translate.memory import MAX_PIXELS, Budget, MaxPixels, Memory, parse_memory
+from translate.options import declared_by, parameter_of
 from translate.parts import CatalogParts
 from translate.plugins import discover
 from translate.translator import Translator
@@ -151,6 +156,50 @@ def test_a_networks_bytes_grow_with_the_pixels(text: str) -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
     assert 30 < (large - small) / (256 * 256 - 64 * 64) < 1000
     assert one.bytes_for((257, 256)) > large  # padded to the next multiple
+
+
+def test_bytes_between_and_beyond_the_counted_sizes() -> None:
+    counted = PassBytes((100, 1000), (400, 1600))  # 800 that do not grow, 2 a pixel
+    assert [counted.at(pixels) / WORKSPACE for pixels in (100, 200, 400)] == pytest.approx([1000, 1200, 1600], abs=1)
+    assert counted.at(4000) == int(WORKSPACE * 16000)  # as if all of it grew
+    assert PassBytes((1, 0), (1, 0)).at(10**6) == 0
+
+
+def test_a_half_precision_pass_is_planned_as_one() -> None:
+    one, other = translator("resnet(width=16, blocks=2)"), translator("resnet(width=16, blocks=2)")
+    other.precision = "bf16"
+    assert other.bytes_for((512, 512)) < 0.8 * one.bytes_for((512, 512))
+
+
+def test_calibration_takes_images_that_fit(tmp_path: Path) -> None:
+    tasks = [
+        Task(photo(tmp_path / f"{number}.png", side), "", (tmp_path / "x.png",))
+        for number, side in enumerate((64, 256, 64))
+    ]
+    work = Work(Hungry(), memory=1000 * 64 * 64 + 2 * MEGABYTE)
+    found = list(calibration_images(tasks, work, 32, Account(work).fits))
+    assert [tuple(each.shape) for each in found] == [(1, 3, 64, 64)] * 2
+
+
+def test_every_command_that_decodes_refuses_by_max_pixels(tmp_path: Path) -> None:
+    for side in ("source", "target"):
+        (tmp_path / "data" / side).mkdir(parents=True)
+        for number in range(3):
+            photo(tmp_path / "data" / side / f"{number}.png", 40 if number else 64)
+    runner = CliRunner()
+    told = runner.invoke(cli, ["data", str(tmp_path / "data"), "--max-pixels", "2000"])
+    assert told.exit_code == 1
+    assert "0.png has 64 x 64 pixels, more than the limit of 2000" in told.output
+    assert runner.invoke(cli, ["data", str(tmp_path / "data")]).exit_code == 0
+    fitted = runner.invoke(
+        cli, ["fit", "pix2pix", str(tmp_path / "data"), "--max-pixels", "2000", "--dry-run", "--size", "32",
+               "--generator", "unet(width=4)"],
+    )  # fmt: skip
+    assert isinstance(fitted.exception, TranslateError)
+    assert "more than the limit of 2000" in str(fitted.exception)
+    for function in (translate.convert, translate.classify, translate.evaluate):
+        assert declared_by(function)["max_pixels"] == parameter_of("max_pixels", MaxPixels, MAX_PIXELS)
+        assert declared_by(function)["memory"] == parameter_of("memory", Memory, None)
 
 
 class Hungry:

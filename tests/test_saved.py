@@ -77,6 +77,40 @@ def test_a_folder_is_classified_and_a_broken_image_named(run: Run, tmp_path: Pat
         list(translate.classify(run.folder, tmp_path / "nowhere", plugins=(TOYS,)))
 
 
+def test_what_is_left_out_of_a_folder_is_named_with_the_predictions(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.psd").write_bytes(b"8BPS")
+    with pytest.raises(TranslateError, match=r"holds no images to classify; .*1 \.psd file is left out \(a\.psd\)"):
+        list(translate.classify(run.folder, tmp_path, plugins=(TOYS,)))
+    images.write(tmp_path / "a.png", images.Image(np.zeros((20, 30, 3), np.uint8), None))
+    (tmp_path / "loop").symlink_to("loop")
+    told = list(translate.classify(run.folder, tmp_path, plugins=(TOYS,)))
+    assert [each.source.name for each in told] == ["a.png", "a.psd", "loop"]
+    assert told[0].error is None
+    assert "is left out: no format that is read here" in (told[1].error or "")
+    assert "cannot be entered" in (told[2].error or "")
+    (refused, *_) = translate.classify(run.folder, tmp_path / "a.png", max_pixels=599, plugins=(TOYS,))
+    assert "more than the limit of 599" in (refused.error or "")
+
+
+def test_a_classifiers_pass_is_within_the_memory(run: Run, tmp_path: Path) -> None:
+    judge = load_classifier(run.folder, plugins=(TOYS,))
+    for number in range(3):
+        images.write(tmp_path / f"{number}.png", images.Image(np.full((16, 16, 3), number * 90, np.uint8), None))
+    sizes: list[int] = []
+    judge.network.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    whole = [each.probability for each in translate.classify(judge, tmp_path)]
+    assert sizes == [3]
+    need = judge.bytes_for(judge.size)
+    sizes.clear()
+    parts = [each.probability for each in translate.classify(judge, tmp_path, memory=max(need, 2**14))]
+    assert max(sizes) <= max(1, 2**14 // need)
+    assert parts == pytest.approx(whole, abs=1e-6)
+    with pytest.raises(
+        TranslateError, match=r"16 x 16 pixels needs .* for the network on cpu, and 1 bytes may be used"
+    ):
+        list(translate.classify(judge, tmp_path, memory=1))
+
+
 def test_from_the_command_line(run: Run, tmp_path: Path) -> None:
     def call(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

@@ -41,6 +41,7 @@ def inspect(
     full: bool = False,
     workers: int = 0,
     memory: int | None = None,
+    max_pixels: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Inspection:
     """Open every image of a dataset, in ``workers`` threads (0: one per core), and summarise them.
@@ -48,7 +49,8 @@ def inspect(
     ``data`` is a dataset, a folder, or the name of a dataset such as ``demo``; ``layout`` is for a folder. If there are
     more than 5,000 files, only their headers are read, unless ``full`` is set, which decodes all of them. A file that
     several examples share is opened once. Decoding takes at most ``memory`` bytes at a time, by default a share of what
-    is free. ``on_progress`` gets (done, total). Raises ``TranslateError`` for data that cannot be opened at all.
+    is free; images of more than ``max_pixels`` are unreadable, by default 2**28. ``on_progress`` gets (done, total).
+    Raises ``TranslateError`` for data that cannot be opened at all.
     """
     dataset = data if isinstance(data, Dataset) else open_dataset(discover(), str(data), layout)
     work: dict[Any, tuple[Example, Domain]] = {}
@@ -57,7 +59,7 @@ def inspect(
             for example in examples:
                 work.setdefault(_key(example), (example, dataset.domains[side]))
     decoded = full or len(work) <= _opened
-    budget = Budget(memory)
+    budget = Budget(memory, max_pixels)
     found: dict[Any, _Seen | str] = {}
     with ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="translate-inspect") as pool:
         begun = {key: pool.submit(_examine, *item, budget, decode=decoded) for key, item in work.items()}
@@ -140,7 +142,7 @@ def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) 
     try:
         if isinstance(example.pixels, Path):
             values = _extremes(images.read_example(whole, domain, budget=budget)) if decode else ()
-            header = images.probe(example.pixels)
+            header = images.probe(example.pixels, budget=budget)
             return header.height, header.width, header.channels, header.depth, header.alpha, values
         made = _made(example) if callable(example.pixels) else example.pixels
         pixels = images.planes(np.asarray(made), example.name)
@@ -175,6 +177,7 @@ def picture(
     root: Path | None = None,
     overwrite: bool = False,
     memory: int | None = None,
+    max_pixels: int | None = None,
 ) -> None:
     """Write a picture of the first ``count`` readable examples of a split, one row each: source, then target.
 
@@ -189,7 +192,7 @@ def picture(
         outputs.refuse_existing(path)
     columns = [(dataset.domains[name], examples) for name, examples in dataset.splits[split].items() if examples]
     gap = max(2, side // 32)
-    budget = Budget(memory)
+    budget = Budget(memory, max_pixels)
     rows: list[NDArray[np.uint8]] = []
     for index in range(max((len(examples) for _, examples in columns), default=0)):
         if len(rows) == count:
@@ -256,6 +259,7 @@ def export(
     root: Path | None = None,
     overwrite: bool = False,
     memory: int | None = None,
+    max_pixels: int | None = None,
 ) -> int:
     """Write a dataset as SPLIT/source/NAME.png and SPLIT/target/NAME.png, and return the number of images.
 
@@ -291,7 +295,7 @@ def export(
     except OSError as error:
         raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
 
-    budget = Budget(memory)
+    budget = Budget(memory, max_pixels)
 
     def write_one(example: Example, domain: Domain, path: Path) -> None:
         images.write(path, Image(images.read_example(example, domain, budget=budget)))

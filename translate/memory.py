@@ -1,18 +1,29 @@
-"""Memory: sizes as text, the default limit, and a budget that threads share."""
+"""Memory: sizes as text, the default limits, and a budget that threads share."""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Any
 
 from translate.errors import TranslateError
 from translate.options import Option
 
+__all__ = [
+    "Budget",
+]
+
 SHARE = 0.8
 """The share of the free memory that is used at most, unless a limit is given."""
+
+ASSUMED = 4096
+"""Bytes a pixel that no usual network's pass takes: only where that does not fit, the network's own are counted."""
+
+MAX_PIXELS = 2**28
+"""Height times width of the largest image that is decoded by default."""
 
 _units = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
@@ -40,6 +51,9 @@ Memory = Annotated[
 ]
 """The option ``--memory``."""
 
+MaxPixels = Annotated[int, Option("refuse images of more pixels by their header, before they are decoded", ge=1)]
+"""The option ``--max-pixels``."""
+
 
 def in_words(size: float) -> str:
     """A number of bytes in words.
@@ -64,11 +78,50 @@ def free_share(device: str = "cpu") -> int:
     return max(1, int(SHARE * free_memory(torch.device(device))))
 
 
-class Budget:
-    """A number of bytes that threads share: each holds what it needs, and waits while the others hold too much."""
+_limits: ContextVar[tuple[int | None, int | None]] = ContextVar("limits", default=(None, None))
 
-    def __init__(self, total: int | None = None) -> None:
+
+@contextmanager
+def limits(memory: int | None, max_pixels: int | None) -> Iterator[None]:
+    """Set the defaults of budgets that this thread makes in the block, such as those of data sets that are opened."""
+    token = _limits.set((memory, max_pixels))
+    try:
+        yield
+    finally:
+        _limits.reset(token)
+
+
+def images_at_once(
+    most: int, size: tuple[int, int], count: Callable[[tuple[int, int]], int], *, memory: int | None, device: str
+) -> int:
+    """How many images of a size (height, width) a network may take at once, up to ``most``.
+
+    ``count`` tells the bytes for one image; it is asked only where the bytes of any usual network do not fit. On a CPU
+    the limit is ``memory``, elsewhere what is free on the device. Raises ``TranslateError`` if not even one fits.
+    """
+    total = free_share(device) if memory is None or not device.startswith("cpu") else memory
+    if most * ASSUMED * size[0] * size[1] <= total:
+        return most
+    if (need := count(size)) > total:
+        raise TranslateError(
+            f"an image of {size[1]} x {size[0]} pixels needs {in_words(need)} for the network on {device}, and "
+            f"{in_words(total)} may be used; make it smaller, or raise --memory"
+        )
+    return max(1, min(most, total // max(need, 1)))
+
+
+class Budget:
+    """A number of bytes that threads share: each holds what it needs, and waits while the others hold too much.
+
+    ``max_pixels`` is the size of the largest image that may be decoded in it. Without a total it is a share of what is
+    free; the command line's ``--memory`` and ``--max-pixels`` replace the defaults.
+    """
+
+    def __init__(self, total: int | None = None, max_pixels: int | None = None) -> None:
+        memory, pixels = _limits.get()
+        total = memory if total is None else total
         self.total = free_share() if total is None else total
+        self.max_pixels = max_pixels or pixels or MAX_PIXELS
         self._held = 0
         self._changed = threading.Condition()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from translate import images
 from translate.data import Dataset
-from translate.images import ImageError
+from translate.images import Found, ImageError
 
 _shown = 6  # folders that are listed
 _probed = 16
@@ -31,6 +31,12 @@ def with_left_out(dataset: Dataset, root: Path) -> Dataset:
             are = "image is" if len(beside) == 1 else "images are"
             notes.append(f"{len(beside)} {are} in none of the layout's folders and left out ({names})")
     return replace(dataset, notes=tuple(notes))
+
+
+def left_out(found: Found) -> list[tuple[Path, str]]:
+    """What looks like an image below a folder and is of no format read here, or cannot be entered, with reasons."""
+    reasons = [(path, f"{path} is left out: {images.why_left_out(path)}") for path in found.left_out]
+    return reasons + [(path, f"{path} cannot be entered: {reason}") for path, reason in found.closed]
 
 
 def unrecognized(root: Path, layouts: Container[str]) -> str:

@@ -13,7 +13,7 @@ from translate import atomic, changes, lock, metrics_file
 from translate.changes import Change
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
-from translate.memory import Memory
+from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import Option, Parameter, check_options, parameter_of
 from translate.paths import expanded, quoted
 from translate.progress import Progress
@@ -150,6 +150,7 @@ class Config:
     ] = "skip"
     workers: Annotated[int, Option("decoding threads (0: one per core)", ge=0)] = 0
     memory: Memory = None
+    max_pixels: MaxPixels = MAX_PIXELS
     log_every: Annotated[int, Option("steps between two lines of the log", ge=1)] = 50
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
@@ -336,12 +337,14 @@ class Run:
 
     def write_config(self, metadata: Mapping[str, Any]) -> None:
         """Write ``config.json`` atomically: all options with ``auto`` resolved, and ``metadata``."""
+        lock.refuse_lost(self.folder)
         origin = {"origin": origin_of(self.config.plugins)} if self.config.plugins else {}
         values = {"config": self.config.to_json(), "steps": self.steps, **metadata, **origin}
         atomic.write(self.folder / "config.json", f"{json.dumps(values, indent=2)}\n".encode())
 
     def record(self, scalars: Scalars) -> None:
         """Append a row to ``metrics.jsonl``."""
+        lock.refuse_lost(self.folder)
         row = {
             "step": scalars.step,
             "epoch": round(scalars.epoch, 6),

@@ -14,6 +14,7 @@ from translate import images
 from translate.background import Background
 from translate.data import Domain
 from translate.loader import preview_batch
+from translate.lock import refuse_lost
 from translate.method import role_of
 from translate.run import Run
 from translate.seeds import noise_of
@@ -53,6 +54,8 @@ def preview(setup: Setup) -> dict[str, Tensor]:
         size=setup.config.size,
         resize=setup.config.resize,
         device=setup.engine.device,
+        memory=setup.config.memory,
+        max_pixels=setup.config.max_pixels,
         paired=setup.dataset.paired,
         on_broken=tell if setup.config.broken == "skip" else None,
     )
@@ -61,6 +64,7 @@ def preview(setup: Setup) -> dict[str, Tensor]:
 @torch.no_grad()
 def draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], background: Background) -> None:
     """Draw the sample grids of a run's step; the observers get them from the background thread."""
+    refuse_lost(run.folder)
     columns: dict[str, Tensor] = {}
     domains = {name: setup.dataset.domains[name] for name in shown}
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from translate.compute import PassBytes
 from translate.data import Domain
 from translate.devices import pick_device
 from translate.errors import TranslateError
@@ -16,6 +18,8 @@ from translate.parts import SavedMethod
 from translate.plugins import Catalog, discover
 from translate.seeds import noise_of
 from translate.sizes import Size
+
+Loaded = TypeVar("Loaded", "Sampler", "Classifier")
 
 BATCH = 64
 """Images per forward pass."""
@@ -34,13 +38,20 @@ class Sampler:
         self.device = device
 
     @torch.inference_mode()
-    def draw(self, indices: Sequence[int], seed: int = 0) -> Tensor:
-        """The images (N, C, H, W) in [-1, 1] of these indices; each depends on its index and ``seed`` only."""
+    def draw(self, indices: Sequence[int], seed: int = 0, *, at_once: int = BATCH) -> Tensor:
+        """The images (N, C, H, W) in [-1, 1] of these indices; each depends on its index and ``seed`` only.
+
+        ``at_once`` is the most images a pass.
+        """
         drawn = [
-            self.network(noise_of(self.network, indices[start : start + BATCH], seed).to(self.device)).float()
-            for start in range(0, len(indices), BATCH)
+            self.network(noise_of(self.network, indices[start : start + at_once], seed).to(self.device)).float()
+            for start in range(0, len(indices), at_once)
         ]
         return torch.cat(drawn)
+
+    def bytes_for(self, size: Size) -> int:
+        """About how much memory the pass for one image takes, from above; ``size`` is the training size."""
+        return PassBytes.count(lambda *_: self.draw([0]), size).at(size[0] * size[1])
 
 
 class Classifier:
@@ -57,10 +68,37 @@ class Classifier:
         self.device = device
 
     @torch.inference_mode()
-    def classify(self, batch: Tensor) -> Tensor:
-        """The class probabilities (N, K) of images (N, C, H, W) in [-1, 1] at the training size."""
-        logits = [self.network(each.to(self.device, torch.float32)).float() for each in batch.split(BATCH)]
-        return torch.cat(logits).softmax(dim=1)
+    def classify(self, batch: Tensor, *, at_once: int = BATCH) -> Tensor:
+        """The class probabilities (N, K) of images (N, C, H, W) in [-1, 1] at the training size.
+
+        ``at_once`` is the most images a pass.
+        """
+        return self.logits(batch, at_once).softmax(dim=1)
+
+    def logits(self, batch: Tensor, at_once: int = BATCH) -> Tensor:
+        """The logits (N, K) of images (N, C, H, W) in [-1, 1]."""
+        return torch.cat([self.network(each.to(self.device, torch.float32)).float() for each in batch.split(at_once)])
+
+    def bytes_for(self, size: Size) -> int:
+        """About how much memory the pass over one image (height, width) takes, from above."""
+
+        def compute(height: int, width: int) -> Tensor:
+            return self.logits(torch.zeros(1, self.domain.channels, height, width))
+
+        return PassBytes.count(compute, size).at(size[0] * size[1])
+
+
+def loaded(
+    network: Loaded | str | Path,
+    load: Callable[..., Loaded],
+    asked: Mapping[str, Any],
+    plugins: Sequence[str],
+    no_plugins: Sequence[str],
+) -> Loaded:
+    """What ``load`` loads from a path, with the options of a verb, or the network itself if it is loaded already."""
+    if not isinstance(network, (str, Path)):
+        return network
+    return load(network, step=asked["step"], device=asked["device"], plugins=plugins, no_plugins=no_plugins)
 
 
 def load_sampler(

@@ -17,6 +17,7 @@ from translate.checkpoint import CheckpointError
 from translate.derived import FACTS
 from translate.errors import TranslateError
 from translate.intervals import interval_of, outdated
+from translate.lock import refuse_lost
 from translate.run import Run
 from translate.setup import Setup
 
@@ -53,6 +54,7 @@ def writing(setup: Setup, run: Run, tensors: Mapping[str, Tensor], *, partial: b
     saved_run = copy(run)
 
     def write() -> None:
+        refuse_lost(saved_run.folder)
         path = saved_run.folder / "checkpoints" / f"step-{saved_run.step:08d}.safetensors"
         checkpoint.save(path, state, metadata)
         checkpoint.save(saved_run.translator, trained, facts)

@@ -21,6 +21,7 @@ from translate.engine import Engine, cuda_graphs
 from translate.errors import TranslateError, nearest
 from translate.fingerprint import Listing
 from translate.loader import LeftOut, Loader
+from translate.memory import limits
 from translate.method import Method
 from translate.parts import CatalogParts, build, build_method, open_dataset
 from translate.plugins import Catalog, discover
@@ -70,7 +71,8 @@ class Setup:
         memory_format = memory_format_of(config.memory_format, device, config.size, precision)
         convolutions = convolutions_of(config.convolutions, device)
         config = replace(config, precision=precision, memory_format=memory_format, convolutions=convolutions)
-        dataset = open_dataset(catalog, config.data, config.layout)
+        with limits(config.memory, config.max_pixels):
+            dataset = open_dataset(catalog, config.data, config.layout)
         if dataset.refusal is not None:
             raise TranslateError(f"{dataset.refusal}; see `translate data`")
         if on_data is not None:
@@ -157,6 +159,7 @@ class Setup:
             cache_folder=config.cache_folder,
             workers=config.workers,
             memory=config.memory,
+            max_pixels=config.max_pixels,
             seed=config.seed,
             device=self.engine.device,
             rank=self.group.rank,

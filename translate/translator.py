@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate import images
-from translate.compute import algorithms, convolve_fast, lay_out, peak_bytes
+from translate.compute import PassBytes, algorithms, convolve_fast, lay_out
 from translate.data import Depth, Domain, domain_of
 from translate.derived import tensors_of
 from translate.devices import pick_device
@@ -37,11 +37,8 @@ if TYPE_CHECKING:
 ROUNDING = 0.01
 """How far a float tensor may leave [-1, 1] before it is told: resizing and bf16 round by less."""
 
-COUNTED = 128
-"""The least side of the image whose pass is counted for ``bytes_for``."""
-
-WORKSPACE = 1.4
-"""What libraries allocate by themselves in a pass, as a factor of what torch allocates."""
+COUNTED = (128, 512)
+"""The least sides of the images whose passes are counted for ``bytes_for``."""
 
 __all__ = [
     "Translator",
@@ -83,7 +80,7 @@ class Translator:
         self.fixed_size = traits.fixed_size
         self.device = device
         self.precision = precision
-        self._bytes_per_pixel: float | None = None
+        self._counted: PassBytes | None = None
         self._runtime: Runtime | None = None
         self._runtime_name = runtime
         if runtime:
@@ -145,35 +142,34 @@ class Translator:
     def bytes_for(self, size: Size) -> int:
         """About how much memory on the device the translation of one image (height, width) takes, from above.
 
-        It is taken from one small pass of a replica of the network, which is counted at the first call.
+        It is taken from two passes of a replica of the network, which are counted at the first call.
         """
-        if self._bytes_per_pixel is None:
-            self._bytes_per_pixel = self._count_bytes()
+        if self._counted is None:
+            self._counted = self._count_passes()
         height, width = (side + -side % self.size_multiple for side in self.fixed_size or size)
         outside = 16 * size[0] * size[1] * max(self.source.channels, self.target.channels) if self.fixed_size else 0
         # Convolutions that are computed with fewer multiplications keep weights of up to four times the size.
         fast = [each for each in self.network.modules() if getattr(each, "kernel_size", None) == (3, 3)]
         transformed = 4 * sum(weight.nbytes for each in fast for weight in each.parameters(recurse=False))
-        return int(WORKSPACE * self._bytes_per_pixel * height * width) + transformed + outside
+        return self._counted.at(height * width) + transformed + outside
 
-    def _count_bytes(self) -> float:
-        side = -(-COUNTED // self.size_multiple) * self.size_multiple
-        height, width = self.fixed_size or (side, side)
-        image = torch.zeros(1, self.source.channels, height, width, device=self.device)
-        half = self.precision == "bf16" and self.device.type != "cpu"  # a CPU computes much of bf16 in float32
+    def _count_passes(self) -> PassBytes:
+        sides = [-(-side // self.size_multiple) * self.size_multiple for side in COUNTED]
+        sizes = [(side, side) for side in sides] if self.fixed_size is None else [self.fixed_size]
 
-        def compute() -> Tensor:
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
-                output: Tensor = network(image.clone())
+        def compute(height: int, width: int) -> Tensor:
+            image = torch.zeros(1, self.source.channels, height, width, device=self.device)
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+                output: Tensor = network(image)
                 return output.float()
 
         try:
             # A stateful network stays as it was, and noise is drawn from a generator of its own.
             network = copy_sharing_weights(self.network, *algorithms(self.network))
             with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-                return peak_bytes(compute) / (height * width)
+                return PassBytes.count(compute, *sizes)
         except Exception:  # a network that cannot be copied, or that fails for an image too and says why there
-            return 0.0
+            return PassBytes((1, 0), (1, 0))
 
     def _build_runtime(self, runtime: str) -> Runtime:
         """Build a runtime from the network's current weights."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from translate import images
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError, nearest
+from translate.images import ArrayHeader
+from translate.memory import Budget
 from translate.options import Call, Option
+from translate_datasets.array_files import Place, header_of, load, places
 from translate_datasets.domains import range_of
 from translate_datasets.labels import LabelSeed, LabelsPerClass, keep, label_options
 from translate_datasets.listing import SPLITS, hold_out
@@ -66,7 +69,7 @@ def arrays(
     Of 2 or 4 planes the last is alpha only if a ``background`` or ``alpha=plane`` is asked for.
     """
     values = Values(low, high, bits, ranged, background, alpha, default="none")
-    names = _names(root)
+    names = places(root)
     if source is None and target is not None:
         raise TranslateError("arrays needs the source's name beside the target's: source=... and target=...")
     if source is None:
@@ -82,12 +85,13 @@ def arrays(
         raise TranslateError(f"target_labels={target_labels!r} needs a target; name its images, too: target=...")
     named = {"source": source} | ({} if target is None else {"target": target})
     found: dict[str, dict[str, NDArray[Any]]] = {}
+    budget = Budget()
     for side, name in named.items():
-        places = _places(names, name)
-        if not places:
+        by_split = _places(names, name)
+        if not by_split:
             raise TranslateError(f"there is no array {name!r} in {root}; {nearest(name, names)}")
-        for split, (file, member) in places.items():
-            found.setdefault(split, {})[side] = _load(file, member)
+        for split, place in by_split.items():
+            found.setdefault(split, {})[side] = _load_images(place, name, root, budget)
     if set(found.get("train", {})) != set(named):
         raise TranslateError(f"{source!r} and {target!r} in {root} are of different splits; name two of the same")
     problems: list[str] = []
@@ -98,7 +102,7 @@ def arrays(
         if own is None:
             continue
         counts = {split: len(both[side]) for split, both in found.items() if side in both}
-        for split, numbers in _labels(names, own, root, counts, problems).items():
+        for split, numbers in _labels(names, own, root, counts, problems, budget).items():
             labels[split][side] = numbers
     if paired is None:
         paired = target is not None and all(_may_pair(both, labels[split]) for split, both in found.items())
@@ -108,7 +112,7 @@ def arrays(
         side: replace(_domain(found["train"][side], name, root, values), labels=classes if labelled[side] else ())
         for side, name in named.items()
     }
-    domains = values.applied(domains)
+    domains = values.applied(domains, {side for side in named if found["train"][side].dtype.kind in "iu"})
     splits = _splits(found, labels, paired, holdout, problems)
     splits["train"] = {side: keep(rows, labels_per_class, label_seed) for side, rows in splits["train"].items()}
     layout = Call(
@@ -124,12 +128,33 @@ def arrays(
     return Dataset(root.resolve().stem, str(layout), paired, domains, splits, tuple(problems), notes)
 
 
+def _load_images(place: Place, name: str, root: Path, budget: Budget) -> NDArray[Any]:
+    """An array of images, refused by its header if it is none, or if one of its images does not fit."""
+    header = header_of(place)
+    if len(header.shape) not in (3, 4) or 0 in header.shape:
+        raise TranslateError(
+            f"{name!r} in {root} has the shape {header.shape}; images are rows of (N, height, width[, channels])"
+        )
+    images.planes(np.zeros((1, 1), header.dtype), f"{name!r} in {root}")
+    image = header.nbytes // header.shape[0]
+    # Beside its own bytes it is copied, as float32 with a check of its values.
+    if (reason := budget.too_large(image + 5 * image // header.dtype.itemsize)) is not None:
+        raise TranslateError(f"an image of {name!r} in {root} has the shape {header.shape[1:]} and {reason}")
+    height, width = header.shape[1:3]
+    if height * width > budget.max_pixels:
+        raise TranslateError(
+            f"an image of {name!r} in {root} has {width} x {height} pixels, more than the limit of "
+            f"{budget.max_pixels}; make it smaller or raise --max-pixels"
+        )
+    return load(place, budget)
+
+
 def usual_names(root: Path) -> list[tuple[str, ...]]:
     """The usual array names found in a file or folder, one tuple for each possible interpretation.
 
     A source and a target; else one array with labels; else one with labels in each of two files, in both directions.
     """
-    names = _names(root)
+    names = places(root)
     for pair in NAMES:
         if all("train" in _places(names, name) for name in pair):
             return [pair]
@@ -187,10 +212,6 @@ def _extremes(array: NDArray[Any]) -> tuple[float, float]:
 
 
 def _domain(array: NDArray[Any], name: str, root: Path, values: Values) -> Domain:
-    if array.ndim not in (3, 4) or 0 in array.shape:
-        raise TranslateError(
-            f"{name!r} in {root} has the shape {array.shape}; images are rows of (N, height, width[, channels])"
-        )
     first = images.planes(array[0], f"{name!r} in {root}")
     channels = first.shape[2]
     if values.mode != "dropped" and channels in (2, 4):
@@ -204,40 +225,6 @@ def _domain(array: NDArray[Any], name: str, root: Path, values: Values) -> Domai
 
 
 # --- where the arrays are -------------------------------------------------------------------------------------------
-
-Place = tuple[Path, str]
-"""A file, and the array's name in it; "" for a .npy file, which holds one array."""
-
-
-def _names(root: Path) -> dict[str, Place]:
-    """All arrays of a .npz file, or of the .npz and .npy files of a folder, by NAME and by FILE:NAME."""
-    if root.is_file():
-        return dict(_members(root))
-    if not root.is_dir():
-        raise TranslateError(f"there is no file or folder {root}; check its name")
-    found: dict[str, Place] = {}
-    for path in sorted(root.rglob("*.np[yz]")):
-        inside = path.relative_to(root).as_posix()
-        if path.suffix == ".npy":
-            found[inside.removesuffix(".npy")] = (path, "")
-            continue
-        for name, place in _members(path):
-            found.setdefault(name, place)
-            found[f"{inside}:{name}"] = place
-    return found
-
-
-def _members(path: Path) -> Iterator[tuple[str, Place]]:
-    if path.suffix == ".npy":
-        yield path.stem, (path, "")
-        return
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            names = list(file.files)
-    except Exception as error:  # zipfile, numpy and the file system raise different types
-        raise TranslateError(f"{path} is no readable .npz file ({_reason(error)}); mend or remove it") from None
-    for name in names:
-        yield name, (path, name)
 
 
 def _places(names: Mapping[str, Place], name: str) -> dict[str, Place]:
@@ -273,32 +260,32 @@ def _usual_labels(names: Mapping[str, Place], name: str) -> str | None:
         guesses += ["".join([*words[:at], own, *words[at + 1 :]]) for own in LABELS.get(word, ())]
     for guess in guesses:
         place = _places(names, where + guess).get("train")
-        if place is not None and _are_labels(_load(*place)):
+        if place is not None and _are_labels(header_of(place)):
             return where + guess
     return None
 
 
-def _are_labels(array: NDArray[Any]) -> bool:
-    return array.dtype.kind in "iub" and (array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1))
+def _are_labels(header: ArrayHeader) -> bool:
+    return header.dtype.kind in "iub" and (len(header.shape) == 1 or header.shape[1:] == (1,))
 
 
 def _labels(
-    names: Mapping[str, Place], name: str, root: Path, counts: Mapping[str, int], problems: list[str]
+    names: Mapping[str, Place], name: str, root: Path, counts: Mapping[str, int], problems: list[str], budget: Budget
 ) -> dict[str, list[int]]:
     """The labels of each split, if their number fits its images."""
-    places = _places(names, name)
-    if not places:
+    listed = _places(names, name)
+    if not listed:
         raise TranslateError(f"there is no array {name!r} in {root}; {nearest(name, names)}")
     found: dict[str, list[int]] = {}
     for split, count in counts.items():
-        if split not in places:
+        if split not in listed:
             continue
-        array = _load(*places[split])
-        if not _are_labels(array):
+        header = header_of(listed[split])
+        if not _are_labels(header):
             raise TranslateError(
-                f"{name!r} in {root} is {array.dtype} of shape {array.shape}; labels are whole numbers, one an image"
+                f"{name!r} in {root} is {header.dtype} of shape {header.shape}; labels are whole numbers, one an image"
             )
-        numbers = [int(number) for number in array.ravel()]
+        numbers = [int(number) for number in load(listed[split], budget).ravel()]
         if len(numbers) != count:
             problems.append(f"{name!r} in {root} has {len(numbers)} labels in {split}, but there are {count} images")
         elif numbers and not -1 <= min(numbers) <= max(numbers) < _most_classes:
@@ -309,18 +296,3 @@ def _labels(
         else:
             found[split] = numbers
     return found
-
-
-def _load(path: Path, member: str) -> NDArray[Any]:
-    try:
-        if not member:
-            return np.asanyarray(np.load(path, mmap_mode="r", allow_pickle=False))
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return np.asarray(file[member])
-    except Exception as error:  # as above
-        where = f"the array {member!r} of {path}" if member else str(path)
-        raise TranslateError(f"{where} cannot be read ({_reason(error)}); mend or remove it") from None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:120].rstrip(".") or type(error).__name__

@@ -10,6 +10,7 @@ import numpy as np
 from translate import images
 from translate.data import Depth, Domain
 from translate.images import Header, ImageError
+from translate.memory import Budget
 from translate.options import Call
 from translate_datasets.listing import spread
 from translate_datasets.maps import Maps, counts
@@ -50,7 +51,7 @@ def describe(
             domains[side] = Domain(3 if colours else count, classes=count, palette=colours, ignore=maps.ignore)
         else:
             domains[side] = _of_images(headers[side])
-    domains = values.applied(domains)
+    domains = values.applied(domains, {side for side in sides if all(each.whole for each in headers[side].values())})
     for side, domain in domains.items():
         if not domain.classes:
             note = hardly_used(side, domain, found_in(headers[side], domain), options)
@@ -85,9 +86,10 @@ def _of_images(headers: Mapping[Path, Header]) -> Domain:
 def _range(paths: Sequence[Path]) -> tuple[float, float]:
     """The range of float files: [0, 1], [-1, 1] or [0, 255] if all values lie in it, else the range found."""
     low, high = np.inf, -np.inf
+    budget = Budget()
     for path in paths:
         try:
-            pixels = images.read(path).pixels
+            pixels = images.load(path, budget=budget).pixels
         except ImageError:
             continue
         low, high = min(low, float(pixels.min())), max(high, float(pixels.max()))

@@ -14,6 +14,7 @@ import numpy as np
 from translate import images
 from translate.errors import TranslateError
 from translate.images import Header, ImageError
+from translate.memory import Budget
 from translate.options import Call, Option
 
 Classes = Annotated[int | None, Option("classes of index maps (default: counted; 0: no maps)", ge=0, le=256)]
@@ -109,9 +110,10 @@ def judge(paths: Sequence[Path], sampled: Sequence[Path], name: str) -> Verdict:
         return "picture"
     values: set[int] = set()
     flat, smooth = [], []
+    budget = Budget()
     for path in sampled:
         try:
-            pixels = images.read_indices(path).astype(np.int16)
+            pixels = images.load_indices(path, budget=budget).astype(np.int16)
         except ImageError:
             continue
         values.update(np.unique(pixels).tolist())
@@ -175,9 +177,11 @@ def _share_palette(paths: Sequence[Path]) -> bool:
 def _counted(side: str, paths: Sequence[Path], asked: Maps, call: Call) -> int:
     """The number of classes in up to 2,000 files: the largest index and one more."""
 
+    budget = Budget()
+
     def used(path: Path) -> tuple[int, bool]:
         try:
-            stored = images.read_indices(path)
+            stored = images.load_indices(path, budget=budget)
         except ImageError:
             return 0, False
         known = stored if asked.ignore is None else stored[stored != asked.ignore]
@@ -218,7 +222,7 @@ def _ask(unclear: Sequence[str], certain: Sequence[str], sides: Mapping[str, Seq
 
 def _values(path: Path) -> list[int]:
     try:
-        found: list[int] = np.unique(images.read_indices(path)).tolist()
+        found: list[int] = np.unique(images.load_indices(path, budget=Budget())).tolist()
     except ImageError:
         return []
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from translate import images
 from translate.errors import TranslateError
+from translate.memory import Budget
 
 Colours = tuple[tuple[int, int, int], ...]
 
@@ -29,7 +30,8 @@ def read_palette(path: Path, classes: int) -> Colours:
         elif path.suffix.lower() in (".txt", ".csv"):
             colours = _from_text(path.read_text(encoding="utf-8"))
         else:
-            pixels = images.as_channels(images.read(path).pixels, 3, str(path)).reshape(-1, 3)
+            image = images.load(path, budget=Budget())
+            pixels = images.as_channels(image.pixels, 3, str(path)).reshape(-1, 3)
             colours = [(int(red), int(green), int(blue)) for red, green, blue in pixels[:classes]]
     except OSError as error:
         raise TranslateError(f"cannot read the palette {path}: {error.strerror}; check its name") from None

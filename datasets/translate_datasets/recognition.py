@@ -77,7 +77,10 @@ def _holds_arrays(root: Path) -> bool:
 
 
 def _arrays(root: Path) -> list[str]:
-    candidates = usual_names(root)
+    try:
+        candidates = usual_names(root)
+    except TranslateError:
+        return ["arrays"]  # opening it says what is wrong
     if len(candidates) == 1:
         return ["arrays"]
     return [str(Call("arrays", {"source": source, "target": target})) for source, target in candidates]

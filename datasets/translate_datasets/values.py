@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +13,7 @@ from translate import images
 from translate.data import Alpha, Domain
 from translate.errors import TranslateError
 from translate.images import Header, ImageError
+from translate.memory import Budget
 from translate.options import Call, Option
 
 SideName = Literal["source", "target"]
@@ -74,12 +75,17 @@ class Values:
         found: dict[str, object] = {name: value for name, value in given.items() if value is not None}
         return found | ({"background": self.background} if self.background != self.default else {})
 
-    def applied(self, domains: Mapping[str, Domain]) -> dict[str, Domain]:
-        """The domains with the range and the treatment of alpha; maps of classes have neither."""
+    def applied(self, domains: Mapping[str, Domain], whole: Container[str]) -> dict[str, Domain]:
+        """The domains with the range and the treatment of alpha; maps of classes have neither.
+
+        ``whole`` are the sides whose values are whole numbers, whatever depth they are read with.
+        """
         found = {side: domain if domain.classes else self._with_alpha(domain) for side, domain in domains.items()}
         if self.range is None:
             return found
-        chosen = [side for side, domain in found.items() if self.ranged in (None, side) and self._fits(domain)]
+        chosen = [
+            side for side, domain in found.items() if self.ranged in (None, side) and self._fits(domain, side in whole)
+        ]
         if not chosen:
             kinds = "; ".join(f"{side}: {domain.summary}" for side, domain in found.items())
             raise TranslateError(
@@ -98,22 +104,23 @@ class Values:
             return domain
         return replace(domain, alpha=self.mode, channels=domain.channels + (self.mode == "plane"))
 
-    def _fits(self, domain: Domain) -> bool:
+    def _fits(self, domain: Domain, whole: bool) -> bool:
         if domain.classes or self.range is None:
             return False
         if domain.depth == "float32":
-            return self.bits is None
+            return self.bits is None or whole
         return self.range[0] >= 0 and self.range[1] <= (255 if domain.depth == "uint8" else 65535)
 
 
 def found_in(headers: Mapping[Path, Header], domain: Domain) -> tuple[float, float] | None:
     """The lowest and highest visible value in files of the domain's depth; None if none can be read."""
     alike = [path for path, header in headers.items() if header.depth == domain.depth]
+    budget = Budget()
     # Of 8-bit files a few tell enough; deep ones are told by their largest values.
     low, high = np.inf, -np.inf
     for path in alike if domain.depth != "uint8" else alike[:: max(1, len(alike) // 4)]:
         try:
-            image = images.read(path)
+            image = images.load(path, budget=budget)
         except ImageError:
             continue
         shown = image.pixels if image.alpha is None else image.pixels[image.alpha > 0]

@@ -319,7 +319,7 @@ def test_arrays_that_are_no_images(tmp_path: Path) -> None:
     (tmp_path / "b.npz").write_bytes(b"PK\x03\x04 broken")
     with pytest.raises(TranslateError, match=r"b\.npz is no readable"):
         arrays(tmp_path / "b.npz")
-    assert recognize(tmp_path / "b.npz") == []
+    assert recognize(tmp_path / "b.npz") == ["arrays"]  # opening it says why it cannot be read
 
 
 # --- domains --------------------------------------------------------------------------------------------------------

@@ -252,6 +252,19 @@ def test_a_range_can_be_for_one_side(tmp_path: Path) -> None:
     assert folders(tmp_path, bits=8).domains["source"] == Domain(1, alpha="white")  # the full range
 
 
+def test_bits_are_for_signed_integers_too_and_not_for_floats(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    stored = np.array([[-1024, 3071], [0, 5]], np.int16)
+    np.save(tmp_path / "source" / "a.npy", stored)
+    save(tmp_path / "target" / "a.png", photo(1, 1))
+    np.savez(tmp_path / "a.npz", source=stored[None], target=np.zeros((1, 2, 2), np.float32))
+    assert folders(tmp_path, bits=12, ranged="source").domains["source"].limits == (0, 4095)
+    assert folders(tmp_path, low=-1024, high=3071).domains["source"].limits == (-1024, 3071)
+    assert arrays(tmp_path / "a.npz", bits=12, ranged="source").domains["source"].limits == (0, 4095)
+    with pytest.raises(TranslateError, match="fits none of the domains"):
+        arrays(tmp_path / "a.npz", bits=12, ranged="target")
+
+
 def test_signed_integers_train_by_their_range(tmp_path: Path) -> None:
     for number in range(2):
         for side in ("source", "target"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from translate.common_options import Device, Step
-from translate.memory import Memory
+from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import asked_of
 from translate.paths import expanded
 
@@ -36,6 +36,7 @@ def classify(
     source: str | Path,
     *,
     step: Step = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
     memory: Memory = None,
     device: Device = "auto",
     plugins: Sequence[str] = (),

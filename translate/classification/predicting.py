@@ -12,8 +12,9 @@ from translate import images
 from translate.data import Example
 from translate.errors import TranslateError
 from translate.loader import planes, read
-from translate.memory import Budget
-from translate.saved import BATCH, Classifier, load_classifier
+from translate.memory import Budget, images_at_once
+from translate.overview import left_out
+from translate.saved import BATCH, Classifier, load_classifier, loaded
 
 Row = tuple[Path, str, float, str | None]
 
@@ -26,21 +27,24 @@ def predict(
     no_plugins: Sequence[str],
 ) -> Iterator[Row]:
     """Yield (file, class, probability, error); ``error`` is the reason why the file cannot be read, otherwise None."""
-    if isinstance(classifier, (str, Path)):
-        classifier = load_classifier(
-            classifier, step=asked["step"], device=asked["device"], plugins=plugins, no_plugins=no_plugins
-        )
+    classifier = loaded(classifier, load_classifier, asked, plugins, no_plugins)
     if not source.exists():
         raise TranslateError(f"there is no file or folder {source} to classify; check its name")
     files = images.find(source) if source.is_dir() else [source]
     if not files:
-        raise TranslateError(f"{source} holds no images to classify; give a folder with some")
-    budget = Budget(asked["memory"])
+        others = "".join(f"; {reason}" for reason in images.count_left_out(images.survey(source).left_out))
+        raise TranslateError(f"{source} holds no images to classify; give a folder with some{others}")
+    budget = Budget(asked["memory"], asked["max_pixels"])
+    at_once = images_at_once(
+        BATCH, classifier.size, classifier.bytes_for, memory=budget.total, device=str(classifier.device)
+    )
     for start in range(0, len(files), BATCH):
-        yield from _predict_batch(classifier, files[start : start + BATCH], budget)
+        yield from _predict_batch(classifier, files[start : start + BATCH], budget, at_once)
+    for path, reason in left_out(images.survey(source)):
+        yield path, "", 0.0, reason
 
 
-def _predict_batch(classifier: Classifier, files: Sequence[Path], budget: Budget) -> Iterator[Row]:
+def _predict_batch(classifier: Classifier, files: Sequence[Path], budget: Budget, at_once: int) -> Iterator[Row]:
     errors: dict[Path, str] = {}
     rows: list[torch.Tensor] = []
     domain = classifier.domain
@@ -51,7 +55,7 @@ def _predict_batch(classifier: Classifier, files: Sequence[Path], budget: Budget
             errors[file] = str(error)
             continue
         rows.append(images.normalize(planes(pixels, domain, classifier.size, "stretch")[None], domain))
-    probabilities = iter(classifier.classify(torch.cat(rows)) if rows else ())
+    probabilities = iter(classifier.classify(torch.cat(rows), at_once=at_once) if rows else ())
     for file in files:
         if file in errors:
             yield file, "", 0.0, errors[file]

@@ -92,15 +92,18 @@ def _repeats(kind: Any) -> bool:
     return get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis
 
 
-def option_of(parameter: Parameter, catalog: Catalog, where: str = "fit") -> click.Option:
-    """Make a click option from a declared option; ``where`` names the command in an error."""
+def option_of(parameter: Parameter, catalog: Catalog | None, where: str = "fit") -> click.Option:
+    """Make a click option from a declared option; ``where`` names the command in an error.
+
+    The catalog lists the parts that an option may name.
+    """
     option = parameter.option
     flag = option.flag or "--" + parameter.name.replace("_", "-")
     names = [parameter.name, flag, *([option.short] if option.short else [])]
     help_text = option.help or describe(parameter)
     if option.bounds:
         help_text += f" ({option.bounds})"
-    if option.part:
+    if option.part and catalog is not None:
         help_text += f": {', '.join(catalog.offers(option.part))}"
     if parameter.kind is bool:
         names[1] = f"{flag}/--no-{flag[2:]}"

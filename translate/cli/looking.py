@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
-from translate.cli.flags import PathType, session_of
+from translate.cli.flags import PathType, option_of, session_of
 from translate.cli.output import say
 from translate.cli.parts import describe_part
+from translate.memory import MAX_PIXELS, MaxPixels, Memory, limits
+from translate.options import parameter_of
 
 
 @click.command()
@@ -25,7 +28,6 @@ from translate.cli.parts import describe_part
 @click.option("--export", metavar="DIR", type=PathType(), help="Write the dataset as a folder of paired images.")
 @click.option("--overwrite", is_flag=True, help="Replace files of --picture and --export that exist.")
 @click.option("--full", is_flag=True, help="Decode every image, however many, and name every broken one.")
-@click.option("--memory", metavar="BYTES", help="Most memory to decode with, 6GB ... [default: 80 % of what is free].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def data(
@@ -36,8 +38,9 @@ def data(
     export: Path | None,
     overwrite: bool,
     full: bool,
-    memory: str | None,
     as_json: bool,
+    memory: int | None,
+    max_pixels: int,
 ) -> None:
     """Show what a folder or a named dataset holds: layout, pairs, sizes, values and unreadable files.
 
@@ -53,19 +56,19 @@ def data(
     The exit code is 2 if `translate fit` would refuse the data, and 1 if only some images cannot be read.
     """
     from translate import inspection
-    from translate.memory import parse_memory
     from translate.parts import open_dataset
 
-    most = None if memory is None else parse_memory(memory, "--memory")
-    dataset = open_dataset(session_of(context).catalog, path, layout)
+    bounds: dict[str, Any] = {"memory": memory, "max_pixels": max_pixels}
+    with limits(**bounds):
+        dataset = open_dataset(session_of(context).catalog, path, layout)
     root = Path(path).expanduser()
     if export is not None:
-        inspection.export(dataset, export, root=root, overwrite=overwrite, memory=most)
+        inspection.export(dataset, export, root=root, overwrite=overwrite, **bounds)
         say(f"written: {export}", error=as_json)
     if picture is not None:
         readable = [name for name, sides in dataset.splits.items() if any(sides.values())]
         split = readable[0] if readable and "train" not in readable else "train"
-        inspection.picture(dataset, picture, split=split, root=root, overwrite=overwrite, memory=most)
+        inspection.picture(dataset, picture, split=split, root=root, overwrite=overwrite, **bounds)
         say(f"picture: {picture}", error=as_json)
     if export is not None and not as_json:
         return
@@ -77,7 +80,7 @@ def data(
             last = time.monotonic()
             session_of(context).catalog.tell("images_decoded", done=done, total=total)
 
-    found = inspection.inspect(dataset, full=full, memory=most, on_progress=progress if full else None)
+    found = inspection.inspect(dataset, full=full, on_progress=progress if full else None, **bounds)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
         context.exit(found.exit_code)
@@ -86,6 +89,12 @@ def data(
     if picture is None:
         say("See some of them: add --picture FILE, such as --picture look.png")
     context.exit(found.exit_code)
+
+
+data.params += [
+    option_of(parameter_of("memory", Memory, None), None, "data"),
+    option_of(parameter_of("max_pixels", MaxPixels, MAX_PIXELS), None, "data"),
+]
 
 
 @click.command()

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from translate import images
 from translate.common_options import At, Device, Direction, NoiseSeed, Precision, Step
 from translate.conversion.plan import FormatName
 from translate.conversion.plan import suffix_rule as suffix_rule
-from translate.memory import Memory
+from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import Option, asked_of
 from translate.paths import expanded
 
@@ -54,9 +53,7 @@ def convert(
         FormatName, Option("file format of the outputs; png, tiff or npy replaces one that cannot hold an output")
     ] = "same",
     quality: Annotated[int, Option("quality of JPEG and WebP; WebP is lossless at 100", ge=1, le=100)] = 95,
-    max_pixels: Annotated[
-        int, Option("refuse images of more pixels by their header, before they are decoded", ge=1)
-    ] = images.MAX_PIXELS,
+    max_pixels: MaxPixels = MAX_PIXELS,
     memory: Memory = None,
     device: Device = "auto",
     devices: Annotated[int, Option("devices of this machine that share the images, one process each", ge=1)] = 1,

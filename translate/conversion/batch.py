@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Protocol
@@ -141,12 +141,19 @@ def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
         return [_answer(each, row, translator.target) for each, row in zip(decoded, rows, strict=True)]
 
 
-def calibration_images(tasks: Sequence[Task], work: Work, count: int) -> Iterator[Tensor]:
-    """Yield up to ``count`` evenly spaced images, each as a batch of one in [-1, 1]; unreadable ones are replaced."""
+def calibration_images(
+    tasks: Sequence[Task], work: Work, count: int, fits: Callable[[Task], bool] = lambda _: True
+) -> Iterator[Tensor]:
+    """Yield up to ``count`` evenly spaced images, each as a batch of one in [-1, 1].
+
+    Those that cannot be read, or for which there is no memory, are replaced by others.
+    """
     picked = dict.fromkeys(number * len(tasks) // count for number in range(count)) if tasks else {}
     others = (number for number in range(len(tasks)) if number not in picked)
     yielded = 0
     for number in chain(picked, islice(others, 7 * count)):
+        if not fits(tasks[number]):
+            continue
         try:
             decoded = decode(tasks[number], work)
         except (TranslateError, OSError, MemoryError):

@@ -11,12 +11,14 @@ from typing import Any
 
 from translate import images
 from translate.conversion.batch import Translating, Work, calibration_images
+from translate.conversion.fitting import Account
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import Task, plan, suffix_rule
 from translate.conversion.together import convert_together, is_a_share, log_outcome
 from translate.devices import keep_memory, pick_device
 from translate.errors import TranslateError
 from translate.memory import free_share
+from translate.overview import left_out
 from translate.paths import expanded
 from translate.ranks import device_of_rank, is_distributed, rank_and_world_size
 from translate.translator import load
@@ -68,7 +70,8 @@ def convert_as_asked(
             (asked["memory"] or free_share()) // ranks,
         )  # fmt: skip
         if translator.needs_calibration:
-            translator.calibrate(calibration_images(tasks, work, CALIBRATION_IMAGES))
+            account = Account(work)
+            translator.calibrate(calibration_images(tasks, work, CALIBRATION_IMAGES, account.fits))
         threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)
         tasks = tasks[rank::ranks]
         outcomes = _convert_here(tasks, work, _batch_size(translator, asked), threads, rank)
@@ -85,20 +88,12 @@ def convert_as_asked(
     finally:
         translator.catalog.tell("conversion_ended")
     if rank_and_world_size()[0] == 0 and not is_a_share():
-        failed += _left_out(source)
+        found = images.survey(source)
+        for sentence in images.count_left_out(found.left_out):
+            log.warning("%s: %s", source, sentence)
+        # Listing the tasks has logged what cannot be entered.
+        failed += left_out(found)
     return converted, tuple(failed), target
-
-
-def _left_out(source: Path) -> list[tuple[Path, str]]:
-    """What looks like an image below a folder and is not converted, with reasons; each kind is logged in one line."""
-    if not source.is_dir():
-        return []
-    found = images.survey(source)
-    for sentence in images.count_left_out(found.left_out):
-        log.warning("%s: %s", source, sentence)
-    reasons = [(path, f"{path} is left out: {images.why_left_out(path)}") for path in found.left_out]
-    # Listing the tasks has logged these.
-    return reasons + [(path, f"{path} cannot be entered: {reason}") for path, reason in found.closed]
 
 
 def _load(path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]) -> Translating:

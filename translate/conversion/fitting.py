@@ -8,11 +8,8 @@ from translate import images
 from translate.conversion.batch import Work
 from translate.conversion.plan import Task
 from translate.errors import TranslateError
-from translate.memory import Budget, free_share, in_words
+from translate.memory import ASSUMED, Budget, free_share, in_words
 from translate.sizes import Size
-
-ASSUMED = 4096
-"""Bytes a pixel that no usual network's pass takes: only where that does not fit, the network's own are counted."""
 
 BASE = 2**20
 """Bytes that any image takes, whatever its size."""
@@ -83,6 +80,10 @@ class Account:
             return None
         reason = self._budget.too_large(self._counted(need))
         return f"{task.source} has {need.size[1]} x {need.size[0]} pixels and {reason}" if reason else None
+
+    def fits(self, task: Task) -> bool:
+        """Whether an image fits by its header, if it has a readable one."""
+        return self.refusal(task, plan_memory(task, self._work)) is None
 
     def give_back(self, task: Task) -> None:
         """Release what an image held; nothing if it held nothing."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from translate.common_options import At, Device, Direction, Layout, NoiseSeed, Step
 from translate.errors import TranslateError
-from translate.memory import Memory
+from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import Option, asked_of
 from translate.paths import expanded
 
@@ -118,6 +118,7 @@ def evaluate(
     batch: Annotated[int, Option("batch size", ge=1)] = 32,
     samples: Annotated[int, Option("outputs sampled for each image, for diversity metrics", ge=1)] = 8,
     seed: NoiseSeed = 0,
+    max_pixels: MaxPixels = MAX_PIXELS,
     memory: Memory = None,
     device: Device = "auto",
     plugins: Sequence[str] = (),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,15 @@ import torch
 
 from translate.errors import TranslateError, nearest
 from translate.evaluation.subjects import Asked, subject_of
+from translate.memory import limits
 from translate.parts import CatalogParts, SavedMethod, build, open_dataset
 from translate.plugins import discover
 from translate.sizes import Size
 
 if TYPE_CHECKING:
     from translate.evaluation import Metric
+
+log = logging.getLogger("translate")
 
 RESIZE = "stretched to the size: mean over the area, class maps by nearest neighbour"
 
@@ -31,14 +35,20 @@ def measure(
     chosen = asked["direction"] or directions[0]
     if chosen not in directions:
         raise TranslateError(f"{run} has no direction {chosen!r}; {nearest(chosen, directions)}")
-    dataset = open_dataset(catalog, data, asked["layout"])
+    with limits(asked["memory"], asked["max_pixels"]):
+        dataset = open_dataset(catalog, data, asked["layout"])
+    for note in dataset.notes:
+        log.warning("%s", note)
     split: str = asked["split"]
     if split not in dataset.splits:
         raise TranslateError(f"{dataset.name} has no split {split!r}; {nearest(split, dataset.splits)}")
     size: Size = asked["at"] or saved.size
 
     samples, seed = asked["samples"], asked["seed"]
-    request = Asked(saved, chosen, dataset, split, asked["limit"], size, asked["batch"], samples, seed, asked["memory"])
+    request = Asked(
+        saved, chosen, dataset, split, asked["limit"], size, asked["batch"], samples, seed, asked["memory"],
+        asked["max_pixels"],
+    )  # fmt: skip
     subject = subject_of(request, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
     parts = CatalogParts(catalog, source=subject.source, target=subject.target, size=size)
     built: dict[str, Metric] = {text: build(catalog, "metrics", text, parts=parts) for text in asked["metrics"]}

@@ -6,6 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,9 +16,10 @@ from translate import translator
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.loader import decode_all, normalize
+from translate.memory import images_at_once
 from translate.method import role_of
 from translate.parts import SavedMethod
-from translate.saved import load_classifier, load_sampler
+from translate.saved import BATCH, load_classifier, load_sampler
 from translate.seeds import key
 from translate.sizes import Size
 from translate.traits import Traits
@@ -37,6 +39,7 @@ class Asked:
     samples: int
     seed: int
     memory: int | None = None
+    max_pixels: int | None = None
 
     def examples(self, side: str) -> list[Example]:
         """A domain's examples: all, or ``limit`` evenly spaced ones."""
@@ -109,6 +112,16 @@ class Subject(ABC):
         """Whether any example has a label."""
         return any(example.label >= 0 for example in self.examples.get(name, ()))
 
+    @cached_property
+    def at_once(self) -> int:
+        """How many images of a batch the network may take at once, for the memory that may be used."""
+        asked = self.asked
+        return images_at_once(asked.batch, asked.size, self.bytes_for, memory=asked.memory, device=str(self.device))
+
+    @abstractmethod
+    def bytes_for(self, size: Size) -> int:
+        """The bytes of the network's pass over one image."""
+
     @abstractmethod
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """All batches, with the tensors in ``wanted``."""
@@ -124,6 +137,7 @@ class Subject(ABC):
                 resize="stretch",
                 device=torch.device("cpu"),
                 memory=self.asked.memory,
+                max_pixels=self.asked.max_pixels,
             )
             found = {name: normalize(saved.to(self.device), self.domains[name]) for name, saved in decoded.items()}
             for name in names:
@@ -173,13 +187,18 @@ class Translations(Subject):
     def _add_outputs(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
         source = found["source"]
         if "fake" in wanted:
-            found["fake"] = self.translator.translate(source)
+            found["fake"] = torch.cat([self.translator.translate(part) for part in source.split(self.at_once)])
         if "samples" in wanted:
             found["samples"] = torch.stack([self._samples(image) for image in source.split(1)])
         if "bits" in wanted:
             assert self._bits is not None
-            found["bits"] = self._bits(found["target"], source)
+            parts = zip(found["target"].split(self.at_once), source.split(self.at_once), strict=True)
+            found["bits"] = torch.cat([self._bits(*part) for part in parts])
         return found
+
+    def bytes_for(self, size: Size) -> int:
+        """The bytes of a translation of one image."""
+        return self.translator.bytes_for(size)
 
     def _samples(self, image: Tensor) -> Tensor:
         """Translations (S, C, H, W) of one image (1, C, H, W); their noise depends on the seed and its index only."""
@@ -210,7 +229,12 @@ class Drawings(Subject):
                 yield found | ({"bits": self._bits(found["target"])} if self._bits and "bits" in wanted else {})
         if "fake" in wanted:
             for start in range(0, count, step):
-                yield {"fake": self.sampler.draw(range(start, min(start + step, count)), self.asked.seed)}
+                indices = range(start, min(start + step, count))
+                yield {"fake": self.sampler.draw(indices, self.asked.seed, at_once=min(BATCH, self.at_once))}
+
+    def bytes_for(self, size: Size) -> int:
+        """The bytes of one drawn image."""
+        return self.sampler.bytes_for(size)
 
 
 class Answers(Subject):
@@ -229,8 +253,12 @@ class Answers(Subject):
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """Logits with the images' labels."""
         for found in self.read("source"):
-            answers = {"logits": self.classifier.network(found["source"]).float()}
+            answers = {"logits": self.classifier.logits(found["source"], self.at_once)}
             yield answers | ({"label": found["source_label"]} if "source_label" in found else {})
+
+    def bytes_for(self, size: Size) -> int:
+        """The bytes of the pass over one image."""
+        return self.classifier.bytes_for(size)
 
 
 def subject_of(asked: Asked, **loading: Any) -> Subject:

@@ -14,11 +14,13 @@ from translate.images.encoding import encode as encode
 from translate.images.files import write
 from translate.images.finding import READABLE, Found, count_left_out, find, survey, why_left_out
 from translate.images.formats import Source, load, load_indices, read, read_indices
-from translate.images.headers import MAX_PIXELS, Header, probe
+from translate.images.headers import Header, probe
+from translate.images.npy import ArrayHeader, array_header
 from translate.images.opening import ImageError, open_regular
 from translate.images.pixels import as_channels, as_depth, read_example, resize, seen
 from translate.images.planes import Image, indices, planes
 from translate.images.stored import stored_as
+from translate.memory import MAX_PIXELS
 
 if TYPE_CHECKING:
     from translate.images.tensors import colours, denormalize, normalize, to_rgb, to_stored
@@ -27,11 +29,13 @@ __all__ = [
     "MAX_PIXELS",
     "READABLE",
     "WRITABLE",
+    "ArrayHeader",
     "Found",
     "Header",
     "Image",
     "ImageError",
     "Source",
+    "array_header",
     "as_channels",
     "as_depth",
     "colours",

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from translate.images.carried import decode_carried
 from translate.images.headers import Opened
 from translate.images.opening import ImageError
 from translate.images.planes import Image, orient, planes
@@ -31,6 +32,8 @@ def decode_deep(data: bytes, opened: Opened, name: str, *, as_stored: bool = Fal
     header = opened.header
     if opened.kind == "ppm":
         return Image(_decode_ppm(data, opened, name, as_stored=as_stored))
+    if opened.carried is not None:
+        return _decode_carried(data, opened, name, as_stored=as_stored)
     if opened.kind == "png":
         data = _plain_png(data, name)
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -56,6 +59,22 @@ def decode_deep(data: bytes, opened: Opened, name: str, *, as_stored: bool = Fal
         pixels = 65535 - pixels if opened.largest == 0 else pixels
         pixels = deep_to_srgb(pixels, opened.profile)
     return Image(orient(pixels, opened.orientation), None if alpha is None else orient(alpha, opened.orientation))
+
+
+def _decode_carried(data: bytes, opened: Opened, name: str, *, as_stored: bool) -> Image:
+    """A TIFF of signed, 32-bit or half-precision values; they become float32, or stay as they are stored."""
+    header = opened.header
+    assert opened.carried is not None
+    decoded = decode_carried(data, opened.carried)
+    if decoded is None or decoded.shape[:2] != (header.height, header.width):
+        raise ImageError(f"{name} cannot be decoded; it {_DAMAGED}")
+    if as_stored:
+        return Image(decoded)
+    pixels = planes(decoded, name)
+    if not header.alpha:
+        return Image(pixels)
+    pixels, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1])
+    return Image(_divide(pixels, alpha) if opened.premultiplied else np.ascontiguousarray(pixels), alpha)
 
 
 def _divide(pixels: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:

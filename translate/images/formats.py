@@ -18,11 +18,12 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from translate.images.deep import decode_deep
-from translate.images.headers import MAX_PIXELS, Opened, check_size, open_file
+from translate.images.headers import Opened, check_budget, check_size, open_file
+from translate.images.npy import ArrayHeader
 from translate.images.opening import ImageError, decoding, open_regular
 from translate.images.pictures import from_pillow, indices_from_pillow
 from translate.images.planes import Image, depth_of_type, indices, planes
-from translate.memory import Budget
+from translate.memory import MAX_PIXELS, Budget
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO | PIL.Image.Image | NDArray[Any]
 """What can be read: a file's path, its bytes, an open binary file, a Pillow image, or an array."""
@@ -32,7 +33,7 @@ def load(
     source: Source,
     *,
     name: str = "",
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     channels: int | None = None,
     budget: Budget | None = None,
 ) -> Image:
@@ -41,10 +42,13 @@ def load(
     The orientation in EXIF is applied, palettes are expanded, CMYK becomes RGB, colours with an ICC profile are
     converted to sRGB at 8 and at 16 bits, and of an animation the first frame is taken. Arrays (H, W) or (H, W, C) are
     uint8, uint16 or float and copied as they are. A Pillow image has the depth that Pillow gave it: 8 bits for colour.
-    By its header alone an image is refused that has more than ``max_pixels``, planes that cannot become ``channels``,
-    or more to decode than the ``budget``, which is held meanwhile. ``name`` stands for the image in an ``ImageError``.
+    By its header alone an image is refused that has more than ``max_pixels`` (by default the budget's, or 2**28),
+    planes that cannot become ``channels``, or more to decode than the ``budget``, which is held meanwhile. ``name``
+    stands for the image in an ``ImageError``.
     """
     name = _named(source, name)
+    if max_pixels is None:
+        max_pixels = MAX_PIXELS if budget is None else budget.max_pixels
     if isinstance(source, np.ndarray):
         return Image(planes(source, name))
     with decoding(name):
@@ -53,9 +57,9 @@ def load(
             return from_pillow(source, name)
         with _opened(source) as file, ExitStack() as stack:
             opened = _checked(file, name, max_pixels, channels, budget, stack)
-            if opened.dtype is not None:
-                depth_of_type(opened.dtype, name)
-                return Image(planes(_array(file, opened), name))
+            if opened.array is not None:
+                depth_of_type(opened.array.dtype, name)
+                return Image(planes(_array(file, opened.array), name))
             if opened.image is not None:
                 return from_pillow(opened.image, name, bits=opened.bits, orientation=opened.orientation)
             file.seek(0)
@@ -63,10 +67,12 @@ def load(
 
 
 def load_indices(
-    source: Source, *, name: str = "", max_pixels: int = MAX_PIXELS, budget: Budget | None = None
+    source: Source, *, name: str = "", max_pixels: int | None = None, budget: Budget | None = None
 ) -> NDArray[np.uint8]:
     """Read a map of class indices (H, W) as stored: a palette is not expanded, few-bit grays are not stretched."""
     name = _named(source, name)
+    if max_pixels is None:
+        max_pixels = MAX_PIXELS if budget is None else budget.max_pixels
     if isinstance(source, np.ndarray):
         return indices(source, name)
     with decoding(name):
@@ -75,20 +81,20 @@ def load_indices(
             return indices_from_pillow(source, name)
         with _opened(source) as file, ExitStack() as stack:
             opened = _checked(file, name, max_pixels, None, budget, stack)
-            if opened.dtype is not None:
-                return indices(_array(file, opened), name)
+            if opened.array is not None:
+                return indices(_array(file, opened.array), name)
             if opened.image is not None:
                 return indices_from_pillow(opened.image, name, bits=opened.bits, orientation=opened.orientation)
             file.seek(0)
             return indices(decode_deep(file.read(), opened, name, as_stored=True).pixels, name)
 
 
-def read(path: Path, *, max_pixels: int = MAX_PIXELS) -> Image:
+def read(path: Path, *, max_pixels: int | None = None) -> Image:
     """Decode a file as it is displayed, at its own depth, as ``load`` does."""
     return load(path, max_pixels=max_pixels)
 
 
-def read_indices(path: Path, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def read_indices(path: Path, *, max_pixels: int | None = None) -> NDArray[np.uint8]:
     """Read a map of class indices (H, W) from a file, as ``load_indices`` does."""
     return load_indices(path, max_pixels=max_pixels)
 
@@ -123,15 +129,11 @@ def _checked(
             f"{name} has {header.channels} channel(s) where {channels} are expected; convert it or leave it out"
         )
     if budget is not None:
-        if (reason := budget.too_large(header.decoding)) is not None:
-            raise ImageError(f"{name} has {header.width} x {header.height} pixels and {reason}")
+        check_budget(name, header, budget, max_pixels)
         stack.enter_context(budget.hold(header.decoding))
     return opened
 
 
-def _array(file: BinaryIO, opened: Opened) -> NDArray[Any]:
+def _array(file: BinaryIO, header: ArrayHeader) -> NDArray[Any]:
     """The values of a ``.npy`` file whose header has been read."""
-    assert opened.dtype is not None
-    size = opened.dtype.itemsize * int(np.prod(opened.shape))
-    stored = np.frombuffer(file.read(size), opened.dtype)
-    return stored.reshape(opened.shape, order="F" if opened.fortran else "C")
+    return header.array(np.frombuffer(file.read(header.nbytes), header.dtype))

@@ -25,18 +25,19 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from translate.data import Depth
+from translate.images.carried import TYPES
+from translate.images.npy import ArrayHeader, array_header
 from translate.images.opening import ImageError, decoding, open_regular
 from translate.images.planes import check_shape, depth_of_type
-
-MAX_PIXELS = 2**28
-"""Height times width of the largest image that is decoded by default."""
+from translate.memory import Budget
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """The header of an image file, as displayed: ``channels`` counts the colour planes, without ``alpha``.
 
-    ``decoding`` is how many bytes decoding takes at its peak, with the result, from above.
+    ``whole`` says whether the values are whole numbers, also where they are read as floats since they are signed or of
+    32 bits. ``decoding`` is how many bytes decoding takes at its peak, with the result, from above.
     """
 
     height: int
@@ -45,14 +46,17 @@ class Header:
     depth: Depth
     alpha: bool
     decoding: int = 0
+    whole: bool = True
 
 
-def probe(path: Path) -> Header:
-    """Read an image file's header without decoding the image."""
+def probe(path: Path, *, budget: Budget | None = None) -> Header:
+    """Read an image file's header without decoding the image; refuse it by the header if a budget does not allow it."""
     with decoding(path), open_regular(path) as file:
         opened = open_file(file, str(path))
-        if opened.dtype is not None:
-            depth_of_type(opened.dtype, str(path))
+        if opened.array is not None:
+            depth_of_type(opened.array.dtype, str(path))
+        if budget is not None:
+            check_budget(str(path), opened.header, budget)
         return opened.header
 
 
@@ -74,10 +78,11 @@ class Opened:
     profile: bytes | None = None
     largest: int = 65535
     """The value of a 16-bit PPM that is white."""
-    shape: tuple[int, ...] = ()
-    dtype: np.dtype[Any] | None = None
-    fortran: bool = False
+    array: ArrayHeader | None = None
+    """The header of a ``.npy`` file."""
     binary: bool = True
+    carried: np.dtype[Any] | None = None
+    """The type of a TIFF's values that no decoder knows (``translate.images.carried``)."""
 
 
 def open_file(file: BinaryIO, name: str) -> Opened:
@@ -100,9 +105,12 @@ def _bytes(opened: Opened) -> int:
         each += 12 if image.format == "WEBP" else 0  # two canvases and a frame
         return pixels * each
     planes = header.channels + header.alpha
-    if opened.dtype is not None:
-        return pixels * planes * (5 if header.depth == "float32" else opened.dtype.itemsize)
+    if opened.array is not None:
+        return pixels * planes * (5 if header.depth == "float32" else opened.array.dtype.itemsize)
     stored = pixels * planes * opened.bits // 8
+    if opened.carried is not None:
+        # The file with another header, decoded values, planes in order, and float32 with the check of their range.
+        return 3 * stored + pixels * planes * 9
     if opened.kind == "ppm":
         return 2 * stored if opened.binary else 40 * stored  # numbers as text become objects first
     return (5 if opened.kind == "png" else 4 if opened.premultiplied else 3) * stored
@@ -138,23 +146,17 @@ def _open(file: BinaryIO, name: str) -> Opened:
 
 def _open_array(file: BinaryIO, name: str) -> Opened:
     """The header of a ``.npy`` file, held against the file's length."""
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"its format version is {version}")
-    reading = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = reading(file)
-    check_shape(shape, name)
-    start = file.tell()
-    there = file.seek(0, io.SEEK_END) - start
-    file.seek(start)
-    if dtype.hasobject or (needed := dtype.itemsize * int(np.prod(shape, dtype=object))) > there:
-        raise ValueError("it holds objects" if dtype.hasobject else f"it holds {there} of {needed} bytes")
-    height, width, channels = (*shape, 1)[:3]
+    length = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    array = array_header(file, name, length)
+    check_shape(array.shape, name)
+    dtype = array.dtype
+    height, width, channels = (*array.shape, 1)[:3]
     # Maps of class indices may have types that no image has.
     image = dtype.kind in "uf" and dtype.itemsize <= (2 if dtype.kind == "u" else 8)
     depth: Depth = depth_of_type(dtype, name) if image else "float32"
-    header = Header(height, width, channels, depth, False)
-    return Opened(header, "npy", shape=shape, dtype=dtype, fortran=fortran)
+    header = Header(height, width, channels, depth, False, whole=dtype.kind in "iub")
+    return Opened(header, "npy", array=array)
 
 
 def _open_boxed(file: BinaryIO, start: bytes, name: str) -> Opened:
@@ -241,27 +243,38 @@ def _open_tiff(file: BinaryIO, name: str) -> Opened:
         channels = {"1": 1, "L": 1, "LA": 1, "La": 1}.get(image.mode, 3)
         alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
         return Opened(Header(image.height, image.width, channels, "uint8", alpha), image=image)
-    known = (set(bits), set(kind)) in (({16}, {1}), ({32}, {3}), ({64}, {3}))
+    alike = len(set(bits)) == len(set(kind)) == 1
+    carried = TYPES.get((bits[0], kind[0])) if alike else None
+    known = carried is not None or (alike and (bits[0], kind[0]) in ((16, 1), (32, 3), (64, 3)))
     photometric = int(tags.get(262, 1))
-    # OpenCV gives white-is-zero as it is stored; for floats it has no meaning.
-    colours = {1: (0, 1) if bits[0] == 16 else (1,), 3: (2,), 4: (2,)}.get(samples, ())
+    # OpenCV gives white-is-zero as it is stored; for floats and signed values it has no meaning.
+    colours = {1: (0, 1) if (bits[0], kind[0]) == (16, 1) else (1,), 3: (2,), 4: (2,)}.get(samples, ())
     planar = samples > 1 and tags.get(284, 1) != 1
-    if not known or photometric not in colours or planar:
+    # How opaque a signed or 32-bit whole number is, no file says, and a float predictor is of floats alone.
+    opaque = carried in (None, "float16") or samples < 4 or (extra == (0,) and carried != "int8")
+    if not known or photometric not in colours or planar or not opaque or (carried and tags.get(317, 1) == 3):
         what = _photometric.get(int(photometric or 0), f"colour space {photometric}")
         stored = "/".join(dict.fromkeys(_sample_kinds.get(each, str(each)) for each in kind))
         raise ImageError(
             f"{name} is a TIFF of {samples} channel(s) ({what}{', one plane after the other' if planar else ''}) with "
-            f"{bits[0]} {stored} bits each that cannot be read here (gray and RGB with or without alpha, interleaved, "
-            "8-bit, 16-bit or float can); store it as .npy"
+            f"{bits[0]} {stored} bits each that cannot be read here (gray and RGB, interleaved, of whole numbers or "
+            "floats can, with alpha if they are unsigned or floats); store it as .npy"
         )
+    if carried:
+        # Behind the end of the file its rewritten directory will lie.
+        starts, lengths = (tuple(tags.get(tag) or tags.get(tile, ())) for tag, tile in ((273, 324), (279, 325)))
+        ends = [start + length for start, length in zip(starts, lengths, strict=True)]
+        if not ends or max(ends) > file.seek(0, io.SEEK_END):
+            raise ValueError("it is cut off")
     # An extra plane that is not marked as alpha is data (near infrared, for example).
     alpha = samples == 4 and extra != (0,)
     if tags.get(274, 1) in (5, 6, 7, 8):
         height, width = width, height
-    depth: Depth = "uint16" if bits[0] == 16 else "float32"
-    header = Header(height, width, samples - alpha, depth, alpha)
+    depth: Depth = "uint16" if (bits[0], kind[0]) == (16, 1) else "float32"
+    header = Header(height, width, samples - alpha, depth, alpha, whole=kind[0] in (1, 2))
     return Opened(
-        header, "tiff", bits=bits[0], premultiplied=alpha and extra[:1] == (1,), profile=tags.get(34675),
+        header, "tiff", bits=bits[0], carried=np.dtype(carried) if carried else None,
+        premultiplied=alpha and extra[:1] == (1,), profile=tags.get(34675),
         largest=0 if photometric == 0 else 65535,
     )  # fmt: skip
 
@@ -274,6 +287,13 @@ def orientation_of(image: PIL.Image.Image) -> int:
     except Exception:  # damaged EXIF data is ignored; the image itself may be sound
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def check_budget(name: str, header: Header, budget: Budget, max_pixels: int | None = None) -> None:
+    """Refuse an image of more than ``max_pixels``, by default the budget's, or that takes too much memory to decode."""
+    check_size(name, header.height, header.width, budget.max_pixels if max_pixels is None else max_pixels)
+    if (reason := budget.too_large(header.decoding)) is not None:
+        raise ImageError(f"{name} has {header.width} x {header.height} pixels and {reason}")
 
 
 def check_size(name: str, height: int, width: int, max_pixels: int) -> None:

@@ -21,6 +21,10 @@ LARGEST: dict[Depth, int] = {"uint8": 255, "uint16": 65535}
 """The value that becomes 1 in [-1, 1]."""
 
 
+OVERSHOOT = 0.5
+"""How far floats may leave [0, 1] before they are no image in that range: filters and bright lights do so by less."""
+
+
 def resize(pixels: NDArray[Any], size: Size, *, nearest: bool = False) -> NDArray[Any]:
     """Resize (H, W, C) to a (height, width): area averaging to shrink, bicubic to enlarge.
 
@@ -90,6 +94,7 @@ def seen(image: Image, domain: Domain, name: str) -> NDArray[Any]:
     if alpha is None and domain.alpha != "dropped" and colours in (1, 3) and pixels.shape[2] == colours + 1:
         pixels, alpha = pixels[..., :-1], pixels[..., -1]
     pixels = as_channels(pixels, colours, name)
+    _check_range(pixels, domain, name)
     if domain.alpha == "dropped":
         return pixels
     low, high = domain.at(str(pixels.dtype)).limits  # type: ignore[arg-type]
@@ -105,6 +110,19 @@ def seen(image: Image, domain: Domain, name: str) -> NDArray[Any]:
     share = _share(alpha, low, high)[..., None]
     laid: NDArray[Any] = pixels.astype(np.float32) * share + np.float32(ground) * (1 - share)
     return laid if pixels.dtype == np.float32 else np.rint(laid).astype(pixels.dtype)
+
+
+def _check_range(pixels: NDArray[Any], domain: Domain, name: str) -> None:
+    """Refuse floats that are far outside of [0, 1] where a domain of integers says nothing of their range."""
+    if pixels.dtype != np.float32 or domain.depth == "float32" or domain.ranged or not pixels.size:
+        return
+    lowest, highest = float(pixels.min()), float(pixels.max())
+    if lowest < -OVERSHOOT or highest > 1 + OVERSHOOT:
+        bits = "8" if domain.depth == "uint8" else "16"
+        raise ImageError(
+            f"{name} holds values from {lowest:g} to {highest:g}, and among images of {bits} bits signed and float "
+            f"values go from 0 to 1; scale them, or store whole numbers of {bits} bits"
+        )
 
 
 def _share(alpha: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:

@@ -81,6 +81,7 @@ class Loader:
         cache_folder: Path | None = None,
         workers: int = 0,
         memory: int | None = None,
+        max_pixels: int | None = None,
         seed: int = 0,
         device: torch.device,
         rank: int = 0,
@@ -108,7 +109,7 @@ class Loader:
         self._augment, self._ranks = tuple(augment), ranks
         self._device = device
         workers = workers or cores()
-        self._budget = Budget(memory)
+        self._budget = Budget(memory, max_pixels)
 
         self._pipeline: Pipeline | None = None
         if albumentations is not None:
@@ -167,6 +168,7 @@ class Loader:
                 device=home,
                 workers=workers,
                 memory=memory,
+                max_pixels=max_pixels,
                 on_progress=on_progress,
                 on_broken=lambda name, row, error: errors.update({(name, row): error}),
             )

@@ -82,15 +82,17 @@ def decode_all(
     workers: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
     memory: int | None = None,
+    max_pixels: int | None = None,
     into: Mapping[str, Tensor] | None = None,
     on_broken: OnBroken | None = None,
 ) -> dict[str, Tensor]:
     """Decode all examples into one tensor (n, C, h, w) per domain on the device; ``on_progress`` gets (done, total).
 
     ``workers``: threads, 0 for one per core. ``memory``: the most bytes that decoding may take at a time, by default a
-    share of what is free. ``into``: existing tensors to fill. ``on_broken`` gets the domain, the index and the error of
-    each that does not decode, in their order, once all others are decoded; its place in the tensor is then undefined.
-    Without it, raises a TranslateError that counts and names them. Raises one if the images do not fit into memory.
+    share of what is free. ``max_pixels``: the most pixels of an image. ``into``: existing tensors to fill.
+    ``on_broken`` gets the domain, the index and the error of each that does not decode, in their order, once all others
+    are decoded; its place in the tensor is then undefined. Without it, raises a TranslateError that counts and names
+    them. Raises one if the images do not fit into memory.
     """
     try:
         kept = dict(into or {}) or {
@@ -104,7 +106,7 @@ def decode_all(
             f"the decoded images do not fit into the memory of {device}; use --cache auto, or a smaller --load-size"
         ) from None
 
-    budget = Budget(memory)
+    budget = Budget(memory, max_pixels)
 
     def decode(name: str, row: int) -> None:
         pixels = read(examples[name][row], domains[name], budget)

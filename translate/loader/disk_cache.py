@@ -36,6 +36,7 @@ def decode_stored(
     workers: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
     memory: int | None = None,
+    max_pixels: int | None = None,
     on_broken: OnBroken | None = None,
 ) -> dict[str, Tensor]:
     """``cache.decode_all`` through files in ``folder``, which are made where they are missing.
@@ -47,7 +48,10 @@ def decode_stored(
     """
     found: dict[str, Tensor] = {}
     for name, listed in examples.items():
-        options = {"size": size, "resize": resize, "workers": workers, "on_progress": on_progress, "memory": memory}
+        options = {
+            "size": size, "resize": resize, "workers": workers, "on_progress": on_progress, "memory": memory,
+            "max_pixels": max_pixels,
+        }  # fmt: skip
         inputs = {name: listed}, {name: domains[name]}
         if not all(isinstance(example.pixels, Path) for example in listed):
             found |= decode_all(*inputs, device=device, **options)  # type: ignore[arg-type]

@@ -22,17 +22,22 @@ def preview_batch(
     size: Size,
     resize: Resize,
     device: torch.device,
+    memory: int | None = None,
+    max_pixels: int | None = None,
     paired: bool = False,
     on_broken: Callable[[str, str], None] | None = None,
 ) -> dict[str, Tensor]:
     """The first ``count`` examples of each domain (N, C, H, W) in [-1, 1], resized to ``size``, with nothing random.
 
-    For sample grids and validation. A domain with fewer examples gives all of them. ``on_broken`` gets the domain and
+    For sample grids and validation. A domain with fewer examples gives all of them. ``memory`` and ``max_pixels`` bound
+    the decoding, as in ``decode_all``. ``on_broken`` gets the domain and
     the reason of each that does not decode; those that follow take their places, with both images of ``paired`` data. A
     domain of which none can be read is missing. Without ``on_broken``, raises a TranslateError.
     """
     listed = {name: list(examples[name]) for name in ("source", "target") if name in examples}
-    asked: dict[str, Any] = {"size": size, "resize": resize, "device": device}
+    asked: dict[str, Any] = {
+        "size": size, "resize": resize, "device": device, "memory": memory, "max_pixels": max_pixels,
+    }  # fmt: skip
     while True:
         first = {name: each[:count] for name, each in listed.items() if each}
         broken: set[tuple[str, int]] = set()

@@ -9,7 +9,7 @@ from typing import Any
 from translate import images, outputs
 from translate.conversion import suffix_rule
 from translate.errors import TranslateError
-from translate.saved import BATCH, Sampler, load_sampler
+from translate.saved import BATCH, Sampler, load_sampler, loaded
 
 
 def sample_as_asked(
@@ -20,10 +20,7 @@ def sample_as_asked(
     no_plugins: Sequence[str],
 ) -> list[Path]:
     """Write images with the checked options of ``sample``, and return their paths."""
-    if isinstance(sampler, (str, Path)):
-        sampler = load_sampler(
-            sampler, step=asked["step"], device=asked["device"], plugins=plugins, no_plugins=no_plugins
-        )
+    sampler = loaded(sampler, load_sampler, asked, plugins, no_plugins)
     count, domain = asked["count"], sampler.domain
     suffix = suffix_rule(domain, domain, asked["format"])(".png")
     paths = [folder / f"{index:06d}{suffix}" for index in range(count)]
