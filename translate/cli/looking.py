@@ -10,6 +10,7 @@ import click
 from translate.cli.flags import PathType, session_of
 from translate.cli.output import say
 from translate.cli.parts import describe_part
+from translate.paths import expanded
 
 
 @click.command()
@@ -54,7 +55,7 @@ def data(
 
     most = None if memory is None else parse_memory(memory, "--memory")
     dataset = open_dataset(session_of(context).catalog, path, layout)
-    root = Path(path).expanduser()
+    root = expanded(path)
     if export is not None:
         inspection.export(dataset, export, root=root, overwrite=overwrite, memory=most)
         say(f"written: {export}", error=as_json)
