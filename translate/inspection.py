@@ -20,7 +20,9 @@ from translate import atomic, images, outputs
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.images import Image, ImageError
+from translate.loader import read
 from translate.memory import Budget
+from translate.overview import is_there
 
 _opened = 5000  # if there are more files, only their headers are read
 _named = 20  # classes or unreadable files that are listed
@@ -182,9 +184,8 @@ def _labels(side: Side) -> str:
 def inspect(dataset: Dataset, *, workers: int = 0, memory: int | None = None) -> Inspection:
     """Open every image of a dataset, in ``workers`` threads (0: one per core), and summarise them.
 
-    Decoding takes at most ``memory`` bytes at a time, by default a share of what is free.
-
     If there are more than 5,000 files, only their headers are read. A file that several examples share is opened once.
+    Decoding takes at most ``memory`` bytes at a time, by default a share of what is free.
     """
     work: dict[Any, tuple[Example, Domain]] = {}
     for split in dataset.splits.values():
@@ -267,10 +268,16 @@ def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) 
             values = _extremes(images.read_example(whole, domain, budget=budget)) if decode else ()
             header = images.probe(example.pixels)
             return header.height, header.width, header.channels, header.depth, header.alpha, values
-        made = example.pixels() if callable(example.pixels) else example.pixels
-        pixels = images.planes(np.asarray(made), example.name)
-        values = _extremes(images.read_example(replace(whole, pixels=pixels), domain)) if decode else ()
-        return (*pixels.shape[:2], pixels.shape[2], str(pixels.dtype), False, values)
+        made: list[NDArray[Any]] = []
+
+        def make() -> NDArray[Any]:
+            given = example.pixels() if callable(example.pixels) else example.pixels
+            made.append(images.planes(np.asarray(given), example.name))
+            return made[0]
+
+        stored = read(replace(whole, pixels=make), domain)
+        height, width, planes = made[0].shape
+        return height, width, planes, str(made[0].dtype), False, _extremes(stored) if decode else ()
     except ImageError as error:
         return str(error)
 
@@ -331,7 +338,7 @@ def _folders(dataset: Dataset, root: Path | None) -> list[Path]:
         for example in examples
         if isinstance(example.pixels, Path)
     }
-    return [*([root] if root is not None and root.exists() else []), *sorted(files)]
+    return [*([root] if root is not None and is_there(root) else []), *sorted(files)]
 
 
 def _blank(height: int, width: int) -> NDArray[np.uint8]:
@@ -346,7 +353,7 @@ def _join(parts: Sequence[NDArray[np.uint8]], gap: int, *, axis: int) -> NDArray
 
 
 def _cell(example: Example, domain: Domain, side: int, budget: Budget) -> NDArray[np.uint8]:
-    stored = images.read_example(example, domain, budget=budget)
+    stored = read(example, domain, budget)
     scale = side / max(stored.shape[:2])
     size = (max(1, round(stored.shape[0] * scale)), max(1, round(stored.shape[1] * scale)))
     small = images.resize(stored, size, nearest=domain.classes > 0)
@@ -406,11 +413,7 @@ def export(
         raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
 
     budget = Budget(memory)
-
-    def write_one(example: Example, domain: Domain, path: Path) -> None:
-        images.write(path, Image(images.read_example(example, domain, budget=budget)))
-
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for done in [pool.submit(write_one, *each) for each in work]:
-            done.result()
-    return len(work)
+        # Where one fails, or Ctrl-C comes, those that wait are cancelled.
+        written = pool.map(lambda each: images.write(each[2], Image(read(each[0], each[1], budget))), work)
+        return sum(1 for _ in written)
