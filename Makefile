@@ -10,6 +10,9 @@ LOWEST := .venv-lowest
 # machines that have one at hand, and the lowest of everything else.
 TORCH ?= $(shell grep '^torch==' constraints-lowest.txt)
 TESTS ?=
+# As many processes as there are cores, with one thread each.
+IN_PARALLEL := -n auto --dist worksteal
+test test-lowest: export OMP_NUM_THREADS = 1
 
 .PHONY: demo lint test test-lowest test-compiled mutation clean
 
@@ -37,7 +40,7 @@ lint: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 $(LOWEST)/.installed-test: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)
@@ -49,7 +52,7 @@ $(LOWEST)/.installed-test: pyproject.toml constraints-lowest.txt
 
 # TESTS chooses files: make test-lowest TESTS="tests/test_cli.py tests/test_images.py"
 test-lowest: $(LOWEST)/.installed-test
-	$(LOWEST)/bin/python -m pytest $(TESTS)
+	$(LOWEST)/bin/python -m pytest $(IN_PARALLEL) $(TESTS)
 
 test-compiled: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m compiled

@@ -125,26 +125,31 @@ def test_what_a_step_costs_is_measured_in_a_process_of_its_own(tmp_path: Path) -
         cost.measured({**values, "generator": "unte"}, 1)
 
 
-def test_the_command_keeps_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("translate.benchmark.commands.missing_compiler", lambda device: "minutes")
+def test_the_command_keeps_its_numbers(tmp_path: Path) -> None:
     given = ["bench", "gan", "generator=shallow(width=2)", "discriminator=small_patch(width=2)", "--size", "32"]
     given += ["--what", "conversion", "--images", "2", "--rounds", "1", "--json", str(tmp_path / "b.json")]
+    given += ["--rival", "float32", "--rival", "openvino-int8"]
     told = CliRunner().invoke(cli, given, catch_exceptions=False)
     assert told.exit_code == 0
     assert "conversion of 2 images, whole command" in told.output
     found = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
     rows = found["parts"]["conversion of 2 images, whole command"]
-    assert [row["name"] for row in rows][:2] == ["a loop by hand", "translate convert"]
-    assert rows[-1]["name"] == "translate convert --runtime openvino --precision int8"
-    assert [row["name"] for row in rows][2:] == [
-        "translate convert --precision bf16",
-        "translate convert --runtime openvino",
-        "translate convert --runtime openvino --precision bf16",
+    assert [row["name"] for row in rows] == [
+        "a loop by hand",
+        "translate convert",
         "translate convert --runtime openvino --precision int8",
     ]
     assert all(float(row["note"].split()[-5]) > 20 for row in rows[1:])
     assert float(rows[1]["note"].split()[-5]) > 80
     assert found["machine"]["torch"] == torch.__version__
+
+
+@pytest.mark.parametrize("lacking", [None, "minutes"])
+def test_the_ways_of_conversion_are_those_of_this_machine(monkeypatch: pytest.MonkeyPatch, lacking: str | None) -> None:
+    monkeypatch.setattr(commands, "missing_compiler", lambda device: lacking)
+    compiled = [] if lacking else ["compiled-float32", "compiled-bf16"]
+    found = commands.available(torch.device("cpu"))
+    assert found == ["float32", "bf16", *compiled, "openvino-float32", "openvino-bf16", "openvino-int8"]
 
 
 def test_many_images_are_not_converted_by_half(monkeypatch: pytest.MonkeyPatch) -> None:

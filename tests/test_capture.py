@@ -232,6 +232,15 @@ def test_on_a_cpu_rates_are_tensors_and_optimizers_stay_as_they_are() -> None:
     assert "capturable" not in sgd.param_groups[0]
 
 
+def test_rates_that_are_tensors_follow_the_schedule() -> None:
+    """Both engines of the other tests have such rates, and would be wrong alike."""
+    machine = engine(make(), lambda given: torch.optim.SGD(given, lr=0.25), graphs=Recorder, steps=8, schedule=falling)
+    for step in range(7):
+        machine.step([batch(step)])
+        rates = [float(player.optimizer.param_groups[0]["lr"]) for player in machine.players.values()]
+        assert rates == [0.25 * (1 - step / 8)] * 2
+
+
 def test_an_error_of_the_step_itself_is_raised() -> None:
     def failing(game: Game, given: Batch, step: int) -> Iterator[Update]:
         if step >= 2:

@@ -37,7 +37,7 @@ def tensors() -> dict[str, torch.Tensor]:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "x.safetensors"
+    path = tmp_path / "deep" / "deeper" / "x.safetensors"
     save(path, tensors(), {"step": 3, "nested": {"list": [1, 2.5, None, "x"]}})
     stored, metadata = load(path)
     assert metadata == {"step": 3, "nested": {"list": [1, 2.5, None, "x"]}}

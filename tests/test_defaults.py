@@ -23,7 +23,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "dtn": {"adversarial": "ternary", "alpha": 15.0, "beta": 15.0, "gamma": 0.0, "distance": "mse"},
     # Wang et al. 2018, arXiv:1711.11585, section 3: lambda = 10 for both kinds of features.
     "pix2pixhd": {"adversarial": "lsgan", "feature_matching": 10.0, "perceptual": 10.0, "enhance": 0.5, "joint": 0.6},
-    "pixelcnn": {"levels": 256, "kernel": 3, "conditional": True},
+    # van den Oord et al. 2016, arXiv:1606.05328, for the values; layers and maps are small enough for a CPU.
+    "pixelcnn": {"levels": 256, "kernel": 3, "conditional": True, "layers": 8, "width": 32},
     "sgan": {"latent": 100, "feature_matching": None, "supervised": 1.0, "objective": "improved"},
     # Zhang et al. 2017, arXiv:1612.03242: half of the training for each stage, lambda = 1, images 4 times smaller.
     "stackgan": {"kl": 1.0, "l1": 0.0, "reduction": 4, "refine": 0.5, "matching_aware": True},

@@ -152,6 +152,11 @@ def test_tensors_that_do_not_belong(place: Path, change: Callable[[Any], Any], t
     assert told in str(caught.value)
 
 
+def _one_weight_more(_: Any, tensors: dict[str, torch.Tensor]) -> None:
+    numbers = [int(name.split("/")[2]) for name in tensors if name.startswith("optimizer/generator/")]
+    tensors[f"optimizer/generator/{max(numbers) + 1}/exp_avg"] = torch.ones(())
+
+
 MOMENT = "optimizer/generator/0/exp_avg"
 CHECKPOINTS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "a step of false": (lambda facts, _: facts["engine"].update(step=False), "engine.step: input should be a valid integer"),
@@ -166,6 +171,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "a moment of another shape": (lambda _, tensors: tensors.update({MOMENT: torch.ones(3)}), "where torch.float32"),
     "a strange entry": (lambda _, tensors: tensors.update({"optimizer/generator/0/x": torch.ones(())}), "holds a strange 'x'"),
     "a weight more": (lambda _, tensors: tensors.update({"optimizer/generator/999/exp_avg": torch.ones(())}), "more weights than the player"),
+    "one weight more": (_one_weight_more, "more weights than the player"),
     "no number": (lambda _, tensors: tensors.update({"optimizer/generator/x/exp_avg": torch.ones(())}), "which is none of a weight"),
     "no player": (lambda _, tensors: tensors.update({"optimizer/nobody/0/exp_avg": torch.ones(())}), "belongs to no player"),
     "a strange tensor": (lambda _, tensors: tensors.update(strange=torch.ones(2)), "'strange' has no place in a training"),

@@ -469,6 +469,17 @@ def test_all_files_that_do_not_decode_are_told_at_once(cache: str, damaged: list
     assert "7.png" not in text
 
 
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, TranslateError("the observer is broken")])
+def test_what_ends_the_decoding_ends_the_loader(raised: Any) -> None:
+    """An interrupt reaches this thread where it waits for an image; no loader with holes comes of it."""
+
+    def interrupted(done: int, total: int) -> None:
+        raise raised
+
+    with pytest.raises(raised if isinstance(raised, type) else TranslateError):
+        make({"source": coordinates(5)}, on_progress=interrupted)
+
+
 def test_streaming_tells_a_bad_file_when_it_is_met(damaged: list[Example]) -> None:
     with make({"source": damaged}, cache="stream", batch=1) as loader:
         told: list[str] = []

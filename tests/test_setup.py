@@ -167,6 +167,21 @@ def test_convolutions_are_computed_as_asked(convolutions: str, expected: str) ->
     assert bool(algorithms(made.method)) == (expected == "fast")
 
 
+def test_the_engine_computes_by_the_configuration() -> None:
+    made = setup(
+        "pix2pix", "demo(size=32, count=2)", **NETWORKS, steps=7, precision="bf16", clip_norm=0.25, ema=0.5, seed=11,
+        schedule="cosine",
+    )  # fmt: skip
+    engine = made.engine
+    assert (engine.precision, engine.clip_norm, engine.seed, engine.steps) == ("bf16", 0.25, 11, 7)
+    assert engine.device.type == "cpu"
+    assert engine.schedule(5, 10) == pytest.approx(0.5)
+    with made.loader() as loader:
+        engine.step([loader.batch(0)])
+    averaged = [name for name in engine.tensors() if name.startswith("ema/")]
+    assert averaged
+
+
 def test_observers_are_told_how_far_decoding_is(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, dict[str, Any]]] = []
     monkeypatch.setattr(Catalog, "tell", lambda self, event, **arguments: told.append((event, arguments)))

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from benchmarks.mutation import covering, forks, table, targets, verdicts
 from benchmarks.mutation.covering import Map
+from translate.atomic import replacing
 
 ROOT = Path(__file__).parents[2]
 KEPT = ".mutation/map.json"
@@ -51,8 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.exit(f"there is no mutant {error.args[0]}")
     else:
         mutations = targets.sample(root, targets.files_of(root, given.files), given.count, given.seed)
-    earlier = verdicts.killed_before(given.after, mutations, root) if given.after else {}
-    asked = [mutation for mutation in mutations if mutation.id not in earlier]
+    verdict_of = verdicts.killed_before(given.after, mutations, root) if given.after else {}
+    asked = [mutation for mutation in mutations if mutation.id not in verdict_of]
+    reasons = table.reasons_of()
     begun = time.monotonic()
     done = 0
 
@@ -61,18 +63,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         done += 1
         place = f"{done}/{len(asked)} {verdict.mutation.id}: {verdict.result}"
         print(f"{place} in {verdict.seconds:.1f} s {verdict.by}".rstrip(), file=sys.stderr, flush=True)
+        verdict_of[verdict.mutation.id] = verdict
+        if given.json:
+            # After each one, so that a run which is stopped can go on by --after.
+            write(given.json)
 
-    judged = verdicts.judge(asked, covers, root, jobs=given.jobs, limit=given.limit, told=told)
-    verdict_of = earlier | {verdict.mutation.id: verdict for verdict in judged}
+    def write(path: Path) -> None:
+        judged = [verdict_of[mutation.id] for mutation in mutations if mutation.id in verdict_of]
+        facts = {"seed": given.seed, "limit": given.limit, "figures": table.figures(judged, reasons)}
+        mutants = [{**one.to_json(), "reason": table.reason_of(one, reasons)} for one in judged]
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps({**facts, "mutants": mutants}, indent=1) + "\n", encoding="utf-8")
+
+    verdicts.judge(asked, covers, root, jobs=given.jobs, limit=given.limit, told=told)
     found = [verdict_of[mutation.id] for mutation in mutations]
-    reasons = table.reasons_of()
     counts = table.figures(found, reasons)
     print(table.table(found, reasons))
     print(f"\n{', '.join(f'{count} {name}' for name, count in counts.items())}; {time.monotonic() - begun:.0f} s")
     if given.json:
-        facts = {"seed": given.seed, "limit": given.limit, "figures": counts}
-        mutants = [{**one.to_json(), "reason": table.reason_of(one, reasons)} for one in found]
-        given.json.write_text(json.dumps({**facts, "mutants": mutants}, indent=1) + "\n", encoding="utf-8")
+        write(given.json)
     return int(bool(given.only) and counts["killed"] + counts["timeout"] < len(found))
 
 
