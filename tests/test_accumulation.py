@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -81,6 +81,18 @@ def game_of(moves: Any = None) -> Game:
     return game
 
 
+def check_equal(made: Callable[[], Method], given: Callable[[int], dict[str, Tensor]], parts: int, steps: int) -> None:
+    """Train one method on parts of the batches and another on whole ones; they end at the same weights."""
+    first, second = made(), made()
+    accumulating, whole = engine(first, sgd), engine(second, sgd)
+    before = weights(first)
+    for step in range(steps):
+        accumulating.step(split(given(step), parts))
+        whole.step([given(step)])
+    assert off(first, second) < 1e-10
+    assert not torch.allclose(before, weights(first))
+
+
 @pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize("name", [*PLAIN, "twice"])
 def test_weights_are_those_of_one_large_batch(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,14 +112,9 @@ def test_weights_are_those_of_one_large_batch(name: str, count: int, monkeypatch
 
 
 def test_what_is_recomputed_is_so_in_each_pass() -> None:
-    first, second = built("cyclegan"), built("cyclegan")
-    recompute(first.translators.values())
-    accumulating, whole = engine(first, sgd), engine(second, sgd)
-    for step in range(2):
-        given = images(2, seed=step)
-        accumulating.step(split(given, 2))
-        whole.step([given])
-    assert off(first, second) < 1e-10
+    methods = [built("cyclegan"), built("cyclegan")]
+    recompute(methods[-1].translators.values())
+    check_equal(methods.pop, lambda step: images(2, seed=step), parts=2, steps=2)
 
 
 def test_simultaneous_moves_of_players_that_share_weights() -> None:
@@ -128,13 +135,7 @@ def test_simultaneous_moves_of_players_that_share_weights() -> None:
         method.generator[2].p = 0.0  # type: ignore[assignment]
         return method
 
-    first, second = made(), made()
-    accumulating, whole = engine(first, sgd), engine(second, sgd)
-    for step in range(3):
-        given = images(4, 8, step)
-        accumulating.step(split(given, 2))
-        whole.step([given])
-    assert off(first, second) < 1e-10
+    check_equal(made, lambda step: images(4, 8, step), parts=2, steps=3)
 
 
 def test_a_projection_is_replayed_with_its_move() -> None:
@@ -152,13 +153,7 @@ def test_a_projection_is_replayed_with_its_move() -> None:
         game.adversary = Adversary(game.discriminator, loss=None, regularizers={"clamp": Clamp()})  # type: ignore[arg-type]
         return game
 
-    first, second = made(), made()
-    accumulating, whole = engine(first, sgd), engine(second, sgd)
-    for step in range(2):
-        given = images(4, 8, step)
-        accumulating.step(split(given, 4))
-        whole.step([given])
-    assert off(first, second) < 1e-10
+    check_equal(made, lambda step: images(4, 8, step), parts=4, steps=2)
 
 
 def test_a_step_ends_after_its_last_yield_once_and_is_not_tried_again() -> None:

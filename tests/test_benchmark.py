@@ -175,5 +175,10 @@ def test_many_images_are_not_converted_by_half(monkeypatch: pytest.MonkeyPatch) 
 def test_what_cannot_be_measured_is_told(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(TranslateError, match=sentence):
         translate.bench("gan", **{"what": ["steps"], **given})
+    for data in ("nowhere", "demo(size=32)"):
+        with pytest.raises(
+            TranslateError, match=r"bench: there is no folder .*; name a folder of images, or leave out"
+        ):
+            translate.bench("pix2pix", data=data)
     with pytest.raises(TranslateError, match="'oops' is no NAME=VALUE"):
         CliRunner().invoke(cli, ["bench", "gan", "oops"], catch_exceptions=False)

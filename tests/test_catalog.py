@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 from translate import testing
+from translate.errors import TranslateError
 from translate.plugins import KINDS, OURS, discover
 
 GAN = "generator='unet(width=4)', discriminator='patch(width=4, receptive_field=16)'"
@@ -71,6 +73,35 @@ TRAINED = [("metrics", "content_accuracy")]
 @pytest.mark.parametrize(("kind", "name"), OFFERS, ids=lambda value: str(value))
 def test_options_are_documented(kind: str, name: str) -> None:
     testing.check_options_documented(kind, name)
+
+
+UNDOCUMENTED = """
+from typing import Annotated
+from translate import hookimpl
+from translate.options import Option
+class Odd:
+    {docstring!r}
+    def __init__(self, parts, *, {option}): ...
+@hookimpl
+def {kind}(): return {{"odd": Odd}}
+"""
+SOUND = 'width: Annotated[int, Option("channels", ge=1)] = 8'
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"docstring": ""}, "the first line of the docstring says what it is"),
+        ({"option": "width: int = 8"}, "the option width needs a help text"),
+        ({"option": SOUND.replace("= 8", "= 0")}, "odd: width must be a whole number >= 1, not 0"),
+        ({"option": SOUND.replace("width", "batch")}, "odd: batch is the name of an option of fit"),
+    ],
+)
+def test_options_that_are_not_documented_are_refused(tmp_path: Path, changed: dict[str, str], told: str) -> None:
+    file = tmp_path / "odd_parts.py"
+    file.write_text(UNDOCUMENTED.format(**{"docstring": "A part.", "option": SOUND, "kind": "methods", **changed}))
+    with pytest.raises((AssertionError, TranslateError), match=told):
+        testing.check_options_documented("methods", "odd", plugins=[str(file)])
 
 
 @pytest.mark.parametrize(
@@ -153,6 +184,5 @@ def test_contract_compiled(kind: str, name: str, monkeypatch: pytest.MonkeyPatch
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_variants(check: object, part: str) -> None:
-    assert callable(check)
+def test_variants(check: Callable[[str], None], part: str) -> None:
     check(part)

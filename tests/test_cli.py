@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from translate import images
+from translate.cli import main
 from translate.run import Config, Run
 
 SMALL = [
@@ -274,6 +275,56 @@ def test_mistakes_are_one_sentence_and_exit_2(arguments: list[str], message: str
     done = run(*arguments, cwd=tmp_path, code=2)
     assert message in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+TOO_LONG = "a" * 300
+FAILING = """
+import click, errno
+from translate import hookimpl
+@click.command()
+@click.argument("kind")
+def failing(kind):
+    if kind == "the disk":
+        raise OSError(errno.ENOSPC, "No space left on device")
+    raise OSError(errno.EBADF, "Bad file descriptor")
+@hookimpl
+def commands(): return [failing]
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["data", TOO_LONG], ["data", "demo", "--picture", f"{TOO_LONG}.png"], ["convert", TOO_LONG, "in", "out"],
+        ["evaluate", TOO_LONG, "demo", "--metric", "psnr"],
+    ],
+    ids=lambda arguments: arguments[0],
+)  # fmt: skip
+def test_a_path_that_the_system_refuses_is_one_sentence(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    told = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1
+    assert TOO_LONG in told
+
+
+def test_a_full_disk_is_one_sentence_and_a_fault_of_ours_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "failing.py").write_text(FAILING)
+    command = ["-p", str(tmp_path / "failing.py"), "failing"]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "the disk"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: No space left on device; check the path, its permissions, and the space on its disk\n"
+    )
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        main([*command, "ours"])
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

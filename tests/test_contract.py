@@ -10,6 +10,7 @@ from translate import hookspecs, testing
 from translate.answers import KINDS, OFFERING
 from translate.data import Domain
 from translate.errors import TranslateError
+from translate.method import Method
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
 from translate.testing.offers import _events
@@ -49,16 +50,19 @@ GOOD = {
 }
 
 
-def build_mine(folder: Path, **changed: str) -> None:
+def build_mine(folder: Path, **changed: str) -> Method:
     file = folder / "mine.py"
     file.write_text(METHOD.format(**{**GOOD, **changed}))
     catalog = discover(extra=[str(file)])
-    build_method(catalog, "mine", {}, CatalogParts(catalog, source=Domain(3), target=Domain(3), size=(32, 32)))
+    return build_method(catalog, "mine", {}, CatalogParts(catalog, source=Domain(3), target=Domain(3), size=(32, 32)))
 
 
 def test_a_method_that_keeps_the_contract_is_built(tmp_path: Path) -> None:
-    build_mine(tmp_path)
-    build_mine(tmp_path, stages="(0.25, 0.5)", period="3", needs="Needs(True, frozenset({'source'}), ('labelled',))")
+    method = build_mine(tmp_path)
+    assert (list(method.players), list(method.translators), method.period) == (["one"], ["forward"], 1)
+    needs = "Needs(True, frozenset({'source'}), ('labelled',))"
+    method = build_mine(tmp_path, stages="(0.25, 0.5)", period="3", needs=needs)
+    assert (method.stages, method.period, method.needs.streams) == ((0.25, 0.5), 3, ("labelled",))
 
 
 @pytest.mark.parametrize(

@@ -280,18 +280,51 @@ def test_an_engine_without_a_seed_has_the_seed_0() -> None:
     assert not torch.equal(weights(one.method), weights(other.method))
 
 
+def modes() -> tuple[object, ...]:
+    """How torch computes in this thread."""
+    return (
+        torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu"),
+        torch.get_autocast_dtype("cpu"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize(
-    "context", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", dtype=torch.bfloat16)]
+    ("context", "what"),
+    [
+        (torch.no_grad, "the grad mode"),
+        (torch.inference_mode, "the grad mode"),
+        (lambda: torch.autocast("cpu", dtype=torch.bfloat16), "autocast"),
+        (lambda: torch.autocast("cpu", dtype=torch.float16), "autocast"),
+        (lambda: torch.autocast("cpu", enabled=False), "autocast"),
+    ],
+    ids=["no_grad", "inference_mode", "bf16", "fp16", "off"],
 )
-def test_yield_inside_a_changed_mode_is_refused(context: Any) -> None:
+def test_yield_inside_a_changed_mode_is_refused(context: Any, what: str, precision: str, count: int) -> None:
+    """Also the run's own autocast: held across a step, its cache would give the outputs of the old weights."""
+
     def inside(game: Game, data: Batch, step: int) -> Iterator[Update]:
         loss = game.generator(data["source"]).mean()
         with context():
             yield Update("generator", {"a": loss})
 
-    with pytest.raises(MethodError, match="yields inside a `with`"):
-        engine(make(inside)).step([batch(0)])
-    assert torch.is_grad_enabled()
+    before = modes()
+    with pytest.raises(MethodError, match=f"yields inside a `with` that changes {what}; leave it before the yield"):
+        engine(make(inside), precision=precision).step([batch(0)] * count)
+    assert modes() == before
+
+
+def test_a_method_that_raises_leaves_no_mode_changed() -> None:
+    def failing(game: Game, data: Batch, step: int) -> Iterator[Update]:
+        torch.set_grad_enabled(False)
+        raise ValueError("the method's own")
+        yield
+
+    before = modes()
+    with pytest.raises(ValueError, match="own"):
+        engine(make(failing)).step([batch(0)])
+    assert modes() == before
 
 
 def test_accumulation_equals_the_mean_over_one_large_batch() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +245,40 @@ def test_export_keeps_every_value(dataset: Dataset, tmp_path: Path) -> None:
     assert np.array_equal(images.read(folder / "val/target/v.png").pixels, noise(5, 5, 3))
     with pytest.raises(TranslateError, match=r"out/train and 1 more exist already; .*--overwrite"):
         inspection.export(sound, folder)
+
+
+def test_a_function_of_a_dataset_that_fails_is_an_unreadable_image(tmp_path: Path) -> None:
+    def fails() -> np.ndarray:
+        raise KeyError("no such scene")
+
+    listed = [Example(fails, "a"), Example(lambda: noise(8, 8, 3), "b")]
+    made = Dataset("mine", "by_hand", False, {"source": Domain(3)}, {"train": {"source": listed}})
+    reason = "a cannot be made by its dataset: KeyError: 'no such scene'"
+    assert inspection.inspect(made).unreadable == {"a": reason}
+    inspection.picture(made, tmp_path / "look.png", side=8)
+    assert images.read(tmp_path / "look.png").pixels.shape[0] == 8 + 2 * 2
+    with pytest.raises(TranslateError) as caught:
+        inspection.export(made, tmp_path / "copy")
+    assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, TranslateError("full")])
+def test_an_export_that_ends_early_writes_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    written: list[Path] = []
+
+    def write(path: Path, _image: Image) -> None:
+        written.append(path)
+        time.sleep(0.001)
+        raise error
+
+    monkeypatch.setattr(images, "write", write)
+    listed = [Example(noise(4, 4, 3), str(number)) for number in range(500)]
+    made = Dataset("mine", "by_hand", False, {"source": Domain(3)}, {"train": {"source": listed}})
+    with pytest.raises((KeyboardInterrupt, TranslateError)):
+        inspection.export(made, tmp_path / "copy", workers=1)
+    assert len(written) < 400
 
 
 def test_export_of_floats_and_many_planes(tmp_path: Path) -> None:

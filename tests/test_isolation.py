@@ -9,6 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,9 @@ import torch
 
 from translate.isolation import Held, PluginError, _state, failures_of_a_plugin, shown
 from translate.plugins import OURS, discover
+from translate.signals import Asked, Ended, caught, ending_cleanly, ending_signals
 
+unix = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="systems without these signals")
 HOOK = "from translate import hookimpl\n@hookimpl\n"
 NOISY = {
     "torch's default dtype": "import torch; torch.set_default_dtype(torch.float64)",
@@ -138,6 +141,60 @@ def test_a_users_interrupt_is_no_failure_of_the_plugin(install: Callable[[str], 
     assert signal.getsignal(signal.SIGINT) is before
 
 
+SWALLOWED = """
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(1)
+except BaseException:
+    pass
+{then}
+"""
+
+
+@unix
+@pytest.mark.parametrize("then", ["", "raise ImportError('no colours')"], ids=["goes on", "fails"])
+@pytest.mark.parametrize(("name", "raised"), [("SIGINT", KeyboardInterrupt), ("SIGTERM", Ended)])
+def test_a_signal_that_a_plugin_swallows_still_ends_the_command(
+    install: Callable[[str], None], caplog: pytest.LogCaptureFixture, name: str, raised: type, then: str
+) -> None:
+    """Imports of what is optional are often followed by an ``except`` for everything."""
+    install(SWALLOWED.format(name=name, then=then))
+    before = [signal.getsignal(each) for each in ending_signals()]
+    with pytest.raises(KeyboardInterrupt) as found, ending_cleanly():
+        discover()
+    assert type(found.value) is raised
+    assert [signal.getsignal(each) for each in ending_signals()] == before
+    assert caplog.records == []
+
+
+@unix
+def test_what_a_signals_handler_puts_back_is_not_the_plugins_doing(
+    install: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """While a training runs, the first Ctrl-C is noted, and a second one must stop it at once."""
+    install("import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(0.01)")
+    before = signal.getsignal(signal.SIGINT)
+    with caught() as found:
+        discover()
+        assert found.take() is Asked.END
+        assert signal.getsignal(signal.SIGINT) is before
+    assert caplog.records == []
+
+
+@unix
+def test_signals_outside_the_main_thread_are_left_alone() -> None:
+    with ThreadPoolExecutor(1) as pool, ending_cleanly():
+        before = [signal.getsignal(each) for each in ending_signals()]
+
+        def hold() -> list[str]:
+            with Held() as held:
+                assert [signal.getsignal(each) for each in ending_signals()] == before
+            return held.changed
+
+        assert pool.submit(hold).result() == []
+
+
 def test_prints_cost_one_line_and_reach_no_output(
     install: Callable[[str], None], caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +246,14 @@ def test_observers_are_kept_apart_too() -> None:
         raise GeneratorExit
     with pytest.raises(KeyboardInterrupt), failures_of_a_plugin():
         raise KeyboardInterrupt
+
+    def beside() -> None:
+        with failures_of_a_plugin():
+            raise KeyboardInterrupt
+
+    # Signals reach the main thread alone, so here it is the plugin's own.
+    with ThreadPoolExecutor(1) as pool, pytest.raises(PluginError):
+        pool.submit(beside).result()
     assert "x ... (600 characters left out) ... x" in shown("x" * 1000)
     assert len(shown("x" * 1000)) < 450
 

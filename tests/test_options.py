@@ -105,6 +105,26 @@ def test_options_are_the_keyword_only_arguments() -> None:
     assert describe(found["betas"]) == "2 values (a number, a number)"
 
 
+@pytest.mark.parametrize(
+    ("annotation", "reason"),
+    [
+        ("Width", "NameError: name 'Width' is not defined"),
+        ("int[", "SyntaxError: "),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_options_whose_types_cannot_be_read_are_one_sentence(annotation: str, reason: str) -> None:
+    """As with a name that is imported for type checkers only."""
+
+    def narrow(*, width: int = 8) -> None: ...
+
+    narrow.__annotations__ = {"width": annotation}
+    with pytest.raises(TranslateError) as caught:
+        options_of(narrow)
+    assert "the options of " in str(caught.value)
+    assert f".narrow cannot be read ({reason}" in str(caught.value)
+
+
 def test_values_and_text_are_brought_to_their_type() -> None:
     assert checked(depth="7", rate="1e-3", norm="none", betas="0.1, 0.2", many=["a"], flag="yes", path="a/b") == {
         "needed": "x", "depth": 7, "rate": 1e-3, "norm": "none", "betas": (0.1, 0.2), "many": ("a",), "flag": True, "path": Path("a/b"),

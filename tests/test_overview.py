@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -34,6 +35,23 @@ def refused(root: Path) -> str:
         open_dataset(discover(), str(root))
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+def test_a_folder_that_may_not_be_entered_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests as the superuser may enter every folder."""
+    fill(tmp_path / "shut", ["a.png"])
+    monkeypatch.setattr(os, "access", lambda path, mode: (path, mode) != (tmp_path / "shut", os.X_OK))
+    assert refused(tmp_path / "shut") == f"cannot enter {tmp_path / 'shut'}: Permission denied; check its permissions"
+    with pytest.raises(TranslateError, match="cannot enter"):
+        open_dataset(discover(), str(tmp_path / "shut"), "classes")
+
+
+def test_a_text_too_long_for_a_file_is_still_the_name_of_a_dataset(tmp_path: Path) -> None:
+    name = f"demo(size=16, count=4{' ' * 300})"
+    assert open_dataset(discover(), name).splits["train"]["source"]
+    assert look(Path(name), "--export", str(tmp_path / "copy"))[0] == 0
+    assert "there is no folder 'aaa" in refused(Path("a" * 5000))
+    assert "there is no folder" in refused(tmp_path / "file\0")
 
 
 def look(root: Path, *flags: str) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from translate import plugins
 from translate.errors import TranslateError
@@ -309,6 +310,29 @@ def test_an_offer_that_cannot_be_imported_names_its_plugin(install: Install) -> 
         catalog.offer("methods", "lazy").load()
     with pytest.raises(TranslateError, match="cannot be called"):
         catalog.offer("methods", "text").load()
+
+
+@pytest.mark.parametrize("code", ["raise RuntimeError('no colours')", "raise SystemExit(3)", "1 / 0"])
+def test_an_offer_in_a_broken_package_harms_no_other(
+    install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    """The names are listed with their summaries, and finding a module imports the packages that hold it."""
+    (tmp_path / "translate_strange").mkdir()
+    (tmp_path / "translate_strange" / "__init__.py").write_text(
+        f"import torch\ntorch.set_default_dtype(torch.float64)\n{code}\n"
+    )
+    (tmp_path / "translate_strange" / "inner.py").touch()
+    install(
+        "translate-far",
+        "from translate import hookimpl\n@hookimpl\ndef methods(): return {'far': 'translate_strange.inner:Far'}",
+    )
+    offers = discover().offers("methods")
+    assert (offers["far"].summary, offers["far"].option_names) == ("", [])
+    assert offers["pix2pix"].summary
+    assert torch.get_default_dtype() == torch.float32
+    assert "the plugin translate-far (translate-far 1.2) changes torch's default dtype" in caplog.text
+    with pytest.raises(TranslateError, match="plugin translate-far .* cannot provide method 'far'"):
+        offers["far"].load()
 
 
 def test_an_unknown_name_suggests() -> None:

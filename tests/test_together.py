@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from test_training import MEAN
 from torch import Tensor
 
 import translate
@@ -22,26 +23,11 @@ from translate.ranks import ProcessGroup
 from translate.run import Config, Run
 from translate.setup import Setup
 
-PLUGIN = """
+PLUGIN = (
+    MEAN
+    + """
 import os
 from pathlib import Path
-from torch import nn
-from translate import hookimpl
-from translate.method import Method, Update
-
-class Mean(Method):
-    def __init__(self, parts):
-        super().__init__()
-        self.network = nn.Conv2d(3, 3, 1)
-    @property
-    def players(self): return {"network": self.network}
-    @property
-    def translators(self): return {"forward": self.network}
-    def updates(self, batch, step):
-        yield Update("network", {"l": (self.network(batch["source"]) - batch["target"]).square().mean()})
-
-@hookimpl
-def methods(): return {"mean": Mean}
 
 def note(text):
     with Path(__file__).with_name("told.txt").open("a") as file:
@@ -53,6 +39,7 @@ def conversion_started(total): note(f"of {total}")
 @hookimpl
 def image_converted(source, error): note(f"{source.name} {'fails' if error else 'done'}")
 """
+)
 
 SMALL: dict[str, Any] = {"size": 16, "steps": 2, "log_every": 1}
 

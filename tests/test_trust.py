@@ -122,6 +122,16 @@ def test_a_module_is_noted_by_its_files_without_an_import(tmp_path: Path, monkey
     assert "package_of_mine" not in sys.modules
 
 
+@pytest.mark.parametrize("plugin", ["~nobody-of-this-name/mine.py", "~nobody-of-this-name"])
+def test_a_home_that_nobody_has_is_no_path(tmp_path: Path, plugin: str) -> None:
+    with pytest.raises(TranslateError, match="the config names the plugin '~nobody"):
+        trust.check_named([plugin], [], "the config")
+    trust.check_named([plugin], [plugin], "the config")
+    with pytest.raises(TranslateError, match="not made by you on this machine"):
+        trust.check_run(tmp_path, [plugin], None)
+    assert trust.origin_of([plugin])["plugins"] == {}
+
+
 def test_a_run_without_plugins_notes_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run = Run.create(tmp_path / "run", Config("pix2pix", "demo"), steps=1, metadata={})
     assert "origin" not in json.loads((run.folder / "config.json").read_text())

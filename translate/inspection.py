@@ -21,7 +21,9 @@ from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.images import Image, ImageError
 from translate.inspected import Inspection, Side
+from translate.loader import read
 from translate.memory import Budget
+from translate.overview import is_there
 from translate.parts import open_dataset
 from translate.plugins import discover
 
@@ -144,23 +146,18 @@ def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) 
             values = _extremes(images.read_example(whole, domain, budget=budget)) if decode else ()
             header = images.probe(example.pixels, budget=budget)
             return header.height, header.width, header.channels, header.depth, header.alpha, values
-        made = _made(example) if callable(example.pixels) else example.pixels
-        pixels = images.planes(np.asarray(made), example.name)
-        values = _extremes(images.read_example(replace(whole, pixels=pixels), domain)) if decode else ()
-        return (*pixels.shape[:2], pixels.shape[2], str(pixels.dtype), False, values)
+        made: list[NDArray[Any]] = []
+
+        def make() -> NDArray[Any]:
+            given = example.pixels() if callable(example.pixels) else example.pixels
+            made.append(images.planes(np.asarray(given), example.name))
+            return made[0]
+
+        stored = read(replace(whole, pixels=make), domain)
+        height, width, planes = made[0].shape
+        return height, width, planes, str(made[0].dtype), False, _extremes(stored) if decode else ()
     except ImageError as error:
         return str(error)
-
-
-def _made(example: Example) -> Any:
-    assert callable(example.pixels)
-    try:
-        return example.pixels()
-    except TranslateError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ImageError(f"{example.name} cannot be made by its dataset: {reason}") from error
 
 
 def _extremes(pixels: NDArray[Any]) -> tuple[float, float]:
@@ -220,7 +217,7 @@ def _folders(dataset: Dataset, root: Path | None) -> list[Path]:
         for example in examples
         if isinstance(example.pixels, Path)
     }
-    return [*([root] if root is not None and root.exists() else []), *sorted(files)]
+    return [*([root] if root is not None and is_there(root) else []), *sorted(files)]
 
 
 def _blank(height: int, width: int) -> NDArray[np.uint8]:
@@ -235,7 +232,7 @@ def _join(parts: Sequence[NDArray[np.uint8]], gap: int, *, axis: int) -> NDArray
 
 
 def _cell(example: Example, domain: Domain, side: int, budget: Budget) -> NDArray[np.uint8]:
-    stored = images.read_example(example, domain, budget=budget)
+    stored = read(example, domain, budget)
     scale = side / max(stored.shape[:2])
     size = (max(1, round(stored.shape[0] * scale)), max(1, round(stored.shape[1] * scale)))
     small = images.resize(stored, size, nearest=domain.classes > 0)
@@ -296,11 +293,7 @@ def export(
         raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
 
     budget = Budget(memory, max_pixels)
-
-    def write_one(example: Example, domain: Domain, path: Path) -> None:
-        images.write(path, Image(images.read_example(example, domain, budget=budget)))
-
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for done in [pool.submit(write_one, *each) for each in work]:
-            done.result()
-    return len(work)
+        # Where one fails, or Ctrl-C comes, those that wait are cancelled.
+        written = pool.map(lambda each: images.write(each[2], Image(read(each[0], each[1], budget))), work)
+        return sum(1 for _ in written)

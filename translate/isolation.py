@@ -18,11 +18,12 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TextIO
 
-from translate.signals import Ended
+from translate.signals import ending_signals
 from translate.terminal import printable
 
 MOST_SHOWN = 200
@@ -46,14 +47,15 @@ class Held:
     """A context that restores the global state which code inside it changes.
 
     Afterwards ``changed`` names what was restored, and ``printed`` is the text that the code has printed, which is
-    kept from the terminal. ``KeyboardInterrupt`` inside is the code's own unless ``interrupted`` is set. State of torch
-    and numpy is restored without importing them.
+    kept from the terminal. ``interruption`` is the ``KeyboardInterrupt`` that a signal has raised inside: it leaves the
+    context also where the code has caught it. Any other ``KeyboardInterrupt`` is the code's own. State of torch and
+    numpy is restored without importing them.
     """
 
     def __init__(self) -> None:
         self.changed: list[str] = []
         self.printed = ""
-        self.interrupted = False
+        self.interruption: KeyboardInterrupt | None = None
 
     def __enter__(self) -> Held:
         self._before = _state()
@@ -66,15 +68,13 @@ class Held:
         sys.stderr = _Captured(self._captured, sys.stderr)
         self._replaced = sys.stdout, sys.stderr
         self._signals = _handlers()
-        self._watch_interrupt()
+        self._watch_signals()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A signal that ends the command has put back the handlers itself.
-        if not isinstance(error, Ended):
-            self._restore_signals()
+        self._restore_signals()
         self._restore_streams()
         self._torch.end()
         self._restore_filters()
@@ -86,36 +86,43 @@ class Held:
                     restore()
                 self.changed.append(name)
         self.printed = self._captured.getvalue()
+        if self.interruption is not None and not isinstance(error, KeyboardInterrupt):
+            raise self.interruption
 
-    def _watch_interrupt(self) -> None:
-        self._interrupt = self._signals.get(signal.SIGINT)
-        self._watching: Any = None
-        if callable(self._interrupt) and threading.current_thread() is threading.main_thread():
-            previous = self._interrupt
+    def _watch_signals(self) -> None:
+        """Note what the handlers of signals that end the command do, which is not the code's doing."""
+        self._watching: dict[int, Any] = {}
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in ending_signals():
+            handler = self._signals.get(number)
+            if callable(handler):
+                self._watching[number] = partial(self._handle, handler)
+                signal.signal(number, self._watching[number])
 
-            def watch(number: int, frame: FrameType | None) -> None:
-                self.interrupted = True
-                previous(number, frame)
-
-            self._watching = watch
-            signal.signal(signal.SIGINT, watch)
+    def _handle(self, handler: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None) -> None:
+        before = _handlers()
+        try:
+            handler(number, frame)
+        except KeyboardInterrupt as error:
+            self.interruption = error
+            raise
+        finally:
+            # A handler may put back earlier ones, which stay then.
+            for each, now in _handlers().items():
+                if now is not before.get(each):
+                    self._signals[each] = now
+                    self._watching.pop(each, None)
 
     def _restore_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return
-        after = _handlers()
-        if self._watching is not None:
-            self._signals[signal.SIGINT] = self._watching
-        changed = {number: handler for number, handler in self._signals.items() if after.get(number) != handler}
-        if self._watching is not None:
-            self._signals[signal.SIGINT] = self._interrupt
-            changed.pop(signal.SIGINT, None)
-            if after.get(signal.SIGINT) is not self._watching:
-                changed[signal.SIGINT] = self._interrupt
-            else:
-                signal.signal(signal.SIGINT, self._interrupt)
-        for number, handler in changed.items():
-            signal.signal(number, handler)
+        after, changed = _handlers(), False
+        for number, handler in self._signals.items():
+            now = after.get(number)
+            changed |= now != self._watching.get(number, handler)
+            if now != handler:
+                signal.signal(number, handler)
         if changed:
             self.changed.append("the signal handlers")
 
@@ -321,7 +328,7 @@ def _identity(number: int) -> tuple[int, int] | None:
 
 @contextmanager
 def failures_of_a_plugin(held: Held | None = None) -> Iterator[None]:
-    """Turn whatever a plugin's code raises, but for the user's Ctrl-C or ``Ended``, into an ``Exception``.
+    """Turn whatever a plugin's code raises, but for what a signal has raised, into an ``Exception``.
 
     ``SystemExit``, ``GeneratorExit`` and the like become ``PluginError``, which has the original as its cause.
     """
@@ -330,7 +337,9 @@ def failures_of_a_plugin(held: Held | None = None) -> Iterator[None]:
     except Exception:
         raise
     except KeyboardInterrupt as error:
-        if held is None or held.interrupted or isinstance(error, Ended):
+        # Signals are handled in the main thread only.
+        in_main = threading.current_thread() is threading.main_thread()
+        if held.interruption is not None if held is not None else in_main:
             raise
         raise PluginError(error) from error
     except BaseException as error:

@@ -194,16 +194,24 @@ def _value(node: ast.expr) -> Any:
 def options_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
     """List the options of a factory: its keyword-only arguments, in the order of the signature.
 
+    Raises ``TranslateError`` if the types of the options cannot be evaluated.
+
     >>> def unet(inputs: int, *, depth: Annotated[int, Option("number of halvings", ge=1)] = 8): ...
     >>> options_of(unet)["depth"].option.help
     'number of halvings'
     """
     target = factory.__init__ if inspect.isclass(factory) else factory
-    declared = [each for each in inspect.signature(target).parameters.values() if each.kind is each.KEYWORD_ONLY]
-    # The types of other arguments may be imported under TYPE_CHECKING only, so their hints cannot be resolved.
-    annotated = {each.name: each.annotation for each in declared if each.annotation is not each.empty}
-    scope = getattr(inspect.unwrap(target), "__globals__", {})
-    hints = typing.get_type_hints(types.SimpleNamespace(__annotations__=annotated), scope, include_extras=True)
+    try:
+        declared = [each for each in inspect.signature(target).parameters.values() if each.kind is each.KEYWORD_ONLY]
+        # The types of other arguments may be imported under TYPE_CHECKING only, so their hints cannot be resolved.
+        annotated = {each.name: each.annotation for each in declared if each.annotation is not each.empty}
+        scope = getattr(inspect.unwrap(target), "__globals__", {})
+        hints = typing.get_type_hints(types.SimpleNamespace(__annotations__=annotated), scope, include_extras=True)
+    except Exception as error:  # an annotation is code of the factory's author
+        raise TranslateError(
+            f"the options of {getattr(factory, '__qualname__', factory)!s:.100} cannot be read "
+            f"({type(error).__name__}: {' '.join(str(error).split()):.200}); import what its annotations name"
+        ) from error
     return {each.name: parameter_of(each.name, hints.get(each.name, Any), each.default) for each in declared}
 
 

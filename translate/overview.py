@@ -1,7 +1,10 @@
-"""Overview of a data folder: what a layout leaves out of it, and what is there where no layout is recognized."""
+"""Overview of data: whether it is there, what a layout leaves out of it, and what it holds if none is recognized."""
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import replace
@@ -9,15 +12,31 @@ from pathlib import Path
 
 from translate import images
 from translate.data import Dataset
+from translate.errors import TranslateError
 from translate.images import Found, ImageError
 
 _shown = 6  # folders that are listed
 _probed = 16
 
 
+def is_there(root: Path) -> bool:
+    """Whether there is a file or folder of that name; raises ``TranslateError`` for one that may not be entered."""
+    try:
+        if stat.S_ISDIR(root.stat().st_mode) and not os.access(root, os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError as error:
+        # The text that names a part may be longer than any file's name.
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise TranslateError(f"cannot enter {root}: {error.strerror}; check its permissions") from None
+    return True
+
+
 def with_left_out(dataset: Dataset, root: Path) -> Dataset:
     """Add notes on what looks like an image below the data's folder and is not taken."""
-    if not root.is_dir():
+    if not (is_there(root) and root.is_dir()):
         return dataset
     found = images.survey(root)
     notes = [*dataset.notes, *images.count_left_out(found.left_out)]

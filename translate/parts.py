@@ -21,7 +21,7 @@ from translate.errors import TranslateError, nearest
 from translate.frozen import ClassifierFeatures, Frozen
 from translate.method import Method, Parts, Role, role_of
 from translate.options import Call, check_options, options_of, parse_call, parse_calls
-from translate.overview import unrecognized, with_left_out
+from translate.overview import is_there, unrecognized, with_left_out
 from translate.paths import expanded
 from translate.plugins import Catalog
 from translate.pool import ImagePool
@@ -126,7 +126,7 @@ class CatalogParts:
                 ClassifierFeatures(rebuild(self._catalog, metadata).translators["classify"]), self.size, channels
             )
         # A saved method must not say which file is opened.
-        if not self._rebuilding and expanded(name).exists():
+        if not self._rebuilding and is_there(expanded(name)):
             saved = SavedMethod.open(name, self._catalog)
             if "classify" not in saved.metadata["directions"]:
                 raise TranslateError(
@@ -388,9 +388,10 @@ def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Data
     the choices, unless exactly one layout fits.
     """
     root = expanded(data)
+    there = is_there(root)
     if layout is not None:
         return _built_dataset(catalog, layout, root)
-    if not root.exists():
+    if not there:
         try:
             call = parse_call(data)
         except TranslateError:

@@ -99,10 +99,13 @@ class Offer:
     def _source(self) -> ast.ClassDef | ast.FunctionDef | None:
         module, _, attribute = str(self.target).partition(":")
         try:
-            spec = importlib.util.find_spec(module)
+            # To find a module imports the packages that hold it.
+            holding = module.rpartition(".")[0]
+            with _held(str(self.plugin), f"imports {holding}", holding) as held, failures_of_a_plugin(held):
+                spec = importlib.util.find_spec(module)
             text = Path(spec.origin or "").read_text(encoding="utf-8") if spec else ""
             nodes = ast.parse(text).body
-        except (ImportError, OSError, SyntaxError, ValueError):
+        except Exception:  # whoever asks for the part is told what is wrong with it
             return None
         found = (node for node in nodes if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == attribute)
         return next(found, None)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.errors import TranslateError
+from translate.paths import expanded
 
 log = logging.getLogger("translate")
 
@@ -70,13 +71,13 @@ def check_run(folder: Path, plugins: Sequence[str], origin: Mapping[str, Any] | 
 
 
 def _identity(plugin: str) -> str:
-    path = Path(plugin).expanduser()
+    path = expanded(plugin)
     return str(path.resolve()) if path.suffix == ".py" else plugin
 
 
 def _digest(plugin: str) -> str | None:
     """The SHA-256 of a plugin's file, or of all Python files of its package; None if there is none. Runs no code."""
-    path = Path(plugin).expanduser()
+    path = expanded(plugin)
     try:
         if path.suffix == ".py":
             return hashlib.sha256(path.read_bytes()).hexdigest()

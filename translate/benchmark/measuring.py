@@ -15,6 +15,7 @@ from translate.benchmark.report import Report
 from translate.devices import pick_device
 from translate.errors import TranslateError, nearest
 from translate.images import find
+from translate.overview import is_there
 from translate.run import Config
 
 
@@ -101,6 +102,8 @@ def _converted(rival: commands.Converted, plain: commands.Converted) -> str:
 def _photos(data: str | Path | None, count: int) -> Iterator[Path]:
     """The folder of images: the user's, or a temporary one of synthetic images in two domains."""
     if data is not None:
+        if not (is_there(Path(data)) and Path(data).is_dir()):
+            raise TranslateError(f"bench: there is no folder {data}; name a folder of images, or leave out --data")
         yield Path(data)
         return
     with tempfile.TemporaryDirectory() as folder:

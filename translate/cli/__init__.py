@@ -1,12 +1,14 @@
 """The command line: parses arguments, calls one function of the Python API, and prints its result; without logic.
 
-Exit codes: 0 done; 1 done, but some images could not be converted; 2 usage error, nothing was changed; 3 training
-stopped at a value that is not finite; 4 one of several devices' processes died or was stopped; 5 a training was ended
-by its disk, its files, its memory or a plugin; 130 interrupted and saved (143 by SIGTERM, 129 by a hangup).
+Exit codes: 0 done; 1 done, but some images could not be converted; 2 usage error, or a file that cannot be read or
+written; 3 training stopped at a value that is not finite; 4 one of several devices' processes died or was stopped; 5 a
+training was ended by its disk, its files, its memory or a plugin; 130 interrupted and saved (143 by SIGTERM, 129 by a
+hangup).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -24,6 +26,9 @@ from translate.cli.training import fit
 from translate.cli.verbs import bench, classify, convert, evaluate, sample
 from translate.errors import TranslateError, nearest
 from translate.signals import EXIT_BASE, ending_cleanly
+
+FULL_OR_FAILING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+"""Errors of a disk, which may come without the name of a file."""
 
 
 class Commands(click.Group):
@@ -127,3 +132,10 @@ def _guarded(call: Callable[[], Any]) -> int:
         # The reader of our output has closed the pipe; closing stdout must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        # What a path, a disk or its permissions cause; an error of neither is a fault of the program.
+        if error.filename is None and error.errno not in FULL_OR_FAILING:
+            raise
+        where = "" if error.filename is None else f"{error.filename}: "
+        say(f"error: {where}{error.strerror}; check the path, its permissions, and the space on its disk", error=True)
+        return TranslateError.exit_code

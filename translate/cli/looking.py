@@ -14,6 +14,7 @@ from translate.cli.output import say
 from translate.cli.parts import describe_part
 from translate.memory import MAX_PIXELS, MaxPixels, Memory, limits
 from translate.options import parameter_of
+from translate.paths import expanded
 
 
 @click.command()
@@ -61,7 +62,7 @@ def data(
     bounds: dict[str, Any] = {"memory": memory, "max_pixels": max_pixels}
     with limits(**bounds):
         dataset = open_dataset(session_of(context).catalog, path, layout)
-    root = Path(path).expanduser()
+    root = expanded(path)
     if export is not None:
         inspection.export(dataset, export, root=root, overwrite=overwrite, **bounds)
         say(f"written: {export}", error=as_json)

@@ -85,7 +85,7 @@ class Accumulation:
             # Free this graph before the next batch builds its own.
             del moves
             if number + 1 < len(batches):
-                _close(updates)
+                close(updates)
         if wanted is None:
             return False
         for wait in reducing:
@@ -93,7 +93,7 @@ class Accumulation:
         history.add(wanted)
         self._step(wanted)
         more = not last or self._resume(updates) is not None
-        _close(updates)
+        close(updates)
         return more
 
     def _reach(self, updates: Updates, history: _History) -> Moves | None:
@@ -185,7 +185,7 @@ def _format_names(names: Names | None) -> str:
     return "nothing" if names is None else " with ".join(names)
 
 
-def _close(updates: Updates) -> None:
+def close(updates: Updates) -> None:
     """Close a generator, which frees what it holds at its yield; other iterators hold nothing."""
-    if (close := getattr(updates, "close", None)) is not None:
-        close()
+    if hasattr(updates, "close"):
+        updates.close()

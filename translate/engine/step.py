@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from translate.engine.accumulation import Accumulation
+from translate.engine.accumulation import Accumulation, close
 from translate.engine.capture import Capture, Graph, capturable
 from translate.engine.ema import EMA
 from translate.engine.players import MethodError, Player, players_of
@@ -159,14 +159,17 @@ class Engine:
     def _resume(self, updates: Iterator[Update | tuple[Update, ...]]) -> tuple[Update, ...] | None:
         """Run the method to its next yield, in autocast, which is left again before any optimizer steps."""
         kind = self.device.type
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            before = torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)
+        # Whatever the method does to the grad mode, also before it raises, ends here.
+        with torch.set_grad_enabled(True), torch.autocast(kind, torch.bfloat16, self.precision == "bf16"):
+            before = _autocast_state(kind)
             item = next(updates, None)
-            grad_mode_changed = not torch.is_grad_enabled() or torch.is_inference_mode_enabled()
-            autocast_changed = before != (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
-        if grad_mode_changed or autocast_changed:
-            torch.set_grad_enabled(True)
-            what = "autocast" if autocast_changed else "the grad mode"
+            what = "autocast" if _autocast_state(kind) != before else None
+            if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+                what = what or "the grad mode"
+            if what is not None:
+                # The method leaves its `with` now, and not whenever it is collected, after this one is left.
+                close(updates)
+        if what is not None:
             raise MethodError(
                 f"{type(self.method).__name__} yields inside a `with` that changes {what}; leave it before the yield"
             )
@@ -382,6 +385,12 @@ class Engine:
     def restart_averages(self) -> None:
         """Let the averages start from the weights as they are now."""
         self._ema.restart()
+
+
+def _autocast_state(kind: str) -> tuple[bool, torch.dtype, int]:
+    """Whether autocast is on, its dtype, and how many blocks of it are entered: its cache is dropped with the last."""
+    torch.autocast_increment_nesting()
+    return torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind), torch.autocast_decrement_nesting()
 
 
 def _since_restart(step: int, steps: int, restarts: Sequence[float]) -> tuple[int, int]:
