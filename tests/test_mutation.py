@@ -117,6 +117,16 @@ def test_a_sample_is_even_and_seeded(tmp_path: Path) -> None:
     assert len(targets.sample(tmp_path, files, 1000, seed=0)) == 40
 
 
+def test_the_command_imports_nothing_that_is_mutated() -> None:
+    """What the first process has imported would be tested in place of the mutants of its forks."""
+    code = (
+        "import sys, benchmarks.mutation.__main__ as command; command.forks.warm()\n"
+        "print([name for name in sys.modules if name.partition('_')[0].partition('.')[0] == 'translate'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
 def test_the_targets_and_the_tests_left_out_exist() -> None:
     files = targets.files_of(ROOT)
     assert len(files) > 20

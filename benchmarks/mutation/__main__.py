@@ -23,7 +23,6 @@ from pathlib import Path
 
 from benchmarks.mutation import covering, forks, table, targets, verdicts
 from benchmarks.mutation.covering import Map
-from translate.atomic import replacing
 
 ROOT = Path(__file__).parents[2]
 KEPT = ".mutation/map.json"
@@ -72,8 +71,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         judged = [verdict_of[mutation.id] for mutation in mutations if mutation.id in verdict_of]
         facts = {"seed": given.seed, "limit": given.limit, "figures": table.figures(judged, reasons)}
         mutants = [{**one.to_json(), "reason": table.reason_of(one, reasons)} for one in judged]
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps({**facts, "mutants": mutants}, indent=1) + "\n", encoding="utf-8")
+        # The project's own code is imported in the forks alone, where it is mutated.
+        temporary = path.with_name(f".{path.name}.part")
+        temporary.write_text(json.dumps({**facts, "mutants": mutants}, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
 
     verdicts.judge(asked, covers, root, jobs=given.jobs, limit=given.limit, told=told)
     found = [verdict_of[mutation.id] for mutation in mutations]
