@@ -21,6 +21,7 @@ from translate.checkpoint import CheckpointError
 from translate.errors import TranslateError
 from translate.images import Image
 from translate.lock import locked
+from translate.numbered import steps_of
 from translate.run import Run
 from translate.saved import load_classifier, load_sampler
 from translate.translator import load
@@ -55,7 +56,7 @@ def run(finished: Run, tmp_path: Path) -> Run:
 
 def translators_at(finished: Run, step: int) -> dict[str, torch.Tensor]:
     """What the translator of a step must hold: the averages, and whatever has none."""
-    tensors = checkpoint.load(derived.steps_of(finished.folder)[step])[0]
+    tensors = checkpoint.load(steps_of(finished.folder)[step])[0]
     prefix = "ema/forward/"
     return {f"forward/{name.removeprefix(prefix)}": value for name, value in tensors.items() if name.startswith(prefix)}
 
@@ -84,7 +85,7 @@ def make_flipped(run: Run) -> None:
 
 def make_older(run: Run) -> None:
     """As it was when the checkpoint of step 4 was the last one."""
-    later = derived.steps_of(run.folder)[6]
+    later = steps_of(run.folder)[6]
     aside = run.folder / "aside"
     later.rename(aside)
     run.translator.unlink()
@@ -99,7 +100,7 @@ def make_older_without_step(run: Run) -> None:
     make_older(run)
     tensors, metadata = checkpoint.load(run.translator)
     checkpoint.save(run.translator, tensors, {name: value for name, value in metadata.items() if name != "step"})
-    before = derived.steps_of(run.folder)[6].stat().st_mtime - 10
+    before = steps_of(run.folder)[6].stat().st_mtime - 10
     os.utime(run.translator, (before, before))
 
 
@@ -147,7 +148,7 @@ def test_a_sound_translator_is_left_alone(run: Run) -> None:
 
 def test_a_damaged_checkpoint_is_passed_over(run: Run, finished: Run) -> None:
     make_missing(run)
-    derived.steps_of(run.folder)[6].write_bytes(b"torn")
+    steps_of(run.folder)[6].write_bytes(b"torn")
     by_use(run)
     assert same(checkpoint.load(run.translator)[0], translators_at(finished, 4))
     # The damaged one says nothing against a translator that is as old as the last good one.
@@ -224,7 +225,7 @@ def stopped(folder: Path, step: int, how: str, options: dict[str, Any]) -> str:
         [sys.executable, "-c", KILLED, str(folder), json.dumps(options), str(step), how], capture_output=True, text=True
     )
     assert done.returncode == (-9 if how == "kill" else 1), done.stderr
-    assert max(derived.steps_of(folder)) == step
+    assert max(steps_of(folder)) == step
     return done.stderr
 
 
@@ -273,7 +274,7 @@ def test_with_one_save_there_is_a_translator_all_the_same(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("step", [2, 4, 6])
 def test_any_checkpoint_converts(finished: Run, step: int, tmp_path: Path) -> None:
-    file = derived.steps_of(finished.folder)[step]
+    file = steps_of(finished.folder)[step]
     before = {path: path.stat().st_mtime_ns for path in finished.folder.rglob("*")}
     by_step, by_file = load(finished.folder, step=step), load(file)
     wanted = translators_at(finished, step)
@@ -300,7 +301,7 @@ def test_without_averages_the_weights_are_taken(tmp_path: Path) -> None:
     run = translate.fit("pix2pix", DEMO, output=tmp_path / "run", steps=4, **{**SMALL, "ema": 0.0})
     image = torch.rand(1, 3, 32, 32)
     assert torch.equal(load(run.folder, step=4)(image), load(run.folder)(image))
-    weights = checkpoint.load(derived.steps_of(run.folder)[2])[0]
+    weights = checkpoint.load(steps_of(run.folder)[2])[0]
     for name, value in load(run.folder, step=2).network.state_dict().items():
         assert torch.equal(value, weights[f"method/generator.{name}"])
 
@@ -310,7 +311,7 @@ def test_any_checkpoint_is_evaluated(finished: Run) -> None:
         return translate.evaluate(*path, DEMO, metrics=["l1"], split="train", **more)
 
     early = scores(finished.folder, step=2)
-    assert early.scores == scores(derived.steps_of(finished.folder)[2]).scores
+    assert early.scores == scores(steps_of(finished.folder)[2]).scores
     assert early.subject == "run/step-00000002"
     assert scores(finished.folder).subject == "run"
     assert scores(finished.folder, step=6).scores == scores(finished.folder).scores != early.scores
@@ -319,7 +320,7 @@ def test_any_checkpoint_is_evaluated(finished: Run) -> None:
 def test_any_checkpoint_samples_and_classifies(tmp_path: Path) -> None:
     toy = {"plugins": (TOYS,), "size": 16, "steps": 3, "save_every": 1, "keep": 9}
     run = translate.fit("toy", "demo(size=16, count=4)", output=tmp_path / "run", **toy)
-    file = derived.steps_of(run.folder)[1]
+    file = steps_of(run.folder)[1]
     one, other = load_sampler(run.folder, step=1, plugins=(TOYS,)), load_sampler(file, plugins=(TOYS,))
     assert torch.equal(one.draw([0, 1]), other.draw([0, 1]))
     assert not torch.equal(one.draw([0]), load_sampler(run.folder, plugins=(TOYS,)).draw([0]))
@@ -365,7 +366,7 @@ def test_from_the_command_line(finished: Run, tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_an_earlier_version(run: Run, finished: Run) -> None:
     """It did not note the facts; those of the run's translator serve, as long as there is one."""
-    file = derived.steps_of(run.folder)[2]
+    file = steps_of(run.folder)[2]
     tensors, metadata = checkpoint.load(file)
     checkpoint.save(file, tensors, {name: value for name, value in metadata.items() if name != derived.FACTS})
     image = torch.rand(1, 3, 32, 32)
@@ -376,7 +377,7 @@ def test_a_checkpoint_of_an_earlier_version(run: Run, finished: Run) -> None:
 
 
 def test_weights_of_another_configuration_are_refused(run: Run) -> None:
-    file = derived.steps_of(run.folder)[2]
+    file = steps_of(run.folder)[2]
     tensors, metadata = checkpoint.load(file)
     metadata[derived.FACTS]["options"]["generator"] = "unet(width=6)"
     checkpoint.save(file, tensors, metadata)

@@ -38,7 +38,7 @@ FLOORS = [
     {"atomic"},
     {"lock"},
     {"outputs"},
-    {"options", "data", "sizes", "devices"},
+    {"options", "data", "sizes", "devices", "numbered"},
     {"traits"},
     {"ranks", "seeds", "schema"},
     {"draws", "fingerprint", "memory"},

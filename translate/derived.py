@@ -7,7 +7,6 @@ stand in for ``translator.safetensors`` wherever that is missing, damaged or old
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Mapping
 from itertools import chain
 from pathlib import Path
@@ -20,21 +19,13 @@ from translate import checkpoint, lock
 from translate.checkpoint import CheckpointError
 from translate.errors import TranslateError
 from translate.method import Method
+from translate.numbered import steps_of
 from translate.ranks import is_launcher_or_main
 
 log = logging.getLogger("translate")
 
 FACTS = "translator"
 """The key in a checkpoint's metadata under which the metadata of its translator lie."""
-
-_NAME = re.compile(r"step-(\d+)\.safetensors")
-
-
-def steps_of(folder: Path) -> dict[int, Path]:
-    """The checkpoints of a run's folder by step, the newest first."""
-    named = ((_NAME.fullmatch(path.name), path) for path in (folder / "checkpoints").glob("step-*.safetensors"))
-    found = {int(match[1]): path for match, path in named if match}
-    return dict(sorted(found.items(), reverse=True))
 
 
 def checkpoint_at(folder: Path, step: int) -> Path:

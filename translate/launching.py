@@ -19,6 +19,7 @@ import torch
 from translate import lock, signals
 from translate.devices import cores
 from translate.errors import TranslateError
+from translate.numbered import steps_of
 from translate.paths import quoted
 from translate.ranks import EXIT_LOST_RANK
 from translate.run import Config, Run
@@ -60,8 +61,8 @@ def _launch_and_open(arguments: Sequence[str], count: int, folder: Path, stop_ti
     try:
         launch(arguments, count, stop_timeout=stop_timeout)
     except LostError as error:
-        saved = sorted((folder / "checkpoints").glob("step-*.safetensors"))
-        hint = f"; go on from {saved[-1].stem} with `translate fit --resume {quoted(folder)}`" if saved else ""
+        last = next(iter(steps_of(folder).values()), None)
+        hint = f"; go on from {last.stem} with `translate fit --resume {quoted(folder)}`" if last else ""
         raise LostError(f"{error}{hint}") from None
     run = Run.open(folder)
     run.step = run.steps
@@ -92,7 +93,7 @@ def launch(
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         # The first rank writes to the terminal; the output of the others is kept in case they fail.
-        files = [(place / f"rank-{rank}").open("w+", encoding="utf-8") for rank in range(1, count)]
+        files = [(place / f"rank-{rank}").open("w+", encoding="utf-8", errors="replace") for rank in range(1, count)]
         outputs = [None, *(stack.enter_context(file) for file in files)]
         common = {
             **(environment or {}),

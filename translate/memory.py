@@ -34,9 +34,9 @@ def parse_memory(value: Any, where: str = "memory") -> int:
     >>> parse_memory("6GB"), parse_memory("512 MiB"), parse_memory(1000)
     (6442450944, 536870912, 1000)
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(value).lower())
+    found = re.fullmatch(r"\s*(\d{1,30}(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", str(value).lower())
     if found is None or isinstance(value, bool) or (size := int(float(found[1]) * _units[found[2]])) < 1:
-        raise TranslateError(f"{where}: memory is a number of bytes or 512MB, 6GB ..., not {value!r}")
+        raise TranslateError(f"{where}: memory is a number of bytes or 512MB, 6GB ..., not {value!r:.100}")
     return size
 
 

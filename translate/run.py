@@ -14,6 +14,7 @@ from translate.changes import Change
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
+from translate.numbered import steps_of
 from translate.options import Option, Parameter, check_options, parameter_of
 from translate.paths import expanded, quoted
 from translate.progress import Progress
@@ -271,7 +272,7 @@ class Run:
     @property
     def checkpoints(self) -> list[Path]:
         """All checkpoints, oldest first."""
-        return sorted((self.folder / "checkpoints").glob("step-*.safetensors"))
+        return [*reversed(steps_of(self.folder).values())]
 
     @property
     def metrics(self) -> list[dict[str, Any]]:

@@ -11,13 +11,14 @@ from typing import Any
 
 from torch import Tensor
 
-from translate import checkpoint, derived, translator
+from translate import checkpoint, translator
 from translate.background import Background
 from translate.checkpoint import CheckpointError
 from translate.derived import FACTS
 from translate.errors import TranslateError
 from translate.intervals import interval_of, outdated
 from translate.lock import refuse_lost
+from translate.numbered import checkpoint_path, steps_of
 from translate.run import Run
 from translate.setup import Setup
 
@@ -55,11 +56,11 @@ def writing(setup: Setup, run: Run, tensors: Mapping[str, Tensor], *, partial: b
 
     def write() -> None:
         refuse_lost(saved_run.folder)
-        path = saved_run.folder / "checkpoints" / f"step-{saved_run.step:08d}.safetensors"
+        path = checkpoint_path(saved_run.folder, saved_run.step)
         checkpoint.save(path, state, metadata)
         checkpoint.save(saved_run.translator, trained, facts)
         every = interval_of(setup.config.save_every, saved_run.steps)
-        there = {int(old.stem.rpartition("-")[2]): old for old in saved_run.checkpoints}
+        there = steps_of(saved_run.folder)
         for step in outdated(sorted(there), every, setup.config.keep):
             there[step].unlink(missing_ok=True)
         setup.tell("checkpoint_saved", run=saved_run, path=path)
@@ -91,7 +92,7 @@ def translator_step(run: Run) -> int:
 
 def last_good(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The tensors and metadata of a run's newest readable checkpoint; None if there is none at all."""
-    paths = derived.steps_of(folder).values()
+    paths = steps_of(folder).values()
     for path in paths:
         try:
             return checkpoint.load(path, holds="training")

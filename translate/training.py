@@ -28,6 +28,7 @@ from translate.loader import BrokenImagesError, Loader
 from translate.lock import locked
 from translate.opening import opening_line
 from translate.ordered import OrderedLog
+from translate.overview import is_there
 from translate.paths import expanded, quoted
 from translate.plugins import discover
 from translate.progress import Progress
@@ -366,15 +367,15 @@ def _made(folder: Path) -> Path:
 
 def _refuse_within_data(config: Config, folder: Path) -> None:
     """Refuse to put a run, or a cache of decoded images, into the folder of the data."""
-    data = Path(config.data).expanduser()
-    if data.is_dir():
+    data = expanded(config.data)
+    if is_there(data) and data.is_dir():
         outputs.refuse_within(folder, [data], "a run's sample pictures")
         if config.cache_folder is not None:
             outputs.refuse_within(config.cache_folder, [data], "decoded images")
 
 
 def _absolute(path: str) -> str:
-    return str(expanded(path).resolve()) if expanded(path).exists() else path
+    return str(expanded(path).resolve()) if is_there(expanded(path)) else path
 
 
 def _file_name(data: str) -> str:

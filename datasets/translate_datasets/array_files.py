@@ -16,6 +16,7 @@ from translate import images
 from translate.errors import TranslateError
 from translate.images import ArrayHeader
 from translate.memory import Budget
+from translate_datasets.listing import is_folder
 
 Place = tuple[Path, str]
 """A file, and the array's name in it; "" for a .npy file, which holds one array."""
@@ -25,7 +26,7 @@ def places(root: Path) -> dict[str, Place]:
     """All arrays of a .npz file, or of the .npz and .npy files of a folder, by NAME and by FILE:NAME."""
     if root.is_file():
         return dict(_members(root))
-    if not root.is_dir():
+    if not is_folder(root):
         what = "is neither a file nor a folder" if root.exists() else ""
         raise TranslateError(
             f"{root} {what}; name a file or a folder" if what else f"there is no file or folder {root}; check its name"

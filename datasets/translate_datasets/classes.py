@@ -10,7 +10,7 @@ from translate.errors import TranslateError
 from translate.options import Call, Option
 from translate_datasets.domains import describe
 from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, label_options
-from translate_datasets.listing import files, hold_out, paths_of
+from translate_datasets.listing import files, hold_out, is_folder, paths_of
 from translate_datasets.side_by_side import split_folders
 from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
 
@@ -30,7 +30,7 @@ def classes(
     alpha: AlphaPlane = None,
 ) -> Dataset:
     """List one domain, SPLIT/CLASS/NAME or CLASS/NAME; images in no folder have a label only from a table."""
-    if not root.is_dir():
+    if not is_folder(root):
         raise TranslateError(f"there is no folder {root}; check its name")
     problems: list[str] = []
     notes: list[str] = []

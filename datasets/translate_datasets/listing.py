@@ -69,10 +69,18 @@ def files(folder: Path, problems: list[str] | None = None) -> dict[str, Path]:
     return found
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; none is seen inside of one that may not be entered."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def subfolders(folder: Path) -> list[str]:
     """List the names of the folders in a folder, without hidden ones."""
     try:
-        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(entry.name for entry in folder.iterdir() if is_folder(entry) and not entry.name.startswith("."))
     except OSError as error:
         raise TranslateError(f"cannot list {folder}: {error.strerror}; check its name and permissions") from None
 
@@ -93,13 +101,13 @@ def sides(root: Path, source: str, target: str, *, both: bool = True) -> Sides |
         for split, names in SPLITS.items():
             for name in names:
                 pair = (place(name, source), place(name, target))
-                there = [folder.is_dir() for folder in pair]
+                there = [is_folder(folder) for folder in pair]
                 if all(there) or (any(there) and not both and split != "train"):
                     found.setdefault(split, pair)
-        complete = any(all(folder.is_dir() for folder in pair) for pair in found.values())
+        complete = any(all(is_folder(folder) for folder in pair) for pair in found.values())
         if "train" in found or (found and (both or complete)):
             return Sides(source, target, found)
-    if (root / source).is_dir() and (root / target).is_dir():
+    if is_folder(root / source) and is_folder(root / target):
         return Sides(source, target, {"": (root / source, root / target)})
     return None
 
@@ -111,7 +119,7 @@ def usual_sides(root: Path, *, both: bool = True) -> Sides | None:
 
 def choose_sides(root: Path, source: str | None, target: str | None, layout: str, *, both: bool = True) -> Sides:
     """Find the named folders, or the usual ones; if they are missing, refuse and list the choices."""
-    if not root.is_dir():
+    if not is_folder(root):
         raise TranslateError(f"there is no folder {root}; check its name")
     if (source is None) != (target is None):
         raise TranslateError(f"{layout} needs the names of both folders or of none: source=... and target=...")

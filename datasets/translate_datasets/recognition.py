@@ -10,7 +10,7 @@ from translate.images import ImageError
 from translate.options import Call
 from translate_datasets.arrays import usual_names
 from translate_datasets.labels import TABLE
-from translate_datasets.listing import SPLITS, Sides, files, sides, spread, subfolders, usual_sides
+from translate_datasets.listing import SPLITS, Sides, files, is_folder, sides, spread, subfolders, usual_sides
 from translate_datasets.pairing import by_name
 from translate_datasets.side_by_side import split_folders
 
@@ -20,7 +20,7 @@ def layouts(root: Path) -> list[str]:
     try:
         if root.is_file():
             return _arrays(root) if root.suffix.lower() == ".npz" else []
-        if not root.is_dir():
+        if not is_folder(root):
             return []
         found = usual_sides(root, both=False)
         if found is not None and not _are_letters(root, found) and (call := _call(found)) is not None:
@@ -42,7 +42,7 @@ def _call(found: Sides) -> str | None:
     They are paired if at least half of the files of the smaller one have a partner in the other.
     """
     pair = found.folders.get("train") or next(iter(found.folders.values()))
-    ours, theirs = (files(folder) if folder.is_dir() else {} for folder in pair)
+    ours, theirs = (files(folder) if is_folder(folder) else {} for folder in pair)
     if not ours or not theirs:
         return None
     usual = (found.source, found.target) in (("source", "target"), ("A", "B"))
@@ -54,7 +54,7 @@ def _call(found: Sides) -> str | None:
 def _are_letters(root: Path, found: Sides) -> bool:
     """Whether folders A and B are two of several class folders, not two domains."""
     parent = root if "" in found.folders else next(iter(found.folders.values()))[0].parent
-    return (found.source, found.target) == ("A", "B") and (parent / "C").is_dir()
+    return (found.source, found.target) == ("A", "B") and is_folder(parent / "C")
 
 
 def _is_side_by_side(root: Path) -> bool:

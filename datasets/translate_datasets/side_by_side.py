@@ -11,7 +11,7 @@ from translate.errors import TranslateError
 from translate.images import ImageError
 from translate.options import Call, Option
 from translate_datasets.domains import describe
-from translate_datasets.listing import SPLITS, count_named, files, hold_out, paths_of, spread
+from translate_datasets.listing import SPLITS, count_named, files, hold_out, is_folder, paths_of, spread
 from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
 
 
@@ -28,7 +28,7 @@ def side_by_side(
     alpha: AlphaPlane = None,
 ) -> Dataset:
     """List pairs in files A|B, in SPLIT folders or in one (as Isola et al. 2017, arXiv:1611.07004)."""
-    if not root.is_dir():
+    if not is_folder(root):
         raise TranslateError(f"there is no folder {root}; check its name")
     problems: list[str] = []
     notes: list[str] = []
@@ -57,9 +57,9 @@ def side_by_side(
 def split_folders(root: Path) -> dict[str, Path]:
     """Find the folders of the splits; the split "" is the root itself."""
     found = {
-        split: next(root / name for name in names if (root / name).is_dir())
+        split: next(root / name for name in names if is_folder(root / name))
         for split, names in SPLITS.items()
-        if any((root / name).is_dir() for name in names)
+        if any(is_folder(root / name) for name in names)
     }
     return found or {"": root}
 

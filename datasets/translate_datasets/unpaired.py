@@ -9,7 +9,7 @@ from translate.data import Dataset, Example
 from translate.options import Call, Option
 from translate_datasets.domains import describe
 from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, label_options
-from translate_datasets.listing import all_paths, choose_sides, files, hold_out, paths_of
+from translate_datasets.listing import all_paths, choose_sides, files, hold_out, is_folder, paths_of
 from translate_datasets.maps import Classes, Ignore, Maps, Palette, Which
 from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
 
@@ -43,7 +43,7 @@ def unpaired(
     splits: dict[str, dict[str, list[Example]]] = {}
     for split, pair in found.folders.items():
         listed = {
-            side: files(folder, problems) if folder.is_dir() else {}
+            side: files(folder, problems) if is_folder(folder) else {}
             for side, folder in zip(("source", "target"), pair, strict=True)
         }
         held = {side: set() if split else hold_out(list(stems), holdout) for side, stems in listed.items()}

@@ -15,8 +15,9 @@ from translate.engine.accumulation import Accumulation, close
 from translate.engine.capture import Capture, Graph, capturable
 from translate.engine.ema import EMA
 from translate.engine.players import MethodError, Player, players_of
+from translate.engine.rules import check_moves
 from translate.engine.state import compare, optimizer_numbers, optimizer_state, optimizer_tensors, under
-from translate.errors import NotFiniteError, TranslateError, nearest
+from translate.errors import NotFiniteError, TranslateError
 from translate.method import Batch, Method, Update
 from translate.pool import ImagePool
 from translate.precision import to_float32
@@ -213,28 +214,7 @@ class Engine:
         """Check the updates of the first period; later periods repeat them."""
         if self._checked_until <= 0:
             return
-        for move in moves:
-            if not isinstance(move, Update):
-                raise MethodError(f"{type(self.method).__name__} yielded a {type(move).__name__} instead of an Update")
-        names = [move.player for move in moves]
-        if len(set(names)) != len(names):
-            raise MethodError(
-                f"the player {names[0]!r} moves twice in one tuple of updates; put all its terms into one"
-            )
-        for move in moves:
-            if move.player not in self.players:
-                raise MethodError(f"there is no player {move.player!r}; {nearest(move.player, self.players)}")
-            if not move.terms:
-                raise MethodError(f"the update of {move.player!r} has no terms")
-            weights = set(self.players[move.player].moving(frozenset(names)))
-            for name, term in move.terms.items():
-                if not isinstance(term, Tensor) or term.dim() != 0:
-                    raise MethodError(f"the term {move.player}/{name} must be a scalar tensor: take its mean or sum")
-                if not _reaches(term, weights):
-                    raise MethodError(
-                        f"the term {move.player}/{name} has no gradient path to the weights of {move.player!r}; "
-                        "was its input detached, or does it belong to another player?"
-                    )
+        check_moves(type(self.method).__name__, self.players, moves)
 
     # --- recorded steps ---------------------------------------------------------------------------------------------
 
@@ -405,23 +385,6 @@ def _since_restart(step: int, steps: int, restarts: Sequence[float]) -> tuple[in
     firsts = [0, *(bisect_left(range(steps), share, key=lambda n: n / steps) for share in restarts), steps]
     which = bisect_right(firsts, step, hi=len(firsts) - 1) - 1
     return step - firsts[which], firsts[which + 1] - firsts[which]
-
-
-def _reaches(term: Tensor, weights: set[nn.Parameter]) -> bool:
-    """Whether the autograd graph of a term leads to one of the weights."""
-    if isinstance(term, nn.Parameter) and term in weights:
-        return True
-    seen: set[Any] = set()
-    ahead = [term.grad_fn]
-    while ahead:
-        node = ahead.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if getattr(node, "variable", None) in weights:
-            return True
-        ahead.extend(following for following, _ in node.next_functions)
-    return False
 
 
 def _name_on_rank(rank: int, name: str) -> str:
