@@ -19,7 +19,7 @@ import pytest
 
 import translate
 from translate import lock, processes
-from translate.errors import TranslateError
+from translate.errors import StoppedError, TranslateError
 from translate.lock import NAME, LockedError, is_locked, locked, refuse_locked, refuse_lost
 from translate.processes import Process
 from translate.run import Run
@@ -432,7 +432,7 @@ def test_a_run_that_ends_by_an_error_is_not_locked(tmp_path: Path, monkeypatch: 
         raise ZeroDivisionError
 
     monkeypatch.setattr("translate.engine.step.Engine.step", fail)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(StoppedError, match="ZeroDivisionError"):
         translate.fit("pix2pix", "demo(size=32, count=4)", output=tmp_path / "run", steps=2, **SMALL)
     assert not (tmp_path / "run" / NAME).exists()
 

@@ -294,10 +294,8 @@ def test_a_log_that_cannot_be_written_ends_all_ranks_at_the_same_step_exactly_sa
     hook.write_text(
         "from translate import hookimpl\n"
         "@hookimpl\n"
-        "def step_ended(run, scalars):\n"
-        "    if scalars.step == 3:\n"
-        "        path = run.folder / 'metrics.jsonl'\n"
-        "        path.unlink(); path.symlink_to('/dev/full')\n",
+        "def run_started(run):\n"
+        "    (run.folder / 'metrics.jsonl').symlink_to('/dev/full')\n",
         encoding="utf-8",
     )
     options = {**SMALL, "steps": 9, "save_every": 100, "devices": 2}
