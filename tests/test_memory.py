@@ -62,7 +62,7 @@ def photo(path: Path, side: int = 32) -> Path:
     return path
 
 
-@pytest.mark.parametrize("value", ["", "6 apples", "-1", 0, True, "1.5.2GB", None])
+@pytest.mark.parametrize("value", ["", "6 apples", "-1", 0, True, "1.5.2GB", None, "9" * 400])
 def test_what_is_no_memory_is_refused(value: Any) -> None:
     with pytest.raises(TranslateError, match="512MB, 6GB"):
         parse_memory(value)

@@ -291,6 +291,25 @@ def test_the_translator_holds_the_averages(tmp_path: Path) -> None:
             assert not torch.equal(value, saved[f"method/generator.{key}"])
 
 
+def test_a_users_own_files_beside_the_checkpoints_are_left_alone(tmp_path: Path) -> None:
+    run = translate.fit("pix2pix", "demo(size=32, count=4)", output=tmp_path / "run", **{**SMALL, "steps": 2})
+    folder = run.folder / "checkpoints"
+    own = [folder / name for name in ("step-00000001-mine.safetensors", "step-1.safetensors", "step-x.safetensors")]
+    for path in own:
+        shutil.copy(run.checkpoints[-1], path)
+    later = translate.resume(run.folder, steps=4, keep=1)
+    assert all(path.exists() for path in own)
+    assert [path.name for path in later.checkpoints] == ["step-00000004.safetensors"]
+
+
+@pytest.mark.parametrize("data", ["~nobody-of-this-name/data", "x" * 5000, "a/" + "b" * 300])
+def test_data_whose_name_is_no_path_is_one_sentence(data: str, tmp_path: Path) -> None:
+    with pytest.raises(TranslateError) as caught:
+        translate.fit("pix2pix", data, output=tmp_path / "run", **SMALL)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
 def test_values_that_are_not_finite_stop_the_run_and_keep_the_last_good_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(NotFiniteError, match=r"not .*finite.* the last good checkpoint is .*step-000000"):
         fit(

@@ -13,6 +13,7 @@ from torch import distributed
 
 from translate.background import Background
 from translate.errors import NotFiniteError, StoppedError, TranslateError
+from translate.numbered import checkpoint_path
 from translate.ordered import OrderedLog
 from translate.paths import quoted
 from translate.plugins import format_error
@@ -115,7 +116,7 @@ class Emergency:
                 for player in setup.engine.players.values():
                     player.optimizer.zero_grad(set_to_none=True)
         at = f"step {run.step} of {run.steps}"
-        path = run.folder / "checkpoints" / f"step-{run.step:08d}.safetensors"
+        path = checkpoint_path(run.folder, run.step)
         # What a rank has alone lacks the others' image pools; they may be gone, or not know that anything is wrong.
         together = setup.group.size == 1
         partial = setup.engine.in_step or not together

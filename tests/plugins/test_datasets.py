@@ -518,3 +518,21 @@ def test_other_real_data() -> None:
     digits = arrays(SHARED / "labelled", source="usps/usps.npz:x_train", target="usps/usps.npz:x_test", paired=False)
     assert digits.domains["source"] == Domain(channels=1, labels=tuple("0123456789"))
     assert sum(len(sides["source"]) for sides in digits.splits.values()) == 7291
+
+
+def test_a_folder_that_may_not_be_entered_is_no_folder_of_a_layout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another user finds it: even to ask whether there is a folder inside is refused."""
+    (tmp_path / "trainA").mkdir()
+    whether = Path.is_dir
+
+    def is_dir(path: Path) -> bool:
+        if tmp_path in path.parents:
+            raise PermissionError(13, "Permission denied", str(path))
+        return whether(path)
+
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    assert listing.is_folder(tmp_path)
+    assert not listing.is_folder(tmp_path / "trainA")
+    assert listing.usual_sides(tmp_path) is None

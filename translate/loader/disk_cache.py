@@ -159,8 +159,13 @@ def _key(listed: Sequence[Example], domain: Domain, size: Size, resize: str, wor
         decoded += (domain.alpha, domain.limits)
     digest = hashlib.sha256(repr((FORMAT, decoded, tuple(size), resize)).encode())
     with ThreadPoolExecutor(workers or cores(), thread_name_prefix="translate-hash") as pool:
-        for example, content in zip(listed, pool.map(_hash, (example.pixels for example in listed)), strict=True):
-            digest.update(f"{example.region} {content}\n".encode())
+        try:
+            for example, content in zip(listed, pool.map(_hash, (example.pixels for example in listed)), strict=True):
+                digest.update(f"{example.region} {content}\n".encode())
+        except BaseException:
+            # Ctrl-C waits for the files that are being read, not for all.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return digest.hexdigest()
 
 
