@@ -24,8 +24,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--examples", type=int, default=1000, help="cases of each kind")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("kinds", nargs="*", choices=[*fuzzing.KINDS, []], help="what to fuzz (default: all)")
+    kinds = ", ".join(fuzzing.KINDS)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"what to fuzz, of {kinds} (default: all)")
     asked = parser.parse_args()
+    if unknown := [kind for kind in asked.kinds if kind not in fuzzing.KINDS]:
+        parser.error(f"there is no kind {unknown[0]}, but {kinds}")
     with tempfile.TemporaryDirectory(prefix="translate-") as place:
         for kind in asked.kinds or fuzzing.KINDS:
             print(fuzzing.fuzz(kind, Path(place), examples=asked.examples, seed=asked.seed), flush=True)

@@ -181,7 +181,7 @@ def test_calibration_takes_images_that_fit(tmp_path: Path) -> None:
     assert [tuple(each.shape) for each in found] == [(1, 3, 64, 64)] * 2
 
 
-def test_every_command_that_decodes_refuses_by_max_pixels(tmp_path: Path) -> None:
+def test_every_command_that_decodes_refuses_by_max_pixels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for side in ("source", "target"):
         (tmp_path / "data" / side).mkdir(parents=True)
         for number in range(3):
@@ -191,12 +191,13 @@ def test_every_command_that_decodes_refuses_by_max_pixels(tmp_path: Path) -> Non
     assert told.exit_code == 1
     assert "0.png has 64 x 64 pixels, more than the limit of 2000" in told.output
     assert runner.invoke(cli, ["data", str(tmp_path / "data")]).exit_code == 0
-    fitted = runner.invoke(
-        cli, ["fit", "pix2pix", str(tmp_path / "data"), "--max-pixels", "2000", "--dry-run", "--size", "32",
-               "--generator", "unet(width=4)"],
-    )  # fmt: skip
+    given = ["fit", "pix2pix", str(tmp_path / "data"), "--max-pixels", "2000", "--size", "32",
+             "--generator", "unet(width=4)", "--steps", "1", "-o", str(tmp_path / "run")]  # fmt: skip
+    fitted = runner.invoke(cli, [*given, "--broken", "stop"])
     assert isinstance(fitted.exception, TranslateError)
     assert "more than the limit of 2000" in str(fitted.exception)
+    assert runner.invoke(cli, given).exit_code == 0
+    assert any("left out" in each.getMessage() and "0.png" in each.getMessage() for each in caplog.records)
     for function in (translate.convert, translate.classify, translate.evaluate):
         assert declared_by(function)["max_pixels"] == parameter_of("max_pixels", MaxPixels, MAX_PIXELS)
         assert declared_by(function)["memory"] == parameter_of("memory", Memory, None)

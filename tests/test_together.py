@@ -142,7 +142,7 @@ def test_each_device_has_a_fit_of_its_own(plugin: Path, tmp_path: Path, monkeypa
     """The ranks are told the whole config; what they have written is the run that the caller gets."""
     configs: list[dict[str, Any]] = []
 
-    def launch(arguments: Sequence[str], count: int) -> None:
+    def launch(arguments: Sequence[str], count: int, *, stop_timeout: float) -> None:
         assert count == 3
         assert list(arguments[:4]) == ["--no-plugin=console", f"--plugin={plugin}", "fit", "--config"]
         assert list(arguments[5:]) == ["-o", str(tmp_path / "run")]
@@ -203,6 +203,7 @@ def test_a_rank_sees_its_own_batches(plugin: Path, monkeypatch: pytest.MonkeyPat
     for group in (ProcessGroup(0, 2), Silent()):
         monkeypatch.setattr("translate.setup.join", lambda device, group=group: group)
         group.broadcast = lambda tensors: None  # type: ignore[method-assign]
+        group.all_gather_text = lambda text: [text, ""]  # type: ignore[method-assign]
         made = Setup.make(Config.from_values({**values, "steps": None, "epochs": 2}))
         assert made.steps == 4
         assert made.metadata["ranks"] == 2
@@ -216,7 +217,9 @@ def test_a_rank_sees_its_own_batches(plugin: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_run_goes_on_upon_its_devices(run: Run, plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
-    monkeypatch.setattr("translate.launching.launch", lambda arguments, count: calls.append([*arguments, str(count)]))
+    monkeypatch.setattr(
+        "translate.launching.launch", lambda arguments, count, **_: calls.append([*arguments, str(count)])
+    )
     path = run.folder / "config.json"
     text = path.read_text()
     path.write_text(text.replace('"devices": 1', '"devices": 2'))
@@ -233,7 +236,9 @@ def test_a_run_goes_on_upon_more_devices_with_what_was_asked(
     run: Run, plugin: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[list[str]] = []
-    monkeypatch.setattr("translate.launching.launch", lambda arguments, count: calls.append([*arguments, str(count)]))
+    monkeypatch.setattr(
+        "translate.launching.launch", lambda arguments, count, **_: calls.append([*arguments, str(count)])
+    )
     translate.resume(run.folder, plugins=[str(plugin)], devices=3, flip=False, optimizer=["adam", "network=sgd"])
     flags = ["--devices", "3", "--no-flip", "--optimizer", "adam", "--optimizer", "network=sgd"]
     assert calls == [[f"--plugin={plugin}", "fit", *flags, "--resume", str(run.folder), "3"]]

@@ -341,7 +341,12 @@ class Run:
         lock.refuse_lost(self.folder)
         origin = {"origin": origin_of(self.config.plugins)} if self.config.plugins else {}
         values = {"config": self.config.to_json(), "steps": self.steps, **metadata, **origin}
-        atomic.write(self.folder / "config.json", f"{json.dumps(values, indent=2)}\n".encode())
+        path = self.folder / "config.json"
+        try:
+            atomic.write(path, f"{json.dumps(values, indent=2)}\n".encode())
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise TranslateError(f"cannot write {path}: {reason}; check its permissions and the disk's space") from None
 
     def record(self, scalars: Scalars) -> None:
         """Append a row to ``metrics.jsonl``."""

@@ -27,7 +27,7 @@ from translate.cli.verbs import bench, classify, convert, evaluate, sample
 from translate.errors import TranslateError, nearest
 from translate.signals import EXIT_BASE, ending_cleanly
 
-FULL_OR_FAILING = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+FULL_OR_FAILING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """Errors of a disk, which may come without the name of a file."""
 
 

@@ -137,24 +137,24 @@ class Capture:
     ) -> None:
         self._graph, self._period = graph, period
         self._play, self._seed, self._state, self._counts = play, seed, state, counts
-        self.is_recorded: dict[int, _Recorded] = {}
+        self._recorded: dict[int, _Recorded] = {}
         self._given_up = False
         self._eager_left = period
 
     @property
     def replays(self) -> bool:
         """Whether any step is recorded."""
-        return bool(self.is_recorded)
+        return bool(self._recorded)
 
     def forget(self) -> None:
         """Drop all recordings because something has changed; the next period runs eagerly."""
-        self.is_recorded.clear()
+        self._recorded.clear()
         self._given_up = False
         self._eager_left = self._period
 
     def step(self, batches: Sequence[Batch], step: int) -> None:
         """Play one step, or replay it."""
-        recorded = self.is_recorded.get(step % self._period)
+        recorded = self._recorded.get(step % self._period)
         if recorded is not None and recorded.copy_inputs(batches):
             recorded.graph.replay()
             for name, count in recorded.counts.items():
@@ -185,7 +185,7 @@ class Capture:
             differing = _difference(before, played, self._state())
             if differing is None:
                 more = {name: count - counted.get(name, 0) for name, count in counts.items()}
-                self.is_recorded[step % self._period] = _Recorded(graph, given, more)
+                self._recorded[step % self._period] = _Recorded(graph, given, more)
                 return
             _restore(self._state(), played)
             reason = f"a replay changes the {differing} differently from the step"
@@ -196,7 +196,7 @@ class Capture:
             self._play(batches, step)
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         self._given_up = True
-        self.is_recorded.clear()
+        self._recorded.clear()
         log.warning("the training continues without CUDA graphs: %s", reason)
 
 
