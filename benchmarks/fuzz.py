@@ -9,6 +9,7 @@ memory than the bound, ends the run with the case that did it. The quick form ru
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 from importlib import import_module
@@ -29,6 +30,8 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := [kind for kind in asked.kinds if kind not in fuzzing.KINDS]:
         parser.error(f"there is no kind {unknown[0]}, but {kinds}")
+    # What is told of a thousand files that open is not worth reading.
+    logging.getLogger("translate").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="translate-") as place:
         for kind in asked.kinds or fuzzing.KINDS:
             print(fuzzing.fuzz(kind, Path(place), examples=asked.examples, seed=asked.seed), flush=True)
