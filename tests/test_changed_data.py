@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as Pillow
+from test_broken_images import METHOD
 
 import translate
 from translate import checkpoint
@@ -20,27 +21,6 @@ from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.fingerprint import NAME, Listing, differences, unfit
 from translate.run import Run
-
-METHOD = """
-from torch import nn
-from translate import hookimpl
-from translate.method import Method, Needs, Update
-
-class Mean(Method):
-    needs = Needs(paired=True)
-    def __init__(self, parts):
-        super().__init__()
-        self.network = nn.Conv2d(3, 3, 1)
-    @property
-    def players(self): return {"network": self.network}
-    @property
-    def translators(self): return {"forward": self.network}
-    def updates(self, batch, step):
-        yield Update("network", {"l": (self.network(batch["source"]) - batch["target"]).square().mean()})
-
-@hookimpl
-def methods(): return {"small_mean": Mean}
-"""
 
 
 def photo(path: Path, value: int, mode: str = "RGB") -> None:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from test_training import MEAN as METHOD
 
 import translate
 from translate import metrics_file
@@ -19,26 +20,6 @@ from translate.errors import TranslateError
 from translate.ordered import OrderedLog
 from translate.progress import Progress
 from translate.run import Run, Scalars
-
-METHOD = """
-from torch import nn
-from translate import hookimpl
-from translate.method import Method, Update
-
-class Mean(Method):
-    def __init__(self, parts):
-        super().__init__()
-        self.network = nn.Conv2d(3, 3, 1)
-    @property
-    def players(self): return {"network": self.network}
-    @property
-    def translators(self): return {"forward": self.network}
-    def updates(self, batch, step):
-        yield Update("network", {"l": (self.network(batch["source"]) - batch["target"]).square().mean()})
-
-@hookimpl
-def methods(): return {"mean": Mean}
-"""
 
 
 def fit(folder: Path, **more: Any) -> Run:
