@@ -449,3 +449,14 @@ def test_the_ranks_of_one_run_share_its_lock(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--resume", str(folder), "--steps", "3"], capture_output=True, text=True)
     assert done.returncode == 2
     assert f"is being trained by process {os.getpid()} on" in done.stderr
+
+
+def test_who_has_lost_the_lock_writes_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(folder: Path) -> None:
+        raise LockedError(f"{folder} has been taken over")
+
+    monkeypatch.setattr("translate.saving.refuse_lost", lost)
+    networks = {"generator": "unet(width=4)", "discriminator": "patch(width=4, receptive_field=16)"}
+    with pytest.raises(TranslateError, match="has been taken over"):
+        translate.fit("pix2pix", "demo(size=32, count=2)", output=tmp_path / "run", size=32, steps=2, **networks)
+    assert not list((tmp_path / "run").rglob("*.safetensors"))
