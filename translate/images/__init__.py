@@ -15,6 +15,7 @@ from translate.images.files import write
 from translate.images.finding import READABLE, Found, count_left_out, find, survey, why_left_out
 from translate.images.formats import Source, load, load_indices, read, read_indices
 from translate.images.headers import Header, probe
+from translate.images.scanning import Metadata, metadata
 from translate.images.npy import ArrayHeader, array_header
 from translate.images.opening import ImageError, open_regular
 from translate.images.pixels import as_channels, as_depth, read_example, resize, seen
@@ -34,6 +35,7 @@ __all__ = [
     "Header",
     "Image",
     "ImageError",
+    "Metadata",
     "Source",
     "array_header",
     "as_channels",
@@ -45,6 +47,7 @@ __all__ = [
     "indices",
     "load",
     "load_indices",
+    "metadata",
     "normalize",
     "open_regular",
     "planes",

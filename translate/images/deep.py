@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate.images.carried import decode_carried
+from translate.images.chunks import chunk
 from translate.images.headers import Opened
 from translate.images.opening import ImageError
 from translate.images.planes import Image, orient, planes
@@ -145,12 +146,8 @@ def _plain_png(data: bytes, name: str) -> bytes:
         raise ImageError(f"{name} {_DAMAGED}")
     stored = zlib.compress(rows, 0)
     size = 1 << 30
-    pieces = [_chunk(b"IDAT", stored[start : start + size]) for start in range(0, len(stored), size)]
-    return b"".join((data[:33], *pieces, _chunk(b"IEND", b"")))
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
+    pieces = [chunk(b"IDAT", stored[start : start + size]) for start in range(0, len(stored), size)]
+    return b"".join((data[:33], *pieces, chunk(b"IEND", b"")))
 
 
 def _pixel_chunks(data: bytes, name: str) -> Iterator[bytes]:

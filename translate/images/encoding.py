@@ -11,24 +11,40 @@ import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
+from PIL import features
 
+from translate.images.chunks import SIGNATURE, chunk
+from translate.images.embedding import Embedded, with_chunks
 from translate.images.opening import ImageError, quiet
 from translate.images.planes import Image
+from translate.images.tiff import LARGEST, TiffPages
 
-WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy")
+AVIF = features.check("avif")
+"""Whether the installed Pillow reads and writes AVIF files."""
+
+WRITABLE = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".npy") + ((".avif",) if AVIF else ())
 """The suffixes that can be written."""
 
 
-def encode(image: Image, suffix: str, *, quality: int = 95, name: str = "the image") -> bytes:
+def encode(
+    image: Image,
+    suffix: str,
+    *,
+    quality: int = 95,
+    name: str = "the image",
+    embedded: Embedded | None = None,
+) -> bytes:
     """Encode an image in the format of a suffix; what a format cannot hold is an error, never a silent loss.
 
     PNG: gray or RGB, 8 or 16 bits, alpha. JPEG: gray or RGB, 8 bits, full colour resolution (4:4:4). WebP: RGB, 8
-    bits, alpha, lossless at quality 100. BMP: gray or RGB, 8 bits. TIFF: gray, or RGB with or without alpha, any
-    depth. ``.npy``: any number of planes and any depth. ``quality`` goes from 1 to 100.
+    bits, alpha, lossless at quality 100. AVIF, where Pillow has it: gray or RGB, 8 bits, alpha, lossy. BMP: gray or RGB, 8 bits. TIFF: gray, or RGB with or without alpha, any
+    depth. ``.npy``: any number of planes and any depth. ``quality`` goes from 1 to 100. ``embedded`` are the
+    metadata that the file shall hold.
     """
     suffix = suffix.lower()
     if suffix not in WRITABLE:
         raise ImageError(f"{name} cannot be written: {suffix or 'no suffix'} is none of {', '.join(WRITABLE)}")
+    embedded = embedded or Embedded()
     pixels, alpha = image.pixels, image.alpha
     if pixels.ndim != 3 or 0 in pixels.shape or pixels.dtype not in (np.uint8, np.uint16, np.float32):
         raise ImageError(f"{name} is no image: it holds {pixels.shape} values of type {pixels.dtype}")
@@ -42,13 +58,13 @@ def encode(image: Image, suffix: str, *, quality: int = 95, name: str = "the ima
     _refuse(pixels.shape[2] not in (1, 3), name, f"{pixels.shape[2]} channels", suffix, ".npy")
     if suffix in (".tif", ".tiff"):
         _refuse(alpha is not None and pixels.shape[2] == 1, name, "gray with alpha", suffix, ".png")
-        return _encode_tiff(pixels, alpha)
+        return _encode_tiff(pixels, alpha, embedded)
     _refuse(pixels.dtype == np.float32, name, "floating-point values", suffix, ".tif or .npy")
     if suffix == ".png":
-        return _encode_png(pixels, alpha)
+        return with_chunks(_encode_png(pixels, alpha), embedded)
     _refuse(pixels.dtype == np.uint16, name, "16 bits a value", suffix, ".png")
-    _refuse(alpha is not None and suffix != ".webp", name, "alpha", suffix, ".png")
-    return _encode_bytes(pixels, alpha, suffix, quality, name)
+    _refuse(alpha is not None and suffix not in (".webp", ".avif"), name, "alpha", suffix, ".png")
+    return _encode_bytes(pixels, alpha, suffix, quality, name, embedded)
 
 
 def _refuse(found: bool, name: str, what: str, suffix: str, better: str) -> None:
@@ -63,14 +79,11 @@ def _encode_png(pixels: NDArray[Any], alpha: NDArray[Any] | None) -> bytes:
     return _encode_opencv(".png", pixels, alpha, [])
 
 
-def _encode_tiff(pixels: NDArray[Any], alpha: NDArray[Any] | None) -> bytes:
-    if pixels.dtype == np.uint8:
-        # Pillow marks the fourth plane as alpha; OpenCV leaves it unnamed.
-        file = io.BytesIO()
-        _to_pillow(pixels, alpha).save(file, "TIFF", compression="tiff_adobe_deflate")
-        return file.getvalue()
-    deflate = 8
-    return _encode_opencv(".tiff", pixels, alpha, [cv2.IMWRITE_TIFF_COMPRESSION, deflate])
+def _encode_tiff(pixels: NDArray[Any], alpha: NDArray[Any] | None, embedded: Embedded) -> bytes:
+    file = io.BytesIO()
+    order = "<" if embedded.directory is None else embedded.directory.order
+    TiffPages(file, order=order, big=pixels.nbytes > LARGEST).append(pixels, alpha, embedded)
+    return file.getvalue()
 
 
 def _encode_opencv(suffix: str, pixels: NDArray[Any], alpha: NDArray[Any] | None, settings: list[int]) -> bytes:
@@ -90,18 +103,25 @@ def _encode_gray_alpha(pixels: NDArray[Any], alpha: NDArray[Any]) -> bytes:
     rows = np.concatenate([pixels, alpha[..., None]], axis=2)
     rows = rows.astype(rows.dtype.newbyteorder(">")).reshape(height, -1).view(np.uint8)
     unfiltered = np.zeros((height, 1), np.uint8)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.dtype.itemsize, 4, 0, 0, 0)
     content = zlib.compress(np.concatenate([unfiltered, rows], axis=1).tobytes(), 1)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
+    return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", content) + chunk(b"IEND", b"")
 
 
-def _encode_bytes(pixels: NDArray[Any], alpha: NDArray[Any] | None, suffix: str, quality: int, name: str) -> bytes:
+def _encode_bytes(
+    pixels: NDArray[Any], alpha: NDArray[Any] | None, suffix: str, quality: int, name: str, embedded: Embedded
+) -> bytes:
     file = io.BytesIO()
     image = _to_pillow(pixels, alpha)
+    beside: dict[str, Any] = {}
+    if embedded.exif:
+        beside["exif"] = b"Exif\0\0" + embedded.exif if suffix != ".webp" else embedded.exif
+    if embedded.xmp:
+        beside["xmp"] = embedded.xmp
+    if embedded.profile:
+        beside["icc_profile"] = embedded.profile
+    if embedded.dpi:
+        beside["dpi"] = embedded.dpi
     if suffix == ".webp":
         longest = 16383
         _refuse(max(image.size) > longest, name, f"a side of more than {longest} pixels", suffix, ".png")
@@ -109,13 +129,18 @@ def _encode_bytes(pixels: NDArray[Any], alpha: NDArray[Any] | None, suffix: str,
         # At quality 100 exact keeps the colours under transparent pixels too; method 0 is the fastest lossless.
         lossless = quality >= 100
         effort = {"quality": 0, "method": 0} if lossless else {"quality": quality, "method": 4}
-        image.save(file, "WEBP", lossless=lossless, exact=lossless, **effort)
+        image.save(file, "WEBP", lossless=lossless, exact=lossless, **effort, **beside)
+    elif suffix == ".avif":
+        longest = 65536
+        _refuse(max(image.size) > longest, name, f"a side of more than {longest} pixels", suffix, ".png")
+        # One thread: images are encoded side by side, and the bytes shall not depend on the number of cores.
+        image.save(file, "AVIF", quality=quality, subsampling="4:4:4", max_threads=1, **beside)
     elif suffix == ".bmp":
-        image.save(file, "BMP")
+        image.save(file, "BMP", **beside)
     else:
         longest = 65535
         _refuse(max(image.size) > longest, name, f"a side of more than {longest} pixels", suffix, ".png")
-        image.save(file, "JPEG", quality=quality, subsampling=0)
+        image.save(file, "JPEG", quality=quality, subsampling=0, **beside)
     return file.getvalue()
 
 

@@ -68,6 +68,18 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         return None
 
 
+@lru_cache(maxsize=8)
+def is_srgb(profile: bytes, mode: str) -> bool | None:
+    """Whether a profile leaves the colours of an L, RGB or CMYK image as they are; None if it cannot be used."""
+    if mode not in ("L", "RGB", "CMYK"):
+        return None
+    try:
+        stored = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return _is_identity(ImageCms.buildTransform(stored, ImageCms.createProfile("sRGB"), mode, "RGB"), mode)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
 def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     """Whether a transform changes sample colours by rounding only: then pixels stay as stored."""
     if mode == "CMYK":
