@@ -14,12 +14,14 @@ from translate.images.encoding import encode as encode
 from translate.images.files import write
 from translate.images.finding import READABLE, Found, count_left_out, find, survey, why_left_out
 from translate.images.formats import Source, load, load_indices, read, read_indices
+from translate.images.frames import HOLDS as HOLDS
+from translate.images.frames import Frame, Frames, survey_frames, writing_frames
 from translate.images.headers import Header, probe
-from translate.images.scanning import Metadata, metadata
 from translate.images.npy import ArrayHeader, array_header
 from translate.images.opening import ImageError, open_regular
 from translate.images.pixels import as_channels, as_depth, read_example, resize, seen
 from translate.images.planes import Image, indices, planes
+from translate.images.scanning import Metadata, metadata
 from translate.images.stored import stored_as
 from translate.memory import MAX_PIXELS
 
@@ -32,6 +34,8 @@ __all__ = [
     "WRITABLE",
     "ArrayHeader",
     "Found",
+    "Frame",
+    "Frames",
     "Header",
     "Image",
     "ImageError",
@@ -59,10 +63,12 @@ __all__ = [
     "seen",
     "stored_as",
     "survey",
+    "survey_frames",
     "to_rgb",
     "to_stored",
     "why_left_out",
     "write",
+    "writing_frames",
 ]
 
 _of_tensors = ("colours", "denormalize", "normalize", "to_rgb", "to_stored")

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from translate.images import exif
 from translate.images.chunks import chunk
 from translate.images.directories import EXIF, MAKER_NOTE, Directory
-from translate.images.scanning import DAMAGED, Metadata
 from translate.images.planes import Image
 from translate.images.profiles import is_srgb
+from translate.images.scanning import DAMAGED, Metadata
 from translate.images.srgb import srgb_profile
 from translate.images.xmp import clean_xmp
 
@@ -22,6 +22,11 @@ _kept = {
     ".webp": ("exif", "xmp", "profile"), ".avif": ("exif", "xmp", "profile"), ".bmp": ("dpi",),
 }  # fmt: skip
 """What files of a suffix can hold."""
+
+_named = {
+    "exif": "EXIF data are", "xmp": "XMP packets are", "profile": "colour profiles are",
+    "dpi": "the resolution (dpi) is", "texts": "texts of PNG files, such as titles and comments, are",
+}  # fmt: skip
 
 _JPEG_SEGMENT = 65533
 _JPEG_XMP = _JPEG_SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
@@ -64,23 +69,26 @@ def embed(metadata: Metadata, image: Image, suffix: str) -> tuple[Embedded, tupl
         told[DAMAGED] = None
     if packet is not None and packet.damaged:
         told["XMP packets that cannot be read are left out"] = None
-    if cleaned.gps or (packet is not None and packet.gps) or len(found.texts) < len(metadata.texts):
+    kept = _kept.get(suffix, ())
+    left_out = cleaned.gps or (packet is not None and packet.gps) or len(found.texts) < len(metadata.texts)
+    if left_out and "exif" in kept:  # else it goes with all the rest
         told["positions (GPS) are left out; --gps keeps them"] = None
     if cleaned.adobe_rgb and not metadata.profile:
         told["colours that EXIF data call Adobe RGB, without a profile, are taken for sRGB"] = None
     found = replace(found, profile=_profile(metadata, image, told))
-    kept = _kept.get(suffix, ())
     resolved = suffix in (".webp", ".avif") and cleaned.directory is not None and exif.resolution(cleaned.directory)
-    for kind, name in (
-        ("exif", "EXIF data"), ("xmp", "XMP packets"), ("profile", "colour profiles"), ("dpi", "the resolution (dpi)"),
-        ("texts", "texts of PNG files, such as titles and comments,"),
-    ):  # fmt: skip
-        value = found.directory if kind == "exif" else getattr(found, kind)
-        if value and kind not in kept and not (kind == "dpi" and resolved):
-            verb = "is" if kind == "dpi" else "are"
-            told[f"{name} {verb} not kept: {suffix} files hold none"] = None
-            found = replace(found, **{"directory" if kind == "exif" else kind: None if kind in ("exif", "dpi") else ()})
-    found = replace(found, xmp=found.xmp or b"", profile=found.profile or b"")
+    held = {
+        "exif": found.directory, "xmp": found.xmp, "profile": found.profile, "texts": found.texts,
+        "dpi": None if resolved else found.dpi,
+    }  # fmt: skip
+    for kind, value in held.items():
+        if value and kind not in kept:
+            told[f"{_named[kind]} not kept: {suffix} files hold none"] = None
+    found = Embedded(
+        directory=found.directory if "exif" in kept else None, xmp=found.xmp if "xmp" in kept else b"",
+        profile=found.profile if "profile" in kept else b"", srgb=found.srgb, dpi=found.dpi if "dpi" in kept else None,
+        texts=found.texts if "texts" in kept else (),
+    )  # fmt: skip
     if suffix in (".jpg", ".jpeg"):
         found = _within_segments(found, told)
     if found.directory is not None and suffix not in (".tif", ".tiff") and not found.exif:

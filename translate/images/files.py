@@ -11,14 +11,12 @@ import cv2
 from translate import atomic
 from translate.images.embedding import Embedded, embed
 from translate.images.encoding import encode
-from translate.images.scanning import Metadata
 from translate.images.opening import ImageError
 from translate.images.planes import Image
+from translate.images.scanning import Metadata
 
 
-def write(
-    path: Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None
-) -> tuple[str, ...]:
+def write(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None) -> tuple[str, ...]:
     """Write an image in the format of the path's suffix, as ``translate.images.encode`` says.
 
     The write is atomic: a hidden file beside it is written, flushed to the disk and renamed, so the path always holds

@@ -9,7 +9,7 @@ import io
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import PIL.Image
@@ -37,7 +37,7 @@ class Header:
     """The header of an image file, as displayed: ``channels`` counts the colour planes, without ``alpha``.
 
     ``whole`` says whether the values are whole numbers, also where they are read as floats since they are signed or of
-    32 bits. ``decoding`` is how many bytes decoding takes at its peak, with the result, from above.
+    32 bits. ``several`` says that further ``frames`` or ``pages`` follow the first. ``decoding`` is how many bytes decoding takes at its peak, with the result, from above.
     """
 
     height: int
@@ -47,6 +47,7 @@ class Header:
     alpha: bool
     decoding: int = 0
     whole: bool = True
+    several: Literal["", "frames", "pages"] = ""
 
 
 def probe(path: Path, *, budget: Budget | None = None) -> Header:
@@ -184,7 +185,8 @@ def _open_plain(image: ImageFile, *, bits: int = 8) -> Opened:
     height, width = (image.width, image.height) if orientation >= 5 else (image.height, image.width)
     channels = {"1": 1, "L": 1, "LA": 1, "La": 1}.get(image.mode, 3)
     alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info
-    header = Header(height, width, channels, "uint8", alpha)
+    animated = image.format in ("GIF", "WEBP", "PNG", "AVIF") and getattr(image, "is_animated", False)
+    header = Header(height, width, channels, "uint8", alpha, several="frames" if animated else "")
     return Opened(header, image=image, bits=bits, orientation=orientation)
 
 
@@ -232,6 +234,7 @@ def _open_tiff(file: BinaryIO, name: str) -> Opened:
     file.seek(tags.next)
     tags.load(file)
     width, height = int(tags[256]), int(tags[257])
+    several: Literal["", "pages"] = "pages" if tags.next else ""
     bits = tuple(tags.get(258, (1,)))
     kind = tuple(tags.get(339, (1,)))
     samples = int(tags.get(277, 1))
@@ -242,7 +245,8 @@ def _open_tiff(file: BinaryIO, name: str) -> Opened:
         image = TiffImageFile(file)
         channels = {"1": 1, "L": 1, "LA": 1, "La": 1}.get(image.mode, 3)
         alpha = image.mode in ("LA", "La", "PA", "RGBA", "RGBa")
-        return Opened(Header(image.height, image.width, channels, "uint8", alpha), image=image)
+        header = Header(image.height, image.width, channels, "uint8", alpha, several=several)
+        return Opened(header, image=image)
     alike = len(set(bits)) == len(set(kind)) == 1
     carried = TYPES.get((bits[0], kind[0])) if alike else None
     known = carried is not None or (alike and (bits[0], kind[0]) in ((16, 1), (32, 3), (64, 3)))
@@ -271,7 +275,7 @@ def _open_tiff(file: BinaryIO, name: str) -> Opened:
     if tags.get(274, 1) in (5, 6, 7, 8):
         height, width = width, height
     depth: Depth = "uint16" if (bits[0], kind[0]) == (16, 1) else "float32"
-    header = Header(height, width, samples - alpha, depth, alpha, whole=kind[0] in (1, 2))
+    header = Header(height, width, samples - alpha, depth, alpha, whole=kind[0] in (1, 2), several=several)
     return Opened(
         header, "tiff", bits=bits[0], carried=np.dtype(carried) if carried else None,
         premultiplied=alpha and extra[:1] == (1,), profile=tags.get(34675),

@@ -187,21 +187,28 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 def _png(file: BinaryIO, found: _Found) -> None:
     file.seek(8)
+    deep = False
     for _ in range(_MOST_PARTS * 100):
         head = file.read(8)
         if len(head) < 8 or head[4:] == b"IEND":
             return
         length, kind = struct.unpack(">I4s", head)
-        if kind not in (b"eXIf", b"iCCP", b"pHYs", b"sRGB", b"iTXt", b"tEXt", b"zTXt") or length > 2 * MOST_PROFILE:
+        if (
+            kind not in (b"IHDR", b"acTL", b"eXIf", b"iCCP", b"pHYs", b"sRGB", b"iTXt", b"tEXt", b"zTXt")
+            or length > 2 * MOST_PROFILE
+        ):
             file.seek(length + 4, io.SEEK_CUR)
             continue
         content = file.read(length)
         file.seek(4, io.SEEK_CUR)
-        if kind == b"eXIf":
+        if kind == b"IHDR":
+            deep = content[8:9] == b"\x10"
+        elif kind == b"acTL" and deep:
+            found.tell("further frames of 16-bit PNG files are not kept")
+        elif kind == b"eXIf":
             found.keep("exif", content)
         elif kind == b"iCCP":
-            name, _, packed = content.partition(b"\0")
-            found.keep("profile", _unpacked(packed[1:], MOST_PROFILE))
+            found.keep("profile", _unpacked(content.partition(b"\0")[2][1:], MOST_PROFILE))
         elif kind == b"sRGB":
             found.srgb = True
         elif kind == b"pHYs" and length == 9 and content[8] == 1:
@@ -276,9 +283,7 @@ def _by_pillow(image: Any, found: _Found) -> None:
 # --- TIFF -----------------------------------------------------------------------------------------------------------
 
 
-def tiff_metadata(
-    file: BinaryIO, order: str, big: bool, offset: int, *, found: _Found | None = None
-) -> Metadata:
+def tiff_metadata(file: BinaryIO, order: str, big: bool, offset: int, *, found: _Found | None = None) -> Metadata:
     """The metadata of the page of a TIFF file whose directory lies at an offset."""
     found = _Found() if found is None else found
 

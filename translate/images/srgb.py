@@ -23,7 +23,7 @@ def srgb_profile(channels: int) -> bytes:
     if channels == 3:
         tags |= {name: _xyz(place) for name, place in _COLOURS.items()}
         tags |= {b"chad": b"sf32" + bytes(4) + _fixed(_ADAPTATION)}
-        tags |= {name: curve for name in (b"rTRC", b"gTRC", b"bTRC")}
+        tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
     else:
         tags[b"kTRC"] = curve
     directory, content = [struct.pack(">I", len(tags))], b""

@@ -1,4 +1,4 @@
-"""TIFF files written page by page: gray or RGB of any depth, with alpha, and with all metadata of a page.
+"""TIFF pages: one taken out of a file, and files written page by page, of any depth, with all metadata of a page.
 
 Pillow writes no 16-bit colours and OpenCV no metadata, while the format itself is simple: strips of rows, packed by
 zlib, and a directory of tags for each page.
@@ -10,7 +10,7 @@ import io
 import struct
 import zlib
 from fractions import Fraction
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,49 @@ from numpy.typing import NDArray
 from translate.images.directories import Directory, Value, write_directory
 from translate.images.embedding import Embedded
 from translate.images.exif import UNIT, X_RESOLUTION, Y_RESOLUTION
+from translate.images.headers import check_size
+from translate.images.opening import ImageError
 
 _STRIP = 1 << 18  # bytes of a strip before it is packed
 _LEVEL = 6
 LARGEST = 2**32 - 2**24
 """The bytes of pixels from which on a file needs offsets of 64 bits (BigTIFF)."""
+
+
+_POINTERS = (330, 34665, 34853, 40965, 700, 33723, 34377)
+"""Tags that a page needs no more once it stands alone: offsets of further directories, and what is read otherwise."""
+
+
+def single_page(file: BinaryIO, page: Directory, big: bool, max_pixels: int, name: str) -> bytes:
+    """A TIFF file of one page of another: its tags and its strips or tiles, as they are stored.
+
+    Raises ``ImageError`` for a page of more than ``max_pixels``, or that is cut off or damaged.
+    """
+    check_size(name, page.number(257), page.number(256), max_pixels)
+    start, count = (324, 325) if 324 in page.tags else (273, 279)
+    starts, lengths = page.numbers(start), page.numbers(count)
+    end = file.seek(0, io.SEEK_END)
+    if len(lengths) == 0 and len(starts) == 1:
+        lengths = (end - starts[0],)
+    sound = len(starts) == len(lengths) > 0 and sum(lengths) <= end
+    if not sound or any(at + length > end for at, length in zip(starts, lengths, strict=True)):
+        raise ImageError(f"{name} is damaged or truncated; restore or remove its file")
+    order = page.order
+    mark = b"II" if order == "<" else b"MM"
+    head = 16 if big else 8
+    pieces, places, at = [], [], head
+    for here, length in zip(starts, lengths, strict=True):
+        file.seek(here)
+        pieces.append(file.read(length) + bytes(length % 2))
+        places.append(at)
+        at += len(pieces[-1])
+    alone = Directory(order, {tag: value for tag, value in page.tags.items() if tag not in _POINTERS})
+    alone.put(start, 16 if big else 4, *places)
+    alone.put(count, 16 if big else 4, *lengths)
+    numbers = (43, 8, 0, at) if big else (42, at)
+    return b"".join(
+        (mark, struct.pack(order + ("HHHQ" if big else "HI"), *numbers), *pieces, write_directory(alone, at, big=big))
+    )
 
 
 class TiffPages:
@@ -51,7 +89,9 @@ class TiffPages:
                 strip = np.concatenate([strip, alpha[first : first + rows, :, None]], axis=2)
             if whole:  # each value as its difference from the one to the left
                 strip = np.concatenate([strip[:, :1], strip[:, 1:] - strip[:, :-1]], axis=1)
-            packed = zlib.compress(strip.astype(strip.dtype.newbyteorder(self._order)).tobytes(), _LEVEL)
+            packed = zlib.compress(
+                strip.astype(f"{self._order}{strip.dtype.kind}{strip.dtype.itemsize}").tobytes(), _LEVEL
+            )
             starts.append(self._file.tell())
             lengths.append(len(packed))
             self._file.write(packed)
