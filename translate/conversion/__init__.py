@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from translate.common_options import At, Device, Direction, NoiseSeed, Precision, Step
-from translate.conversion.plan import FormatName
+from translate.conversion.plan import FormatName, parse_added
 from translate.conversion.plan import suffix_rule as suffix_rule
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import Option, asked_of
@@ -52,7 +52,18 @@ def convert(
     format: Annotated[  # noqa: A002 - the command line's word
         FormatName, Option("file format of the outputs; png, tiff or npy replaces one that cannot hold an output")
     ] = "same",
-    quality: Annotated[int, Option("quality of JPEG and WebP; WebP is lossless at 100", ge=1, le=100)] = 95,
+    quality: Annotated[int, Option("quality of JPEG, WebP and AVIF; WebP is lossless at 100", ge=1, le=100)] = 95,
+    suffix: Annotated[
+        str,
+        Option("text before the suffix of the outputs' names: _cat makes a_cat.png of a.png", parse=parse_added),
+    ] = "",
+    metadata: Annotated[
+        Literal["keep", "drop"], Option("what files say beside pixels: EXIF, XMP, colour profile, resolution")
+    ] = "keep",
+    gps: Annotated[bool, Option("keep positions (GPS) among the metadata")] = False,
+    frames: Annotated[
+        Literal["all", "first"], Option("frames of animations and pages of TIFF files that are converted")
+    ] = "all",
     max_pixels: MaxPixels = MAX_PIXELS,
     memory: Memory = None,
     device: Device = "auto",
@@ -72,7 +83,10 @@ def convert(
 
     An image keeps its size, bit depth and transparency; gray and colour are adapted to the translator. ``at`` resizes
     the input to that (height, width) first, and the output has that size. ``format`` overrides the input's format; png,
-    tiff or npy replaces one that cannot hold an output. Class maps are written as indices. ``samples`` writes that many
+    tiff or npy replaces one that cannot hold an output. Class maps are written as indices. ``suffix`` is put before the
+    suffix of each output's name. ``metadata`` are kept where the output's format can hold them, true of the output, and
+    without positions unless ``gps``. All ``frames`` of an animation and pages of a TIFF file are converted where the
+    output's format can hold them. What is not kept is logged once for each kind. ``samples`` writes that many
     outputs per image, numbered from 1, with noise from ``seed`` and the image's name. Images of more than
     ``max_pixels`` pixels, according to their header, fail. ``step`` chooses a checkpoint of a run. ``step``,
     ``direction``, ``device``, ``precision``, ``runtime`` and the plugins are used only if ``translator`` is a path. A

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from translate import images
+from translate.conversion.notices import Notices
 from translate.conversion.plan import Task, deepest
 from translate.data import Depth, Domain
 from translate.errors import TranslateError
@@ -61,6 +62,11 @@ class Work:
     max_pixels: int = images.MAX_PIXELS
     memory: int | None = None
     """The most bytes that the images in flight may need together; None: a share of what is free."""
+    metadata: Literal["keep", "drop"] = "keep"
+    gps: bool = False
+    frames: Literal["all", "first"] = "all"
+    notices: Notices = field(default_factory=Notices, compare=False)
+    """What was left out of the outputs, by image; threads and replicas share it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +74,8 @@ class Decoded:
     """A decoded image, ready for the network.
 
     ``pixels`` (H', W', C) are stored values, padded to the network's size multiple; ``size`` is (H, W) before padding.
-    ``alpha`` (H, W) is the alpha channel, and ``depth`` the type in which the output is stored.
+    ``alpha`` (H, W) is the alpha channel, and ``depth`` the type in which the output is stored. ``metadata`` are
+    those of the file, None if they shall not be written.
     """
 
     task: Task
@@ -76,6 +83,7 @@ class Decoded:
     size: Size
     alpha: NDArray[Any] | None
     depth: Depth
+    metadata: images.Metadata | None = None
 
     @property
     def bucket(self) -> tuple[Any, ...]:
@@ -91,22 +99,41 @@ class Answer:
     stored: Tensor
     finite: Tensor
     alpha: NDArray[Any] | None
+    metadata: images.Metadata | None = None
 
 
 def decode(task: Task, work: Work) -> Decoded:
     """Read an image, and convert it to the source domain's channels and the requested size."""
     source, path = work.translator.source, task.source
+    if source.classes:
+        image = images.Image(images.read_indices(path, max_pixels=work.max_pixels)[..., None])
+    else:
+        planes = source.channels if source.alpha == "dropped" else None
+        image = images.load(path, max_pixels=work.max_pixels, channels=planes)
+    return prepare(image, task, work, metadata_of(task, work))
+
+
+def metadata_of(task: Task, work: Work) -> images.Metadata | None:
+    """The metadata of an image's file, as far as they hold for an output; None if they shall not be kept."""
+    if work.metadata == "drop":
+        return None
+    found = images.metadata(task.source, gps=work.gps)
+    # Class indices are no colours.
+    return replace(found, profile=b"", srgb=False) if work.translator.target.classes else found
+
+
+def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metadata | None = None) -> Decoded:
+    """Convert an image, or class indices as its one plane, to the source domain's channels and the requested size."""
+    source, path = work.translator.source, task.source
     alpha: NDArray[Any] | None = None
     if source.classes:
-        pixels: NDArray[Any] = images.read_indices(path, max_pixels=work.max_pixels)[..., None]
+        pixels: NDArray[Any] = image.pixels
         if (largest := int(pixels.max())) >= source.classes:
             raise images.ImageError(
                 f"{path} holds the class index {largest}, but this translator knows 0 to {source.classes - 1}; "
                 "give it maps of the kind that it was trained on"
             )
     else:
-        planes = source.channels if source.alpha == "dropped" else None
-        image = images.load(path, max_pixels=work.max_pixels, channels=planes)
         # Where alpha is a plane of the target, the network makes it.
         target = work.translator.target
         alpha = None if target.classes or target.alpha == "plane" else image.alpha
@@ -127,7 +154,7 @@ def decode(task: Task, work: Work) -> Decoded:
     if alpha is not None and depth != str(alpha.dtype):
         alpha = images.as_depth(alpha[..., None], depth)[..., 0]
     height, width = pixels.shape[:2]
-    return Decoded(task, _pad(pixels, work.translator.size_multiple), (height, width), alpha, depth)
+    return Decoded(task, _pad(pixels, work.translator.size_multiple), (height, width), alpha, depth, metadata)
 
 
 def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
@@ -167,17 +194,24 @@ def calibration_images(
 
 def write(answer: Answer, work: Work) -> None:
     """Write an image's output, or its samples, to files."""
+    for path, image in zip(answer.task.outputs, outputs(answer, work), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        left_out = images.write(path, image, quality=work.quality, metadata=answer.metadata)
+        work.notices.add(answer.task.source, left_out)
+
+
+def outputs(answer: Answer, work: Work) -> Iterator[images.Image]:
+    """An image's output, or its samples, as they are written."""
     if not bool(answer.finite):
         raise TranslateError(
             f"{answer.task.source}: the network's answer is not finite; try --precision float32, or train anew"
         )
     stored = answer.stored.permute(0, 2, 3, 1).cpu().numpy()
     for path, pixels in zip(answer.task.outputs, stored, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
         alpha = answer.alpha
         if work.translator.target.alpha == "plane" and path.suffix.lower() != ".npy":
             pixels, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1])
-        images.write(path, images.Image(np.ascontiguousarray(pixels), alpha), quality=work.quality)
+        yield images.Image(np.ascontiguousarray(pixels), alpha)
 
 
 def image_seed(seed: int, name: str) -> int:
@@ -205,7 +239,7 @@ def _answer(decoded: Decoded, row: Tensor, target: Domain) -> Answer:
     height, width = decoded.size
     row = row[..., :height, :width]
     stored = images.to_stored(row, target, decoded.depth)
-    return Answer(decoded.task, stored, torch.isfinite(row).all(), decoded.alpha)
+    return Answer(decoded.task, stored, torch.isfinite(row).all(), decoded.alpha, decoded.metadata)
 
 
 def _pad(pixels: NDArray[Any], multiple: int) -> NDArray[Any]:

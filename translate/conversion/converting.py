@@ -12,6 +12,7 @@ from typing import Any
 from translate import images
 from translate.conversion.batch import Translating, Work, calibration_images
 from translate.conversion.fitting import Account
+from translate.conversion.notices import Notices
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import Task, plan, suffix_rule
 from translate.conversion.together import convert_together, is_a_share, log_outcome
@@ -21,6 +22,7 @@ from translate.memory import free_share
 from translate.overview import left_out
 from translate.paths import expanded
 from translate.ranks import device_of_rank, is_distributed, rank_and_world_size
+from translate.terminal import printable
 from translate.translator import load
 
 log = logging.getLogger("translate")
@@ -54,20 +56,22 @@ def convert_as_asked(
             f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
         )
     rule = suffix_rule(translator.source, translator.target, asked["format"])
-    tasks = plan(source, target, rule, asked["format"], asked["samples"])
+    tasks = plan(source, target, rule, asked["format"], asked["samples"], asked["suffix"])
     try:
         tasks[0].outputs[0].parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TranslateError(f"cannot make the folder {tasks[0].outputs[0].parent}: {error.strerror}") from None
+    notices = Notices()
     if run is not None and asked["devices"] > 1:
         outcomes = convert_together(
-            run, source, target, asked, catalog=translator.catalog, plugins=plugins, no_plugins=no_plugins
-        )
+            run, source, target, asked, catalog=translator.catalog, plugins=plugins, no_plugins=no_plugins,
+            notices=notices,
+        )  # fmt: skip
     else:
         rank, ranks = rank_and_world_size()
         work = Work(
             translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
-            (asked["memory"] or free_share()) // ranks,
+            (asked["memory"] or free_share()) // ranks, asked["metadata"], asked["gps"], asked["frames"], notices,
         )  # fmt: skip
         if translator.needs_calibration:
             account = Account(work)
@@ -89,6 +93,8 @@ def convert_as_asked(
         translator.catalog.tell("conversion_ended")
     if rank_and_world_size()[0] == 0 and not is_a_share():
         found = images.survey(source)
+        for sentence in notices.summary():
+            log.warning("%s", printable(sentence))
         for sentence in images.count_left_out(found.left_out):
             log.warning("%s: %s", source, sentence)
         # Listing the tasks has logged what cannot be entered.
@@ -120,6 +126,6 @@ def _convert_here(
     """Convert on this device; report each outcome to the parent process, if one asked for it, or to the observers."""
     with closing(convert_all(tasks, work, batch=batch, workers=workers)) as outcomes:
         for task, reason in outcomes:
-            if not log_outcome(rank, task.source, reason):
+            if not log_outcome(rank, task.source, reason, work.notices.of(task.source)):
                 work.translator.catalog.tell("image_converted", source=task.source, error=reason)
             yield task.source, reason

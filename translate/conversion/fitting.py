@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from translate import images
 from translate.conversion.batch import Work
@@ -26,6 +27,8 @@ class Need:
     held: int = 0
     writing: int = 0
     size: Size = (0, 0)
+    several: Literal["", "frames", "pages"] = ""
+    """What the file holds more than one of, each of which needs as much."""
 
     def total(self, network: int) -> int:
         """The peak, with a network's pass of so many bytes in the same memory."""
@@ -40,6 +43,11 @@ def plan_memory(task: Task, work: Work) -> Need:
         return Need()
     if header.height * header.width > work.max_pixels:
         return Need()
+    return need_of(header, work)
+
+
+def need_of(header: images.Header, work: Work) -> Need:
+    """What the conversion of an image with a header needs."""
     size = work.at or (header.height, header.width)
     pixels = size[0] * size[1]
     depth = {"uint8": 1, "uint16": 2, "float32": 4}[header.depth]
@@ -47,7 +55,7 @@ def plan_memory(task: Task, work: Work) -> Need:
     stored = depth * pixels * ((1 if source.classes else source.channels) + header.alpha)
     outputs = 4 * pixels * ((1 if target.classes else target.channels) + header.alpha) * (work.samples or 1)
     # Stored values are padded and stacked to a batch; an output becomes an array and an encoder's copy and bytes.
-    return Need(header.decoding, 3 * stored, 3 * outputs, size)
+    return Need(header.decoding, 3 * stored, 3 * outputs, size, header.several if work.frames == "all" else "")
 
 
 class Account:
@@ -80,6 +88,10 @@ class Account:
             return None
         reason = self._budget.too_large(self._counted(need))
         return f"{task.source} has {need.size[1]} x {need.size[0]} pixels and {reason}" if reason else None
+
+    def at_once(self, need: Need, most: int) -> int:
+        """How many frames of one need fit into the memory together, up to ``most`` and at least one."""
+        return max(1, min(most, self._budget.total // max(self._assumed(need), 1)))
 
     def fits(self, task: Task) -> bool:
         """Whether an image fits by its header, if it has a readable one."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from translate.conversion.batch import Answer, Decoded, Work, decode, write
 from translate.conversion.fitting import Account, Need, plan_memory
+from translate.conversion.framing import convert_frames, why_first_only
 from translate.conversion.plan import Task
 from translate.conversion.replicas import Replicas
 from translate.errors import TranslateError, UnfitError
@@ -39,6 +40,7 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
     writing: deque[tuple[Task, Future[None]]] = deque()
     translating: deque[tuple[list[Decoded], Future[list[Answer]]]] = deque()
     buckets: dict[tuple[Any, ...], list[Decoded]] = {}
+    of_frames: list[tuple[Task, Need]] = []
     pool = ThreadPoolExecutor(workers, thread_name_prefix="translate-convert")
     replicas = Replicas(work, alone=len(tasks) == 1)
     account = Account(work)
@@ -87,6 +89,12 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
             while planning and len(decoding) < ahead:
                 task, need = planning[0][0], planning[0][1].result()
                 refusal = account.refusal(task, need)
+                if refusal is None and need.several and (reason := why_first_only(need.several, task, work)):
+                    work.notices.add(task.source, (reason,))
+                elif refusal is None and need.several:
+                    planning.popleft()
+                    of_frames.append((task, need))
+                    continue
                 if refusal is None and not account.take(task, need):
                     break
                 planning.popleft()
@@ -116,6 +124,16 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
             yield from translated(replicas.count)
             yield from written(ahead)
         yield from finished()
+        for task, need in of_frames:
+            # One file at a time, while nothing else is in flight: its frames share the memory.
+            try:
+                convert_frames(task, need, work, replicas, account)
+            except UnfitError:
+                raise
+            except Exception as error:
+                yield task, _sentence(error, task)
+            else:
+                yield task, None
     finally:
         replicas.close()
         pool.shutdown(wait=True, cancel_futures=True)

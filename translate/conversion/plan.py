@@ -6,13 +6,13 @@ import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from translate import images
 from translate.data import Depth, Domain
 from translate.errors import TranslateError
 
-FormatName = Literal["same", "png", "jpg", "webp", "tiff", "npy"]
+FormatName = Literal["same", "png", "jpg", "webp", "avif", "tiff", "npy"]
 DEPTHS: tuple[Depth, ...] = ("uint8", "uint16", "float32")
 """The types in which files store values, the shallowest first."""
 
@@ -40,6 +40,7 @@ FORMATS = {
     "png": Format((".png",), ("uint8", "uint16"), (1, 3)),
     "jpg": Format((".jpg", ".jpeg"), ("uint8",), (1, 3), alpha=False, lossless=False),
     "webp": Format((".webp",), ("uint8",), (1, 3), lossless=False),
+    **({"avif": Format((".avif",), ("uint8",), (1, 3), lossless=False)} if ".avif" in images.WRITABLE else {}),
     "tiff": Format((".tiff", ".tif"), DEPTHS, (1, 3)),
     "bmp": Format((".bmp",), ("uint8",), (1, 3), alpha=False),
     "npy": Format((".npy",), DEPTHS, (), alpha=False),
@@ -61,6 +62,13 @@ class Task:
         written = format_of(self.outputs[0].suffix)
         assert written is not None, self.outputs
         return written
+
+
+def parse_added(value: Any, where: str = "suffix") -> str:
+    """Read the text that is put before every output's suffix: part of a name, never a path."""
+    if not isinstance(value, str) or not value.isprintable() or any(each in value for each in '/\\:*?"<>|'):
+        raise TranslateError(f"{where}: {value!r:.100} cannot stand in a file's name; give letters, such as _cat")
+    return value
 
 
 def format_of(suffix: str) -> Format | None:
@@ -96,6 +104,10 @@ def suffix_rule(source: Domain, target: Domain, chosen: FormatName) -> Callable[
     channels = 1 if target.classes else target.channels
     depth: Depth = "uint8" if target.classes or source.depth == target.depth else target.depth
     lossless, alpha = target.classes > 0, not target.classes and target.alpha == "plane"
+    if chosen != "same" and chosen not in FORMATS:
+        raise TranslateError(
+            f"the installed Pillow writes no {chosen} files; install a newer one, or choose --format webp"
+        )
     # A chosen format may reduce the depth (a float output as png), but not channels or classes.
     if chosen != "same" and not FORMATS[chosen].holds(channels, "uint8", lossless=lossless, alpha=alpha):
         fit = [
@@ -118,12 +130,14 @@ def suffix_rule(source: Domain, target: Domain, chosen: FormatName) -> Callable[
     return rule
 
 
-def name_outputs(names: Sequence[str], rule: Callable[[str], str], samples: int | None = None) -> list[tuple[str, ...]]:
+def name_outputs(
+    names: Sequence[str], rule: Callable[[str], str], samples: int | None = None, added: str = ""
+) -> list[tuple[str, ...]]:
     """Name the outputs of each input, below one folder with the inputs' tree, so that no two outputs collide.
 
     Inputs whose suffix stays get their names first; of the others, one whose name is taken keeps its old suffix before
     the new one. Names that differ only in case collide, as on many file systems. ``samples`` numbers the outputs of an
-    input from 1.
+    input from 1, and ``added`` is put before every output's suffix.
 
     >>> name_outputs(["a.jpg", "a.png", "b.jpg"], lambda suffix: ".png")
     [('a.jpg.png',), ('a.png',), ('b.png',)]
@@ -134,7 +148,7 @@ def name_outputs(names: Sequence[str], rule: Callable[[str], str], samples: int 
     planned: list[tuple[str, ...]] = [()] * len(names)
     for index in sorted(range(len(names)), key=lambda index: suffixes[index] != split[index][1]):
         for stem in _stems(split[index][0], names[index]):
-            outputs = _numbered(stem, suffixes[index], samples)
+            outputs = _numbered(stem + added, suffixes[index], samples)
             keys = {output.casefold() for output in outputs}
             if taken.isdisjoint(keys):
                 taken |= keys
@@ -169,15 +183,17 @@ def _numbered(stem: str, suffix: str, samples: int | None) -> tuple[str, ...]:
     return tuple(f"{stem}-{number}{suffix}" for number in range(1, samples + 1))
 
 
-def plan(source: Path, target: Path, rule: Callable[[str], str], chosen: FormatName, samples: int | None) -> list[Task]:
+def plan(
+    source: Path, target: Path, rule: Callable[[str], str], chosen: FormatName, samples: int | None, added: str = ""
+) -> list[Task]:
     """List the tasks of a conversion, file to file or folder to folder; refuse one that would overwrite its input."""
     if not source.exists():
         raise TranslateError(f"{source} does not exist; name an image or a folder of images to convert")
     if source.is_dir():
-        return _plan_folder(source, target, rule, samples)
+        return _plan_folder(source, target, rule, samples, added)
     folder = target.is_dir() or not target.suffix
     if folder:
-        outputs = name_outputs([source.name], rule, samples)[0]
+        outputs = name_outputs([source.name], rule, samples, added)[0]
         paths = tuple(target / output for output in outputs)
     else:
         written = format_of(target.suffix)
@@ -189,7 +205,7 @@ def plan(source: Path, target: Path, rule: Callable[[str], str], chosen: FormatN
             reason = "cannot hold this translator's answers" if chosen == "same" else f"is not the format {chosen}"
             raise TranslateError(f"{target}: {target.suffix} {reason}; end the name in {better}")
         stem = target.name.removesuffix(target.suffix)
-        paths = tuple(target.with_name(output) for output in _numbered(stem, target.suffix, samples))
+        paths = tuple(target.with_name(output) for output in _numbered(stem + added, target.suffix, samples))
     for path in paths:
         if path.exists() and path.samefile(source):
             raise TranslateError(
@@ -198,7 +214,7 @@ def plan(source: Path, target: Path, rule: Callable[[str], str], chosen: FormatN
     return [Task(source, source.name, paths)]
 
 
-def _plan_folder(source: Path, target: Path, rule: Callable[[str], str], samples: int | None) -> list[Task]:
+def _plan_folder(source: Path, target: Path, rule: Callable[[str], str], samples: int | None, added: str) -> list[Task]:
     if target.exists() and not target.is_dir():
         raise TranslateError(f"{target} is a file, but {source} is a folder; name a folder for its answers")
     origin, destination = source.resolve(), target.resolve()
@@ -210,7 +226,7 @@ def _plan_folder(source: Path, target: Path, rule: Callable[[str], str], samples
         left_out = "".join(f"; {sentence}" for sentence in images.count_left_out(images.survey(source).left_out))
         raise TranslateError(f"{source} holds no images; name a folder with files such as .png or .jpg{left_out}")
     names = [file.relative_to(source).as_posix() for file in files]
-    planned = name_outputs(names, rule, samples)
+    planned = name_outputs(names, rule, samples, added)
     # A source inside the target is allowed unless an output path lies among the inputs.
     if origin.is_relative_to(destination):
         inner = origin.relative_to(destination).as_posix()

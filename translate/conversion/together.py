@@ -9,6 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from translate.conversion.notices import Notices
 from translate.launching import LostError, launch
 from translate.plugins import Catalog
 
@@ -25,6 +26,7 @@ def convert_together(
     catalog: Catalog,
     plugins: Sequence[str],
     no_plugins: Sequence[str],
+    notices: Notices,
 ) -> Generator[tuple[Path, str | None], None, None]:
     """Convert on several devices; yield each image with the reason why it failed, None on success.
 
@@ -33,7 +35,7 @@ def convert_together(
     devices: int = options["devices"]
     flags = [f"--plugin={name}" for name in plugins] + [f"--no-plugin={name}" for name in no_plugins]
     passed = {name: value for name, value in options.items() if name != "devices" and value not in (None, "")}
-    options_typed = [f"--{name.replace('_', '-')}={_text(value)}" for name, value in passed.items()]
+    options_typed = [_flag(name, value) for name, value in passed.items()]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"rank-{rank}.jsonl" for rank in range(devices)]
         outcomes: list[tuple[Path, str | None]] = []
@@ -44,6 +46,7 @@ def convert_together(
                 for line in _new_lines(file, offsets, number):
                     found = json.loads(line)
                     outcomes.append((Path(found["file"]), found["error"]))
+                    notices.add(outcomes[-1][0], found["notices"])
                     catalog.tell("image_converted", source=outcomes[-1][0], error=outcomes[-1][1])
 
         arguments = [*flags, "convert", str(run), str(source), str(target), *options_typed]
@@ -62,12 +65,12 @@ def is_a_share() -> bool:
     return OUTCOMES in os.environ
 
 
-def log_outcome(rank: int, source: Path, error: str | None) -> bool:
+def log_outcome(rank: int, source: Path, error: str | None, notices: Sequence[str] = ()) -> bool:
     """Append an image's outcome to this rank's file and return True; False if no parent process asked for it."""
     if (folder := os.environ.get(OUTCOMES)) is None:
         return False
     with (Path(folder) / f"rank-{rank}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"file": str(source), "error": error}) + "\n")
+        file.write(json.dumps({"file": str(source), "error": error, "notices": list(notices)}) + "\n")
     return True
 
 
@@ -82,6 +85,13 @@ def _new_lines(file: Path, offsets: list[int], number: int) -> list[str]:
     if whole:
         offsets[number] += len((whole + "\n").encode())
     return whole.splitlines()
+
+
+def _flag(name: str, value: Any) -> str:
+    name = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name}={_text(value)}"
 
 
 def _text(value: Any) -> str:

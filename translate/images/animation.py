@@ -25,7 +25,7 @@ class FrameWriter(Protocol):
     """What writes the frames or pages of one file, in their order."""
 
     def append(self, image: Image, duration: float, embedded: Embedded) -> None:
-        """Append a frame that is shown for ``duration`` milliseconds; only a TIFF's pages have metadata of their own."""
+        """Append a frame that is shown for ``duration`` milliseconds; only pages have metadata of their own."""
         ...
 
     def close(self) -> None:

@@ -37,9 +37,9 @@ def encode(
     """Encode an image in the format of a suffix; what a format cannot hold is an error, never a silent loss.
 
     PNG: gray or RGB, 8 or 16 bits, alpha. JPEG: gray or RGB, 8 bits, full colour resolution (4:4:4). WebP: RGB, 8
-    bits, alpha, lossless at quality 100. AVIF, where Pillow has it: gray or RGB, 8 bits, alpha, lossy. BMP: gray or RGB, 8 bits. TIFF: gray, or RGB with or without alpha, any
-    depth. ``.npy``: any number of planes and any depth. ``quality`` goes from 1 to 100. ``embedded`` are the
-    metadata that the file shall hold.
+    bits, alpha, lossless at quality 100. AVIF, where Pillow has it: gray or RGB, 8 bits, alpha, lossy. BMP: gray or
+    RGB, 8 bits. TIFF: gray, or RGB with or without alpha, any depth. ``.npy``: any number of planes and any depth.
+    ``quality`` goes from 1 to 100. ``embedded`` are the metadata that the file shall hold.
     """
     suffix = suffix.lower()
     if suffix not in WRITABLE:

@@ -20,17 +20,14 @@ from translate.images.directories import (
 ORIENTATION, WIDTH, HEIGHT, X_RESOLUTION, Y_RESOLUTION, UNIT = 274, 256, 257, 282, 283, 296
 _COLOUR_SPACE, _PIXEL_WIDTH, _PIXEL_HEIGHT = 40961, 40962, 40963
 
-DESCRIBING = frozenset(
-    (269, 270, 271, 272, 285, 297, 305, 306, 315, 316, 18246, 18249, 33432, 36867, 40091, 40092, 40093, 40094, 40095)
-    + (ORIENTATION, WIDTH, HEIGHT, X_RESOLUTION, Y_RESOLUTION, UNIT, 318, 319, 529, 531, 532)
-)
+DESCRIBING = frozenset((
+    ORIENTATION, WIDTH, HEIGHT, X_RESOLUTION, Y_RESOLUTION, UNIT, 269, 270, 271, 272, 285, 305, 306, 315, 316, 18246,
+    18249, 33432, 36867, 40091, 40092, 40093, 40094, 40095,
+))  # fmt: skip
 """The tags of a first directory that describe the photo: title, camera, program, date, author, copyright, resolution.
 
 All others say how pixels are stored in the file they came from, or hold something that is kept otherwise (XMP, ICC).
 """
-
-_OF_FILE = frozenset((318, 319, 529, 531, 532))
-"""Tags that hold for colours as the file stored them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +53,17 @@ def parse(data: bytes) -> Directory | None:
 def clean(found: Directory | None, height: int, width: int, *, gps: bool, srgb: bool) -> Cleaned:
     """What EXIF data says of an image (``height``, ``width``) that is no longer as the camera stored it.
 
-    The orientation is 1, sizes are the image's, with ``srgb`` the colour space is sRGB, and there is no thumbnail.
+    There is no orientation, sizes are the image's, with ``srgb`` the colour space is sRGB, and there is no thumbnail.
     Where it was lain on its side, the resolutions change places. Without ``gps`` there is no position.
     """
     if found is None:
         return Cleaned(None, damaged=True)
     order = found.order
-    first = Directory(order, {tag: value for tag, value in found.tags.items() if tag in DESCRIBING - _OF_FILE})
+    first = Directory(order, {tag: value for tag, value in found.tags.items() if tag in DESCRIBING})
     if found.number(ORIENTATION, 1) in (5, 6, 7, 8):
         across, down = first.tags.pop(X_RESOLUTION, None), first.tags.pop(Y_RESOLUTION, None)
         first.tags |= {tag: value for tag, value in ((X_RESOLUTION, down), (Y_RESOLUTION, across)) if value is not None}
-    if ORIENTATION in first.tags:
-        first.put(ORIENTATION, 3, 1)
+    first.tags.pop(ORIENTATION, None)  # none means upright
     for tag, side in ((WIDTH, width), (HEIGHT, height)):
         if tag in first.tags:
             first.put(tag, 4, side)

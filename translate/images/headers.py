@@ -37,7 +37,8 @@ class Header:
     """The header of an image file, as displayed: ``channels`` counts the colour planes, without ``alpha``.
 
     ``whole`` says whether the values are whole numbers, also where they are read as floats since they are signed or of
-    32 bits. ``several`` says that further ``frames`` or ``pages`` follow the first. ``decoding`` is how many bytes decoding takes at its peak, with the result, from above.
+    32 bits. ``several`` says that further ``frames`` or ``pages`` follow the first. ``decoding`` is how many bytes
+    decoding takes at its peak, with the result, from above.
     """
 
     height: int

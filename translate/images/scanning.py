@@ -39,8 +39,8 @@ class Metadata:
 
     ``exif`` begins with its TIFF header. ``dpi`` is the resolution in pixels an inch, across and down, of the stored
     pixels. ``srgb`` is a PNG's mark that its colours are sRGB. ``converted`` says whether the colours are converted to
-    sRGB as they are read, which floats are not. ``texts`` are a PNG's, each its kind of chunk and content. ``gps`` says whether positions may be kept. ``lost`` are sentences
-    about what no output can keep.
+    sRGB as they are read, which floats are not. ``texts`` are a PNG's, each its kind of chunk and content. ``gps`` says
+    whether positions may be kept. ``lost`` are sentences about what no output can keep.
     """
 
     exif: bytes = b""
@@ -183,6 +183,9 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
 
 
 # --- PNG ------------------------------------------------------------------------------------------------------------
+
+
+_CHUNKS = (b"IHDR", b"acTL", b"eXIf", b"iCCP", b"pHYs", b"sRGB", b"iTXt", b"tEXt", b"zTXt")
 
 
 def _png(file: BinaryIO, found: _Found) -> None:
