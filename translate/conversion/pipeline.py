@@ -86,6 +86,8 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
         while True:
             while len(planning) < ahead and (task := next(remaining, None)) is not None:
                 planning.append((task, pool.submit(plan_memory, task, work)))
+            if not planning and not decoding:
+                break
             while planning and len(decoding) < ahead:
                 task, need = planning[0][0], planning[0][1].result()
                 refusal = account.refusal(task, need)
@@ -103,9 +105,7 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
                 else:
                     decoding.append((task, pool.submit(decode, task, work)))
             if not decoding:
-                if not planning:
-                    break
-                # The images in flight hold what the next one needs.
+                # The images in flight hold what the next one needs, or all that were planned are refused.
                 yield from finished()
                 continue
             task, future = decoding.popleft()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -180,9 +180,7 @@ class FramesFile:
 
     def append(self, frame: Frame) -> None:
         """Append a frame; a page's own metadata come before those of the file."""
-        metadata = frame.metadata if self._metadata is not None and frame.metadata is not None else self._metadata
-        if metadata is not None and self._metadata is not None:
-            metadata = replace(metadata, gps=self._metadata.gps)
+        metadata = frame.metadata or self._metadata
         embedded, told = embed(metadata, frame.image, self._path.suffix) if metadata is not None else (Embedded(), ())
         self.told |= dict.fromkeys(told)
         if embedded.directory is not None and embedded.directory.order != self._order:
