@@ -55,8 +55,8 @@ def embed(metadata: Metadata, image: Image, suffix: str) -> tuple[Embedded, tupl
     height, width, planes = image.pixels.shape
     told = dict.fromkeys(metadata.lost)
     srgb = metadata.converted
-    read = metadata.directory
-    cleaned = exif.clean(read, height, width, gps=metadata.gps, srgb=srgb) if metadata.exif else exif.Cleaned(None)
+    read = metadata.exif
+    cleaned = exif.clean(read, height, width, gps=metadata.gps, srgb=srgb) if read is not None else exif.Cleaned(None)
     packet = clean_xmp(metadata.xmp, height, width, gps=metadata.gps, srgb=srgb) if metadata.xmp else None
     dpi = metadata.dpi
     if dpi is not None and read is not None and read.number(exif.ORIENTATION, 1) in (5, 6, 7, 8):

@@ -50,14 +50,12 @@ def parse(data: bytes) -> Directory | None:
     return found if found.tags or found.inner else None
 
 
-def clean(found: Directory | None, height: int, width: int, *, gps: bool, srgb: bool) -> Cleaned:
+def clean(found: Directory, height: int, width: int, *, gps: bool, srgb: bool) -> Cleaned:
     """What EXIF data says of an image (``height``, ``width``) that is no longer as the camera stored it.
 
     There is no orientation, sizes are the image's, with ``srgb`` the colour space is sRGB, and there is no thumbnail.
     Where it was lain on its side, the resolutions change places. Without ``gps`` there is no position.
     """
-    if found is None:
-        return Cleaned(None, damaged=True)
     order = found.order
     first = Directory(order, {tag: value for tag, value in found.tags.items() if tag in DESCRIBING})
     if found.number(ORIENTATION, 1) in (5, 6, 7, 8):

@@ -124,15 +124,19 @@ def _survey_pages(path: Path, file: BinaryIO, start: tuple[str, bool, int]) -> F
         seen.add(offset)
         page = _directory(file, order, big, offset)
         if not page.tags:
-            raise ImageError(f"{path}, page {len(seen)} lies outside of the file; it is damaged or truncated")
+            raise ImageError(
+                f"{path}, page {len(seen)} lies outside of the file, which is damaged or truncated; restore it, or give --frames first"
+            )
         if page.number(254) & 5:
             left_out += 1
         else:
             offsets.append(offset)
             values += page.number(256) * page.number(257) * page.number(277, 1)
         offset = page.following
-    told = ("smaller forms and masks of a TIFF's pages are not kept",) if left_out else ()
-    return Frames(path, "pages", len(offsets), values, order=order, big=big, offsets=tuple(offsets), told=told)
+    told = ["smaller forms and masks of a TIFF's pages are not kept"] if left_out else []
+    if offset:
+        told.append("pages that lead back to earlier ones are converted once")
+    return Frames(path, "pages", len(offsets), values, order=order, big=big, offsets=tuple(offsets), told=tuple(told))
 
 
 def _directory(file: BinaryIO, order: str, big: bool, offset: int) -> Directory:
@@ -199,7 +203,7 @@ def writing_frames(
     """
     suffix = path.suffix.lower()
     order = frames.order
-    if metadata is not None and (directory := metadata.directory) is not None and frames.kind == "frames":
+    if metadata is not None and (directory := metadata.exif) is not None and frames.kind == "frames":
         order = directory.order
     with writing(path), atomic.replacing(path, flush_folder=False) as temporary, temporary.open("x+b") as file:
         writer: FrameWriter

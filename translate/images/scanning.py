@@ -37,13 +37,13 @@ IPTC = "IPTC data and Photoshop's resources are not kept"
 class Metadata:
     """What an image file says beside its pixels, as it is stored: raw bytes, empty where there are none.
 
-    ``exif`` begins with its TIFF header. ``dpi`` is the resolution in pixels an inch, across and down, of the stored
+    ``exif`` is the first directory of EXIF data, with those in it. ``dpi`` is the resolution in pixels an inch, across and down, of the stored
     pixels. ``srgb`` is a PNG's mark that its colours are sRGB. ``converted`` says whether the colours are converted to
     sRGB as they are read, which floats are not. ``texts`` are a PNG's, each its kind of chunk and content. ``gps`` says
     whether positions may be kept. ``lost`` are sentences about what no output can keep.
     """
 
-    exif: bytes = b""
+    exif: Directory | None = None
     xmp: bytes = b""
     profile: bytes = b""
     dpi: tuple[float, float] | None = None
@@ -52,11 +52,6 @@ class Metadata:
     texts: tuple[tuple[bytes, bytes], ...] = ()
     gps: bool = False
     lost: tuple[str, ...] = ()
-
-    @property
-    def directory(self) -> Directory | None:
-        """The first directory of the EXIF data; None if there are none, or none that can be read."""
-        return parse(self.exif) if self.exif else None
 
 
 def metadata(path: Path, *, gps: bool = False) -> Metadata:
@@ -124,11 +119,10 @@ class _Found:
         directory = parse(exif) if exif else None
         if exif and directory is None:
             self.tell(DAMAGED)
-            exif = b""
         if self.dpi is None and directory is not None:
             self.dpi = resolution(directory)
         return Metadata(
-            exif, self.xmp, self.profile, self.dpi, self.srgb, self.converted, tuple(self.texts), lost=tuple(self.lost)
+            directory, self.xmp, self.profile, self.dpi, self.srgb, self.converted, tuple(self.texts), lost=tuple(self.lost)
         )  # fmt: skip
 
 
