@@ -47,11 +47,11 @@ def convert_frames(task: Task, need: Need, work: Work, replicas: Replicas, accou
     word = "frame" if frames.kind == "frames" else "page"
     window = account.at_once(need, replicas.count)
 
-    def check(header: images.Header) -> None:
+    def check(number: int, header: images.Header) -> None:
         nonlocal window
         page = need_of(header, work)
         if (reason := account.refusal(task, page)) is not None:
-            raise images.ImageError(reason)
+            raise images.ImageError(f"{word} {number} of {reason}")
         window = min(window, account.at_once(page, replicas.count))
 
     own = metadata_of(task, work) if frames.kind == "frames" else None

@@ -70,7 +70,7 @@ def _seconds(duration: float) -> tuple[int, int]:
     """Milliseconds as a fraction of seconds, of two numbers of 16 bits."""
     milliseconds = round(duration)
     if abs(duration - milliseconds) > 1e-6:  # as of 30 frames a second
-        ratio = Fraction(duration / 1000).limit_denominator(10_000)
+        ratio = Fraction(duration / 1000).limit_denominator(65535)
         if ratio.numerator <= 65535:
             return ratio.numerator, ratio.denominator
     for under in (1000, 100, 10, 1):

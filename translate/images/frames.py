@@ -66,11 +66,15 @@ class Frames:
     told: tuple[str, ...] = ()
 
     def read(
-        self, *, max_pixels: int, indices: bool = False, check: Callable[[Header], None] = lambda _: None
+        self,
+        *,
+        max_pixels: int,
+        indices: bool = False,
+        check: Callable[[int, Header], None] = lambda number, header: None,
     ) -> Iterator[Frame]:
         """Decode the frames one after the other; with ``indices`` pages are maps of class indices, as one plane.
 
-        ``check`` sees the header of each page before it is decoded, and may raise. Raises ``ImageError`` that names
+        ``check`` sees the number and the header of each page before it is decoded, and may raise. Raises ``ImageError`` that names
         the frame or page.
         """
         if self.kind == "frames":
@@ -82,7 +86,7 @@ class Frames:
                 name = f"{self.path}, page {number}"
                 with decoding(name):
                     data = single_page(file, _directory(file, self.order, self.big, offset), self.big, max_pixels, name)
-                    check(open_file(io.BytesIO(data), name).header)
+                    check(number, open_file(io.BytesIO(data), name).header)
                     if indices:
                         image = Image(load_indices(data, name=name, max_pixels=max_pixels)[..., None])
                     else:
@@ -125,7 +129,7 @@ def _survey_pages(path: Path, file: BinaryIO, start: tuple[str, bool, int]) -> F
         page = _directory(file, order, big, offset)
         if not page.tags:
             raise ImageError(
-                f"{path}, page {len(seen)} lies outside of the file, which is damaged or truncated; restore it, or give --frames first"
+                f"{path}, page {len(seen)} lies outside of the file; restore the file, or give --frames first"
             )
         if page.number(254) & 5:
             left_out += 1

@@ -37,10 +37,10 @@ IPTC = "IPTC data and Photoshop's resources are not kept"
 class Metadata:
     """What an image file says beside its pixels, as it is stored: raw bytes, empty where there are none.
 
-    ``exif`` is the first directory of EXIF data, with those in it. ``dpi`` is the resolution in pixels an inch, across and down, of the stored
-    pixels. ``srgb`` is a PNG's mark that its colours are sRGB. ``converted`` says whether the colours are converted to
-    sRGB as they are read, which floats are not. ``texts`` are a PNG's, each its kind of chunk and content. ``gps`` says
-    whether positions may be kept. ``lost`` are sentences about what no output can keep.
+    ``exif`` is the first directory of EXIF data, with those in it. ``dpi`` is the resolution in pixels an inch, across
+    and down, of the stored pixels. ``srgb`` is a PNG's mark that its colours are sRGB. ``converted`` says whether the
+    colours are converted to sRGB as they are read, which floats are not. ``texts`` are a PNG's, each its kind of chunk
+    and content. ``gps`` says whether positions may be kept. ``lost`` are sentences about what no output can keep.
     """
 
     exif: Directory | None = None
@@ -114,6 +114,11 @@ class _Found:
         if self.dpi is None and 0 < across < 1e6 and 0 < down < 1e6:
             self.dpi = (across, down)
 
+    def per_metre(self, across: int, down: int) -> None:
+        """A resolution in whole pixels a metre, of which each whole number an inch has one."""
+        inches = (each * 0.0254 for each in (across, down))
+        self.resolution(*(float(round(each)) if abs(each - round(each)) < 0.0128 else each for each in inches))
+
     def metadata(self) -> Metadata:
         exif = self.exif.removeprefix(b"Exif\0\0")
         directory = parse(exif) if exif else None
@@ -121,9 +126,8 @@ class _Found:
             self.tell(DAMAGED)
         if self.dpi is None and directory is not None:
             self.dpi = resolution(directory)
-        return Metadata(
-            directory, self.xmp, self.profile, self.dpi, self.srgb, self.converted, tuple(self.texts), lost=tuple(self.lost)
-        )  # fmt: skip
+        texts, lost = tuple(self.texts), tuple(self.lost)
+        return Metadata(directory, self.xmp, self.profile, self.dpi, self.srgb, self.converted, texts, lost=lost)
 
 
 # --- JPEG -----------------------------------------------------------------------------------------------------------
@@ -210,7 +214,7 @@ def _png(file: BinaryIO, found: _Found) -> None:
             found.srgb = True
         elif kind == b"pHYs" and length == 9 and content[8] == 1:
             across, down = struct.unpack_from(">II", content)
-            found.resolution(across * 0.0254, down * 0.0254)
+            found.per_metre(across, down)
         elif kind in (b"iTXt", b"tEXt", b"zTXt"):
             _text(kind, content, found)
 
@@ -264,7 +268,7 @@ def _bmp(file: BinaryIO, found: _Found) -> None:
     head = file.read(40)
     if len(head) == 40 and struct.unpack_from("<I", head)[0] >= 40:
         across, down = struct.unpack_from("<ii", head, 24)
-        found.resolution(across * 0.0254, down * 0.0254)
+        found.per_metre(across, down)
 
 
 def _by_pillow(image: Any, found: _Found) -> None:
