@@ -41,7 +41,7 @@ path, letter = Path(sys.argv[1]), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(150):
-    atomic.write(path, letter.encode() * 20_000, flush_folder=False)
+    atomic.write(path, letter.encode() * 20_000, folder=False)
 """
 
 
@@ -84,7 +84,7 @@ def test_threads_that_write_one_path_never_fail(tmp_path: Path, kind: str) -> No
     """300 writes, of which each used to take away the others' temporary file."""
     run = Run(tmp_path, Config("pix2pix", "photos"), steps=3)
     jobs: dict[str, tuple[str, int, Callable[[Path], None]]] = {
-        "bytes": ("x.bin", 300, lambda path: write(path, b"x" * 20_000, flush_folder=False)),
+        "bytes": ("x.bin", 300, lambda path: write(path, b"x" * 20_000, folder=False)),
         "image": ("x.png", 300, lambda path: images.write(path, Image(PIXELS))),
         "checkpoint": ("x.safetensors", 60, lambda path: checkpoint.save(path, {"a": torch.ones(500)}, {"step": 1})),
         "config": ("config.json", 60, lambda _: run.write_config({})),

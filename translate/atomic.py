@@ -43,11 +43,11 @@ def temporary_beside(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path, *, inside: bool = False, flush_folder: bool = True) -> Iterator[Path]:
+def replacing(path: Path, *, inside: bool = False, folder: bool = True) -> Iterator[Path]:
     """Yield a temporary path at which the block makes a file; afterwards that file takes the name ``path``.
 
     ``inside`` puts it into a hidden folder of its own, for libraries that make temporary files beside what they write,
-    with modes of their own. ``flush_folder`` makes the new name survive a power cut, too; without it the old file may
+    with modes of their own. ``folder`` makes the new name survive a power cut, too; without it the old file may
     come back. If the block or the system raises, nothing of it is left and an older file is unchanged.
     """
     place = temporary_beside(path)
@@ -60,20 +60,20 @@ def replacing(path: Path, *, inside: bool = False, flush_folder: bool = True) ->
             _give_default_mode(temporary)
         flush(temporary)
         temporary.replace(path)
-        if flush_folder:
-            _flush_folder(path.parent)
+        if folder:
+            flush_folder(path.parent)
     finally:
         with contextlib.suppress(OSError):
             _remove(place)
 
 
-def write(path: Path, data: bytes, *, flush_folder: bool = True) -> None:
+def write(path: Path, data: bytes, *, folder: bool = True) -> None:
     """Write a file atomically; what is no regular file, such as a pipe or ``/dev/stdout``, is written to directly."""
     if is_special(path):
         with path.open("wb") as file:
             file.write(data)
         return
-    with replacing(path, flush_folder=flush_folder) as temporary, temporary.open("xb") as file:
+    with replacing(path, folder=folder) as temporary, temporary.open("xb") as file:
         file.write(data)
 
 
@@ -136,7 +136,8 @@ def _give_default_mode(path: Path) -> None:
     path.chmod(mode)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Wait until a folder's names are on the disk, where the system can."""
     # Windows opens no folder, and some network file systems flush none; there the rename itself must do.
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

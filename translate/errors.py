@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "FullDiskError",
     "NotFiniteError",
     "StoppedError",
     "TranslateError",
@@ -28,6 +29,12 @@ class NotFiniteError(TranslateError):
 
 class StoppedError(TranslateError):
     """A training was ended by its disk, its files, its memory or a plugin; the message says what is saved."""
+
+    exit_code = 5
+
+
+class FullDiskError(TranslateError):
+    """A conversion was ended by a full disk; the files that it has written are whole."""
 
     exit_code = 5
 

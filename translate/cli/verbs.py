@@ -88,30 +88,55 @@ def _json(help_text: str) -> click.Option:
     return click.Option(["--json", "as_json"], is_flag=True, help=help_text)
 
 
-def _report_conversion(context: click.Context, result: Any, **_: Any) -> None:
+def _report_conversion(context: click.Context, result: Any, as_json: bool, **_: Any) -> None:
     from translate.ranks import is_launcher_or_main
 
     if not is_launcher_or_main():
         return
-    failed = f", {len(result.failed)} could not be converted" if result.failed else ""
-    say(f"converted {result.converted} to {result.target}{failed}")
+    if as_json:
+        found = result.forecast.to_json() if result.forecast is not None else _conversion_as_json(result)
+        click.echo(json.dumps(found, indent=2))
+    elif result.forecast is not None:
+        for line in result.forecast.lines():
+            say(line)
+    else:
+        kept = f", kept {result.kept}" if result.kept else ""
+        failed = f", {len(result.failed)} could not be converted" if result.failed else ""
+        # Standard output may hold the image.
+        say(f"converted {result.converted} to {result.target}{kept}{failed}", error=str(result.target) == "-")
     if result.failed:
         context.exit(1)
+
+
+def _conversion_as_json(result: Any) -> dict[str, Any]:
+    return {
+        "converted": result.converted,
+        "kept": result.kept,
+        "failed": [{"file": str(file), "reason": reason} for file, reason in result.failed],
+        "target": str(result.target),
+    }
 
 
 convert = Verb(
     "convert",
     "translate.conversion:convert",
-    arguments=[_path("run", "RUN_OR_FILE"), _path("source", "IN"), _path("target", "OUT")],
+    arguments=[
+        _path("run", "RUN_OR_FILE"),
+        click.Argument(["source"], metavar="IN...", type=PathType(), nargs=-1, required=True),
+        _path("target", "OUT"),
+    ],
     report=_report_conversion,
+    flags=[_json("print JSON")],
     help="""Convert an image, or a folder with its subfolders, with a trained translator.
 
     \b
       translate convert runs/one photos/ converted/
       translate convert runs/one/translator.safetensors in.jpg out.png
+      translate convert runs/one a/ b/ "c/*.jpg" @list.txt converted/
 
+    Run the same command again to go on where it was stopped; what is converted already is kept.
     Each image keeps its size, its bit depth and its alpha. A file that cannot be converted is named,
-    the others are still converted, and the exit code is 1.
+    the others are still converted, and the exit code is 1. A full disk ends it with exit code 5.
     """,
 )
 

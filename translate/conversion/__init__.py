@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from translate.common_options import At, Device, Direction, NoiseSeed, Precision, Step
-from translate.conversion.plan import FormatName, parse_added
+from translate.common_options import At, Device, Direction, NoiseSeed, Overwrite, Precision, Step
+from translate.conversion.plan import FormatName, Shard, parse_added, parse_shard
 from translate.conversion.plan import suffix_rule as suffix_rule
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import Option, asked_of
@@ -16,6 +16,7 @@ from translate.paths import expanded
 
 if TYPE_CHECKING:
     from translate.conversion.batch import Translating
+    from translate.conversion.forecast import Forecast
 
 __all__ = [
     "Conversion",
@@ -26,16 +27,21 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """The result of a conversion: the number of converted images, and the failed ones with their reasons."""
+    """The result of a conversion: the number of converted images, and the failed ones with their reasons.
+
+    ``kept`` counts the images that an earlier conversion has made, and ``forecast`` is what a dry run foretells.
+    """
 
     converted: int
     failed: tuple[tuple[Path, str], ...]
     target: Path
+    kept: int = 0
+    forecast: Forecast | None = None
 
 
 def convert(
     translator: Translating | str | Path,
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     target: str | Path,
     *,
     step: Step = None,
@@ -75,11 +81,25 @@ def convert(
         str,
         Option("inference runtime to use instead of torch; faster for many images of one size", part="runtimes"),
     ] = "",
+    overwrite: Overwrite = False,
+    again: Annotated[bool, Option("convert anew what is converted already")] = False,
+    verify: Annotated[bool, Option("compare the bytes of what is converted already, not only sizes and times")] = False,
+    shard: Annotated[
+        Shard | None,
+        Option("convert one of several equal parts, such as 3/16, for job arrays", parse=parse_shard, metavar="K/N"),
+    ] = None,
+    dry_run: Annotated[bool, Option("tell what would be done, with time and space, and write nothing")] = False,
+    report: Annotated[Path | None, Option("write what became of each image to a JSON file", metavar="FILE")] = None,
     workers: Annotated[int, Option("decoding and encoding threads (0: one per core)", ge=0)] = 0,
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
 ) -> Conversion:
-    """Convert an image, or all images below a folder, whose tree is kept.
+    """Convert an image, or all images below a folder, whose tree is kept, or several of them.
+
+    ``source`` is an image, a folder, a glob such as ``"in/*.jpg"`` or ``"@files.txt"``, a list with a name a line, or a
+    sequence of these; with several, the tree below their common folder is kept. A conversion of more than one image
+    goes on where an earlier one into ``target`` was: what is unchanged is kept, unless ``again``. Nothing is replaced
+    that a conversion of the same image has not made, unless ``overwrite``. A full disk raises ``FullDiskError``.
 
     An image keeps its size, bit depth and transparency; gray and colour are adapted to the translator. ``at`` resizes
     the input to that (height, width) first, and the output has that size. ``format`` overrides the input's format; png,
@@ -104,4 +124,6 @@ def convert(
     # Imported here, so that the options can be read without torch.
     from translate.conversion.converting import convert_as_asked
 
-    return Conversion(*convert_as_asked(translator, expanded(source), expanded(target), asked, plugins, no_plugins))
+    sources = [source] if isinstance(source, (str, Path)) else list(source)
+    paths = [expanded(each) for each in sources]
+    return Conversion(*convert_as_asked(translator, paths, expanded(target), asked, plugins, no_plugins))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from translate import images
+from translate.conversion.manifest import Ledger
 from translate.conversion.notices import Notices
 from translate.conversion.plan import Task, deepest
+from translate.conversion.stages import Stages
 from translate.data import Depth, Domain
 from translate.errors import TranslateError
 from translate.plugins import Catalog
@@ -67,6 +70,10 @@ class Work:
     frames: Literal["all", "first"] = "all"
     notices: Notices = field(default_factory=Notices, compare=False)
     """What was left out of the outputs, by image; threads and replicas share it."""
+    stages: Stages = field(default_factory=Stages, compare=False)
+    """The seconds of each image in each stage; shared as well."""
+    ledger: Ledger | None = field(default=None, compare=False)
+    """The manifest that converted images are added to, if one is kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,12 +167,16 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
 def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
     """Translate images of one bucket as one batch; each output is cropped to its image's size."""
     translator = work.translator
+    begun = time.perf_counter()
     with torch.inference_mode():
         batch = _stacked(decoded, translator)
         seed = image_seed(work.seed, decoded[0].task.name)
         answers = translator.translate(batch, samples=work.samples, seed=seed)
         rows = answers.reshape(len(decoded), -1, *answers.shape[1:])
-        return [_answer(each, row, translator.target) for each, row in zip(decoded, rows, strict=True)]
+        found = [_answer(each, row, translator.target) for each, row in zip(decoded, rows, strict=True)]
+    for each in decoded:
+        work.stages.add(each.task.source, "translate", (time.perf_counter() - begun) / len(decoded))
+    return found
 
 
 def calibration_images(
@@ -190,6 +201,13 @@ def calibration_images(
         yielded += 1
         if yielded == count:
             return
+
+
+def record(task: Task, work: Work, algorithm: str = "whole") -> None:
+    """Note that an image's outputs are written."""
+    if work.ledger is not None:
+        work.ledger.add(task.name, task.source, task.outputs, algorithm)
+    work.stages.done(task.source)
 
 
 def write(answer: Answer, work: Work) -> None:

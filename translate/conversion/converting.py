@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from translate import images
+from translate import atomic, images, outputs
 from translate.conversion.batch import Translating, Work, calibration_images
 from translate.conversion.fitting import Account
-from translate.conversion.notices import Notices
+from translate.conversion.forecast import Forecast, forecast
+from translate.conversion.identity import identity_of
+from translate.conversion.inputs import Inputs, gather
+from translate.conversion.manifest import Ledger, Making, unwritable
 from translate.conversion.pipeline import convert_all
-from translate.conversion.plan import Task, plan, suffix_rule
+from translate.conversion.piping import from_standard_input, is_standard, to_standard_output
+from translate.conversion.plan import Task, plan_single, suffix_rule
+from translate.conversion.report import Report
+from translate.conversion.standing import Standing, refuse_foreign, refuse_twins, refuse_within, stand
+from translate.conversion.stored_plan import Naming, planned
 from translate.conversion.together import convert_together, is_a_share, log_outcome
 from translate.devices import keep_memory, pick_device
 from translate.errors import TranslateError
@@ -32,21 +41,36 @@ MOST_WORKERS = 16
 CALIBRATION_IMAGES = 32
 """How many images a runtime is calibrated on, if it needs calibration."""
 
+BEGUN = 16
+"""How many images are said to be begun at a time."""
+
+SHAPING = ("at", "samples", "seed", "quality", "metadata", "gps", "frames", "precision", "runtime")
+"""The options that the bytes of outputs depend on, beside their names."""
+
 Failed = tuple[tuple[Path, str], ...]
 
 
 def convert_as_asked(
     translator: Translating | str | Path,
-    source: Path,
+    sources: Sequence[Path],
     target: Path,
     asked: Mapping[str, Any],
     plugins: Sequence[str],
     no_plugins: Sequence[str],
-) -> tuple[int, Failed, Path]:
-    """Convert with the checked options of ``convert``; return (number converted, failures with reasons, target)."""
+) -> tuple[int, Failed, Path, int, Forecast | None]:
+    """Convert with the checked options of ``convert``.
+
+    Returns (number converted, failures with reasons, target, number kept, forecast of a dry run).
+    """
+    if any(map(is_standard, (*sources, target))):
+        return _convert_piped(translator, sources, target, asked, plugins, no_plugins)
     run = expanded(translator) if isinstance(translator, (str, Path)) else None
     if run is None and asked["devices"] > 1:
         raise TranslateError("convert: a loaded translator lies on one device; give its run or file to use several")
+    if asked["devices"] > 1 and Path("@-") in sources:
+        raise TranslateError("convert: several devices cannot share a list from standard input; write it to a file")
+    inputs = gather(sources)
+    report = Report(asked["report"], overwrite=asked["overwrite"])
     if isinstance(translator, (str, Path)):
         translator = _load(translator, asked, plugins, no_plugins)
     elif asked["step"] is not None:
@@ -55,51 +79,169 @@ def convert_as_asked(
         raise TranslateError(
             f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
         )
-    rule = suffix_rule(translator.source, translator.target, asked["format"])
-    tasks = plan(source, target, rule, asked["format"], asked["samples"], asked["suffix"])
-    try:
-        tasks[0].outputs[0].parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TranslateError(f"cannot make the folder {tasks[0].outputs[0].parent}: {error.strerror}") from None
-    notices = Notices()
-    if run is not None and asked["devices"] > 1:
-        outcomes = convert_together(
-            run, source, target, asked, catalog=translator.catalog, plugins=plugins, no_plugins=no_plugins,
-            notices=notices,
-        )  # fmt: skip
+    making = Making(identity_of(translator), {name: asked[name] for name in SHAPING if name in asked})
+    all_tasks, listed = _plan(inputs, target, translator, asked)
+    rank, ranks = rank_and_world_size()
+    here = listed if run is not None and asked["devices"] > 1 else listed[rank::ranks]
+    if inputs.single:
+        standing = Standing(todo=list(here))
     else:
-        rank, ranks = rank_and_world_size()
-        work = Work(
-            translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
-            (asked["memory"] or free_share()) // ranks, asked["metadata"], asked["gps"], asked["frames"], notices,
-        )  # fmt: skip
+        standing = stand(here, target, making, verify=asked["verify"], again=asked["again"])
+    work = Work(
+        translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
+        (asked["memory"] or free_share()) // ranks, asked["metadata"], asked["gps"], asked["frames"],
+    )  # fmt: skip
+    threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)
+    batch = _batch_size(translator, asked)
+    if asked["dry_run"]:
         if translator.needs_calibration:
-            account = Account(work)
-            translator.calibrate(calibration_images(tasks, work, CALIBRATION_IMAGES, account.fits))
-        threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)
-        tasks = tasks[rank::ranks]
-        outcomes = _convert_here(tasks, work, _batch_size(translator, asked), threads, rank)
+            translator.calibrate(calibration_images(all_tasks, work, CALIBRATION_IMAGES, Account(work).fits))
+        return 0, (), target, len(standing.kept), forecast(inputs, standing, target, work, batch=batch, workers=threads)
+    first = rank == 0 and not is_a_share()
+    if first:
+        _tell(standing)
+    tasks = standing.todo
+    failed: list[tuple[Path, str]] = list(inputs.missing)
     converted = 0
-    failed: list[tuple[Path, str]] = []
-    translator.catalog.tell("conversion_started", total=len(tasks))
-    try:
-        with closing(outcomes):
-            for file, reason in outcomes:
-                if reason is None:
-                    converted += 1
-                else:
-                    failed.append((file, reason))
-    finally:
-        translator.catalog.tell("conversion_ended")
-    if rank_and_world_size()[0] == 0 and not is_a_share():
-        found = images.survey(source)
-        for sentence in notices.summary():
+    with ExitStack() as stack:
+        report.begin(making, target)
+        if run is not None and asked["devices"] > 1:
+            outcomes = convert_together(
+                run, sources, target, asked, catalog=translator.catalog, plugins=plugins, no_plugins=no_plugins,
+                work=work,
+            )  # fmt: skip
+        else:
+            if tasks and translator.needs_calibration:
+                # Those of the whole plan, so that shards and later conversions answer alike.
+                chosen = calibration_images(all_tasks, work, CALIBRATION_IMAGES, Account(work).fits)
+                translator.calibrate(chosen)
+            if not inputs.single and tasks:
+                work = replace(work, ledger=stack.enter_context(Ledger(target, making)))
+            outcomes = _convert_here(tasks, work, batch, threads, rank, alone=len(listed) == 1)
+        translator.catalog.tell("conversion_started", total=len(tasks))
+        try:
+            with closing(outcomes):
+                for file, reason in outcomes:
+                    if reason is None:
+                        converted += 1
+                    else:
+                        failed.append((file, reason))
+        finally:
+            translator.catalog.tell("conversion_ended")
+            found = left_out(images.Found((), inputs.left_out, inputs.closed))
+            if first:
+                report.end(listed, standing.kept, failed + found, converted, work)
+    if inputs.single and converted:
+        atomic.flush_folder(listed[0].outputs[0].parent)
+    if first:
+        for sentence in work.notices.summary():
             log.warning("%s", printable(sentence))
-        for sentence in images.count_left_out(found.left_out):
-            log.warning("%s: %s", source, sentence)
-        # Listing the tasks has logged what cannot be entered.
-        failed += left_out(found)
-    return converted, tuple(failed), target
+        for sentence in images.count_left_out(inputs.left_out):
+            log.warning("%s: %s", inputs.root, sentence)
+        failed += found
+    return converted, tuple(failed), target, len(standing.kept), None
+
+
+def _convert_piped(
+    translator: Translating | str | Path,
+    sources: Sequence[Path],
+    target: Path,
+    asked: Mapping[str, Any],
+    plugins: Sequence[str],
+    no_plugins: Sequence[str],
+) -> tuple[int, Failed, Path, int, Forecast | None]:
+    """Convert one image from standard input, or to standard output, or both."""
+    if len(sources) != 1 or (is_standard(target) and sources[0].is_dir()):
+        raise TranslateError("convert: - stands for one image; name one input and one output")
+    if asked["dry_run"] or asked["devices"] > 1 or (is_standard(target) and (asked["samples"] or 1) > 1):
+        raise TranslateError("convert: - takes one image and gives one; leave out --dry-run, --devices and --samples")
+    with ExitStack() as stack:
+        source = stack.enter_context(from_standard_input()) if is_standard(sources[0]) else sources[0]
+        if isinstance(translator, (str, Path)):
+            translator = _load(translator, asked, plugins, no_plugins)
+            asked = {**asked, "step": None, "direction": None}
+        if not is_standard(target):
+            return convert_as_asked(translator, [source], target, asked, plugins, no_plugins)
+        rule = suffix_rule(translator.source, translator.target, asked["format"])
+        file, send = stack.enter_context(to_standard_output(rule(source.suffix)))
+        options = {**asked, "samples": None, "suffix": ""}
+        converted, failed, _, kept, _ = convert_as_asked(translator, [source], file, options, plugins, no_plugins)
+        if converted:
+            send()
+        return converted, failed, target, kept, None
+
+
+def _plan(
+    inputs: Inputs, target: Path, translator: Translating, asked: Mapping[str, Any]
+) -> tuple[list[Task], list[Task]]:
+    """All images of the plan, and those of this shard; refuse what must not be written."""
+    rule = suffix_rule(translator.source, translator.target, asked["format"])
+    if inputs.single:
+        if asked["shard"] is not None:
+            raise TranslateError("convert: one image has no shards; leave out --shard, or name a folder")
+        task = plan_single(inputs.files[0][1], target, rule, asked["format"], asked["samples"], asked["suffix"])
+        if not asked["overwrite"]:
+            outputs.refuse_existing(*task.outputs)
+        if not asked["dry_run"]:
+            _make_folder(task.outputs[0].parent)
+        return [task], [task]
+    if target.exists() and not target.is_dir():
+        what = f"{inputs.folders[0]} is a folder" if inputs.folders else "there are several images"
+        raise TranslateError(f"{target} is a file, but {what}; name a folder for the outputs")
+    naming = Naming(rule, asked["samples"], asked["suffix"])
+    names = [name for name, _ in inputs.files]
+    # Before anything is stored, these must not be refused.
+    unstored = planned(target, inputs.root, names, naming, store=False)
+    files = dict(inputs.files)
+    tasks = _tasks(unstored.outputs, files, target)
+    if not is_a_share():
+        refuse_twins(tasks)
+        refuse_within(tasks, target, inputs.folders)
+        if not asked["overwrite"]:
+            root = os.path.realpath(inputs.root)
+            refuse_foreign(tasks, target, moved_from=unstored.root if unstored.root != root else None)
+    if not asked["dry_run"]:
+        _make_folder(target)
+        tasks = _tasks(planned(target, inputs.root, names, naming).outputs, files, target)
+    numbers = {name: number for number, name in enumerate(unstored.outputs)}
+    if asked["shard"] is None:
+        return tasks, tasks
+    shard, shards = asked["shard"]
+    return tasks, [task for task in tasks if numbers[task.name] % shards == shard - 1]
+
+
+def _tasks(planned_outputs: Mapping[str, tuple[str, ...]], files: Mapping[str, Path], target: Path) -> list[Task]:
+    return [
+        Task(files[name], name, tuple(target / path for path in paths))
+        for name, paths in planned_outputs.items()
+        if name in files
+    ]
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TranslateError(f"cannot make the folder {folder}: {error.strerror}; choose another place") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise unwritable(folder, PermissionError(13, "permission denied"))
+
+
+def _tell(standing: Standing) -> None:
+    """Say what is kept, and why other images are done anew."""
+    if standing.kept:
+        log.warning("%d images are converted already and kept; --again converts them anew", len(standing.kept))
+    for reason, count in standing.again.most_common():
+        log.warning("%d images are converted anew: %s", count, _why[reason])
+
+
+_why = {
+    "other options": "their outputs were made with other options",
+    "another translator": "their outputs were made by another translator",
+    "another name": "their outputs have other names now",
+    "a changed file": "their files have changed since",
+    "an output that is gone or changed": "their outputs are gone or have changed",
+}
 
 
 def _load(path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]) -> Translating:
@@ -120,12 +262,26 @@ def _batch_size(translator: Translating, asked: Mapping[str, Any]) -> int:
     return int(asked["batch"] or (1 if translator.device.type == "cpu" else GPU_BATCH))
 
 
+def _begun(tasks: Sequence[Task], ledger: Ledger | None) -> Iterator[Task]:
+    """The tasks, each told to the ledger before its turn comes."""
+    if ledger is None:
+        yield from tasks
+        return
+    waiting = iter(tasks)
+    while group := list(islice(waiting, BEGUN)):
+        ledger.begin(path for task in group for path in task.outputs)
+        yield from group
+
+
 def _convert_here(
-    tasks: Sequence[Task], work: Work, batch: int, workers: int, rank: int
+    tasks: Sequence[Task], work: Work, batch: int, workers: int, rank: int, *, alone: bool
 ) -> Generator[tuple[Path, str | None], None, None]:
     """Convert on this device; report each outcome to the parent process, if one asked for it, or to the observers."""
-    with closing(convert_all(tasks, work, batch=batch, workers=workers)) as outcomes:
-        for task, reason in outcomes:
-            if not log_outcome(rank, task.source, reason, work.notices.of(task.source)):
+    begun = _begun(tasks, work.ledger)
+    with closing(convert_all(begun, work, batch=batch, workers=workers, alone=alone)) as found:
+        for task, reason in found:
+            if reason is not None and work.ledger is not None:
+                work.ledger.fail(task.outputs)
+            if not log_outcome(rank, task.source, reason, work):
                 work.translator.catalog.tell("image_converted", source=task.source, error=reason)
             yield task.source, reason

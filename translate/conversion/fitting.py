@@ -93,6 +93,10 @@ class Account:
         """How many frames of one need fit into the memory together, up to ``most`` and at least one."""
         return max(1, min(most, self._budget.total // max(self._assumed(need), 1)))
 
+    def needed(self, need: Need) -> int:
+        """The bytes that an image needs at its peak."""
+        return 0 if need == Need() else self._counted(need)
+
     def fits(self, task: Task) -> bool:
         """Whether an image fits by its header, if it has a readable one."""
         return self.refusal(task, plan_memory(task, self._work)) is None

@@ -8,17 +8,18 @@ of threads, the batch size and the memory that may be used, never on the folder.
 
 from __future__ import annotations
 
+import errno
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from translate.conversion.batch import Answer, Decoded, Work, decode, write
+from translate.conversion.batch import Answer, Decoded, Work, decode, record, write
 from translate.conversion.fitting import Account, Need, plan_memory
 from translate.conversion.framing import convert_frames, why_first_only
 from translate.conversion.plan import Task
 from translate.conversion.replicas import Replicas
-from translate.errors import TranslateError, UnfitError
+from translate.errors import FullDiskError, TranslateError, UnfitError
 
 BATCH_PIXELS = 1 << 23
 """The most pixels in a batch: larger ones cost memory and are no faster."""
@@ -27,10 +28,13 @@ Outcome = tuple[Task, str | None]
 """A task and the reason why it failed, in one sentence; None on success."""
 
 
-def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) -> Generator[Outcome, None, None]:
+def convert_all(
+    tasks: Iterable[Task], work: Work, *, batch: int, workers: int, alone: bool = False
+) -> Generator[Outcome, None, None]:
     """Convert all tasks and yield each one's outcome when it is known; close the iterator to stop early.
 
-    A bad image does not affect the others. If interrupted, each thread finishes its current image only.
+    A bad image does not affect the others. If interrupted, each thread finishes its current image only. ``alone`` says
+    that there is one image, which gets all cores. Raises ``FullDiskError`` when the disk is full.
     """
     ahead = workers + batch
     waiting_limit = 0 if batch == 1 else 4 * batch
@@ -42,7 +46,7 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
     buckets: dict[tuple[Any, ...], list[Decoded]] = {}
     of_frames: list[tuple[Task, Need]] = []
     pool = ThreadPoolExecutor(workers, thread_name_prefix="translate-convert")
-    replicas = Replicas(work, alone=len(tasks) == 1)
+    replicas = Replicas(work, alone=alone)
     account = Account(work)
 
     def ended(task: Task, reason: str | None) -> Outcome:
@@ -58,7 +62,7 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
             bucket, future = translating.popleft()
             error = future.exception()
             if error is None:
-                writing.extend((answer.task, pool.submit(write, answer, work)) for answer in future.result())
+                writing.extend((answer.task, pool.submit(_write, answer, work)) for answer in future.result())
             elif isinstance(error, UnfitError) or not isinstance(error, Exception):
                 # It would fail for every image.
                 raise error
@@ -85,7 +89,7 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
     try:
         while True:
             while len(planning) < ahead and (task := next(remaining, None)) is not None:
-                planning.append((task, pool.submit(plan_memory, task, work)))
+                planning.append((task, pool.submit(_plan, task, work)))
             if not planning and not decoding:
                 break
             while planning and len(decoding) < ahead:
@@ -103,7 +107,7 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
                 if refusal is not None:
                     yield task, refusal
                 else:
-                    decoding.append((task, pool.submit(decode, task, work)))
+                    decoding.append((task, pool.submit(_decode, task, work)))
             if not decoding:
                 # The images in flight hold what the next one needs, or all that were planned are refused.
                 yield from finished()
@@ -128,15 +132,35 @@ def convert_all(tasks: Sequence[Task], work: Work, *, batch: int, workers: int) 
             # One file at a time, while nothing else is in flight: its frames share the memory.
             try:
                 convert_frames(task, need, work, replicas, account)
+                record(task, work)
             except UnfitError:
                 raise
             except Exception as error:
+                refuse_full(error, task)
                 yield task, _sentence(error, task)
             else:
                 yield task, None
     finally:
         replicas.close()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _plan(task: Task, work: Work) -> Need:
+    if work.ledger is not None:
+        # Before anything is read, so that a file that changes meanwhile is known by it.
+        work.ledger.see(task.name, task.source)
+    return plan_memory(task, work)
+
+
+def _decode(task: Task, work: Work) -> Decoded:
+    with work.stages.timed(task.source, "decode"):
+        return decode(task, work)
+
+
+def _write(answer: Answer, work: Work) -> None:
+    with work.stages.timed(answer.task.source, "write"):
+        write(answer, work)
+        record(answer.task, work)
 
 
 def _most_images(key: tuple[Any, ...]) -> int:
@@ -151,7 +175,19 @@ def _failure(future: Future[Any], task: Task) -> str | None:
         return None
     if not isinstance(error, Exception):
         raise error
+    refuse_full(error, task)
     return _sentence(error, task)
+
+
+def refuse_full(error: BaseException, task: Task) -> None:
+    """Raise ``FullDiskError`` if an image failed because the disk is full: all others would fail as well."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise FullDiskError(
+                f"the disk of {task.outputs[0].parent} is full; free space, and run the same command again to go on"
+            ) from None
+        cause = cause.__cause__ or cause.__context__
 
 
 def _sentence(error: Exception, task: Task) -> str:

@@ -1,12 +1,14 @@
-"""Plan of a conversion: the output file and format of each input, decided by names alone."""
+"""Names and formats of outputs, decided by the inputs' names alone."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from translate import images
 from translate.data import Depth, Domain
@@ -62,6 +64,29 @@ class Task:
         written = format_of(self.outputs[0].suffix)
         assert written is not None, self.outputs
         return written
+
+
+class Shard(NamedTuple):
+    """One of several equal parts of a plan, counted from 1."""
+
+    part: int
+    parts: int
+
+    def __str__(self) -> str:
+        return f"{self.part}/{self.parts}"
+
+
+def parse_shard(value: Any, where: str = "shard") -> Shard:
+    """Read a part of several: ``"3/16"`` or ``(3, 16)``.
+
+    >>> parse_shard("3/16")
+    Shard(part=3, parts=16)
+    """
+    text = "/".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    found = re.fullmatch(r"\s*(\d{1,9})\s*/\s*(\d{1,9})\s*", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise TranslateError(f"{where}: {value!r:.100} is no part of several; give 1/16 up to 16/16")
+    return Shard(int(found[1]), int(found[2]))
 
 
 def parse_added(value: Any, where: str = "suffix") -> str:
@@ -131,25 +156,30 @@ def suffix_rule(source: Domain, target: Domain, chosen: FormatName) -> Callable[
 
 
 def name_outputs(
-    names: Sequence[str], rule: Callable[[str], str], samples: int | None = None, added: str = ""
+    names: Sequence[str],
+    rule: Callable[[str], str],
+    samples: int | None = None,
+    added: str = "",
+    *,
+    others: Iterable[str] = (),
 ) -> list[tuple[str, ...]]:
     """Name the outputs of each input, below one folder with the inputs' tree, so that no two outputs collide.
 
     Inputs whose suffix stays get their names first; of the others, one whose name is taken keeps its old suffix before
-    the new one. Names that differ only in case collide, as on many file systems. ``samples`` numbers the outputs of an
-    input from 1, and ``added`` is put before every output's suffix.
+    the new one. Names that differ only in case or Unicode form collide, as on many file systems. ``samples`` numbers
+    the outputs of an input from 1, and ``added`` is put before every output's suffix. ``others`` are taken already.
 
     >>> name_outputs(["a.jpg", "a.png", "b.jpg"], lambda suffix: ".png")
     [('a.jpg.png',), ('a.png',), ('b.png',)]
     """
-    taken = _folders(names)
+    taken = _folders(names) | {same_name(other) for other in others}
     split = [posixpath.splitext(name) for name in names]
     suffixes = [rule(suffix) for _, suffix in split]
     planned: list[tuple[str, ...]] = [()] * len(names)
     for index in sorted(range(len(names)), key=lambda index: suffixes[index] != split[index][1]):
         for stem in _stems(split[index][0], names[index]):
             outputs = _numbered(stem + added, suffixes[index], samples)
-            keys = {output.casefold() for output in outputs}
+            keys = {same_name(output) for output in outputs}
             if taken.isdisjoint(keys):
                 taken |= keys
                 planned[index] = outputs
@@ -157,13 +187,26 @@ def name_outputs(
     return planned
 
 
+def same_name(name: str) -> str:
+    """The form in which names are equal that some file systems do not tell apart: by case or Unicode form.
+
+    >>> same_name("Caf\u00e9.PNG") == same_name("cafe\u0301.png")
+    True
+    """
+    return (
+        name.casefold()
+        if name.isascii()
+        else unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    )
+
+
 def _folders(names: Sequence[str]) -> set[str]:
     """The folders of the outputs, whose names no output file may have."""
     found: set[str] = set()
     for name in names:
         folder = posixpath.dirname(name)
-        while folder and folder.casefold() not in found:
-            found.add(folder.casefold())
+        while folder and same_name(folder) not in found:
+            found.add(same_name(folder))
             folder = posixpath.dirname(folder)
     return found
 
@@ -183,16 +226,11 @@ def _numbered(stem: str, suffix: str, samples: int | None) -> tuple[str, ...]:
     return tuple(f"{stem}-{number}{suffix}" for number in range(1, samples + 1))
 
 
-def plan(
+def plan_single(
     source: Path, target: Path, rule: Callable[[str], str], chosen: FormatName, samples: int | None, added: str = ""
-) -> list[Task]:
-    """List the tasks of a conversion, file to file or folder to folder; refuse one that would overwrite its input."""
-    if not source.exists():
-        raise TranslateError(f"{source} does not exist; name an image or a folder of images to convert")
-    if source.is_dir():
-        return _plan_folder(source, target, rule, samples, added)
-    folder = target.is_dir() or not target.suffix
-    if folder:
+) -> Task:
+    """The task of one image, into a file or into a folder; refuse to overwrite the image itself."""
+    if target.is_dir() or not target.suffix:
         outputs = name_outputs([source.name], rule, samples, added)[0]
         paths = tuple(target / output for output in outputs)
     else:
@@ -211,29 +249,4 @@ def plan(
             raise TranslateError(
                 f"{path} is the image to convert and would be overwritten; name another file or folder"
             )
-    return [Task(source, source.name, paths)]
-
-
-def _plan_folder(source: Path, target: Path, rule: Callable[[str], str], samples: int | None, added: str) -> list[Task]:
-    if target.exists() and not target.is_dir():
-        raise TranslateError(f"{target} is a file, but {source} is a folder; name a folder for its answers")
-    origin, destination = source.resolve(), target.resolve()
-    if destination == origin or destination.is_relative_to(origin):
-        where = "the folder to convert" if destination == origin else f"inside {source}"
-        raise TranslateError(f"{target} is {where}, so outputs would mix with inputs; name a folder outside of it")
-    files = images.find(source)
-    if not files:
-        left_out = "".join(f"; {sentence}" for sentence in images.count_left_out(images.survey(source).left_out))
-        raise TranslateError(f"{source} holds no images; name a folder with files such as .png or .jpg{left_out}")
-    names = [file.relative_to(source).as_posix() for file in files]
-    planned = name_outputs(names, rule, samples, added)
-    # A source inside the target is allowed unless an output path lies among the inputs.
-    if origin.is_relative_to(destination):
-        inner = origin.relative_to(destination).as_posix()
-        for output in (output for outputs in planned for output in outputs):
-            if output.startswith(f"{inner}/"):
-                raise TranslateError(f"{target / output} would be written among the inputs; name another folder")
-    return [
-        Task(file, name, tuple(target / output for output in outputs))
-        for file, name, outputs in zip(files, names, planned, strict=True)
-    ]
+    return Task(source, source.name, paths)

@@ -9,24 +9,28 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from translate.conversion.notices import Notices
+from translate.conversion.batch import Work
+from translate.conversion.plan import Shard
 from translate.launching import LostError, launch
 from translate.plugins import Catalog
 
 OUTCOMES = "TRANSLATE_OUTCOMES"
 """The environment variable with the folder to which each process writes its outcomes."""
 
+_OWN = ("devices", "report", "dry_run")
+"""The options that are the parent's alone."""
+
 
 def convert_together(
     run: Path,
-    source: Path,
+    sources: Sequence[Path],
     target: Path,
     options: Mapping[str, Any],
     *,
     catalog: Catalog,
     plugins: Sequence[str],
     no_plugins: Sequence[str],
-    notices: Notices,
+    work: Work,
 ) -> Generator[tuple[Path, str | None], None, None]:
     """Convert on several devices; yield each image with the reason why it failed, None on success.
 
@@ -34,7 +38,7 @@ def convert_together(
     """
     devices: int = options["devices"]
     flags = [f"--plugin={name}" for name in plugins] + [f"--no-plugin={name}" for name in no_plugins]
-    passed = {name: value for name, value in options.items() if name != "devices" and value not in (None, "")}
+    passed = {name: value for name, value in options.items() if name not in _OWN and value not in (None, "")}
     options_typed = [_flag(name, value) for name, value in passed.items()]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"rank-{rank}.jsonl" for rank in range(devices)]
@@ -45,16 +49,21 @@ def convert_together(
             for number, file in enumerate(files):
                 for line in _new_lines(file, offsets, number):
                     found = json.loads(line)
-                    outcomes.append((Path(found["file"]), found["error"]))
-                    notices.add(outcomes[-1][0], found["notices"])
-                    catalog.tell("image_converted", source=outcomes[-1][0], error=outcomes[-1][1])
+                    file_converted, error = Path(found["file"]), found["error"]
+                    outcomes.append((file_converted, error))
+                    work.notices.add(file_converted, found["notices"])
+                    for stage, seconds in found["seconds"].items():
+                        work.stages.add(file_converted, stage, seconds)
+                    if error is None:
+                        work.stages.done(file_converted)
+                    catalog.tell("image_converted", source=file_converted, error=error)
 
-        arguments = [*flags, "convert", str(run), str(source), str(target), *options_typed]
+        arguments = [*flags, "convert", str(run), *map(str, sources), str(target), *options_typed]
         try:
             launch(arguments, devices, {OUTCOMES: folder}, collect)
         except LostError as error:
             raise LostError(
-                f"{error}; {len(outcomes)} images were converted or named, convert the rest again"
+                f"{error}; {len(outcomes)} images were converted or named, run the same command again to go on"
             ) from None
         collect()
         yield from outcomes
@@ -65,12 +74,13 @@ def is_a_share() -> bool:
     return OUTCOMES in os.environ
 
 
-def log_outcome(rank: int, source: Path, error: str | None, notices: Sequence[str] = ()) -> bool:
+def log_outcome(rank: int, source: Path, error: str | None, work: Work) -> bool:
     """Append an image's outcome to this rank's file and return True; False if no parent process asked for it."""
     if (folder := os.environ.get(OUTCOMES)) is None:
         return False
     with (Path(folder) / f"rank-{rank}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"file": str(source), "error": error, "notices": list(notices)}) + "\n")
+        facts = {"notices": list(work.notices.of(source)), "seconds": dict(work.stages.of(source))}
+        file.write(json.dumps({"file": str(source), "error": error, **facts}) + "\n")
     return True
 
 
@@ -95,4 +105,6 @@ def _flag(name: str, value: Any) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Shard):
+        return str(value)
     return "x".join(str(side) for side in value) if isinstance(value, tuple) else str(value)

@@ -16,7 +16,7 @@ from translate.images.finding import READABLE, Found, count_left_out, find, surv
 from translate.images.formats import Source, load, load_indices, read, read_indices
 from translate.images.frames import HOLDS as HOLDS
 from translate.images.frames import Frame, Frames, survey_frames, writing_frames
-from translate.images.headers import Header, probe
+from translate.images.headers import Header, probe, suffix_of
 from translate.images.npy import ArrayHeader, array_header
 from translate.images.opening import ImageError, open_regular
 from translate.images.pixels import as_channels, as_depth, read_example, resize, seen
@@ -62,6 +62,7 @@ __all__ = [
     "resize",
     "seen",
     "stored_as",
+    "suffix_of",
     "survey",
     "survey_frames",
     "to_rgb",

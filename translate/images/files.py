@@ -27,7 +27,7 @@ def write(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | N
         embedded, told = embed(metadata, image, path.suffix) if metadata is not None else (Embedded(), ())
         data = encode(image, path.suffix, quality=quality, name=str(path), embedded=embedded)
         # To flush the folder as well would double the time of many small images, which can be made again.
-        atomic.write(path, data, flush_folder=False)
+        atomic.write(path, data, folder=False)
     return told
 
 

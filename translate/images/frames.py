@@ -209,7 +209,7 @@ def writing_frames(
     order = frames.order
     if metadata is not None and (directory := metadata.exif) is not None and frames.kind == "frames":
         order = directory.order
-    with writing(path), atomic.replacing(path, flush_folder=False) as temporary, temporary.open("x+b") as file:
+    with writing(path), atomic.replacing(path, folder=False) as temporary, temporary.open("x+b") as file:
         writer: FrameWriter
         if suffix == ".png":
             writer = Apng(file, frames.count, frames.loop)

@@ -87,6 +87,18 @@ class Opened:
     """The type of a TIFF's values that no decoder knows (``translate.images.carried``)."""
 
 
+def suffix_of(path: Path) -> str:
+    """The usual suffix of a file's format, by its content; raises ``ImageError`` if it is none that is read here."""
+    with decoding(path), open_regular(path) as file:
+        opened = open_file(file, str(path))
+        if opened.kind == "pillow" and opened.image is not None:
+            return _usual.get(opened.image.format or "", ".png")
+        return {"ppm": ".ppm", "tiff": ".tiff", "npy": ".npy"}.get(opened.kind, ".png")
+
+
+_usual = {"JPEG": ".jpg", "WEBP": ".webp", "TIFF": ".tiff", "BMP": ".bmp", "GIF": ".gif", "AVIF": ".avif"}
+
+
 def open_file(file: BinaryIO, name: str) -> Opened:
     """Read the header of an image file in one of the known formats, and foretell what decoding takes."""
     length = file.seek(0, io.SEEK_END)

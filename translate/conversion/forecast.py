@@ -1,0 +1,147 @@
+"""Forecast of a conversion: what it would do, in which time and space, without writing anything."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from translate.conversion.batch import Work
+from translate.conversion.fitting import Account, plan_memory
+from translate.conversion.inputs import Inputs
+from translate.conversion.pipeline import convert_all
+from translate.conversion.plan import Task
+from translate.conversion.standing import Standing
+from translate.memory import in_words
+
+TIMED = 3
+"""How many images are converted for the forecast, after one that only warms up."""
+
+PROBED = 1000
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a conversion would do.
+
+    ``images`` are to be converted and ``kept`` are done already; ``read`` are the bytes of their files and ``written``
+    those of their outputs, about; ``memory`` is what the largest image needs. ``seconds`` and ``written`` come from
+    three converted images, and are None if none of them could be. ``renamed`` are outputs whose plain name another one
+    has. ``names`` maps each image to its outputs.
+    """
+
+    target: str
+    images: int
+    kept: int
+    read: int
+    written: int | None
+    free: int
+    memory: int
+    seconds: float | None
+    renamed: tuple[str, ...]
+    left_out: tuple[str, ...]
+    names: dict[str, tuple[str, ...]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The forecast as JSON values."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The forecast in words."""
+        done = f", {self.kept} are done already" if self.kept else ""
+        found = [f"{self.images} images of {in_words(self.read)} would be converted into {self.target}{done}"]
+        shown = list(self.names.items())[:SHOWN]
+        found += [f"  {name} -> {', '.join(outputs)}" for name, outputs in shown]
+        if len(self.names) > SHOWN:
+            found.append(f"  ... and {len(self.names) - SHOWN} more")
+        if self.renamed:
+            more = f" and {len(self.renamed) - SHOWN} more" if len(self.renamed) > SHOWN else ""
+            found.append(f"named otherwise, since the plain name is taken: {', '.join(self.renamed[:SHOWN])}{more}")
+        if self.left_out:
+            more = f" and {len(self.left_out) - SHOWN} more" if len(self.left_out) > SHOWN else ""
+            found.append(f"left out: {', '.join(self.left_out[:SHOWN])}{more}")
+        written = "unknown" if self.written is None else f"about {in_words(self.written)}"
+        found.append(f"outputs: {written}; free on that disk: {in_words(self.free)}")
+        if self.written is not None and self.written > self.free:
+            found.append("the disk is too small for all outputs")
+        found.append(f"memory: up to {in_words(self.memory)} for the largest image")
+        unknown = "unknown, since an image that was to be timed could not be converted"
+        found.append(f"time: {unknown if self.seconds is None else _duration(self.seconds)}")
+        return found
+
+
+def forecast(inputs: Inputs, standing: Standing, target: Path, work: Work, *, batch: int, workers: int) -> Forecast:
+    """Foretell a conversion; three images are converted into a temporary folder to time them."""
+    tasks = standing.todo
+    sizes = {task.name: _size(task.source) for task in tasks}
+    by_size = sorted(tasks, key=lambda task: sizes[task.name])
+    picked = [by_size[(2 * number + 1) * len(by_size) // (2 * TIMED)] for number in range(min(TIMED, len(by_size)))]
+    seconds, written = _timed(picked, work, batch, workers)
+    account = Account(work)
+    step = max(1, len(by_size) // PROBED)
+    needs = [plan_memory(task, work) for task in [*by_size[-100:], *by_size[::step]]]
+    read = sum(sizes.values())
+    picked_size = sum(sizes[task.name] for task in picked)
+    return Forecast(
+        target=str(target),
+        images=len(tasks),
+        kept=len(standing.kept),
+        read=read,
+        written=None if written is None else int(written * read / max(picked_size, 1)),
+        free=shutil.disk_usage(_existing(target)).free,
+        memory=max((account.needed(need) for need in needs), default=0),
+        seconds=None if seconds is None else seconds * len(tasks) / len(picked),
+        renamed=tuple(str(task.outputs[0]) for task in tasks if _is_renamed(task, work)),
+        left_out=tuple(map(str, (*inputs.left_out, *(path for path, _ in (*inputs.closed, *inputs.missing))))),
+        names={task.name: tuple(str(output) for output in task.outputs) for task in tasks},
+    )
+
+
+def _timed(tasks: Sequence[Task], work: Work, batch: int, workers: int) -> tuple[float | None, int | None]:
+    """The seconds that some images took, and the bytes of their outputs; None if one of them failed."""
+    with tempfile.TemporaryDirectory(prefix="translate-") as folder:
+        here = [
+            replace(task, outputs=tuple(Path(folder) / f"{number}-{path.name[-80:]}" for path in task.outputs))
+            for number, task in enumerate(tasks)
+        ]
+        for each in (here[:1], here):
+            begun = time.perf_counter()
+            with closing(convert_all(each, work, batch=batch, workers=workers, alone=len(each) == 1)) as outcomes:
+                failed = [reason for _, reason in outcomes if reason is not None]
+            if failed or not each:
+                return None, None
+        return time.perf_counter() - begun, sum(_size(path) for task in here for path in task.outputs)
+
+
+def _is_renamed(task: Task, work: Work) -> bool:
+    stem = PurePosixPath(task.name).stem
+    return not task.outputs[0].name.startswith(stem + (f"{'-1' if work.samples else ''}.")) and (
+        task.outputs[0].name.startswith(PurePosixPath(task.name).name)
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _existing(path: Path) -> Path:
+    place = path.absolute()
+    while not place.exists():
+        place = place.parent
+    return place
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"about {seconds:.0f} s" if seconds >= 1 else "less than a second"
+    minutes = round(seconds / 60)
+    return f"about {minutes} min" if minutes < 100 else f"about {minutes / 60:.1f} h"

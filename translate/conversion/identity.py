@@ -1,0 +1,27 @@
+"""Identity of a translator: a hash of its weights and of all else that its outputs depend on."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+
+
+def identity_of(translator: Any) -> str:
+    """The hash of a translator: of its own ``identity`` if it has one, otherwise of its network and its domains."""
+    own = getattr(translator, "identity", None)
+    if own is not None:
+        return str(own)
+    digest = hashlib.blake2b(digest_size=16)
+    facts = [translator.direction, translator.source, translator.target, getattr(translator, "size", None)]
+    digest.update(repr(facts).encode())
+    network = getattr(translator, "network", None)
+    if network is not None:
+        digest.update(repr(network).encode())
+        for name, tensor in network.state_dict().items():
+            if isinstance(tensor, torch.Tensor):
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                values = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+                digest.update(values.numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,271 @@
+"""Manifest: what a folder of outputs was made of, so that a conversion goes on where it was, on any machine.
+
+It lies in ``.translate/`` of the outputs' folder. Each writer appends to a file of its own, named by its host and a
+number that nobody else has, so that several may write into one tree. A line says which outputs an image has become, out
+of which bytes, by which ``Making``. It is appended after its files: first a file is flushed and renamed, then its
+folder is flushed, then the line is written and flushed, the last two for groups of images. What a writer begins it says
+before, so that files whose lines were lost with it are not taken for somebody else's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import stat
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from translate import atomic
+from translate.conversion.lines import append, line_of, read_lines
+from translate.errors import TranslateError
+from translate.processes import Process
+
+FOLDER = ".translate"
+"""The folder of the manifest, below that of the outputs."""
+
+GROUP = 64
+"""How many images are flushed together at most."""
+
+GROUP_SECONDS = 1.0
+"""How long an image waits at most for others to be flushed together."""
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a file is known by: its size in bytes, its time of change in nanoseconds, and the hash of its bytes."""
+
+    size: int
+    mtime: int
+    hash: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The stamp of a file; raises ``OSError``."""
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+            after = os.fstat(file.fileno())
+        changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
+        # A hash of bytes that somebody was writing must never be taken for that of the file.
+        return cls(after.st_size, after.st_mtime_ns, "" if changed else digest)
+
+    def fits(self, path: Path, *, verify: bool = False) -> bool:
+        """Whether a file is still the same: by size and time, or by its bytes where they differ or with ``verify``."""
+        try:
+            now = path.stat()
+            if not stat.S_ISREG(now.st_mode) or now.st_size != self.size or not self.hash:
+                return False
+            if now.st_mtime_ns == self.mtime and not verify:
+                return True
+            return self.of(path).hash == self.hash
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image that was converted: its name, the stamp of its file, how it was made, and its outputs with stamps."""
+
+    name: str
+    source: Stamp
+    made: str
+    algorithm: str
+    outputs: tuple[tuple[str, Stamp], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry as the fields of a line."""
+        return {
+            "name": self.name,
+            "source": [self.source.size, self.source.mtime, self.source.hash],
+            "made": self.made,
+            "algorithm": self.algorithm,
+            "outputs": [[name, each.size, each.mtime, each.hash] for name, each in self.outputs],
+        }
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self | None:
+        """The entry of a line; None if it is another kind of line."""
+        try:
+            outputs = tuple((str(name), Stamp(int(a), int(b), str(c))) for name, a, b, c in found["outputs"])
+            size, mtime, digest = found["source"]
+            source = Stamp(int(size), int(mtime), str(digest))
+            return cls(str(found["name"]), source, str(found["made"]), str(found.get("algorithm", "")), outputs)
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How outputs are made: the hash of the translator, and the options that their bytes depend on."""
+
+    translator: str
+    options: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """A short name of it, the same for the same translator and options.
+
+        >>> Making("a", {"at": 1}).key == Making("a", {"at": 1}).key != Making("a", {"at": 2}).key
+        True
+        """
+        return hashlib.blake2b(line_of(asdict(self)), digest_size=8).hexdigest()
+
+
+class Manifest:
+    """What is known of the outputs below a folder: the entries by name, the latest of each way of making last."""
+
+    def __init__(self, entries: Iterable[Entry] = (), makings: Mapping[str, Making] | None = None) -> None:
+        self.entries: dict[str, list[Entry]] = {}
+        self.makings = dict(makings or {})
+        self.begun: dict[str, list[int]] = {}
+        """When outputs were begun of which nobody said what became of them, in nanoseconds since 1970."""
+        for entry in entries:
+            self.entries.setdefault(entry.name, []).append(entry)
+
+    @classmethod
+    def read(cls, target: Path) -> Self:
+        """Merge the files of all writers; torn and damaged lines are passed over."""
+        manifest = cls()
+        for file in sorted((target / FOLDER / "manifest").glob("*.jsonl")):
+            begun: dict[str, int] = {}
+            for found in read_lines(file):
+                if (entry := Entry.from_json(found)) is not None:
+                    manifest.entries.setdefault(entry.name, []).append(entry)
+                    for path, _ in entry.outputs:
+                        begun.pop(path, None)
+                elif isinstance(found.get("begun"), list) and isinstance(found.get("at"), int):
+                    begun |= {str(path): found["at"] for path in found["begun"]}
+                elif isinstance(found.get("failed"), list):
+                    for path in found["failed"]:
+                        begun.pop(str(path), None)
+                elif isinstance(found.get("making"), str) and isinstance(found.get("options"), dict):
+                    manifest.makings[found["making"]] = Making(str(found.get("translator")), found["options"])
+            for path, at in begun.items():
+                manifest.begun.setdefault(path, []).append(at)
+        return manifest
+
+    def owners(self) -> dict[str, list[tuple[str, Stamp]]]:
+        """The images that each output was made of, by the output's path, each with the output's stamp."""
+        found: dict[str, list[tuple[str, Stamp]]] = {}
+        for name, entries in self.entries.items():
+            for entry in entries:
+                for path, stamp in entry.outputs:
+                    found.setdefault(path, []).append((name, stamp))
+        return found
+
+
+class Ledger:
+    """The manifest's file of this writer: it collects entries from threads, and flushes them in groups.
+
+    Use it in a ``with``; at its end everything is flushed.
+    """
+
+    def __init__(self, target: Path, making: Making) -> None:
+        self._target, self._making = target, making
+        self._lock = threading.Lock()
+        self._waiting: list[Entry] = []
+        self._seen: dict[str, tuple[int, int]] = {}
+        self._since = time.monotonic()
+        self._handle: int | None = None
+        self._begun = False
+
+    def __enter__(self) -> Self:
+        folder = self._target / FOLDER / "manifest"
+        host = re.sub(r"[^A-Za-z0-9-]+", "-", Process.own().host)[:40] or "host"
+        path = folder / f"{host}-{os.getpid()}-{secrets.token_hex(6)}.jsonl"
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(path, flags, 0o666)
+        except OSError as error:
+            raise unwritable(self._target, error) from None
+        self._path = path
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._handle is not None
+        try:
+            # What is not flushed on a full disk is done again the next time; the reason why it ended is told first.
+            with contextlib.suppress(OSError) if kind is not None else contextlib.nullcontext():
+                self.flush()
+        finally:
+            os.close(self._handle)
+            if not self._begun:
+                self._path.unlink(missing_ok=True)
+
+    def begin(self, outputs: Iterable[Path]) -> None:
+        """Say which outputs are to be written next, before they are: what is lost in between is known as ours."""
+        with self._lock:
+            self._append([line_of({"begun": self._below(outputs), "at": time.time_ns()})])
+
+    def fail(self, outputs: Iterable[Path]) -> None:
+        """Say that outputs which were begun are not written."""
+        with self._lock:
+            self._append([line_of({"failed": self._below(outputs)})])
+
+    def _below(self, outputs: Iterable[Path]) -> list[str]:
+        return [path.relative_to(self._target).as_posix() for path in outputs]
+
+    def see(self, name: str, source: Path) -> None:
+        """Note an image's size and time before it is read."""
+        with contextlib.suppress(OSError):
+            found = source.stat()
+            self._seen[name] = (found.st_size, found.st_mtime_ns)
+
+    def add(self, name: str, source: Path, outputs: Sequence[Path], algorithm: str = "whole") -> None:
+        """Add an image whose outputs are written."""
+        before = self._seen.pop(name, (-1, -1))
+        try:
+            stamp = Stamp.of(source)
+        except OSError:
+            stamp = Stamp(*before, "")
+        if (stamp.size, stamp.mtime) != before:
+            # It changed while it was converted, so nobody can tell what the outputs show.
+            stamp = Stamp(*before, "")
+        written = tuple((path.relative_to(self._target).as_posix(), Stamp.of(path)) for path in outputs)
+        entry = Entry(name, stamp, self._making.key, algorithm, written)
+        with self._lock:
+            self._waiting.append(entry)
+            due = len(self._waiting) >= GROUP or time.monotonic() - self._since > GROUP_SECONDS
+        if due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make the outputs' folders and then their entries survive a power cut."""
+        assert self._handle is not None
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+            self._since = time.monotonic()
+            if not waiting:
+                return
+            for folder in dict.fromkeys((self._target / path).parent for entry in waiting for path, _ in entry.outputs):
+                atomic.flush_folder(folder)
+            self._append([line_of(entry.to_json()) for entry in waiting])
+
+    def _append(self, lines: Sequence[bytes]) -> None:
+        assert self._handle is not None
+        append(self._handle, b"".join([*([] if self._begun else [self._first()]), *lines]))
+        if not self._begun:
+            atomic.flush_folder(self._path.parent)
+        self._begun = True
+
+    def _first(self) -> bytes:
+        return line_of({"version": VERSION, "making": self._making.key, **asdict(self._making), "at": time.time_ns()})
+
+
+def unwritable(target: Path, error: OSError) -> TranslateError:
+    """The error of a folder that takes no outputs."""
+    reason = (error.strerror or str(error)).lower()
+    return TranslateError(f"cannot write into {target}: {reason}; choose another folder, or change its permissions")

@@ -1,0 +1,101 @@
+"""Report of a conversion: a JSON file with what became of every image, how long it took, and what was told."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from translate import __version__, atomic, outputs
+from translate.conversion.batch import Work
+from translate.conversion.manifest import Making
+from translate.conversion.plan import Task
+from translate.errors import TranslateError
+
+KIND = "translate conversion report"
+
+
+class Report:
+    """The report of one conversion, written to ``path`` at its end; nothing if that is None.
+
+    Raises ``TranslateError`` if a file is there that is no report, unless ``overwrite``.
+    """
+
+    def __init__(self, path: Path | None, *, overwrite: bool = False) -> None:
+        self._path = path
+        self._begun = time.time()
+        self._facts: dict[str, Any] = {}
+        if path is None:
+            return
+        if not path.absolute().parent.is_dir():
+            raise TranslateError(f"there is no folder {path.parent} for the report {path.name}; make it first")
+        if not overwrite and not _is_report(path):
+            outputs.refuse_existing(path)
+
+    def begin(self, making: Making, target: Path) -> None:
+        """Note how and where the outputs are made."""
+        self._facts = {
+            "translator": making.translator,
+            "options": dict(making.options),
+            "target": str(target),
+        }
+
+    def end(
+        self,
+        tasks: Sequence[Task],
+        kept: Sequence[Task],
+        failed: Sequence[tuple[Path, str]],
+        converted: int,
+        work: Work,
+    ) -> None:
+        """Write what became of every image: ``converted``, ``kept``, ``failed``, or ``not done`` if it was stopped."""
+        if self._path is None:
+            return
+        reasons = dict(failed)
+        notices = work.notices.by_image()
+        untouched = {task.name for task in kept}
+        rows = []
+        for task in tasks:
+            stages = {stage: round(seconds, 6) for stage, seconds in work.stages.of(task.source).items()}
+            reason = reasons.pop(task.source, None)
+            done = work.stages.is_done(task.source)
+            result = "kept" if task.name in untouched else "failed" if reason else "converted" if done else "not done"
+            row = {
+                "name": task.name,
+                "source": str(task.source),
+                "outputs": [str(output) for output in task.outputs],
+                "result": result,
+                "seconds": stages,
+                "warnings": list(notices.get(task.source, ())),
+            }
+            rows.append(row | ({"reason": reason} if reason else {}))
+        rows += [
+            {"name": source.name, "source": str(source), "outputs": [], "result": "left out", "reason": reason}
+            for source, reason in reasons.items()
+        ]
+        results = [row["result"] for row in rows]
+        facts = {
+            "kind": KIND,
+            "version": 1,
+            "translate": __version__,
+            "begun": datetime.fromtimestamp(self._begun, UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self._begun, 3),
+            **self._facts,
+            "counts": {result: results.count(result) for result in dict.fromkeys(results)},
+            "images": rows,
+        }
+        try:
+            atomic.write(self._path, (json.dumps(facts, indent=1) + "\n").encode())
+        except OSError as error:
+            raise TranslateError(f"cannot write the report {self._path}: {error.strerror}; check its disk") from None
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return KIND.encode() in file.read(100)
+    except OSError:
+        return False
