@@ -251,6 +251,15 @@ def test_masks_and_smaller_forms_are_no_pages(tmp_path: Path, caplog: pytest.Log
     assert caplog.messages == ["1 image (a.tif): smaller forms and masks of a TIFF's pages are not kept"]
 
 
+def test_a_preview_before_the_page_is_not_taken_for_it(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    with tifffile.TiffWriter(tmp_path / "in" / "a.tif") as file:
+        for subfile in (1, 0):
+            file.write(PAGES[0][:: 1 + subfile], photometric="rgb", subfiletype=subfile, metadata=None)
+    convert(Negative(multiple=1), tmp_path / "in", tmp_path / "out")
+    assert (images.read(tmp_path / "out" / "a.tif").pixels == 255 - PAGES[0]).all()
+
+
 # --- what is wrong with some -----------------------------------------------------------------------------------------
 
 

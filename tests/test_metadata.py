@@ -321,6 +321,20 @@ def test_hostile_metadata_fail_no_image(tmp_path: Path, caplog: pytest.LogCaptur
     ]
 
 
+def test_metadata_that_unpack_to_too_much_are_left_out(tmp_path: Path) -> None:
+    data = io.BytesIO()
+    pixels = random_image((5, 6, 3))
+    PIL.Image.fromarray(pixels).save(data, "PNG")
+    png, bomb = data.getvalue(), zlib.compress(bytes(80_000_000))
+    chunks = chunk(b"iCCP", b"x\0\0" + bomb) + chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb)
+    (tmp_path / "a.png").write_bytes(png[:33] + chunks + png[33:])
+    assert (images.read(tmp_path / "a.png").pixels == pixels).all()
+    assert images.metadata(tmp_path / "a.png").lost == (
+        "ICC profiles of more than 4 MB are left out",
+        "XMP packets of more than 1 MB are left out",
+    )
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_any_bytes_for_exif_become_sound_ones_or_none(data: st.DataObject) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from test_training import MEAN
@@ -128,6 +129,23 @@ def test_devices_share_a_conversion(run: Run, plugin: Path, tmp_path: Path, monk
     ]  # fmt: skip
     assert {"--at=8x12", "--format=tiff", "--max-pixels=500"} <= set(arguments[6:])
     assert not any(argument.startswith("--devices") for argument in arguments)
+
+
+def test_what_is_not_kept_is_told_once_for_all_devices(
+    run: Run, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("translate.conversion.together.launch", Launched())
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        PIL.Image.new("RGB", (8, 8)).save(tmp_path / "in" / f"{number}.jpg", comment=b"hello")
+    given: dict[str, Any] = {"gps": True, "suffix": "_b", "plugins": [str(plugin)]}
+    caplog.clear()
+    result = translate.convert(run.folder, tmp_path / "in", tmp_path / "out", devices=2, **given)
+    assert result.converted == 3
+    assert [message for message in caplog.messages if "kept" in message] == [
+        "3 images (0.jpg, 1.jpg, 2.jpg): comments in the file are not kept"
+    ]
+    assert (tmp_path / "out" / "2_b.jpg").exists()
 
 
 def test_what_was_converted_before_a_device_died_is_counted(

@@ -40,7 +40,7 @@ def convert_frames(task: Task, need: Need, work: Work, replicas: Replicas, accou
     """
     frames = images.survey_frames(task.source, max_pixels=work.max_pixels)
     work.notices.add(task.source, frames.told)
-    if frames.count <= 1:
+    if frames.count <= (1 if frames.kind == "frames" else 0):
         for answer in replicas.begin([decode(task, work)]).result():
             write(answer, work)
         return

@@ -53,7 +53,11 @@ def gather(sources: Sequence[Path]) -> Inputs:
             listed += _listed(str(source)[1:])
         else:
             named += _globbed(source)
-    several = len(named) > 1 or listed or any(str(source) != str(found) for source, found in zip(sources, named, strict=False))
+    several = (
+        len(named) > 1
+        or listed
+        or any(str(source) != str(found) for source, found in zip(sources, named, strict=False))
+    )
     folders = tuple(path for path in named if path.is_dir())
     files: dict[str, Path] = {}
     left_out: dict[Path, None] = {}

@@ -15,7 +15,10 @@ from translate.images.files import write
 from translate.images.finding import READABLE, Found, count_left_out, find, survey, why_left_out
 from translate.images.formats import Source, load, load_indices, read, read_indices
 from translate.images.frames import HOLDS as HOLDS
-from translate.images.frames import Frame, Frames, survey_frames, writing_frames
+from translate.images.frames import Frame as Frame
+from translate.images.frames import Frames as Frames
+from translate.images.frames import survey_frames as survey_frames
+from translate.images.frames import writing_frames as writing_frames
 from translate.images.headers import Header, probe, suffix_of
 from translate.images.npy import ArrayHeader, array_header
 from translate.images.opening import ImageError, open_regular
@@ -34,8 +37,6 @@ __all__ = [
     "WRITABLE",
     "ArrayHeader",
     "Found",
-    "Frame",
-    "Frames",
     "Header",
     "Image",
     "ImageError",
@@ -64,12 +65,10 @@ __all__ = [
     "stored_as",
     "suffix_of",
     "survey",
-    "survey_frames",
     "to_rgb",
     "to_stored",
     "why_left_out",
     "write",
-    "writing_frames",
 ]
 
 _of_tensors = ("colours", "denormalize", "normalize", "to_rgb", "to_stored")

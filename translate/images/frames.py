@@ -70,12 +70,12 @@ class Frames:
         *,
         max_pixels: int,
         indices: bool = False,
-        check: Callable[[int, Header], None] = lambda number, header: None,
+        check: Callable[[int, Header], None] | None = None,
     ) -> Iterator[Frame]:
         """Decode the frames one after the other; with ``indices`` pages are maps of class indices, as one plane.
 
-        ``check`` sees the number and the header of each page before it is decoded, and may raise. Raises ``ImageError`` that names
-        the frame or page.
+        ``check`` sees the number and the header of each page before it is decoded, and may raise. Raises
+        ``ImageError`` that names the frame or page.
         """
         if self.kind == "frames":
             for image, duration in _animated(self.path, max_pixels):
@@ -86,7 +86,8 @@ class Frames:
                 name = f"{self.path}, page {number}"
                 with decoding(name):
                     data = single_page(file, _directory(file, self.order, self.big, offset), self.big, max_pixels, name)
-                    check(number, open_file(io.BytesIO(data), name).header)
+                    if check is not None:
+                        check(number, open_file(io.BytesIO(data), name).header)
                     if indices:
                         image = Image(load_indices(data, name=name, max_pixels=max_pixels)[..., None])
                     else:

@@ -135,7 +135,7 @@ def _open(file: BinaryIO, name: str) -> Opened:
     start = file.read(1024)
     file.seek(0)
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return _open_png(PngImageFile(file), start)
+        return _open_png(_png_file(file), start)
     if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return _open_tiff(file, name)
     if re.match(rb"P[1-6]\s", start):
@@ -156,6 +156,25 @@ def _open(file: BinaryIO, name: str) -> Opened:
         f"{name} is {'empty' if not start else 'no PNG, JPEG, WebP, AVIF, TIFF, BMP, GIF, PPM or .npy file'}; "
         "convert it to PNG or remove it"
     )
+
+
+_BESIDE = (b"iCCP", b"iTXt", b"tEXt", b"zTXt", b"eXIf")
+
+
+def _png_file(file: BinaryIO) -> PngImageFile:
+    """Pillow's image of a PNG; without profile and texts if these unpack to more than Pillow allows."""
+    try:
+        return PngImageFile(file)
+    except ValueError:
+        file.seek(0)
+        data = file.read()
+    kept, at = [data[:8]], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4])
+        if data[at + 4 : at + 8] not in _BESIDE:
+            kept.append(data[at:end])
+        at = end
+    return PngImageFile(io.BytesIO(b"".join(kept)))
 
 
 def _open_array(file: BinaryIO, name: str) -> Opened:
