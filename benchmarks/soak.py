@@ -181,7 +181,8 @@ def folder(place: Path, count: int, seed: int) -> str:
         seconds[name] = time.monotonic() - begun
         if name != "fit" and code != 1:
             raise SoakError(f"{name} ended with {code} on a folder of strange files: {told}")
-    found = len([path for path in (place / "out").rglob("*") if path.is_file()])
+    hidden = place / "out" / ".translate"
+    found = len([path for path in (place / "out").rglob("*") if path.is_file() and hidden not in path.parents])
     if found != good:
         raise SoakError(f"{found} of {good} good images were converted")
     told = ", ".join(f"{name} {each:.0f} s" for name, each in seconds.items())

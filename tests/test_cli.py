@@ -200,7 +200,9 @@ def test_convert_a_folder_with_a_broken_image(place: Path, tmp_path: Path) -> No
     assert "broken.png" in done.stderr
     assert "converted 2 to" in done.stdout
     assert "1 could not be converted" in done.stdout
-    assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")) == [
+    assert sorted(
+        path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("[!.]*.[jp][pn]g")
+    ) == [
         "b.jpg",
         "deep/a.png",
     ]

@@ -25,8 +25,10 @@ from torch import Tensor, nn
 
 from translate import images
 from translate.conversion import Conversion, batch, convert
+from translate.conversion.inputs import gather
 from translate.conversion.pipeline import convert_all
-from translate.conversion.plan import DEPTHS, FORMATS, name_outputs, plan, suffix_rule
+from translate.conversion.plan import DEPTHS, FORMATS, name_outputs, suffix_rule
+from translate.conversion.stored_plan import Naming, planned
 from translate.data import Domain
 from translate.errors import TranslateError
 from translate.plugins import Catalog, discover
@@ -107,7 +109,8 @@ def many(folder: Path, count: int, sizes: tuple[tuple[int, int], ...] = ((12, 16
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in found if not name.startswith(".translate/"))
 
 
 # --- what images become -----------------------------------------------------------------------------------------------
@@ -502,7 +505,9 @@ def test_bad_files_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "004.png").mkdir()
     translator = Negative()
-    result = convert(translator, source, tmp_path / "out", batch=2)
+    with pytest.raises(TranslateError, match=r"004\.png exists already.*--overwrite"):
+        convert(translator, source, tmp_path / "out", batch=2)
+    result = convert(translator, source, tmp_path / "out", batch=2, overwrite=True)
     failed = {path.relative_to(source).as_posix(): reason for path, reason in result.failed}
     assert sorted(failed) == ["004.png", "broken.jpg", "empty.png", "huge.png", "sub/torn.png", "text.png"]
     assert result.converted == 5
@@ -830,7 +835,7 @@ def test_images_alike_have_other_samples_under_other_names(tmp_path: Path) -> No
 def test_a_translator_without_noise_says_so_once(tmp_path: Path) -> None:
     with pytest.raises(TranslateError, match="one answer; leave out --samples"):
         convert(real_translator(), many(tmp_path / "in", 2), tmp_path / "out", samples=2)
-    assert not [path for path in tmp_path.glob("out/**/*") if path.is_file()]
+    assert not files(tmp_path / "out")
 
 
 # --- real photos ------------------------------------------------------------------------------------------------------
@@ -855,9 +860,12 @@ def test_plan_lists_without_opening(tmp_path: Path) -> None:
     (tmp_path / "in" / "sub").mkdir(parents=True)
     for name in ("b.png", "sub/a.gif", ".hidden.png", "notes.txt"):
         (tmp_path / "in" / name).write_bytes(b"")
-    tasks = plan(tmp_path / "in", tmp_path / "out", suffix_rule(Domain(3), Domain(3), "same"), "same", None)
-    assert [task.name for task in tasks] == ["b.png", "sub/a.gif"]
-    assert [task.outputs for task in tasks] == [(tmp_path / "out" / "b.png",), (tmp_path / "out" / "sub" / "a.png",)]
+    inputs = gather([tmp_path / "in"])
+    assert [name for name, _ in inputs.files] == ["b.png", "sub/a.gif"]
+    naming = Naming(suffix_rule(Domain(3), Domain(3), "same"))
+    found = planned(tmp_path / "out", inputs.root, [name for name, _ in inputs.files], naming, store=False)
+    assert found.outputs == {"b.png": ("b.png",), "sub/a.gif": ("sub/a.png",)}
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_translator_that_must_see_images_is_shown_some_evenly_out_of_all(tmp_path: Path) -> None:

@@ -152,7 +152,9 @@ def test_what_was_converted_before_a_device_died_is_counted(
     run: Run, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("translate.conversion.together.launch", Launched(lost_after=0))
-    with pytest.raises(LostError, match="rank 0 was ended; 3 images were converted or named, convert the rest again"):
+    with pytest.raises(
+        LostError, match="rank 0 was ended; 3 images were converted or named, run the same command again to go on"
+    ):
         translate.convert(run.folder, folder(tmp_path / "in", 5), tmp_path / "out", devices=2, plugins=[str(plugin)])
 
 

@@ -116,6 +116,7 @@ def convert_as_asked(
                 chosen = calibration_images(all_tasks, work, CALIBRATION_IMAGES, Account(work).fits)
                 translator.calibrate(chosen)
             if not inputs.single and tasks:
+                _sweep(tasks)
                 work = replace(work, ledger=stack.enter_context(Ledger(target, making)))
             outcomes = _convert_here(tasks, work, batch, threads, rank, alone=len(listed) == 1)
         translator.catalog.tell("conversion_started", total=len(tasks))
@@ -225,6 +226,12 @@ def _make_folder(folder: Path) -> None:
         raise TranslateError(f"cannot make the folder {folder}: {error.strerror}; choose another place") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise unwritable(folder, PermissionError(13, "permission denied"))
+
+
+def _sweep(tasks: Sequence[Task]) -> None:
+    """Remove the unfinished files that killed conversions have left."""
+    for folder in dict.fromkeys(output.parent for task in tasks for output in task.outputs):
+        atomic.sweep(folder)
 
 
 def _tell(standing: Standing) -> None:

@@ -97,7 +97,7 @@ def forecast(inputs: Inputs, standing: Standing, target: Path, work: Work, *, ba
         free=shutil.disk_usage(_existing(target)).free,
         memory=max((account.needed(need) for need in needs), default=0),
         seconds=None if seconds is None else seconds * len(tasks) / len(picked),
-        renamed=tuple(str(task.outputs[0]) for task in tasks if _is_renamed(task, work)),
+        renamed=tuple(str(task.outputs[0]) for task in tasks if _is_renamed(task)),
         left_out=tuple(map(str, (*inputs.left_out, *(path for path, _ in (*inputs.closed, *inputs.missing))))),
         names={task.name: tuple(str(output) for output in task.outputs) for task in tasks},
     )
@@ -119,11 +119,10 @@ def _timed(tasks: Sequence[Task], work: Work, batch: int, workers: int) -> tuple
         return time.perf_counter() - begun, sum(_size(path) for task in here for path in task.outputs)
 
 
-def _is_renamed(task: Task, work: Work) -> bool:
-    stem = PurePosixPath(task.name).stem
-    return not task.outputs[0].name.startswith(stem + (f"{'-1' if work.samples else ''}.")) and (
-        task.outputs[0].name.startswith(PurePosixPath(task.name).name)
-    )
+def _is_renamed(task: Task) -> bool:
+    """Whether an output keeps its image's old suffix before the new one, since another has the plain name."""
+    name = PurePosixPath(task.name).name
+    return task.outputs[0].name != name and task.outputs[0].name.startswith(name)
 
 
 def _size(path: Path) -> int:

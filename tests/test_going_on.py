@@ -1,0 +1,440 @@
+"""Plans and manifests: conversions that go on, in shards, by several writers, and never over somebody else's files."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.test_conversion import Negative, files, many, random_image, save
+from translate import images
+from translate.conversion import convert
+from translate.conversion.inputs import gather
+from translate.conversion.lines import fields_of, line_of, read_lines
+from translate.conversion.manifest import Making, Manifest
+from translate.conversion.plan import Shard, name_outputs, parse_shard, same_name
+from translate.conversion.stored_plan import StoredPlan
+from translate.errors import FullDiskError, TranslateError
+
+
+class Known(Negative):
+    """A translator with an identity, so that what it has made is known again."""
+
+    identity = "one"
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in files(folder)}
+
+
+def times_of(folder: Path) -> dict[str, int]:
+    return {name: (folder / name).stat().st_mtime_ns for name in files(folder)}
+
+
+# --- lines ------------------------------------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.text(), st.recursive(st.integers() | st.text(), st.lists)))
+def test_lines_come_back_and_a_torn_one_does_not(fields: dict[str, Any]) -> None:
+    fields["name"] = "a\n\udcff.png"
+    line = line_of(fields)
+    assert line.count(b"\n") == 1
+    assert fields_of(line) == fields
+    for cut in {1, len(line) // 2, len(line) - 2}:
+        assert fields_of(line[:cut]) is None
+
+
+def test_a_flipped_bit_and_other_texts_are_passed_over(tmp_path: Path) -> None:
+    sound = line_of({"name": "a.png", "outputs": []})
+    for place in range(len(sound) - 1):
+        changed = bytearray(sound)
+        changed[place] ^= 1
+        assert fields_of(bytes(changed)) is None, place
+    file = tmp_path / "lines.jsonl"
+    file.write_bytes(b"\n{}\nhello\n\xff\n" + sound + b"[" * 100_000 + b"\n" + sound[:-9])
+    assert [found["name"] for found in read_lines(file)] == ["a.png"]
+
+
+# --- going on ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_done_is_kept_and_the_rest_is_done(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 6)
+    first = convert(Known(), source, tmp_path / "out")
+    assert (first.converted, first.kept) == (6, 0)
+    whole, before = bytes_of(tmp_path / "out"), times_of(tmp_path / "out")
+    (tmp_path / "out" / "002.png").unlink()
+    save(source / "004.png", random_image((10, 11, 3), seed=99))
+    save(source / "new.png", random_image((10, 11, 3), seed=98))
+    again = convert(Known(), source, tmp_path / "out")
+    assert (again.converted, again.kept) == (3, 4)
+    now = times_of(tmp_path / "out")
+    assert {name for name in before if now[name] == before[name]} == {"000.png", "001.png", "003.png", "005.png"}
+    assert (tmp_path / "out" / "002.png").read_bytes() == whole["002.png"]
+    assert (images.read(tmp_path / "out" / "004.png").pixels == 255 - images.read(source / "004.png").pixels).all()
+    assert convert(Known(), source, tmp_path / "out", again=True).converted == 7
+
+
+def test_what_is_made_otherwise_is_done_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = many(tmp_path / "in", 3)
+    convert(Known(), source, tmp_path / "out")
+    assert convert(Known(), source, tmp_path / "out", at=(8, 8)).converted == 3
+    assert "3 images are converted anew: their outputs were made with other options" in caplog.text
+    assert convert(Known(), source, tmp_path / "out", at=(8, 8)).kept == 3
+    other = Known()
+    other.identity = "two"
+    assert convert(other, source, tmp_path / "out", at=(8, 8)).converted == 3
+    assert "made by another translator" in caplog.text
+    # The first way's outputs are gone since then.
+    assert convert(Known(), source, tmp_path / "out").converted == 3
+
+
+def test_a_touched_file_is_compared_by_its_bytes_and_verify_compares_all(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 3)
+    convert(Known(), source, tmp_path / "out")
+    os.utime(source / "000.png")
+    shutil.copytree(tmp_path / "out", tmp_path / "moved", copy_function=shutil.copyfile)
+    assert convert(Known(), source, tmp_path / "moved").kept == 3
+    # Same size and time, other bytes: only --verify can tell.
+    file = source / "001.png"
+    known = file.stat()
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    os.utime(file, ns=(known.st_atime_ns, known.st_mtime_ns))
+    assert convert(Known(), source, tmp_path / "out").kept == 3
+    assert convert(Known(), source, tmp_path / "out", verify=True).kept == 2
+
+
+def test_a_file_that_changes_while_it_is_converted_is_done_again(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 1)
+
+    class Slow(Known):
+        def translate(self, batch: Any, /, *, samples: int | None = None, seed: int = 0) -> Any:
+            save(source / "000.png", random_image((12, 16, 3), seed=5))
+            return super().translate(batch, samples=samples, seed=seed)
+
+    convert(Slow(), source, tmp_path / "out")
+    assert convert(Known(), source, tmp_path / "out").converted == 1
+    assert (images.read(tmp_path / "out" / "000.png").pixels == 255 - images.read(source / "000.png").pixels).all()
+    assert convert(Known(), source, tmp_path / "out").kept == 1
+
+
+# --- somebody else's files --------------------------------------------------------------------------------------------
+
+
+def test_no_file_is_replaced_that_no_conversion_has_made(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 3)
+    (tmp_path / "out").mkdir()
+    mine = tmp_path / "out" / "001.png"
+    mine.write_bytes(b"mine")
+    with pytest.raises(TranslateError, match=r"001\.png exists already, not made by a conversion of this image"):
+        convert(Known(), source, tmp_path / "out")
+    assert files(tmp_path / "out") == ["001.png"]
+    assert convert(Known(), source, tmp_path / "out", overwrite=True).converted == 3
+    # An output that somebody has edited since is theirs.
+    mine.write_bytes(b"edited")
+    with pytest.raises(TranslateError, match=r"001\.png exists already"):
+        convert(Known(), source, tmp_path / "out")
+    assert mine.read_bytes() == b"edited"
+
+
+def test_a_file_that_came_after_a_failure_is_somebody_elses(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 3)
+    (source / "001.png").write_bytes(b"broken")
+    convert(Known(), source, tmp_path / "out")
+    save(source / "001.png", random_image((4, 4, 3)))
+    (tmp_path / "out" / "001.png").write_bytes(b"mine")
+    with pytest.raises(TranslateError, match=r"001\.png exists already"):
+        convert(Known(), source, tmp_path / "out")
+
+
+def test_outputs_of_another_folder_are_not_replaced(tmp_path: Path) -> None:
+    convert(Known(), many(tmp_path / "a", 3), tmp_path / "out")
+    for number in range(3):
+        save(tmp_path / "b" / f"{number:03}.png", random_image((9, 9, 3), seed=50 + number))
+    with pytest.raises(TranslateError, match=r"000\.png and 2 more exist already, made of other images"):
+        convert(Known(), tmp_path / "b", tmp_path / "out")
+    # The same files elsewhere are the same images.
+    (tmp_path / "a").rename(tmp_path / "archive")
+    assert convert(Known(), tmp_path / "archive", tmp_path / "out").kept == 3
+
+
+def test_one_image_replaces_nothing(tmp_path: Path) -> None:
+    source = many(tmp_path / "a", 1) / "000.png"
+    save(tmp_path / "a" / "000.jpg", random_image((4, 4, 3)))
+    before = (tmp_path / "a" / "000.jpg").read_bytes()
+    with pytest.raises(TranslateError, match=r"000\.jpg exists already.*--overwrite"):
+        convert(Known(), source, tmp_path / "a", format="jpg")
+    assert (tmp_path / "a" / "000.jpg").read_bytes() == before
+    assert convert(Known(), source, tmp_path / "a", format="jpg", overwrite=True).converted == 1
+    assert not (tmp_path / "a" / ".translate").exists()
+
+
+@pytest.mark.parametrize("names", [("a.png", "A.png"), ("caf\u00e9.png", "cafe\u0301.png"), ("Sub/a.png", "sub/A.PNG")])
+def test_names_that_some_file_systems_do_not_tell_apart_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        save(tmp_path / "in" / name, random_image((4, 4, 3)))
+    with pytest.raises(TranslateError, match="differ only in case or Unicode form"):
+        convert(Known(), tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_takes_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir(mode=0o500)
+    with pytest.raises(TranslateError, match="cannot write into"):
+        convert(Known(), many(tmp_path / "in", 2), tmp_path / "out")
+
+
+# --- several inputs ---------------------------------------------------------------------------------------------------
+
+
+def test_several_inputs_keep_the_tree_below_their_common_folder(tmp_path: Path) -> None:
+    many(tmp_path / "x" / "a", 2)
+    many(tmp_path / "x" / "b" / "c", 1)
+    save(tmp_path / "x" / "d.png", random_image((4, 4, 3)))
+    given_ = [
+        tmp_path / "x" / "a",
+        tmp_path / "x" / "b" / "c",
+        tmp_path / "x" / "d.png",
+        tmp_path / "x" / "a" / "001.png",
+    ]
+    result = convert(Known(), given_, tmp_path / "out")
+    assert result.converted == 4
+    assert files(tmp_path / "out") == ["a/000.png", "a/001.png", "b/c/000.png", "d.png"]
+
+
+def test_globs_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many(tmp_path / "in" / "deep", 3)
+    monkeypatch.chdir(tmp_path)
+    assert [name for name, _ in gather([Path("in/**/*[12].png")]).files] == ["001.png", "002.png"]
+    Path("list.txt").write_text("in/deep/000.png\r\nin/gone.png\n\nin/deep/002.png\nin\n")
+    found = gather([Path("@list.txt")])
+    assert [name for name, _ in found.files] == ["000.png", "002.png"]
+    assert [str(path) for path, _ in found.missing] == ["in/gone.png", "in"]
+    Path("list.txt").write_bytes(b"in/deep/000.png\0in/deep/001.png\0")
+    assert len(gather([Path("@list.txt")]).files) == 2
+    result = convert(Known(), "@list.txt", "out")
+    assert (result.converted, files(Path("out"))) == (2, ["000.png", "001.png"])
+    for wrong, sentence in (
+        ("@none.txt", "cannot read the list"),
+        ("*.jpg", "fits no file"),
+        ("gone", "does not exist"),
+    ):
+        with pytest.raises(TranslateError, match=sentence):
+            gather([Path(wrong)])
+
+
+def test_outputs_are_never_among_the_inputs(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 2)
+    for target in (source, source / "out", source / "a" / "b"):
+        with pytest.raises(TranslateError, match="outputs would mix with inputs"):
+            convert(Known(), source, target)
+    with pytest.raises(TranslateError, match="is an image to convert and would be overwritten"):
+        convert(Known(), [source / "000.png", source / "001.png"], source, overwrite=True)
+
+
+# --- shards -----------------------------------------------------------------------------------------------------------
+
+
+def test_shards_share_a_plan_and_make_what_one_conversion_makes(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 7)
+    save(source / "000.jpg", random_image((4, 4, 3)))
+    convert(Known(), source, tmp_path / "one", format="png")
+    counts = []
+    for number in (3, 1, 2):
+        counts.append(convert(Known(), source, tmp_path / "out", format="png", shard=Shard(number, 3)).converted)
+        # What comes in between is added at the end of the plan, so that no other image changes its shard.
+        save(source / f"-late{number}.png", random_image((4, 4, 3)))
+    assert sum(counts[:1]) in (2, 3)
+    convert(Known(), source, tmp_path / "one", format="png")
+    convert(Known(), source, tmp_path / "out", format="png")
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "one")
+    assert "000.jpg.png" in files(tmp_path / "out")
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/3/5"])
+def test_wrong_shards_are_refused(text: str) -> None:
+    with pytest.raises(TranslateError, match="no part of several"):
+        parse_shard(text)
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "B", "sub/a", "é"]), unique=True),
+    st.lists(st.sampled_from([".png", ".jpg", ".bmp", ".gif"]), unique=True),
+    st.randoms(),
+)
+def test_plans_that_grow_name_each_output_once(stems: list[str], suffixes: list[str], drawn: random.Random) -> None:
+    names = [stem + suffix for stem in stems for suffix in suffixes]
+    drawn.shuffle(names)
+    found: dict[str, Sequence[str]] = {}
+    while names:
+        some, names = names[:3], names[3:]
+        others = [path for paths in found.values() for path in paths]
+        found |= zip(some, name_outputs(some, lambda _: ".png", others=others), strict=True)
+    every = [same_name(path) for paths in found.values() for path in paths]
+    assert len(set(every)) == len(every)
+
+
+def test_a_plan_that_leads_out_of_its_folder_is_not_taken(tmp_path: Path) -> None:
+    file = tmp_path / "plan.jsonl"
+    for path in ("../a.png", "/etc/a.png", "b/../../a.png"):
+        file.write_bytes(
+            line_of({"version": 1, "root": "x", "count": 1}) + line_of({"name": "a.png", "outputs": [path]})
+        )
+        assert StoredPlan.read(file) is None
+
+
+# --- kills, disks, writers --------------------------------------------------------------------------------------------
+
+KILLED = """
+import sys, threading, time, os, signal
+from pathlib import Path
+from tests.test_going_on import Known
+from translate.conversion import convert
+threading.Timer(float(sys.argv[3]), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+convert(Known(), Path(sys.argv[1]), Path(sys.argv[2]), workers=2)
+os._exit(0)
+"""
+
+
+def test_killed_conversions_go_on_and_end_at_the_same_bytes(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 40, sizes=((60, 64), (33, 40)))
+    convert(Known(), source, tmp_path / "whole")
+    drawn = random.Random(0)
+    kept = 0
+    for _ in range(4):
+        arguments = [sys.executable, "-c", KILLED, str(source), str(tmp_path / "out"), str(drawn.uniform(0.0, 0.08))]
+        subprocess.run(arguments, cwd=Path(__file__).parents[1], check=False)
+        done = [name for name in files(tmp_path / "out") if not Path(name).name.startswith(".")]
+        for name in done:
+            images.read(tmp_path / "out" / name)
+        kept = len(done)
+    result = convert(Known(), source, tmp_path / "out")
+    assert result.converted + result.kept == 40
+    assert result.kept >= kept - 40
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+
+
+def test_a_file_whose_line_was_lost_is_made_again_without_a_word(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 3)
+    convert(Known(), source, tmp_path / "out")
+    (manifest,) = (tmp_path / "out" / ".translate" / "manifest").glob("*.jsonl")
+    lines = manifest.read_bytes().splitlines(keepends=True)
+    manifest.write_bytes(b"".join(lines[:-2]) + lines[-2][:20])
+    result = convert(Known(), source, tmp_path / "out")
+    assert (result.converted, result.kept) == (2, 1)
+
+
+def test_a_full_disk_ends_a_conversion_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = many(tmp_path / "in", 30)
+    real = images.write
+    written = 0
+
+    def full(path: Path, *given_: Any, **more: Any) -> Any:
+        nonlocal written
+        written += 1
+        if written > 5:
+            try:
+                raise OSError(28, "No space left on device")
+            except OSError:
+                raise images.ImageError(f"cannot write {path}") from None
+        return real(path, *given_, **more)
+
+    monkeypatch.setattr(images, "write", full)
+    with pytest.raises(FullDiskError, match="the disk of .* is full; free space, and run the same command again"):
+        convert(Known(), source, tmp_path / "out", workers=1)
+    assert FullDiskError.exit_code == 5
+    assert written < 20
+    monkeypatch.undo()
+    result = convert(Known(), source, tmp_path / "out")
+    assert result.kept == 5
+    assert result.converted == 25
+
+
+def test_two_writers_share_a_tree(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 30)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            convert(Known(), source, tmp_path / "out", workers=2)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert convert(Known(), source, tmp_path / "out").kept == 30
+    convert(Known(), source, tmp_path / "one")
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "one")
+    assert len(Manifest.read(tmp_path / "out").entries) == 30
+
+
+def test_a_making_is_known_by_what_changes_bytes() -> None:
+    keys = {Making(name, {"at": at}).key for name in "ab" for at in (None, (8, 8), (8, 9))}
+    assert len(keys) == 6
+
+
+# --- dry runs and reports ---------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_foretells_and_writes_nothing(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 8)
+    save(source / "000.jpg", random_image((12, 16, 3)))
+    (source / "scan.psd").write_bytes(b"8BPS")
+    result = convert(Known(), source, tmp_path / "out", format="png", dry_run=True)
+    foretold = result.forecast
+    assert foretold is not None
+    assert not (tmp_path / "out").exists()
+    assert (foretold.images, foretold.kept, result.converted) == (9, 0, 0)
+    assert foretold.read == sum(path.stat().st_size for path in source.iterdir()) - 4
+    assert foretold.renamed == (str(tmp_path / "out" / "000.jpg.png"),)
+    assert foretold.left_out == (str(source / "scan.psd"),)
+    assert foretold.seconds is not None
+    assert foretold.written is not None
+    assert foretold.names["001.png"] == (str(tmp_path / "out" / "001.png"),)
+    assert json.loads(json.dumps(foretold.to_json()))["images"] == 9
+    assert any("time: " in line for line in foretold.lines())
+    convert(Known(), source, tmp_path / "out", format="png")
+    again = convert(Known(), source, tmp_path / "out", format="png", dry_run=True).forecast
+    assert again is not None
+    assert (again.images, again.kept) == (0, 9)
+
+
+def test_a_report_tells_what_became_of_every_image(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 3)
+    (source / "broken.png").write_bytes(b"broken")
+    (source / "scan.psd").write_bytes(b"8BPS")
+    report = tmp_path / "report.json"
+    convert(Known(), source, tmp_path / "out", report=report)
+    save(source / "new.png", random_image((4, 4, 3)))
+    convert(Known(), source, tmp_path / "out", report=report)
+    found = json.loads(report.read_text())
+    results = {image["name"]: image["result"] for image in found["images"]}
+    kept = dict.fromkeys(("000.png", "001.png", "002.png"), "kept")
+    assert results == {**kept, "broken.png": "failed", "new.png": "converted", "scan.psd": "left out"}
+    assert found["counts"] == {"kept": 3, "failed": 1, "converted": 1, "left out": 1}
+    (new,) = (image for image in found["images"] if image["name"] == "new.png")
+    assert set(new["seconds"]) == {"decode", "translate", "write"}
+    assert all(seconds > 0 for seconds in new["seconds"].values())
+    (broken,) = (image for image in found["images"] if image["name"] == "broken.png")
+    assert "broken.png" in broken["reason"]
+    report.write_text("mine")
+    with pytest.raises(TranslateError, match="exists already"):
+        convert(Known(), source, tmp_path / "out", report=report)
