@@ -42,7 +42,7 @@ FLOORS = [
     {"traits"},
     {"ranks", "seeds", "schema"},
     {"draws", "fingerprint", "memory"},
-    {"changes", "common_options", "trust", "metrics_file"},
+    {"changes", "common_options", "exported", "trust", "metrics_file"},
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary", "overview"},
     {"method"},
