@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from translate.classification import classify
     from translate.conversion import convert
     from translate.evaluation import evaluate
+    from translate.importing import import_network
     from translate.sampling import sample
     from translate.training import fit, resume
     from translate.translator import load
@@ -31,6 +32,7 @@ __all__ = [
     "evaluate",
     "fit",
     "hookimpl",
+    "import_network",
     "load",
     "resume",
     "sample",
@@ -42,6 +44,7 @@ _modules = {
     "resume": "translate.training",
     "convert": "translate.conversion",
     "evaluate": "translate.evaluation",
+    "import_network": "translate.importing",
     "sample": "translate.sampling",
     "classify": "translate.classification",
     "load": "translate.translator",

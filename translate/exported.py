@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from translate import schema
 from translate.data import Domain, domain_of
-from translate.schema import FactsError, Name, Side, Text, domain_facts
+from translate.schema import FactsError, Name, Note, Side, Text, domain_facts
 
 KEY = "translate"
 """The key of the facts in a file's own metadata."""
@@ -28,8 +28,6 @@ Layout = Literal["NCHW", "NHWC"]
 
 LIMITS: Mapping[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}
 """The least and the largest number of each range."""
-
-Note = Annotated[str, Field(max_length=10_000)]
 
 
 class Facts(schema.Facts):

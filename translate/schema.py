@@ -34,6 +34,7 @@ MOST_SIDE = 2**16
 MOST_CHANNELS = 2**12
 
 Text = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Note = Annotated[str, Field(min_length=1, max_length=10_000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][\w. -]{0,63}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Side = Annotated[int, Field(ge=1, le=MOST_SIDE)]
@@ -89,6 +90,8 @@ class TranslatorFacts(Facts):
     source: dict[str, Any]
     target: dict[str, Any]
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
+    licence: Note | None = None
+    about: Note | None = None
     range: list[int | float] = Field(default=[-1, 1], description="written by early versions, and not used")
     size_multiple: dict[str, Side] = Field(default_factory=dict, description="written by early versions, and not used")
 

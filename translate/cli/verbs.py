@@ -1,4 +1,4 @@
-"""The commands ``translate convert``, ``sample``, ``classify``, ``evaluate`` and ``bench``.
+"""The commands ``translate convert``, ``import``, ``sample``, ``classify``, ``evaluate`` and ``bench``.
 
 The function of a command declares its options as keyword-only arguments. Defined here are its positional arguments, its
 help text, and how its result is printed.
@@ -21,6 +21,7 @@ from translate.cli.flags import PathType, given, option_of, session_of
 from translate.cli.output import say, say_fields
 from translate.errors import TranslateError
 from translate.options import Parameter, declared_by
+from translate.paths import quoted
 
 
 class Verb(click.Command):
@@ -112,6 +113,31 @@ convert = Verb(
 
     Each image keeps its size, its bit depth and its alpha. A file that cannot be converted is named,
     the others are still converted, and the exit code is 1.
+    """,
+)
+
+
+def _report_import(_: click.Context, result: Any, file: Path, **__: Any) -> None:
+    say(f"took {file.name} for {result.summary}")
+    for note in result.notes:
+        say(f"  note:    {note}")
+    say(f"written: {result.path}")
+    say(f"  convert: translate convert {quoted(result.path)} IN OUT")
+
+
+import_ = Verb(
+    "import",
+    "translate.importing:import_network",
+    arguments=[_path("file", "STATE_DICT")],
+    report=_report_import,
+    help="""Import another project's network, such as a .pth file of CycleGAN, pix2pix or CUT.
+
+    \b
+      translate import latest_net_G.pth -o cats.safetensors
+      translate import latest_net_G.pth -o cats.safetensors --importer "cyclegan_pix2pix(dropout=0)"
+
+    What it is comes from the names and shapes in its state dict, and is told. An .onnx file needs no import:
+    translate convert model.onnx IN OUT.
     """,
 )
 
