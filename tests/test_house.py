@@ -52,7 +52,7 @@ FLOORS = [
     {"hookspecs", "isolation"},
     {"answers"},
     {"plugins"},
-    {"checkpoint", "rebuilding"},
+    {"checkpoint", "programs", "rebuilding"},
     {"derived"},
     {"launching"},
     {"parts"},

@@ -26,6 +26,8 @@ Range = Literal["-1..1", "0..1", "0..255"]
 Layout = Literal["NCHW", "NHWC"]
 """The order of an image's dimensions: batch, channels, height and width."""
 
+MOST_MULTIPLE = 2**12
+
 LIMITS: Mapping[str, tuple[float, float]] = {"-1..1": (-1.0, 1.0), "0..1": (0.0, 1.0), "0..255": (0.0, 255.0)}
 """The least and the largest number of each range."""
 
@@ -40,12 +42,13 @@ class Facts(schema.Facts):
     size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = Field(
         default=None, description="the training size (height, width)"
     )
-    size_multiple: Side = 1
+    size_multiple: Annotated[int, Field(ge=1, le=MOST_MULTIPLE)] = 1
     fixed_size: Annotated[list[Side], Field(min_length=2, max_length=2)] | None = None
     range: Range = Field(default="-1..1", description="of the input")
     output_range: Range | None = Field(default=None, description="of the output, if it is another")
     layout: Layout = "NCHW"
     output: Text | None = Field(default=None, description="the name of the output, if there are several")
+    sha256: Text | None = Field(default=None, description="of the file that facts beside it were found out from")
     licence: Note | None = None
     about: Note | None = None
     versions: dict[Text, Text] = Field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from translate.common_options import At, Device, Direction, NoiseSeed, Precision, Step
 from translate.conversion.plan import FormatName
@@ -64,6 +64,14 @@ def convert(
         str,
         Option("inference runtime to use instead of torch; faster for many images of one size", part="runtimes"),
     ] = "",
+    range: Annotated[  # noqa: A002 - the command line's word
+        str,
+        Option(
+            "of an .onnx file: -1..1, 0..1 or 0..255, or two as INPUT,OUTPUT (default: found out and told)",
+            metavar="RANGE",
+        ),
+    ] = "",
+    layout: Annotated[Literal["", "NCHW", "NHWC"], Option("of an .onnx file (default: found out and told)")] = "",
     workers: Annotated[int, Option("decoding and encoding threads (0: one per core)", ge=0)] = 0,
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
