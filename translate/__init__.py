@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from translate.benchmark import bench
     from translate.classification import classify
     from translate.conversion import convert
+    from translate.description import show
     from translate.evaluation import evaluate
+    from translate.exporting import export
     from translate.sampling import sample
     from translate.training import fit, resume
     from translate.translator import load
@@ -29,11 +31,13 @@ __all__ = [
     "classify",
     "convert",
     "evaluate",
+    "export",
     "fit",
     "hookimpl",
     "load",
     "resume",
     "sample",
+    "show",
 ]
 
 _modules = {
@@ -42,6 +46,8 @@ _modules = {
     "resume": "translate.training",
     "convert": "translate.conversion",
     "evaluate": "translate.evaluation",
+    "export": "translate.exporting",
+    "show": "translate.description",
     "sample": "translate.sampling",
     "classify": "translate.classification",
     "load": "translate.translator",
