@@ -72,9 +72,9 @@ class Description:
         for name, fields in (("source", self.source), ("target", self.target)):
             yield name, "" if fields is None else domain_of(fields).summary
         yield "weights", ", ".join(f"{name} {count:,}" for name, count in self.weights.items())
-        of = "" if self.steps is None else f" of {self.steps:,}"
+        of = f" of {self.steps:,} steps" if self.steps is not None else " step" if self.step == 1 else " steps"
         at = "" if self.size is None else f"at {self.size[0]}x{self.size[1]}"
-        yield "trained", ", ".join(filter(None, ("" if self.step is None else f"{self.step:,}{of} steps", at)))
+        yield "trained", ", ".join(filter(None, ("" if self.step is None else f"{self.step:,}{of}", at)))
         yield "checkpoints", ", ".join(f"{step:,}" for step in self.checkpoints)
         if self.fixed_size is not None:
             yield "takes", f"images of {self.fixed_size[0]}x{self.fixed_size[1]}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental import _config as symbolic_shapes
+from torch.fx.experimental import _config as shapes
 
 from translate.data import Domain
 from translate.draws import seeded_draws
@@ -51,7 +51,7 @@ class Program:
 
 
 def capture(network: nn.Module, source: Domain, what: str) -> Program:
-    """Capture a trained network for images of ``source``; raises ``TranslateError``, which names ``what``, if it cannot.
+    """Capture a trained network for images of ``source``; raises ``TranslateError``, which names ``what``.
 
     It is taken as it is, without the algorithms for convolutions by which ``translate`` itself computes it on a CPU.
     """
@@ -76,7 +76,7 @@ def capture(network: nn.Module, source: Domain, what: str) -> Program:
     try:
         # Without the last, sides of exactly one multiple would be shut out, of which a network may well make a map of
         # one pixel.
-        with quiet(), torch.no_grad(), symbolic_shapes.patch(backed_size_oblivious=True):
+        with quiet(), torch.no_grad(), shapes.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
             captured = torch.export.export(whole, (example,), dynamic_shapes=(dimensions,))
     except Exception as error:  # a network of a plugin, in all the ways in which a capture can fail
         raise TranslateError(f"{what} cannot be exported: {reason_of(error)}") from None

@@ -21,7 +21,7 @@ from translate.exporting.formats import WRITERS, Writer
 from translate.exporting.program import Program, capture, draws_noise, reason_of
 from translate.libraries import quiet
 from translate.parts import SavedMethod
-from translate.plugins import discover
+from translate.plugins import OURS, discover
 
 log = logging.getLogger("translate")
 
@@ -80,7 +80,7 @@ def _check_place(files: Sequence[Path], overwrite: bool) -> None:
 def _direction_of(saved: SavedMethod, run: Path, asked: str | None) -> str:
     """The translator to export: the one asked for, or the first."""
     directions = saved.directions("translator")
-    if asked in saved.metadata["directions"] and asked not in directions:
+    if asked is not None and asked in saved.metadata["directions"] and asked not in directions:
         raise TranslateError(
             f"the direction {asked!r} of {run} is a {role_of(asked)}; only networks from images to images are exported"
         )
@@ -109,12 +109,7 @@ def _facts(saved: SavedMethod, direction: str, program: Program, versions: Mappi
         fixed_size=None if fixed is None else list(fixed),
         licence=saved.metadata.get("licence"),
         about=saved.metadata.get("about"),
-        versions={
-            plugin["distribution"]: plugin["version"],
-            "translate": __version__,
-            "torch": torch.__version__,
-            **versions,
-        },
+        versions={plugin["distribution"]: plugin["version"], OURS: __version__, "torch": torch.__version__, **versions},
         method=saved.metadata["method"],
     )
 
