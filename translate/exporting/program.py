@@ -105,8 +105,10 @@ def reason_of(error: BaseException) -> str:
         if isinstance(cause, TranslateError):
             return str(cause)
         cause = cause.__cause__ or cause.__context__
-    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:200].rstrip('.')}" if lines else type(error).__name__
+    # Behind the first sentence torch names its own switches for developers.
+    text = str(error).partition(" For more information")[0]
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:200].rstrip('.!')}" if lines else type(error).__name__
 
 
 @torch.no_grad()
