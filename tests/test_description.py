@@ -214,6 +214,14 @@ def test_facts_of_strangers_are_checked(suffix: str, facts: Any, tmp_path: Path)
         translate.show(path)
 
 
+def test_an_xml_file_declares_no_entities(tmp_path: Path) -> None:
+    laughs = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 10))
+    text = f'<?xml version="1.0"?><!DOCTYPE net [<!ENTITY a0 "ha">{laughs}]><net>&a9;</net>'
+    (tmp_path / "model.xml").write_text(text)
+    with pytest.raises(TranslateError, match="it declares a document type"):
+        translate.show(tmp_path / "model.xml")
+
+
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2", ".xml"])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())

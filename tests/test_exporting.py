@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -298,6 +299,22 @@ def test_the_command_prints_one_line_and_no_chatter(run: Run, tmp_path: Path) ->
     assert said == f"exported forward to {tmp_path / 'model.onnx'}"
     assert rest.endswith(" off torch's output at 32x32, 16x36, 36x16\n")
     assert rest.count("\n") == 1
+
+
+@pytest.mark.parametrize("exported", [".onnx"], indirect=True)
+def test_the_recipe_of_the_docs_gives_the_same_picture(
+    run: Run, exported: translate.exporting.Export, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "conversion.md").read_text(encoding="utf-8")
+    recipe = next(block for block in page.split("```python\n") if "import onnxruntime" in block).partition("```")[0]
+    shutil.copy(exported.files[0], tmp_path / "model.onnx")
+    draws = np.random.default_rng(1)
+    PIL.Image.fromarray(draws.integers(0, 256, (30, 41, 3), dtype=np.uint8)).save(tmp_path / "photo.png")
+    subprocess.run([sys.executable, "-c", recipe], cwd=tmp_path, check=True)
+    translate.convert(run.folder, tmp_path / "photo.png", tmp_path / "torch.png")
+    one, two = (np.asarray(PIL.Image.open(tmp_path / name)).astype(int) for name in ("translated.png", "torch.png"))
+    assert one.shape == (30, 41, 3)
+    assert np.abs(one - two).max() <= 1
 
 
 GENERATORS = [name for kind, name in OFFERS if kind == "generators"]
