@@ -16,9 +16,10 @@ from torch.nn import functional as F
 
 from translate import images
 from translate.compute import PassBytes, algorithms, convolve_fast, lay_out
-from translate.data import Depth, Domain, domain_of
+from translate.data import Depth, Domain
 from translate.derived import tensors_of
 from translate.devices import pick_device
+from translate.directions import domains_of
 from translate.draws import seeded_draws
 from translate.errors import TranslateError, UnfitError, nearest
 from translate.method import Method, Parts
@@ -342,10 +343,21 @@ def _pad(batch: Tensor, multiple: int) -> Tensor:
 
 
 def contents(
-    method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any, step: int = 0
+    method: Method,
+    *,
+    name: str,
+    options: Mapping[str, Any],
+    parts: Parts,
+    plugin: Any,
+    step: int = 0,
+    notes: Mapping[str, str | None] | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and metadata of ``translator.safetensors``: a method's trained networks and how to rebuild them."""
+    """The tensors and metadata of ``translator.safetensors``: a method's trained networks and how to rebuild them.
+
+    ``notes`` are its licence and its description, by name.
+    """
     metadata = metadata_of(method, name=name, options=options, parts=parts, plugin=plugin, step=step)
+    metadata.update({name: text for name, text in (notes or {}).items() if text})
     return tensors_of(method), metadata
 
 
@@ -378,11 +390,7 @@ def load(
         program = open_program(
             expanded(path), direction=direction, device=device, others=others, limits=range, layout=layout
         )
-        facts, (source, target) = program.facts, program.facts.domains
-        return Translator(
-            program, catalog=catalog, direction=facts.direction, directions=(facts.direction,), source=source,
-            target=target, size=program.size, device=pick_device("cpu"),
-        )  # fmt: skip
+        return Translator(program, catalog=catalog, device=pick_device("cpu"), **program.described)
     refuse_other(path)
     if range or layout:
         raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")
@@ -394,9 +402,7 @@ def load(
     chosen = direction or directions[0]
     if chosen not in directions:
         raise TranslateError(f"{path} has no direction {chosen!r}; {nearest(chosen, directions)}")
-    source, target = domain_of(saved.metadata["source"]), domain_of(saved.metadata["target"])
-    if chosen == "backward":
-        source, target = target, source
+    source, target = domains_of(saved.metadata, chosen)
     return Translator(
         saved.module(chosen),
         catalog=catalog,

@@ -1,4 +1,4 @@
-"""The commands ``translate convert``, ``import``, ``sample``, ``classify``, ``evaluate`` and ``bench``.
+"""The commands ``translate convert``, ``export``, ``import``, ``show``, ``sample``, ``classify``, ``evaluate`` and ``bench``.
 
 The function of a command declares its options as keyword-only arguments. Defined here are its positional arguments, its
 help text, and how its result is printed.
@@ -138,6 +138,55 @@ import_ = Verb(
 
     What it is comes from the names and shapes in its state dict, and is told. An .onnx file needs no import:
     translate convert model.onnx IN OUT.
+    """,
+)
+
+
+def _report_export(_: click.Context, result: Any, **__: Any) -> None:
+    files = " and ".join(str(file) for file in result.files)
+    sizes = ", ".join(dict.fromkeys(f"{height}x{width}" for height, width in result.sizes))
+    say(f"exported {result.direction} to {files}, at most {result.difference:.1e} off torch's output at {sizes}")
+
+
+export = Verb(
+    "export",
+    "translate.exporting:export",
+    arguments=[_path("run", "RUN_OR_FILE"), _path("target", "FILE")],
+    report=_report_export,
+    help="""Export a trained translator for other programs: to ONNX, torch.export or OpenVINO.
+
+    \b
+      translate export runs/one model.onnx
+      translate export runs/one model.pt2
+      translate export runs/one model.xml
+
+    The file takes images of any size that divides by the network's multiple, and holds its domains, range, direction,
+    licence and versions. It is compared with torch at three sizes, and not written if its output differs.
+    """,
+)
+
+
+def _report_description(_: click.Context, result: Any, as_json: bool, **__: Any) -> None:
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
+        return
+    for line in result.lines():
+        say(line)
+
+
+show = Verb(
+    "show",
+    "translate.description:show",
+    arguments=[_path("run", "RUN_OR_FILE")],
+    report=_report_description,
+    flags=[_json("print JSON")],
+    help="""Show what a run, a translator, a checkpoint or an exported network holds, from its header.
+
+    \b
+      translate show runs/one
+      translate show model.onnx
+
+    Method, directions, domains, size, steps trained, licence, description and versions. The weights are not read.
     """,
 )
 

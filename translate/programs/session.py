@@ -163,10 +163,18 @@ class Program(nn.Module):
         return torch.from_numpy(np.ascontiguousarray(scaled))
 
     @property
-    def size(self) -> Size:
-        """The training size, the only size, or a usual one."""
-        height, width = self.facts.size or self.facts.fixed_size or USUAL
-        return height, width
+    def described(self) -> dict[str, Any]:
+        """The arguments by which a ``Translator`` of this network tells what it translates, at which size."""
+        facts = self.facts
+        height, width = facts.size or facts.fixed_size or USUAL
+        source, target = facts.domains
+        return {
+            "direction": facts.direction,
+            "directions": (facts.direction,),
+            "source": source,
+            "target": target,
+            "size": (height, width),
+        }
 
     def bytes_for(self, size: Size) -> int:
         """About how much memory one image (height, width) takes, by two passes that are measured at the first call."""
