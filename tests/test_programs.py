@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from reference_generators import resnet, seeded
 
 import translate
 from translate import images
@@ -176,7 +177,7 @@ def test_a_file_that_was_exported_says_itself_what_it_takes(tmp_path: Path) -> N
     with pytest.raises(TranslateError, match="says itself which range and layout"):
         translate.load(path, range="0..1")
     for text, told in [
-        ("{", "is damaged: of its metadata, it is no JSON"),
+        ("{", "is damaged, or no exported network: it is no JSON"),
         (facts.to_json().replace('"layout"', '"way"'), "way: extra inputs are not permitted"),
         (facts.model_copy(update={"layout": "NHWC"}).to_json(), "does not fit what is noted of it"),
         (facts.model_copy(update={"output": "y"}).to_json(), "has no output 'y'"),
@@ -262,9 +263,9 @@ def _length(message: bytes) -> bytes:
 
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "empty": (lambda: b"", "is damaged, or no ONNX file: it is empty"),
-    "text": (lambda: b"this is no model at all, but a text", "is damaged, or no ONNX file"),
-    "random": (lambda: np.random.default_rng(0).bytes(5000), "is damaged, or no ONNX file"),
-    "truncated": (lambda: inverting().SerializeToString()[:-40], "is damaged, or no ONNX file: it ends within"),
+    "text": (lambda: b"this is no model at all, but a text", "is damaged, or no (ONNX file|exported network)"),
+    "random": (lambda: np.random.default_rng(0).bytes(5000), "is damaged, or no (ONNX file|exported network)"),
+    "truncated": (lambda: inverting().SerializeToString()[:-40], "is damaged, or no exported network: it is no ONNX model"),
     "graphs": (two_graphs, "it holds no graph"),
     "nested": (nested, "nested too deeply"),
     "outside": (lambda: external("../secret.bin"), "wants weights from '../secret.bin', which is no file in its folder"),
@@ -349,7 +350,11 @@ def test_options_of_onnx_files_are_refused_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(UnfitError):
         loaded.translate(torch.zeros(1, 3, 8, 8), samples=2)
     assert loaded.replicate() is None
-    for name, told in [("net.pth", "translate import"), ("net.pt2", "may run code"), ("net.xml", "OpenVINO")]:
+    for name, told in [
+        ("net.pth", "translate import"),
+        ("net.pt2", "may run code"),
+        ("net.xml", "is damaged, or no exported network"),
+    ]:
         (tmp_path / name).write_bytes(b"x")
         with pytest.raises(TranslateError, match=told):
             translate.load(tmp_path / name)
@@ -401,6 +406,74 @@ def test_fields_of_a_message_end_where_it_ends() -> None:
     for wrong in (b"\x80" * 12, b"\x00\x01", b"\x0b", b"\x0a\x05ab", b"\x09ab"):
         with pytest.raises(WireError):
             list(fields(memoryview(wrong)))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A translator of ours, with weights that show something: a gray image becomes one of 3 channels and 16 bits."""
+    folder = tmp_path_factory.mktemp("trained")
+    state = seeded(resnet(1, "batch", ends=(1, 3))).state_dict()
+    torch.save(state, folder / "net.pth")
+    given = {"depth": "uint16", "direction": "backward", "licence": "MIT"}
+    return translate.import_network(folder / "net.pth", output=folder / "net.safetensors", **given).path
+
+
+def test_what_we_export_converts_to_the_same_pixels(trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    translate.export(trained, tmp_path / "m.onnx")
+    (tmp_path / "in").mkdir()
+    for number, size in enumerate([(40, 52), (37, 61)]):
+        picture(tmp_path / "in" / f"{number}.png", size, channels=1)
+    for source, out in ((trained, "torch"), (tmp_path / "m.onnx", "program")):
+        assert translate.convert(source, tmp_path / "in", tmp_path / out).converted == 2
+    for number in range(2):
+        ours, theirs = (images.load(tmp_path / out / f"{number}.png").pixels for out in ("torch", "program"))
+        assert ours.dtype == theirs.dtype
+        assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
+        assert ours.std() > 5
+    assert not list(tmp_path.glob("*.json"))
+    translator = translate.load(tmp_path / "m.onnx")
+    assert translator.direction == "backward"
+    assert translator.source == Domain(1, "uint16")
+    with pytest.raises(TranslateError, match="says itself"):
+        translate.load(tmp_path / "m.onnx", range="0..1")
+
+
+def test_a_model_of_openvino_says_what_it_takes(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    ops = openvino.opset13
+    given = ops.parameter([-1, 3, -1, -1], np.float32)
+    made = openvino.Model([ops.negative(given)], [given])
+    domain = asdict(Domain(3))
+    facts = Facts(format_version=1, direction="backward", source=domain, target=domain, size_multiple=4)
+    made.set_rt_info(facts.to_json(), ["translate"])
+    openvino.save_model(made, tmp_path / "m.xml", compress_to_fp16=False)
+    pixels = picture(tmp_path / "in.png", (22, 31))
+    assert translate.convert(tmp_path / "m.xml", tmp_path / "in.png", tmp_path / "out.png").converted == 1
+    np.testing.assert_array_equal(images.load(tmp_path / "out.png").pixels, 255 - pixels)
+    translator = translate.load(tmp_path / "m.xml", direction="backward")
+    assert translator.size_multiple == 4
+    pixel = 3 * 4 * 2
+    assert 640 * 640 * pixel <= translator.bytes_for((640, 640)) <= 2 * 640 * 640 * pixel
+    assert not (tmp_path / "m.xml.json").exists()
+
+
+def test_a_model_of_openvino_of_somebody_else_is_found_out(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    ops = openvino.opset13
+    given = ops.parameter([-1, 3, -1, -1], np.float32)
+    openvino.save_model(openvino.Model([ops.tanh(given)], [given]), tmp_path / "m.xml", compress_to_fp16=False)
+    with pytest.raises(TranslateError, match="does not tell its range .* give --range"):
+        translate.load(tmp_path / "m.xml")
+    x = torch.rand(1, 3, 9, 12) * 2 - 1
+    torch.testing.assert_close(translate.load(tmp_path / "m.xml", range="-1..1").translate(x), x.tanh())
+    assert Facts.from_json((tmp_path / "m.xml.json").read_text()).range == "-1..1"
+    text = (tmp_path / "m.xml").read_text()
+    for wrong in (text[: len(text) // 2], text.replace('type="Tanh"', 'type="Strange"'), "<net/>", ""):
+        (tmp_path / "w.xml").write_text(wrong)
+        with pytest.raises(TranslateError, match="w.xml") as refused:
+            translate.load(tmp_path / "w.xml")
+        assert "\n" not in str(refused.value)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the shared data")

@@ -1,4 +1,4 @@
-"""The commands ``translate convert``, ``export``, ``import``, ``show``, ``sample``, ``classify``, ``evaluate`` and ``bench``.
+"""The commands ``convert``, ``export``, ``import``, ``show``, ``sample``, ``classify``, ``evaluate`` and ``bench``.
 
 The function of a command declares its options as keyword-only arguments. Defined here are its positional arguments, its
 help text, and how its result is printed.

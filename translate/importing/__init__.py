@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from translate.common_options import Overwrite
 from translate.data import Depth
+from translate.notes import parse_note
 from translate.options import Option, asked_of
 from translate.paths import expanded
 from translate.sizes import Size, parse_size
@@ -62,8 +63,10 @@ def import_network(
             metavar="SIZE",
         ),
     ] = None,
-    licence: Annotated[str, Option("licence of the network, kept in the file")] = "",
-    about: Annotated[str, Option("description of the network, kept in the file")] = "",
+    licence: Annotated[str, Option("licence of the network, kept in the file", parse=parse_note, metavar="TEXT")] = "",
+    about: Annotated[
+        str, Option("description of the network, kept in the file", parse=parse_note, metavar="TEXT")
+    ] = "",
     overwrite: Overwrite = False,
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),

@@ -1,4 +1,4 @@
-"""Programs: networks that come as a whole file, ONNX, and are run by a library instead of torch."""
+"""Programs: networks that come as a whole file, of ONNX or OpenVINO, and are run by another library than torch."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ __all__ = [
     "refuse_other",
 ]
 
-SUFFIXES = (".onnx",)
+SUFFIXES = (".onnx", ".xml")
 """The suffixes of files that hold a program."""
 
 
 OTHERS = {
     (".pth", ".pt", ".ckpt", ".bin"): "holds weights without a network; import it first: translate import FILE -o OUT",
     (".pt2",): "is a program of torch, whose loading may run code from it; export it as .onnx",
-    (".xml",): "is a model of OpenVINO; give the .onnx that it was made of",
 }
 """Files that others call a model, and what to do with them."""
 

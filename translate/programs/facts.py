@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from translate import atomic
 from translate.data import Domain
+from translate.embedded import read_facts
 from translate.errors import TranslateError
-from translate.exported import KEY, LIMITS, Facts, Layout, Range
-from translate.programs.graph import Graph, read_graph
+from translate.exported import LIMITS, Facts, Layout, Range
+from translate.programs.graph import Bounds, Graph, read_graph, refuse_missing
+from translate.programs.onnx_session import OnnxSession
+from translate.programs.openvino_session import OpenVINOSession
 from translate.programs.session import Program, Session, channels_and_layout, to_range
 from translate.ranks import is_launcher_or_main
 from translate.schema import MOST_CHANNELS, FactsError, read_text
@@ -41,7 +44,7 @@ def open_program(
     limits: str = "",
     layout: str = "",
 ) -> Program:
-    """Open an ONNX file; ``limits`` and ``layout`` are what was asked for, if anything.
+    """Open an ONNX file or a model of OpenVINO; ``limits`` and ``layout`` are what was asked for, if anything.
 
     What it says of itself is taken; else what lies beside it, in a file of its name and ``.json``; else it is found
     out, told in one line, and noted there unless something lies there. ``others`` are options of other files, which
@@ -49,13 +52,13 @@ def open_program(
     """
     for name, value in (others or {}).items():
         if value:
-            raise TranslateError(f"{path} is computed as it was written, by onnxruntime; leave out --{name}")
+            raise TranslateError(f"{path} is computed as it was written; leave out --{name}")
     if device not in ("auto", "cpu"):
-        raise TranslateError(f"{path} is computed by onnxruntime on the CPU; leave out --device")
-    graph = read_graph(path)
-    _check(path, graph)
-    session = Session(path)
-    facts, told = _facts(path, session, graph, limits, layout)
+        raise TranslateError(f"{path} is computed on the CPU; leave out --device")
+    refuse_missing(path)
+    own = read_facts(path)
+    session, bounds = _opened(path)
+    facts, told = _facts(session, own, bounds, limits, layout)
     if direction not in (None, facts.direction):
         raise TranslateError(f"{path} has no direction {direction!r:.60}; it translates {facts.direction}")
     if told:
@@ -63,19 +66,26 @@ def open_program(
     return Program(session, facts)
 
 
-def _facts(path: Path, session: Session, graph: Graph, limits: str, layout: str) -> tuple[Facts, list[str]]:
+def _opened(path: Path) -> tuple[Session, Bounds]:
+    """Open a file, and say by what its outputs are bounded, where that can be told."""
+    if path.suffix.lower() == ".xml":
+        return OpenVINOSession(path), {}
+    graph = read_graph(path)
+    _check(path, graph)
+    return OnnxSession(path), graph.bounds
+
+
+def _facts(session: Session, own: Facts | None, bounds: Bounds, limits: str, layout: str) -> tuple[Facts, list[str]]:
     """The facts of an opened file, and how they were found out; nothing where they were said or noted."""
-    if KEY in graph.metadata:
+    path = session.path
+    if own is not None:
         if limits or layout:
             raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")
-        try:
-            facts = Facts.from_json(graph.metadata[KEY])
-        except FactsError as error:
-            raise TranslateError(f"{path} is damaged: of its metadata, {error}; export it anew") from None
+        facts = own
     elif (noted := _noted(path)) is not None:
         facts = _overridden(noted, limits, layout)
     else:
-        return _found(session, graph, limits, layout)
+        return _found(session, bounds, limits, layout)
     _check_noted(path, session, facts)
     return facts, []
 
@@ -156,7 +166,7 @@ def ranges(text: str) -> tuple[Range, Range | None]:
     return cast("Range", first), cast("Range", second) if comma else None
 
 
-def _found(session: Session, graph: Graph, limits: str, layout: str) -> tuple[Facts, list[str]]:
+def _found(session: Session, bounds: Bounds, limits: str, layout: str) -> tuple[Facts, list[str]]:
     """Find the facts out, and say how: from the shapes, from the last operation, by trial."""
     path = session.path
     channels, seen = channels_and_layout(session.shape)
@@ -177,7 +187,7 @@ def _found(session: Session, graph: Graph, limits: str, layout: str) -> tuple[Fa
     if not session.outputs:
         raise TranslateError(f"{path} answers no image (N, C, H, W)")
     output = session.outputs[0]
-    bound = graph.bounds.get(output)
+    bound = bounds.get(output)
     known = [name for name, ends in LIMITS.items() if bound is not None and bound[:2] == ends]
     if session.dtype == np.uint8:
         known = ["0..255"]

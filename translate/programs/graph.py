@@ -14,7 +14,7 @@ from pathlib import Path
 from translate.errors import TranslateError
 from translate.programs.protobuf import WireError, fields, last, messages, text
 
-MODEL_GRAPH, MODEL_METADATA, MODEL_FUNCTION = 7, 14, 25
+MODEL_GRAPH, MODEL_FUNCTION = 7, 25
 GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_OUTPUT = 1, 5, 12
 NODE_INPUT, NODE_OUTPUT, NODE_TYPE, NODE_ATTRIBUTE, NODE_DOMAIN = 1, 2, 4, 5, 7
 ATTRIBUTE_NAME, ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH, ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS = 1, 5, 6, 10, 11
@@ -31,17 +31,17 @@ MOST_NESTING = 16
 MOST_NODES = 1_000_000
 
 
+Bounds = dict[str, tuple[float, float, str]]
+"""By output: its least and largest value, and the operation that ensures them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """The metadata, the names of files with weights, foreign operations, and by what each output is bounded.
+    """The names of files with weights, foreign operations, and by what each output is bounded."""
 
-    ``bounds`` maps an output to its least and largest value and to the operation that ensures them.
-    """
-
-    metadata: dict[str, str]
     external: frozenset[str]
     foreign: tuple[str, ...]
-    bounds: dict[str, tuple[float, float, str]]
+    bounds: Bounds
 
 
 def read_graph(path: Path) -> Graph:
@@ -55,10 +55,14 @@ def read_graph(path: Path) -> Graph:
         raise TranslateError(f"{path} is damaged, or no ONNX file: {reason}; export it anew") from None
 
 
+def refuse_missing(path: Path) -> None:
+    """Raise ``TranslateError`` for what is no regular file."""
+    if not path.is_file():
+        raise TranslateError(f"{path} is no file; give a model's" if path.exists() else f"there is no file {path}")
+
+
 def _content(path: Path) -> mmap.mmap:
     """A file's bytes, read as they are needed; they stay until nothing views them."""
-    if not path.is_file():
-        raise TranslateError(f"{path} is no file; give an .onnx file" if path.exists() else f"there is no file {path}")
     with path.open("rb") as file:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
@@ -67,7 +71,6 @@ def _read(model: memoryview) -> Graph:
     graphs = list(messages(model, MODEL_GRAPH))
     if len(graphs) != 1:
         raise WireError("it holds no graph")
-    metadata = {text(entry, 1): text(entry, 2) for entry in messages(model, MODEL_METADATA)}
     functions = list(messages(model, MODEL_FUNCTION))
     known = {(text(each, FUNCTION_DOMAIN), text(each, FUNCTION_NAME)) for each in functions}
     walk = _Walk()
@@ -78,7 +81,7 @@ def _read(model: memoryview) -> Graph:
     foreign = sorted(
         f"{domain}.{kind}" for domain, kind in walk.kinds if domain not in STANDARD and (domain, kind) not in known
     )
-    return Graph(metadata, frozenset(walk.external), tuple(foreign), _bounds(graphs[0]))
+    return Graph(frozenset(walk.external), tuple(foreign), _bounds(graphs[0]))
 
 
 class _Walk:

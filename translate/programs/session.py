@@ -1,13 +1,11 @@
-"""An ONNX file, run by onnxruntime on the CPU as a network that takes and answers images in [-1, 1]."""
+"""An opened file as a network that takes and answers images in [-1, 1], whatever library computes it."""
 
 from __future__ import annotations
 
-import json
-import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,11 +15,13 @@ from torch import Tensor, nn
 
 from translate.errors import TranslateError
 from translate.exported import LIMITS, Facts, Layout
-from translate.memory import free_share
 from translate.sizes import Size
 
-TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
-"""The types of images that are given to a network, by the library's names."""
+TYPES = {
+    "tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8,
+    "f32": np.float32, "f16": np.float16, "u8": np.uint8,
+}  # fmt: skip
+"""The types of images that are given to a network, by the libraries' names."""
 
 MEASURED = (96, 384)
 """The least sides of the images by whose passes memory is measured."""
@@ -33,102 +33,57 @@ SPARE = 1.3
 """How much more an arena may hold than what is in use in it."""
 
 
-def library() -> ModuleType:
-    """Import onnxruntime, which is an optional dependency."""
-    try:
-        import onnxruntime
-    except ImportError:
-        raise TranslateError(
-            "an .onnx file needs the package onnxruntime; install it by pip install 'image-translate[onnx]'"
-        ) from None
-    found: ModuleType = onnxruntime
-    return found
+@dataclass(frozen=True, slots=True)
+class Input:
+    """The only input of a file: name, type, and its four sides, None where they are free."""
 
+    name: str
+    dtype: Any
+    shape: tuple[int | None, ...]
 
-@cache
-def _bound_memory() -> bool:
-    """Let no session of this process take more than a share of what is free now; whether that can be had.
-
-    A file of a few bytes can ask for any amount of memory, also while it is only opened.
-    """
-    ort = library()
-    try:
-        place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-        # Extended by what is asked for, since doubled areas would count against the bound.
-        bounds = ort.OrtArenaCfg({"max_mem": free_share(), "arena_extend_strategy": 1})
-        ort.create_and_register_allocator(place, bounds)
-    except Exception:  # another program of this process has registered one, or the library has no such function
-        return False
-    return True
-
-
-class Session:
-    """An opened ONNX file: arrays in, arrays out. It has one input, an image (4 dimensions)."""
-
-    def __init__(self, path: Path, *, profile: Path | None = None) -> None:
-        ort = library()
-        options = ort.SessionOptions()
-        # Fatal only: what goes wrong is raised, and told here in one sentence.
-        options.log_severity_level = 4
-        options.intra_op_num_threads = torch.get_num_threads()
-        if _bound_memory():
-            options.add_session_config_entry("session.use_env_allocators", "1")
-        if profile is not None:
-            options.enable_profiling = True
-            options.profile_file_prefix = str(profile / "profile")
-        try:
-            self._session = ort.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
-            )
-        except Exception as error:  # the library raises types of its own
-            raise TranslateError(f"{path} cannot be opened by onnxruntime: {_reason(error)}") from None
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+    @classmethod
+    def only(cls, path: Path, inputs: Sequence[tuple[str, str, Sequence[Any]]]) -> Input:
+        """The input, out of the names, types and shapes of all; raises ``TranslateError`` unless it is one image."""
         if len(inputs) != 1:
-            names = ", ".join(f"{each.name:.40}" for each in inputs[:5])
+            names = ", ".join(f"{name:.40}" for name, _, _ in inputs[:5])
             raise TranslateError(
                 f"{path} takes {len(inputs)} inputs ({names or 'none'}), and an image is one; "
                 "export the network with its image as the only input"
             )
-        given = inputs[0]
-        if given.type not in TYPES or len(given.shape) != 4:
+        name, kind, shape = inputs[0]
+        if kind not in TYPES or len(shape) != 4:
             raise TranslateError(
-                f"{path} takes {given.name:.40} as {given.type} of {len(given.shape)} dimensions, where an image is "
-                "floats or bytes (N, C, H, W) or (N, H, W, C)"
+                f"{path} takes {name:.40} as {kind} of {len(shape)} dimensions, where an image is floats or bytes "
+                "(N, C, H, W) or (N, H, W, C)"
             )
-        self.path = path
-        self.input: str = given.name
-        self.shape: tuple[int | None, ...] = tuple(
-            side if isinstance(side, int) and side > 0 else None for side in given.shape
-        )
-        self.dtype = TYPES[given.type]
-        self.outputs: list[str] = [each.name for each in outputs if len(each.shape or ()) in (0, 4)]
+        return cls(name, TYPES[kind], tuple(side if isinstance(side, int) and side > 0 else None for side in shape))
+
+
+class Session(ABC):
+    """An opened file: an array in, an array out. It has one input, an image (4 dimensions), of ``shape``."""
+
+    path: Path
+    shape: tuple[int | None, ...]
+    dtype: Any
+    outputs: list[str]
+    """The names of the outputs that may be images."""
+
+    @abstractmethod
+    def compute(self, batch: NDArray[Any], output: str) -> Any:
+        """Compute an output for a batch; raises ``RuntimeError`` or ``MemoryError`` with one line."""
+
+    @abstractmethod
+    def peak(self, batch: NDArray[Any], output: str) -> int:
+        """About the most bytes in use at once while a batch is computed."""
 
     def run(self, batch: NDArray[Any], output: str) -> NDArray[Any]:
         """Compute an output for a batch; one by one if the network takes one image only."""
         if self.shape[0] == 1 and len(batch) > 1:
             return np.concatenate([self.run(batch[number : number + 1], output) for number in range(len(batch))])
-        try:
-            found = self._session.run([output], {self.input: batch})[0]
-        except Exception as error:  # the library raises types of its own
-            reason = _reason(error)
-            if "arena" in reason or "alloc" in reason.lower():
-                raise MemoryError(reason) from None
-            raise RuntimeError(f"{self.path.name} cannot compute it: {reason}") from None
+        found = self.compute(batch, output)
         if not isinstance(found, np.ndarray) or found.ndim != 4 or found.dtype.kind not in "fu":
             raise TranslateError(f"{self.path} answers no image under {output!r:.60}; name another output")
         return found
-
-    def peak(self) -> int:
-        """The most bytes that were in use at once so far; of a session that is profiled, which ends that."""
-        file = Path(self._session.end_profiling())
-        events = json.loads(file.read_text(encoding="utf-8"))
-        return max((int(each.get("args", {}).get("mem_in_use_peak", 0)) for each in events), default=0)
-
-
-def _reason(error: Exception) -> str:
-    """What the library says, in one line and without its prefix."""
-    text = " ".join(str(error).split())
-    return text.rpartition("Status Message: ")[2][:300] or type(error).__name__
 
 
 class Program(nn.Module):
@@ -188,13 +143,11 @@ class Program(nn.Module):
         sides = [(-(-side // self.size_multiple) * self.size_multiple,) * 2 for side in MEASURED]
         if self.fixed_size is not None:
             sides = [self.fixed_size]
-        peaks = []
-        channels = self.facts.domains[0].channels
+        facts, peaks = self.facts, []
         for height, width in sides:
-            with tempfile.TemporaryDirectory() as folder:
-                session = Session(self.session.path, profile=Path(folder))
-                Program(session, self.facts)(torch.zeros(1, channels, height, width))
-                peaks.append((height * width, session.peak()))
+            black = np.zeros((1, facts.domains[0].channels, height, width), np.float32)
+            given = to_range(black, facts.range, facts.layout, self.session.dtype)
+            peaks.append((height * width, self.session.peak(given, facts.output or self.session.outputs[0])))
         (few, low), (many, high) = peaks[0], peaks[-1]
         slope = max(high - low, 0) / (many - few) if many > few else 0.0
         return max(low - slope * few, 0.0), slope
