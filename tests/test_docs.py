@@ -30,6 +30,7 @@ from translate.errors import TranslateError
 from translate.evaluation import evaluate
 from translate.exporting import export
 from translate.images import MAX_PIXELS
+from translate.importing import import_network
 from translate.options import Parameter, check_options, declared_by, options_of, parse_calls
 from translate.plugins import OURS, Catalog, discover
 from translate.run import Config, Run
@@ -273,8 +274,13 @@ def test_pages_tell_every_part_with_its_options(page: str, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("page", "verb"),
-    [("conversion.md", convert), ("exporting.md", export), ("evaluation.md", evaluate)],
-    ids=["convert", "export", "evaluate"],
+    [
+        ("conversion.md", convert),
+        ("exporting.md", export),
+        ("importing.md", import_network),
+        ("evaluation.md", evaluate),
+    ],
+    ids=["convert", "export", "import", "evaluate"],
 )
 def test_pages_tell_every_option_of_a_verb(page: str, verb: Any) -> None:
     table = rows(page)

@@ -46,8 +46,8 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.discriminator": ("AdversarialLoss", "ClassHead", "DiscriminatorOutput"),
     "translate.errors": ("NotFiniteError", "StoppedError", "TranslateError", "UnfitError", "nearest"),
     "translate.evaluation": ("Evaluation", "Metric", "evaluate"),
-    "translate.foreign": ("Foreign",),
     "translate.exporting": ("Export", "ExportFormat", "export"),
+    "translate.foreign": ("Foreign",),
     "translate.hookspecs": (),
     "translate.images": (
         "MAX_PIXELS",
