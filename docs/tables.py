@@ -159,6 +159,8 @@ NETWORKS = ("generators", "encoders", "decoders", "discriminators", "feature_ext
 PAGES: Mapping[str, Mapping[str, Callable[[Catalog], list[str]]]] = {
     "README.md": {"methods": methods, "parts": parts},
     "docs/conversion.md": {"convert": flags("translate.conversion:convert")},
+    "docs/importing.md": {"import": flags("translate.importing:import_network")},
+    "docs/exporting.md": {"export": flags("translate.exporting:export")},
     "docs/evaluation.md": {"evaluate": flags("translate.evaluation:evaluate")},
     "docs/public-names.md": {"public": public},
     "docs/traits.md": {"traits": traits},

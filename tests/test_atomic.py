@@ -267,3 +267,39 @@ def test_a_file_that_is_replaced_gets_the_mode_of_the_umask_too(tmp_path: Path) 
         with umask(0o022):
             job(path)
         assert mode(path) == "0o644"
+
+
+def test_files_that_belong_together_never_stand_half_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / "model.xml", tmp_path / "model.bin"]
+
+    def put(content: str) -> None:
+        with atomic.replacing_together(paths) as temporary:
+            assert [path.suffix for path in temporary] == [".xml", ".bin"]
+            for path in temporary:
+                path.write_text(content)
+
+    def contents() -> list[str | None]:
+        return [path.read_text() if path.exists() else None for path in paths]
+
+    put("old")
+    assert contents() == ["old", "old"]
+    with pytest.raises(ZeroDivisionError), atomic.replacing_together(paths) as temporary:
+        temporary[0].write_text("new")
+        raise ZeroDivisionError
+    assert contents() == ["old", "old"]
+    replace, seen = Path.replace, []
+
+    def ended(self: Path, target: Path) -> Path:
+        seen.append(contents())
+        if target.suffix == ".xml":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", ended)
+    with pytest.raises(KeyboardInterrupt):
+        put("new")
+    assert (seen, contents()) == ([[None, "old"], [None, "new"]], [None, "new"])
+    monkeypatch.undo()
+    put("new")
+    assert contents() == ["new", "new"]
+    assert sorted(tmp_path.iterdir()) == sorted(paths)

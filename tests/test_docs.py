@@ -28,7 +28,9 @@ from translate.cli.training import MethodCommand
 from translate.conversion import convert
 from translate.errors import TranslateError
 from translate.evaluation import evaluate
+from translate.exporting import export
 from translate.images import MAX_PIXELS
+from translate.importing import import_network
 from translate.options import Parameter, check_options, declared_by, options_of, parse_calls
 from translate.plugins import OURS, Catalog, discover
 from translate.run import Config, Run
@@ -271,7 +273,14 @@ def test_pages_tell_every_part_with_its_options(page: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "verb"), [("conversion.md", convert), ("evaluation.md", evaluate)], ids=["convert", "evaluate"]
+    ("page", "verb"),
+    [
+        ("conversion.md", convert),
+        ("exporting.md", export),
+        ("importing.md", import_network),
+        ("evaluation.md", evaluate),
+    ],
+    ids=["convert", "export", "import", "evaluate"],
 )
 def test_pages_tell_every_option_of_a_verb(page: str, verb: Any) -> None:
     table = rows(page)

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from translate.benchmark import bench
     from translate.classification import classify
     from translate.conversion import convert
+    from translate.description import show
     from translate.evaluation import evaluate
+    from translate.exporting import export
+    from translate.importing import import_network
     from translate.sampling import sample
     from translate.training import fit, resume
     from translate.translator import load
@@ -29,11 +32,14 @@ __all__ = [
     "classify",
     "convert",
     "evaluate",
+    "export",
     "fit",
     "hookimpl",
+    "import_network",
     "load",
     "resume",
     "sample",
+    "show",
 ]
 
 _modules = {
@@ -42,6 +48,9 @@ _modules = {
     "resume": "translate.training",
     "convert": "translate.conversion",
     "evaluate": "translate.evaluation",
+    "import_network": "translate.importing",
+    "export": "translate.exporting",
+    "show": "translate.description",
     "sample": "translate.sampling",
     "classify": "translate.classification",
     "load": "translate.translator",

@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -62,6 +62,31 @@ def replacing(path: Path, *, inside: bool = False, folder: bool = True) -> Itera
         temporary.replace(path)
         if folder:
             flush_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            _remove(place)
+
+
+@contextmanager
+def replacing_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Yield temporary paths at which the block makes files that belong together; afterwards they take their names.
+
+    The first is the one by which the others are found. Where there are several, an old one is removed before the others
+    are replaced, and the new one comes last: a reader finds the whole old set, the whole new one, or none.
+    """
+    place = temporary_beside(paths[0])
+    temporary = [place / f"file{path.suffix}" for path in paths]
+    try:
+        place.mkdir()
+        yield temporary
+        for made in temporary:
+            _give_default_mode(made)
+            flush(made)
+        if len(paths) > 1:
+            paths[0].unlink(missing_ok=True)
+        for made, path in reversed([*zip(temporary, paths, strict=True)]):
+            made.replace(path)
+        flush_folder(paths[0].parent)
     finally:
         with contextlib.suppress(OSError):
             _remove(place)
@@ -131,7 +156,7 @@ def _machine() -> str:
 def _give_default_mode(path: Path) -> None:
     # Reading the umask would mean to set it, for all threads; a new file shows it.
     probe = path.with_name("mode")
-    with probe.open("xb") as file:
+    with probe.open("wb") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
     path.chmod(mode)
 

@@ -10,7 +10,7 @@ import json
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,23 +18,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from translate import atomic
-from translate.errors import NotFiniteError, TranslateError
+from translate.errors import NotFiniteError
+from translate.tensor_header import FORMAT, CheckpointError, Holds, check_header, check_kind
 
 __all__ = [
     "CheckpointError",
 ]
 
-FORMAT = "1"
-
-Holds = Literal["training", "translator"]
-"""What a file holds: a checkpoint the state of a training, a translator the networks to use."""
-
 DTYPES = {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
 """The types of tensors that files may hold, as safetensors names them."""
-
-
-class CheckpointError(TranslateError):
-    """A file of tensors cannot be read or written, or is damaged; the message names the file."""
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
@@ -89,8 +81,8 @@ def load(path: Path, holds: Holds | None = None) -> tuple[dict[str, Tensor], dic
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             names = list(file.keys())
-            facts, aliases = _read_header(path, header, names)
-            _check_kind(path, facts, holds)
+            facts, aliases = check_header(path, header, names)
+            check_kind(path, facts, holds)
             for name in names:
                 if (kind := file.get_slice(name).get_dtype()) not in DTYPES:
                     raise CheckpointError(f"{path} holds {name!r:.100} in {kind}, which no network here has")
@@ -109,53 +101,6 @@ def load(path: Path, holds: Holds | None = None) -> tuple[dict[str, Tensor], dic
             raise CheckpointError(f"{path} holds a value that is not finite in {name}; use an earlier checkpoint")
     stored.update({alias: stored[name] for alias, name in aliases.items()})
     return stored, facts
-
-
-def _read_header(path: Path, header: Mapping[str, str], names: list[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The facts and aliases in a file's header."""
-    # Imported where a file is read: it takes longer than all of the command line.
-    from translate.schema import FactsError, parse_json
-
-    if header.get("format") != "translate":
-        raise CheckpointError(
-            f"{path} is a safetensors file, but not one of ours; give a run or its translator.safetensors"
-        )
-    if header.get("version") != FORMAT:
-        raise CheckpointError(
-            f"{path} has format {header.get('version', '?'):.20}, this version of translate reads {FORMAT}; "
-            "use the version that made it"
-        )
-    if header.keys() != {"format", "version", "content", "sha256"}:
-        raise CheckpointError(f"{path} is damaged: its header holds other entries than it should")
-    try:
-        content = parse_json(header["content"])
-    except FactsError as error:
-        raise CheckpointError(f"{path} is damaged: of its metadata, {error}") from None
-    if not isinstance(content, dict) or content.keys() != {"facts", "aliases"}:
-        raise CheckpointError(f"{path} is damaged: its metadata hold other entries than they should")
-    facts, aliases = content["facts"], content["aliases"]
-    if not isinstance(facts, dict) or not isinstance(aliases, dict):
-        raise CheckpointError(f"{path} is damaged: its metadata are no names and values")
-    stored = set(names)
-    for alias, name in aliases.items():
-        if not isinstance(name, str) or name not in stored or alias in stored:
-            raise CheckpointError(f"{path} is damaged: {alias!r:.100} stands for {name!r:.100}, which it cannot")
-    for name in (*names, *aliases):
-        if len(name) > 1000 or not name.isprintable():
-            raise CheckpointError(f"{path} holds a tensor of the name {name!r:.100}, which no network has")
-    return facts, aliases
-
-
-def _check_kind(path: Path, facts: Mapping[str, Any], holds: Holds | None) -> None:
-    """Check the metadata of a checkpoint or a translator against its schema."""
-    from translate.schema import CheckpointFacts, TranslatorFacts, check_file
-
-    kind: Holds | None = "training" if "engine" in facts else "translator" if "directions" in facts else None
-    if kind is not None:
-        check_file(path, CheckpointFacts if kind == "training" else TranslatorFacts, facts, CheckpointError)
-    if holds is not None and kind != holds:
-        article = {"training": "checkpoint of a training", "translator": "translator"}
-        raise CheckpointError(f"{path} is no {article[holds]}; give the run's folder")
 
 
 def _aliases(tensors: Mapping[str, Tensor]) -> dict[str, str]:

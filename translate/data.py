@@ -142,5 +142,5 @@ class Dataset:
 
 def domain_of(metadata: Mapping[str, Any]) -> Domain:
     """A domain from its fields as JSON values."""
-    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in metadata["palette"])
+    palette = tuple((int(red), int(green), int(blue)) for red, green, blue in metadata.get("palette", ()))
     return Domain(**{**metadata, "palette": palette, "labels": tuple(metadata.get("labels", ()))})

@@ -182,6 +182,18 @@ def runtimes() -> Offers:
 
 
 @hookspec
+def importers() -> Offers:
+    """Readers of other projects' networks, called as ``factory(tensors, direction, **options)``.
+
+    ``tensors`` maps names to float32 tensors on the CPU, as a state dict holds them, finite, without the prefix of a
+    wrapper; integers may be among them. ``direction`` is how the network shall be called here. The result is a
+    ``translate.foreign.Foreign``, in which no tensor is left out silently. A state dict of anything else must raise
+    ``TranslateError``, whose message says what was found, as "it holds ...".
+    """
+    raise AssertionError
+
+
+@hookspec
 def commands() -> list[click.Command]:
     """Further commands of the command line ``translate``."""
     raise AssertionError

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from translate.adversary import Adversary
 from translate.data import Domain
+from translate.directions import Role, role_of
 from translate.pool import ImagePool
 
 __all__ = [
@@ -34,18 +35,7 @@ Batch = Mapping[str, Tensor]
 int64 with -1 for "no label", and one entry for each further stream that the method needs (``mismatched``; ``labelled``
 and ``labelled_label``). Data of one domain has no ``target``."""
 
-Role = Literal["translator", "sampler", "classifier"]
 Stream = Literal["mismatched", "labelled"]
-
-
-def role_of(direction: str) -> Role:
-    """The role of a direction's module: ``sample`` is a sampler, ``classify`` a classifier, all others translate.
-
-    >>> role_of("backward"), role_of("sample")
-    ('translator', 'sampler')
-    """
-    roles: dict[str, Role] = {"sample": "sampler", "classify": "classifier"}
-    return roles.get(direction, "translator")
 
 
 @dataclass(frozen=True, slots=True)

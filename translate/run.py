@@ -14,6 +14,7 @@ from translate.changes import Change
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
+from translate.notes import parse_note
 from translate.numbered import steps_of
 from translate.options import Option, Parameter, check_options, parameter_of
 from translate.paths import expanded, quoted
@@ -165,6 +166,13 @@ class Config:
             fixed="it has begun with other weights and trained them",
         ),
     ] = ()
+    licence: Annotated[
+        str | None,
+        Option("licence of the translator, such as CC-BY-4.0, kept in its file", parse=parse_note, metavar="TEXT"),
+    ] = None
+    about: Annotated[
+        str | None, Option("description of the translator, kept in its file", parse=parse_note, metavar="TEXT")
+    ] = None
     plugins: tuple[str, ...] = ()
     """Files or modules of plugins that are not installed."""
 

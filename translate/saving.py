@@ -19,7 +19,7 @@ from translate.errors import TranslateError
 from translate.intervals import interval_of, outdated
 from translate.lock import refuse_lost
 from translate.numbered import checkpoint_path, steps_of
-from translate.run import Run
+from translate.run import Config, Run
 from translate.setup import Setup
 
 log = logging.getLogger("translate")
@@ -78,16 +78,23 @@ def translator_of(setup: Setup, run: Run) -> tuple[dict[str, Tensor], dict[str, 
             parts=setup.parts,
             plugin=setup.catalog.offer("methods", setup.config.method).plugin,
             step=run.step,
+            notes=_notes(setup.config),
         )
         return checkpoint.snapshot(trained), facts
 
 
-def translator_step(run: Run) -> int:
-    """The step of the run's translator; -1 if it is missing or damaged, or of a version that noted none."""
+def is_translator_current(setup: Setup, run: Run) -> bool:
+    """Whether the run's translator is readable, of the run's step, and holds the licence and description asked for."""
     try:
-        return int(checkpoint.load(run.translator)[1].get("step", -1))
+        facts = checkpoint.load(run.translator)[1]
     except CheckpointError:
-        return -1
+        return False
+    notes = _notes(setup.config)
+    return facts.get("step", -1) >= run.step and all(facts.get(name) == text for name, text in notes.items())
+
+
+def _notes(config: Config) -> dict[str, str | None]:
+    return {"licence": config.licence, "about": config.about}
 
 
 def last_good(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
+from typing import Annotated, Any, BinaryIO, ClassVar, TypeVar, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
@@ -34,6 +34,9 @@ MOST_SIDE = 2**16
 MOST_CHANNELS = 2**12
 
 Text = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Note = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
+"""Text of several lines: a licence, a description."""
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][\w. -]{0,63}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Side = Annotated[int, Field(ge=1, le=MOST_SIDE)]
@@ -89,6 +92,8 @@ class TranslatorFacts(Facts):
     source: dict[str, Any]
     target: dict[str, Any]
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
+    licence: Note | None = None
+    about: Note | None = None
     range: list[int | float] = Field(default=[-1, 1], description="written by early versions, and not used")
     size_multiple: dict[str, Side] = Field(default_factory=dict, description="written by early versions, and not used")
 
@@ -268,14 +273,20 @@ def bound(value: Any) -> None:
             raise FactsError("a whole number beyond 64 bits stands in it")
 
 
-def read_text(path: Path, most: int = MOST_BYTES) -> str:
-    """Read a regular file of at most ``most`` bytes as UTF-8; raises ``FactsError`` or ``OSError``."""
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file for reading; raises ``FactsError`` for anything else, or ``OSError``."""
     # Opened without waiting, since a FIFO would wait for a writer; checked on the open handle.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(handle, "rb") as file:
-        kind = os.fstat(handle).st_mode
-        if not stat.S_ISREG(kind):
-            raise FactsError("it is no regular file")
+    file = os.fdopen(handle, "rb")
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        file.close()
+        raise FactsError("it is no regular file")
+    return file
+
+
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """Read a regular file of at most ``most`` bytes as UTF-8; raises ``FactsError`` or ``OSError``."""
+    with open_file(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise FactsError(f"it has more than {most:,} bytes")

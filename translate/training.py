@@ -38,10 +38,10 @@ from translate.run import Config, Run, Scalars, free_folder
 from translate.sample_grids import draw_samples, preview
 from translate.saving import (
     check_environment,
+    is_translator_current,
     last_good,
     save,
     translator_of,
-    translator_step,
 )
 from translate.setup import Setup
 from translate.signals import EXIT_BASE, Asked, caught
@@ -203,8 +203,8 @@ def _resume(
                 log.warning("the checkpoints after an earlier change are lost: %s", each)
             resumption.record(opened.folder)
             opened.write_config(setup.metadata)
-            if found is not None and translator_step(opened) < opened.step:
-                # It was killed between the two files, or one of them was lost or harmed since.
+            if found is not None and not is_translator_current(setup, opened):
+                # It was killed between the two files, one of them was lost or harmed since, or has another licence.
                 checkpoint.save(opened.translator, *translator_of(setup, opened))
         return _train(setup, opened, loader, shown)
 

@@ -16,15 +16,17 @@ from torch.nn import functional as F
 
 from translate import images
 from translate.compute import PassBytes, algorithms, convolve_fast, lay_out
-from translate.data import Depth, Domain, domain_of
+from translate.data import Depth, Domain
 from translate.derived import tensors_of
 from translate.devices import pick_device
+from translate.directions import domains_of
 from translate.draws import seeded_draws
 from translate.errors import TranslateError, UnfitError, nearest
 from translate.method import Method, Parts
 from translate.parts import SavedMethod, build, metadata_of
-from translate.paths import quoted
+from translate.paths import expanded, quoted
 from translate.plugins import Catalog, discover
+from translate.programs import Program, is_program, open_program, refuse_other
 from translate.runtime import Precision, Runtime, Seen, copy_sharing_weights
 from translate.sizes import Size
 from translate.traits import Traits
@@ -144,6 +146,8 @@ class Translator:
 
         It is taken from two passes of a replica of the network, which are counted at the first call.
         """
+        if isinstance(self.network, Program):
+            return self.network.bytes_for(size)
         if self._counted is None:
             self._counted = self._count_passes()
         height, width = (side + -side % self.size_multiple for side in self.fixed_size or size)
@@ -339,10 +343,21 @@ def _pad(batch: Tensor, multiple: int) -> Tensor:
 
 
 def contents(
-    method: Method, *, name: str, options: Mapping[str, Any], parts: Parts, plugin: Any, step: int = 0
+    method: Method,
+    *,
+    name: str,
+    options: Mapping[str, Any],
+    parts: Parts,
+    plugin: Any,
+    step: int = 0,
+    notes: Mapping[str, str | None] | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and metadata of ``translator.safetensors``: a method's trained networks and how to rebuild them."""
+    """The tensors and metadata of ``translator.safetensors``: a method's trained networks and how to rebuild them.
+
+    ``notes`` are its licence and its description, by name.
+    """
     metadata = metadata_of(method, name=name, options=options, parts=parts, plugin=plugin, step=step)
+    metadata.update({name: text for name, text in (notes or {}).items() if text})
     return tensors_of(method), metadata
 
 
@@ -356,15 +371,29 @@ def load(
     runtime: str = "",
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
+    range: str = "",  # noqa: A002 - the command line's word
+    layout: str = "",
 ) -> Translator:
-    """Load a translator from a run's folder, from its ``translator.safetensors`` or from one of its checkpoints.
+    """Load a translator from a run's folder, its ``translator.safetensors``, one of its checkpoints, or an ONNX file.
 
     ``step`` chooses a checkpoint of a run's folder; without it, the last weights are taken. ``direction`` chooses one
     of the run's translators, by default the first. ``runtime`` names an inference runtime to use instead of torch, such
     as ``openvino``; in int8 call ``calibrate`` on some images first. ``plugins`` are files or modules of plugins that
     are not installed; ``no_plugins`` names plugins to block.
+
+    An ``.onnx`` file is run by onnxruntime on the CPU. ``range`` (-1..1, 0..1 or 0..255, or two as INPUT,OUTPUT) and
+    ``layout`` (NCHW or NHWC) are for such files that do not tell them; what is found out is told, and noted beside it.
     """
     catalog = discover(extra=plugins, blocked=no_plugins)
+    if is_program(path):
+        others = {"step": step, "runtime": runtime, "precision": precision.replace("float32", "")}
+        program = open_program(
+            expanded(path), direction=direction, device=device, others=others, limits=range, layout=layout
+        )
+        return Translator(program, catalog=catalog, device=pick_device("cpu"), **program.described)
+    refuse_other(path)
+    if range or layout:
+        raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")
     saved = SavedMethod.open(path, catalog, step)
     directions = saved.directions("translator")
     if not directions:
@@ -373,9 +402,7 @@ def load(
     chosen = direction or directions[0]
     if chosen not in directions:
         raise TranslateError(f"{path} has no direction {chosen!r}; {nearest(chosen, directions)}")
-    source, target = domain_of(saved.metadata["source"]), domain_of(saved.metadata["target"])
-    if chosen == "backward":
-        source, target = target, source
+    source, target = domains_of(saved.metadata, chosen)
     return Translator(
         saved.module(chosen),
         catalog=catalog,

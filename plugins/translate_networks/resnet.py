@@ -10,12 +10,14 @@ from torch.nn import functional as F
 
 from translate.options import Option
 from translate.precision import to_float32
+from translate_networks.blur import Blur
 from translate_networks.initialization import initialize
 from translate_networks.noise import check_samples, repeat
 from translate_networks.normalization import Norm, needs_bias, normalization
 from translate_networks.sizes import check_sides
 
-Upsample = Literal["transposed", "resize"]
+Upsample = Literal["transposed", "resize", "antialiased"]
+Downsample = Literal["strided", "antialiased"]
 
 
 class Padding(nn.Module):
@@ -60,7 +62,9 @@ class ResNet(nn.Module):
     u64, c7s1-3, reflection padding, instance normalization, tanh. ``blocks`` is by default 9 for training images of
     256 px and more, 6 below. 9 blocks have 11.378 million parameters, as published (convolutions before instance
     normalization have a bias). ``upsample="resize"`` is nearest-neighbour upsampling and a convolution, which avoids
-    checkerboard artifacts (Odena et al. 2016, doi:10.23915/distill.00003). ``size_multiple`` is 4.
+    checkerboard artifacts (Odena et al. 2016, doi:10.23915/distill.00003). The ``antialiased`` forms are those of CUT
+    (Park et al. 2020, arXiv:2007.15651) after Zhang 2019 (arXiv:1904.11486): a convolution of stride 1 before a blur of
+    stride 2, and one after bilinear upsampling. ``size_multiple`` is 4.
     """
 
     size_multiple = 4
@@ -75,7 +79,10 @@ class ResNet(nn.Module):
         blocks: Annotated[int | None, Option("residual blocks; none: 9 from 256 px on, 6 below", ge=0)] = None,
         width: Annotated[int, Option("channels of the first map; the inner ones have 4 times as many", ge=1)] = 64,
         norm: Annotated[Norm, Option("normalization")] = "instance",
-        upsample: Annotated[Upsample, Option("transposed convolution, or resize and convolution")] = "transposed",
+        downsample: Annotated[Downsample, Option("strided convolution, or convolution and blur")] = "strided",
+        upsample: Annotated[
+            Upsample, Option("transposed convolution, or convolution after nearest or bilinear (antialiased) resizing")
+        ] = "transposed",
         dropout: Annotated[float, Option("dropout rate in the blocks, as noise", ge=0, lt=1)] = 0.0,
     ) -> None:
         super().__init__()
@@ -88,15 +95,22 @@ class ResNet(nn.Module):
             Padding(3), nn.Conv2d(inputs, width, 7, bias=bias), normalization(norm, width), nn.ReLU()
         )
         for channels in (width, 2 * width):
-            self.encoder.append(nn.Conv2d(channels, 2 * channels, 3, 2, 1, bias=bias))
+            stride = 2 if downsample == "strided" else 1
+            self.encoder.append(nn.Conv2d(channels, 2 * channels, 3, stride, 1, bias=bias))
             self.encoder.append(normalization(norm, 2 * channels))
             self.encoder.append(nn.ReLU())
+            if downsample == "antialiased":
+                self.encoder.append(Blur(2 * channels))
         self.blocks = nn.ModuleList(Block(4 * width, norm, dropout) for _ in range(blocks))
         self.decoder = nn.Sequential()
         for channels in (4 * width, 2 * width):
             if upsample == "transposed":
                 doubling = nn.ConvTranspose2d(channels, channels // 2, 3, 2, 1, output_padding=1, bias=bias)
                 self.decoder.append(doubling)
+            elif upsample == "antialiased":
+                # Between pixels 3/4 of one and 1/4 of the other, as the transposed blur [1, 3, 3, 1] computes.
+                self.decoder.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False))
+                self.decoder.append(nn.Conv2d(channels, channels // 2, 3, padding=1, bias=bias))
             else:
                 self.decoder.append(nn.Upsample(scale_factor=2, mode="nearest"))
                 self.decoder.append(Padding(1))

@@ -128,6 +128,8 @@ class PixelTranslator(Pixels):
         """
         if samples is not None and samples < 1:
             raise TranslateError(f"pixelcnn draws 1 sample or more for each image, not {samples}")
+        if torch.compiler.is_exporting():
+            raise TranslateError("pixelcnn makes each value from those before it, in a loop that no file can hold")
         assert self.condition is not None
         context = self.condition(image)
         context = context.repeat_interleave(samples or 1, dim=0)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import copy
-import logging
-import sys
-import warnings
 from collections.abc import Callable, Iterable
-from functools import cache
 from itertools import chain
 from types import ModuleType
 from typing import Any
@@ -17,6 +13,7 @@ from torch import Tensor, nn
 
 from translate.compute import Squares, has_few_outputs
 from translate.errors import TranslateError, UnfitError
+from translate.libraries import openvino_core, openvino_library, quiet
 from translate.runtime import Runtime, copy_sharing_weights
 from translate_runtimes.fewer import by_fewer_products
 from translate_runtimes.quantized import quantized, ranges
@@ -44,7 +41,7 @@ class OpenVINO(Runtime):
             raise TranslateError(f"openvino computes in {', '.join(HINTS)}, not {precision}")
         if device.type != "cpu":
             raise TranslateError("openvino runs networks on the CPU; use --device cpu, or --runtime compiled")
-        self._library = library()
+        self._library = openvino_library()
         self._network = _rewrite_few_outputs(network)
         self._precision = precision
         self.needs_calibration = precision == "int8"
@@ -57,7 +54,7 @@ class OpenVINO(Runtime):
         images = iter(batches)
         if (first := next(images, None)) is not None:
             # bf16 is precise enough for ranges, and faster on CPUs that support it.
-            fast = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            fast = "BF16" in openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             observed = copy.deepcopy(self._network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             with torch.autocast("cpu", torch.bfloat16, enabled=fast):
                 found = ranges(observed, chain([first], images))
@@ -72,7 +69,7 @@ class OpenVINO(Runtime):
         except Exception as error:
             reason = (str(error).strip().splitlines() or [""])[-1]
             raise UnfitError(f"OpenVINO cannot run this network ({reason}); leave --runtime out") from None
-        compiled = core().compile_model(
+        compiled = openvino_core().compile_model(
             model,
             "CPU",
             {
@@ -108,43 +105,8 @@ def _rewrite_few_outputs(network: nn.Module) -> nn.Module:
 
 def exported(library: ModuleType, network: nn.Module, example: Tensor) -> Any:
     """A network as an OpenVINO model, for images of the example's shape."""
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    try:
-        with torch.inference_mode(False), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = library.convert_model(torch.export.export(network, (example.clone(),)))
-            # Static shapes are lost in the export; with them OpenVINO is faster, and the sizes of maps are known.
-            model.reshape(list(example.shape))
-            return model
-    finally:
-        # When an export fails, OpenVINO reconfigures the logging of the whole process.
-        root.setLevel(level)
-        root.handlers[:] = handlers
-
-
-@cache
-def core() -> Any:
-    """The only OpenVINO core of this process, which is never destroyed.
-
-    Each core installs an alternate signal stack for the main thread and restores the previous one when it is destroyed.
-    If two cores are destroyed in the order of their creation, the second restores a stack that has been freed, and the
-    next signal crashes the process.
-    """
-    return library().Core()
-
-
-def library() -> ModuleType:
-    """Import OpenVINO, which is an optional dependency."""
-    # OpenVINO reports its use to its maker through this package; without the package it reports nothing.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import openvino
-    except ImportError:
-        raise TranslateError(
-            "the runtime openvino needs a package of that name; install it by pip install 'image-translate[openvino]'"
-        ) from None
-    found: ModuleType = openvino
-    return found
+    with quiet(), torch.inference_mode(False), torch.no_grad():
+        model = library.convert_model(torch.export.export(network, (example.clone(),)))
+        # Static shapes are lost in the export; with them OpenVINO is faster, and the sizes of maps are known.
+        model.reshape(list(example.shape))
+        return model

@@ -68,7 +68,8 @@ class Stack(nn.Module):
     def coarse(self, mean: Tensor, log_variance: Tensor, *, noisy: bool) -> Tensor:
         """Stage I's image; without ``noisy`` from the mean condition and zero noise."""
         condition = mean + torch.randn_like(mean) * (0.5 * log_variance).exp() if noisy else mean
-        shape = (len(mean), self.noise, *mean.shape[2:])
+        # An exported network takes any batch, which `len` would make a constant.
+        shape = (mean.shape[0], self.noise, *mean.shape[2:])
         noise = torch.randn(shape, device=mean.device) if noisy else mean.new_zeros(shape)
         image: Tensor = self.decoder(torch.cat([condition, noise], dim=1))
         return image

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 import translate
 from translate.compute.winograd import transformation_matrices
 from translate.errors import TranslateError, UnfitError
+from translate.libraries import openvino_core, openvino_library
 from translate.plugins import discover
 from translate.run import Run
 from translate.runtime import MOST_SIZES, Runtime
@@ -211,7 +212,7 @@ def test_wrong_answers_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def model_of(network: nn.Module, x: Tensor) -> Any:
-    return exported(openvino.library(), network, x)
+    return exported(openvino_library(), network, x)
 
 
 def kinds(model: Any) -> list[str]:
@@ -231,13 +232,13 @@ def test_fewer_products_answer_the_same(
     network = nn.Sequential(nn.Conv2d(4, 6, 3, padding=(1, 2)), nn.ReLU(), nn.Conv2d(6, 5, 3)).eval()
     x = torch.randn(2, 4, *size)
     model = model_of(network, x)
-    more = fewer.by_fewer_products(openvino.library(), model, precision)
+    more = fewer.by_fewer_products(openvino_library(), model, precision)
     assert [each.shape for each in more] == [tuple(each.shape) for each in transformation_matrices(tile, x)[::2]]
     assert "Convolution" not in kinds(model)
     windows = 2 * (tile[0] + 2) * (tile[1] + 2)
     assert (kinds(model).count("Slice") >= 2 * windows) == (together < 10**6 and size[0] > 4)
     hint = {"INFERENCE_PRECISION_HINT": openvino.HINTS[precision]}
-    found = openvino.core().compile_model(model, "CPU", hint)([x.numpy(), *more])[0]
+    found = openvino_core().compile_model(model, "CPU", hint)([x.numpy(), *more])[0]
     expected = network(x).detach()
     assert (torch.from_numpy(found) - expected).square().mean().sqrt() < off * expected.square().mean().sqrt()
 
@@ -258,7 +259,7 @@ def test_other_convolutions_stay(monkeypatch: pytest.MonkeyPatch, layer: nn.Modu
     monkeypatch.setattr(fewer, "WORTH", {"float32": fewer.Worth((4, 4), 4, 4 * 7 * 8)})
     model = model_of(nn.Sequential(layer).eval(), torch.zeros(1, 4, 9, width))
     before = kinds(model)
-    assert fewer.by_fewer_products(openvino.library(), model, precision) == []
+    assert fewer.by_fewer_products(openvino_library(), model, precision) == []
     assert kinds(model) == before
 
 

@@ -1,4 +1,4 @@
-"""The commands ``translate convert``, ``sample``, ``classify``, ``evaluate`` and ``bench``.
+"""The commands ``convert``, ``export``, ``import``, ``show``, ``sample``, ``classify``, ``evaluate`` and ``bench``.
 
 The function of a command declares its options as keyword-only arguments. Defined here are its positional arguments, its
 help text, and how its result is printed.
@@ -21,6 +21,7 @@ from translate.cli.flags import PathType, given, option_of, session_of
 from translate.cli.output import say, say_fields
 from translate.errors import TranslateError
 from translate.options import Parameter, declared_by
+from translate.paths import quoted
 
 
 class Verb(click.Command):
@@ -137,6 +138,80 @@ convert = Verb(
     Run the same command again to go on where it was stopped; what is converted already is kept.
     Each image keeps its size, its bit depth and its alpha. A file that cannot be converted is named,
     the others are still converted, and the exit code is 1. A full disk ends it with exit code 5.
+    """,
+)
+
+
+def _report_import(_: click.Context, result: Any, file: Path, **__: Any) -> None:
+    say(f"took {file.name} for {result.summary}")
+    for note in result.notes:
+        say(f"  note:    {note}")
+    say(f"written: {result.path}")
+    say(f"  convert: translate convert {quoted(result.path)} IN OUT")
+
+
+import_ = Verb(
+    "import",
+    "translate.importing:import_network",
+    arguments=[_path("file", "STATE_DICT")],
+    report=_report_import,
+    help="""Import another project's network, such as a .pth file of CycleGAN, pix2pix or CUT.
+
+    \b
+      translate import latest_net_G.pth -o cats.safetensors
+      translate import latest_net_G.pth -o cats.safetensors --importer "cyclegan_pix2pix(dropout=0)"
+
+    What it is comes from the names and shapes in its state dict, and is told. An .onnx file needs no import:
+    translate convert model.onnx IN OUT.
+    """,
+)
+
+
+def _report_export(_: click.Context, result: Any, **__: Any) -> None:
+    files = " and ".join(str(file) for file in result.files)
+    sizes = ", ".join(dict.fromkeys(f"{height}x{width}" for height, width in result.sizes))
+    say(f"exported {result.direction} to {files}, at most {result.difference:.1e} off torch's output at {sizes}")
+
+
+export = Verb(
+    "export",
+    "translate.exporting:export",
+    arguments=[_path("run", "RUN_OR_FILE"), _path("target", "FILE")],
+    report=_report_export,
+    help="""Export a trained translator for other programs: to ONNX, torch.export or OpenVINO.
+
+    \b
+      translate export runs/one model.onnx
+      translate export runs/one model.pt2
+      translate export runs/one model.xml
+
+    The file takes images of any size that divides by the network's multiple, and holds its domains, range, direction,
+    licence and versions. It is compared with torch at three sizes, and not written if its output differs.
+    """,
+)
+
+
+def _report_description(_: click.Context, result: Any, as_json: bool, **__: Any) -> None:
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
+        return
+    for line in result.lines():
+        say(line)
+
+
+show = Verb(
+    "show",
+    "translate.description:show",
+    arguments=[_path("run", "RUN_OR_FILE")],
+    report=_report_description,
+    flags=[_json("print JSON")],
+    help="""Show what a run, a translator, a checkpoint or an exported network holds, from its header.
+
+    \b
+      translate show runs/one
+      translate show model.onnx
+
+    Method, directions, domains, size, steps trained, licence, description and versions. The weights are not read.
     """,
 )
 

@@ -90,6 +90,14 @@ def convert(
     ] = None,
     dry_run: Annotated[bool, Option("tell what would be done, with time and space, and write nothing")] = False,
     report: Annotated[Path | None, Option("write what became of each image to a JSON file", metavar="FILE")] = None,
+    range: Annotated[  # noqa: A002 - the command line's word
+        str,
+        Option(
+            "of an .onnx file: -1..1, 0..1 or 0..255, or two as INPUT,OUTPUT (default: found out and told)",
+            metavar="RANGE",
+        ),
+    ] = "",
+    layout: Annotated[Literal["", "NCHW", "NHWC"], Option("of an .onnx file (default: found out and told)")] = "",
     workers: Annotated[int, Option("decoding and encoding threads (0: one per core)", ge=0)] = 0,
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),

@@ -73,6 +73,8 @@ def convert_as_asked(
     report = Report(asked["report"], overwrite=asked["overwrite"])
     if isinstance(translator, (str, Path)):
         translator = _load(translator, asked, plugins, no_plugins)
+    elif asked["range"] or asked["layout"]:
+        raise TranslateError("convert: range and layout are for an .onnx file, and this translator is loaded already")
     elif asked["step"] is not None:
         raise TranslateError("convert: step chooses a checkpoint of a run, and this translator is loaded already")
     elif asked["direction"] not in (None, translator.direction):
@@ -258,7 +260,7 @@ def _load(path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no
         keep_memory()
     return load(
         path, step=asked["step"], direction=asked["direction"], device=device, precision=asked["precision"],
-        runtime=asked["runtime"], plugins=plugins, no_plugins=no_plugins,
+        runtime=asked["runtime"], plugins=plugins, no_plugins=no_plugins, range=asked["range"], layout=asked["layout"],
     )  # fmt: skip
 
 

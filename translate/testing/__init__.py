@@ -17,6 +17,7 @@ from translate.plugins import Catalog, discover
 from translate.run import Config
 from translate.testing.games import check_method
 from translate.testing.gradients import check_gradients
+from translate.testing.importers import check_importer
 from translate.testing.loops import check_plain_loop
 from translate.testing.networks import (
     check_decoder,
@@ -47,6 +48,7 @@ __all__ = [
     "check_feature_extractor",
     "check_generator",
     "check_gradients",
+    "check_importer",
     "check_loss",
     "check_method",
     "check_metric",
@@ -76,6 +78,7 @@ CHECKS: Mapping[str, Callable[..., None]] = {
     "methods": check_method,
     "plain_loops": check_plain_loop,
     "runtimes": check_runtime,
+    "importers": check_importer,
 }
 """The contract check of each kind of part."""
 

@@ -1,0 +1,39 @@
+"""Programs: networks that come as a whole file, of ONNX or OpenVINO, and are run by another library than torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from translate.errors import TranslateError
+from translate.programs.facts import open_program
+from translate.programs.session import Program
+
+__all__ = [
+    "Program",
+    "is_program",
+    "open_program",
+    "refuse_other",
+]
+
+SUFFIXES = (".onnx", ".xml")
+"""The suffixes of files that hold a program."""
+
+
+OTHERS = {
+    (".pth", ".pt", ".ckpt", ".bin"): "holds weights without a network; import it first: translate import FILE -o OUT",
+    (".pt2",): "is a program of torch, whose loading may run code from it; export it as .onnx",
+}
+"""Files that others call a model, and what to do with them."""
+
+
+def refuse_other(path: str | Path) -> None:
+    """Raise ``TranslateError`` for a file of another kind than is used here, by its suffix."""
+    suffix = Path(path).suffix.lower()
+    for suffixes, what in OTHERS.items():
+        if suffix in suffixes:
+            raise TranslateError(f"{path} {what}")
+
+
+def is_program(path: str | Path) -> bool:
+    """Whether a path is named as a program is."""
+    return Path(path).suffix.lower() in SUFFIXES

@@ -1,0 +1,99 @@
+"""Models of OpenVINO, .xml with the weights beside, run on the CPU in float32."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from translate.errors import TranslateError
+from translate.libraries import openvino_core, openvino_library, quiet
+from translate.programs.session import Input, Session
+
+
+class OpenVINOSession(Session):
+    """An opened model of OpenVINO."""
+
+    def __init__(self, path: Path) -> None:
+        openvino_library("an .xml model")
+        core = openvino_core()
+        try:
+            with quiet():
+                self._model = core.read_model(str(path))
+                self._compiled = core.compile_model(
+                    self._model,
+                    "CPU",
+                    {
+                        "INFERENCE_PRECISION_HINT": "f32",
+                        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                        "PERFORMANCE_HINT": "LATENCY",
+                    },
+                )
+        except Exception as error:  # the library raises types of its own
+            raise TranslateError(f"{path} cannot be opened by OpenVINO: {_reason(error)}") from None
+        inputs = [
+            (_name(each, number), str(each.get_element_type().get_type_name()), _shape(each))
+            for number, each in enumerate(self._model.inputs)
+        ]
+        given = Input.only(path, inputs)
+        self.path = path
+        self.shape, self.dtype = given.shape, given.dtype
+        self._places = {
+            _name(each, number): number
+            for number, each in enumerate(self._model.outputs)
+            if each.get_partial_shape().rank.is_dynamic or len(each.get_partial_shape()) == 4
+        }
+        self.outputs = list(self._places)
+
+    def compute(self, batch: NDArray[Any], output: str) -> Any:
+        """Compute an output for a batch."""
+        try:
+            return self._compiled([batch])[self._places[output]].copy()
+        except Exception as error:  # the library raises types of its own
+            raise RuntimeError(f"{self.path.name} cannot compute it: {_reason(error)}") from None
+
+    def peak(self, batch: NDArray[Any], output: str) -> int:
+        """The most bytes of maps that live at once, and the weights."""
+        model = self._model.clone()
+        model.reshape(list(batch.shape))
+        nodes = model.get_ordered_ops()
+        last: dict[str, int] = {}
+        for place, node in enumerate(nodes):
+            for number in range(node.get_input_size()):
+                last[node.input_value(number).get_node().get_friendly_name()] = place
+        alive: dict[str, int] = {}
+        most = kept = 0
+        for place, node in enumerate(nodes):
+            size = sum(_bytes(node.output(number)) for number in range(node.get_output_size()))
+            if node.get_type_name() == "Constant":
+                kept += size
+                continue
+            alive[node.get_friendly_name()] = size
+            most = max(most, sum(alive.values()))
+            alive = {name: held for name, held in alive.items() if last.get(name, -1) > place}
+        return most + kept
+
+
+def _name(port: Any, number: int) -> str:
+    """The name of an input or output; some have none."""
+    names = sorted(port.get_names())
+    return names[0] if names else str(number)
+
+
+def _shape(port: Any) -> list[int | None]:
+    shape = port.get_partial_shape()
+    return [] if shape.rank.is_dynamic else [side.get_length() if side.is_static else None for side in shape]
+
+
+def _bytes(port: Any) -> int:
+    shape = port.get_partial_shape()
+    return math.prod(port.get_shape()) * int(port.get_element_type().size) if shape.is_static else 0
+
+
+def _reason(error: Exception) -> str:
+    """What the library says last, in one line."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:300]
