@@ -183,6 +183,26 @@ def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(
     assert len([*tmp_path.iterdir()]) == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files")
+@pytest.mark.parametrize("suffix", [pytest.param(".onnx", marks=pytest.mark.compiled), ".pt2", ".xml"])
+def test_a_file_that_grows_too_large_for_the_disk_is_one_sentence(run: Run, tmp_path: Path, suffix: str) -> None:
+    """Torch's own writer would end the process."""
+    import resource
+
+    for name in NEEDED[suffix]:
+        pytest.importorskip(name)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(
+            TranslateError, match=rf"cannot write .*model\{suffix}: .*; check its permissions and the disk"
+        ):
+            translate.export(run.folder, tmp_path / f"model{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_another_direction_takes_the_other_domain_and_noise_is_told(
     run: Run, quick: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -131,7 +131,7 @@ def _write(
                 with quiet(), torch.no_grad():
                     writer.write(program, temporary[0], facts, opset)
                     return largest_difference(program, writer.open(temporary[0]), pairs, "the exported network")
-            except (OSError, KeyboardInterrupt):
+            except OSError:
                 raise
             except Exception as error:  # an exporter or a runtime, in all the ways in which they can fail
                 raise TranslateError(f"{target} was not written: {reason_of(error)}; try another --format") from None
