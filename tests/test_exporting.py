@@ -337,6 +337,22 @@ def test_the_recipe_of_the_docs_gives_the_same_picture(
     assert np.abs(one - two).max() <= 1
 
 
+@pytest.mark.compiled
+def test_an_opset_is_written_or_refused(run: Run, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    translate.export(run.folder, tmp_path / "model.onnx", opset=18)
+    model = onnx.load(tmp_path / "model.onnx")
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", 18)]
+    sides = [each.dim_param or each.dim_value for each in model.graph.input[0].type.tensor_type.shape.dim]
+    assert sides == ["batch", 3, "4*height_by_4", "4*width_by_4"]
+    with pytest.raises(
+        TranslateError, match=r"the exporter writes opset \d+ where 99 is asked for; leave --opset out$"
+    ):
+        translate.export(run.folder, tmp_path / "other.onnx", opset=99)
+
+
 GENERATORS = [name for kind, name in OFFERS if kind == "generators"]
 TRANSLATING = ["cyclegan", "dtn", "gan", "pix2pix", "pix2pixhd", "stackgan", "unit", "vae", "vaegan"]
 

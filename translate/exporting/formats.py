@@ -53,10 +53,20 @@ def _write_onnx(program: Program, path: Path, facts: str, opset: int | None) -> 
     if size > MOST_ONNX:
         raise TranslateError(f"its weights have {size:,} bytes, and one ONNX file holds at most 2 GB; choose .pt2")
     made = torch.onnx.export(
-        program.captured, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], opset_version=opset, verbose=False
+        program.captured,
+        dynamo=True,
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        opset_version=opset,
+        # Captured already; given again for their names.
+        dynamic_shapes=(dict(program.dimensions),),
+        verbose=False,
     )
     if made is None:
         raise TranslateError("the exporter made nothing")
+    found = made.model.opset_imports.get("")
+    if opset not in (None, found):
+        raise TranslateError(f"the exporter writes opset {found} where {opset} is asked for; leave --opset out")
     made.model.metadata_props[KEY] = facts
     made.save(str(path), external_data=False)
 

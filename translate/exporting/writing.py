@@ -134,7 +134,8 @@ def _write(
             except OSError:
                 raise
             except Exception as error:  # an exporter or a runtime, in all the ways in which they can fail
-                raise TranslateError(f"{target} was not written: {reason_of(error)}; try another --format") from None
+                hint = "" if isinstance(error, TranslateError) else "; try another --format"
+                raise TranslateError(f"{target} was not written: {reason_of(error)}{hint}") from None
     except OSError as error:
         raise TranslateError(
             f"cannot write {target}: {error.strerror or error}; check its permissions and the disk's space"
