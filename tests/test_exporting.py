@@ -183,6 +183,26 @@ def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(
     assert len([*tmp_path.iterdir()]) == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of files")
+@pytest.mark.parametrize("suffix", [pytest.param(".onnx", marks=pytest.mark.compiled), ".pt2", ".xml"])
+def test_a_file_that_grows_too_large_for_the_disk_is_one_sentence(run: Run, tmp_path: Path, suffix: str) -> None:
+    """Torch's own writer would end the process."""
+    import resource
+
+    for name in NEEDED[suffix]:
+        pytest.importorskip(name)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(
+            TranslateError, match=rf"cannot write .*model\{suffix}: .*; check its permissions and the disk"
+        ):
+            translate.export(run.folder, tmp_path / f"model{suffix}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_another_direction_takes_the_other_domain_and_noise_is_told(
     run: Run, quick: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -315,6 +335,22 @@ def test_the_recipe_of_the_docs_gives_the_same_picture(
     one, two = (np.asarray(PIL.Image.open(tmp_path / name)).astype(int) for name in ("translated.png", "torch.png"))
     assert one.shape == (30, 41, 3)
     assert np.abs(one - two).max() <= 1
+
+
+@pytest.mark.compiled
+def test_an_opset_is_written_or_refused(run: Run, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    translate.export(run.folder, tmp_path / "model.onnx", opset=18)
+    model = onnx.load(tmp_path / "model.onnx")
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", 18)]
+    sides = [each.dim_param or each.dim_value for each in model.graph.input[0].type.tensor_type.shape.dim]
+    assert sides == ["batch", 3, "4*height_by_4", "4*width_by_4"]
+    with pytest.raises(
+        TranslateError, match=r"the exporter writes opset \d+ where 99 is asked for; leave --opset out$"
+    ):
+        translate.export(run.folder, tmp_path / "other.onnx", opset=99)
 
 
 GENERATORS = [name for kind, name in OFFERS if kind == "generators"]

@@ -67,14 +67,15 @@ def largest_difference(program: Program, compute: Compute, pairs: list[tuple[int
         answer = compute(image)
         if answer.shape != wanted.shape:
             raise TranslateError(
-                f"{what} answers {tuple(answer.shape)} at {shown}, where torch answers {tuple(wanted.shape)}"
+                f"{what} answers {tuple(answer.shape)} at {shown}, where torch answers {tuple(wanted.shape)}; "
+                "try another --format"
             )
         difference = (answer - wanted).abs().max().item()
         # The other way round, a value that is no number would pass.
         if not difference <= MOST_DIFFERENCE:
             raise TranslateError(
                 f"{what} is {difference:.2g} off torch's output in [-1, 1] at {shown}, and at most "
-                f"{MOST_DIFFERENCE:g} is allowed"
+                f"{MOST_DIFFERENCE:g} is allowed; try another --format"
             )
         largest = max(largest, difference)
     return largest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 
@@ -52,17 +53,21 @@ def _write_onnx(program: Program, path: Path, facts: str, opset: int | None) -> 
     if size > MOST_ONNX:
         raise TranslateError(f"its weights have {size:,} bytes, and one ONNX file holds at most 2 GB; choose .pt2")
     made = torch.onnx.export(
-        program.captured, dynamo=True, input_names=[INPUT], output_names=[OUTPUT], opset_version=opset, verbose=False
+        program.captured,
+        dynamo=True,
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        opset_version=opset,
+        # Captured already; given again for their names.
+        dynamic_shapes=(dict(program.dimensions),),
+        verbose=False,
     )
     if made is None:
         raise TranslateError("the exporter made nothing")
-    model = made.model
-    for node in model.graph.all_nodes():
-        # They hold the paths of this machine.
-        node.metadata_props.clear()
-        for value in node.outputs:
-            value.metadata_props.clear()
-    model.metadata_props[KEY] = facts
+    found = made.model.opset_imports.get("")
+    if opset not in (None, found):
+        raise TranslateError(f"the exporter writes opset {found} where {opset} is asked for; leave --opset out")
+    made.model.metadata_props[KEY] = facts
     made.save(str(path), external_data=False)
 
 
@@ -77,7 +82,11 @@ def _open_onnx(path: Path) -> Compute:
 
 
 def _write_torch(program: Program, path: Path, facts: str, _: int | None) -> None:
-    torch.export.save(program.captured, str(path), extra_files={EXTRA: facts})
+    # Into memory first: where a disk is full, torch's own writer ends the whole process.
+    content = BytesIO()
+    torch.export.save(program.captured, content, extra_files={EXTRA: facts})
+    with path.open("xb") as file:
+        file.write(content.getbuffer())
 
 
 def _open_torch(path: Path) -> Compute:
@@ -95,7 +104,11 @@ def _write_openvino(program: Program, path: Path, facts: str, _: int | None) -> 
     model.outputs[0].get_tensor().set_names({OUTPUT})
     model.set_rt_info(facts, [KEY])
     # Weights are in float16 by default, which costs what the comparison allows.
-    library.save_model(model, str(path), compress_to_fp16=False)
+    try:
+        library.save_model(model, str(path), compress_to_fp16=False)
+    except RuntimeError:
+        # It says no more than that.
+        raise OSError("OpenVINO could not save the model") from None
 
 
 def _open_openvino(path: Path) -> Compute:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -41,10 +42,14 @@ class Deterministic(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A network that was captured: the ``network`` itself for comparison, and what ``torch.export`` made of it."""
+    """A network that was captured: the ``network`` itself for comparison, and what ``torch.export`` made of it.
+
+    ``dimensions`` are those of its input that are free, by axis.
+    """
 
     network: nn.Module
     captured: torch.export.ExportedProgram
+    dimensions: Mapping[int, Any]
     source: Domain
     size_multiple: int
     fixed_size: Size | None
@@ -68,7 +73,7 @@ def capture(network: nn.Module, source: Domain, what: str) -> Program:
             if multiple == 1:
                 dimensions[axis] = torch.export.Dim(name, min=1, max=MOST_SIDE)
             else:
-                part = torch.export.Dim(f"{name}_{multiple}", min=1, max=max(MOST_SIDE // multiple, 2))
+                part = torch.export.Dim(f"{name}_by_{multiple}", min=1, max=max(MOST_SIDE // multiple, 2))
                 dimensions[axis] = multiple * part
     else:
         sides = fixed
@@ -84,7 +89,7 @@ def capture(network: nn.Module, source: Domain, what: str) -> Program:
         # They hold the paths of this machine.
         for name in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
             node.meta.pop(name, None)
-    return Program(whole, captured, source, multiple, fixed)
+    return Program(whole, captured, dimensions, source, multiple, fixed)
 
 
 def _with_constant_flags(network: nn.Module) -> nn.Module:

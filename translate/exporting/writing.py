@@ -131,10 +131,11 @@ def _write(
                 with quiet(), torch.no_grad():
                     writer.write(program, temporary[0], facts, opset)
                     return largest_difference(program, writer.open(temporary[0]), pairs, "the exported network")
-            except (OSError, KeyboardInterrupt):
+            except OSError:
                 raise
             except Exception as error:  # an exporter or a runtime, in all the ways in which they can fail
-                raise TranslateError(f"{target} was not written: {reason_of(error)}; try another --format") from None
+                hint = "" if isinstance(error, TranslateError) else "; try another --format"
+                raise TranslateError(f"{target} was not written: {reason_of(error)}{hint}") from None
     except OSError as error:
         raise TranslateError(
             f"cannot write {target}: {error.strerror or error}; check its permissions and the disk's space"
