@@ -44,7 +44,7 @@ FLOORS = [
     {"draws", "fingerprint", "memory"},
     {"changes", "common_options", "trust", "metrics_file"},
     {"images", "discriminator", "pool", "latent", "runtime"},
-    {"adversary", "overview"},
+    {"adversary", "overview", "gallery"},
     {"method"},
     {"run", "frozen", "consistency", "background", "contract"},
     {"compute"},

@@ -43,12 +43,15 @@ def temporary_beside(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path, *, inside: bool = False, flush_folder: bool = True) -> Iterator[Path]:
+def replacing(
+    path: Path, *, inside: bool = False, flush_file: bool = True, flush_folder: bool = True
+) -> Iterator[Path]:
     """Yield a temporary path at which the block makes a file; afterwards that file takes the name ``path``.
 
     ``inside`` puts it into a hidden folder of its own, for libraries that make temporary files beside what they write,
     with modes of their own. ``flush_folder`` makes the new name survive a power cut, too; without it the old file may
-    come back. If the block or the system raises, nothing of it is left and an older file is unchanged.
+    come back. Without ``flush_file`` a power cut, though no kill, may leave an empty file: only for what can be made
+    again. If the block or the system raises, nothing of it is left and an older file is unchanged.
     """
     place = temporary_beside(path)
     temporary = place / "file" if inside else place
@@ -58,7 +61,8 @@ def replacing(path: Path, *, inside: bool = False, flush_folder: bool = True) ->
         yield temporary
         if inside:
             _give_default_mode(temporary)
-        flush(temporary)
+        if flush_file:
+            flush(temporary)
         temporary.replace(path)
         if flush_folder:
             _flush_folder(path.parent)
@@ -67,13 +71,13 @@ def replacing(path: Path, *, inside: bool = False, flush_folder: bool = True) ->
             _remove(place)
 
 
-def write(path: Path, data: bytes, *, flush_folder: bool = True) -> None:
+def write(path: Path, data: bytes, *, flush_file: bool = True, flush_folder: bool = True) -> None:
     """Write a file atomically; what is no regular file, such as a pipe or ``/dev/stdout``, is written to directly."""
     if is_special(path):
         with path.open("wb") as file:
             file.write(data)
         return
-    with replacing(path, flush_folder=flush_folder) as temporary, temporary.open("xb") as file:
+    with replacing(path, flush_file=flush_file, flush_folder=flush_folder) as temporary, temporary.open("xb") as file:
         file.write(data)
 
 

@@ -53,6 +53,10 @@ def convert(
         FormatName, Option("file format of the outputs; png, tiff or npy replaces one that cannot hold an output")
     ] = "same",
     quality: Annotated[int, Option("quality of JPEG and WebP; WebP is lossless at 100", ge=1, le=100)] = 95,
+    side_by_side: Annotated[
+        bool, Option("write each input and its outputs beside each other into one file, from left to right")
+    ] = False,
+    gallery: Annotated[bool, Option("make OUT/gallery.html, a page of all images before and after")] = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     memory: Memory = None,
     device: Device = "auto",
@@ -73,7 +77,8 @@ def convert(
     An image keeps its size, bit depth and transparency; gray and colour are adapted to the translator. ``at`` resizes
     the input to that (height, width) first, and the output has that size. ``format`` overrides the input's format; png,
     tiff or npy replaces one that cannot hold an output. Class maps are written as indices. ``samples`` writes that many
-    outputs per image, numbered from 1, with noise from ``seed`` and the image's name. Images of more than
+    outputs per image, numbered from 1, with noise from ``seed`` and the image's name. ``side_by_side`` writes one file
+    an image, which holds the input and all outputs; ``gallery`` makes a page that shows them. Images of more than
     ``max_pixels`` pixels, according to their header, fail. ``step`` chooses a checkpoint of a run. ``step``,
     ``direction``, ``device``, ``precision``, ``runtime`` and the plugins are used only if ``translator`` is a path. A
     runtime that needs calibration (int8) is calibrated on up to 32 evenly spaced images of the input. ``devices`` share

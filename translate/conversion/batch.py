@@ -15,6 +15,7 @@ from torch import Tensor
 
 from translate import images
 from translate.conversion.plan import Task, deepest
+from translate.conversion.showing import Showing
 from translate.data import Depth, Domain
 from translate.errors import TranslateError
 from translate.plugins import Catalog
@@ -61,6 +62,8 @@ class Work:
     max_pixels: int = images.MAX_PIXELS
     memory: int | None = None
     """The most bytes that the images in flight may need together; None: a share of what is free."""
+    showing: Showing | None = None
+    """What is made of the inputs beside the outputs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +72,7 @@ class Decoded:
 
     ``pixels`` (H', W', C) are stored values, padded to the network's size multiple; ``size`` is (H, W) before padding.
     ``alpha`` (H, W) is the alpha channel, and ``depth`` the type in which the output is stored.
+    ``shown`` is the input for a gallery or for outputs side by side, None where neither is asked for.
     """
 
     task: Task
@@ -76,6 +80,7 @@ class Decoded:
     size: Size
     alpha: NDArray[Any] | None
     depth: Depth
+    shown: images.Image | None = None
 
     @property
     def bucket(self) -> tuple[Any, ...]:
@@ -91,6 +96,7 @@ class Answer:
     stored: Tensor
     finite: Tensor
     alpha: NDArray[Any] | None
+    shown: images.Image | None = None
 
 
 def decode(task: Task, work: Work) -> Decoded:
@@ -98,7 +104,8 @@ def decode(task: Task, work: Work) -> Decoded:
     source, path = work.translator.source, task.source
     alpha: NDArray[Any] | None = None
     if source.classes:
-        pixels: NDArray[Any] = images.read_indices(path, max_pixels=work.max_pixels)[..., None]
+        image = images.Image(images.read_indices(path, max_pixels=work.max_pixels)[..., None])
+        pixels: NDArray[Any] = image.pixels
         if (largest := int(pixels.max())) >= source.classes:
             raise images.ImageError(
                 f"{path} holds the class index {largest}, but this translator knows 0 to {source.classes - 1}; "
@@ -111,6 +118,7 @@ def decode(task: Task, work: Work) -> Decoded:
         target = work.translator.target
         alpha = None if target.classes or target.alpha == "plane" else image.alpha
         pixels = images.seen(image, source, str(path))
+    shown = None if work.showing is None else work.showing.input(image)
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]
     if alpha is not None and not task.format.alpha:
         # An opaque alpha channel may be dropped without loss.
@@ -127,7 +135,7 @@ def decode(task: Task, work: Work) -> Decoded:
     if alpha is not None and depth != str(alpha.dtype):
         alpha = images.as_depth(alpha[..., None], depth)[..., 0]
     height, width = pixels.shape[:2]
-    return Decoded(task, _pad(pixels, work.translator.size_multiple), (height, width), alpha, depth)
+    return Decoded(task, _pad(pixels, work.translator.size_multiple), (height, width), alpha, depth, shown)
 
 
 def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
@@ -166,18 +174,32 @@ def calibration_images(
 
 
 def write(answer: Answer, work: Work) -> None:
-    """Write an image's output, or its samples, to files."""
+    """Write an image's output, or its samples, to files, and record them in a gallery if there is one."""
+    task, showing = answer.task, work.showing
+    written = made = outputs(answer, work)
+    if showing is not None and answer.shown is not None:
+        written = showing.files(answer.shown, made, task.outputs[0].suffix, str(task.source))
+    for path, image in zip(task.outputs, written, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.write(path, image, quality=work.quality)
+    if showing is not None and answer.shown is not None:
+        showing.record(task.name, answer.shown, made, task.outputs)
+
+
+def outputs(answer: Answer, work: Work) -> Sequence[images.Image]:
+    """An image's output, or its samples, as files store them."""
     if not bool(answer.finite):
         raise TranslateError(
             f"{answer.task.source}: the network's answer is not finite; try --precision float32, or train anew"
         )
     stored = answer.stored.permute(0, 2, 3, 1).cpu().numpy()
-    for path, pixels in zip(answer.task.outputs, stored, strict=True):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    made = []
+    for pixels in stored:
         alpha = answer.alpha
-        if work.translator.target.alpha == "plane" and path.suffix.lower() != ".npy":
+        if work.translator.target.alpha == "plane" and answer.task.outputs[0].suffix.lower() != ".npy":
             pixels, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1])
-        images.write(path, images.Image(np.ascontiguousarray(pixels), alpha), quality=work.quality)
+        made.append(images.Image(np.ascontiguousarray(pixels), alpha))
+    return made
 
 
 def image_seed(seed: int, name: str) -> int:
@@ -205,7 +227,7 @@ def _answer(decoded: Decoded, row: Tensor, target: Domain) -> Answer:
     height, width = decoded.size
     row = row[..., :height, :width]
     stored = images.to_stored(row, target, decoded.depth)
-    return Answer(decoded.task, stored, torch.isfinite(row).all(), decoded.alpha)
+    return Answer(decoded.task, stored, torch.isfinite(row).all(), decoded.alpha, decoded.shown)
 
 
 def _pad(pixels: NDArray[Any], multiple: int) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from translate.conversion.batch import Translating, Work, calibration_images
 from translate.conversion.fitting import Account
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import Task, plan, suffix_rule
+from translate.conversion.showing import finishing, record_failures, showing_for, target_side_by_side
 from translate.conversion.together import convert_together, is_a_share, log_outcome
 from translate.devices import keep_memory, pick_device
 from translate.errors import TranslateError
@@ -53,12 +54,15 @@ def convert_as_asked(
         raise TranslateError(
             f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
         )
-    rule = suffix_rule(translator.source, translator.target, asked["format"])
-    tasks = plan(source, target, rule, asked["format"], asked["samples"])
+    strips = asked["side_by_side"]
+    written = target_side_by_side(translator.source, translator.target) if strips else translator.target
+    rule = suffix_rule(translator.source, written, asked["format"])
+    tasks = plan(source, target, rule, asked["format"], None if strips else asked["samples"])
     try:
         tasks[0].outputs[0].parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TranslateError(f"cannot make the folder {tasks[0].outputs[0].parent}: {error.strerror}") from None
+    showing = showing_for(translator.source, translator.target, target if target.is_dir() else target.parent, asked)
     if run is not None and asked["devices"] > 1:
         outcomes = convert_together(
             run, source, target, asked, catalog=translator.catalog, plugins=plugins, no_plugins=no_plugins
@@ -67,7 +71,7 @@ def convert_as_asked(
         rank, ranks = rank_and_world_size()
         work = Work(
             translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
-            (asked["memory"] or free_share()) // ranks,
+            (asked["memory"] or free_share()) // ranks, showing,
         )  # fmt: skip
         if translator.needs_calibration:
             account = Account(work)
@@ -78,21 +82,24 @@ def convert_as_asked(
     converted = 0
     failed: list[tuple[Path, str]] = []
     translator.catalog.tell("conversion_started", total=len(tasks))
-    try:
-        with closing(outcomes):
-            for file, reason in outcomes:
-                if reason is None:
-                    converted += 1
-                else:
-                    failed.append((file, reason))
-    finally:
-        translator.catalog.tell("conversion_ended")
-    if rank_and_world_size()[0] == 0 and not is_a_share():
-        found = images.survey(source)
-        for sentence in images.count_left_out(found.left_out):
-            log.warning("%s: %s", source, sentence)
-        # Listing the tasks has logged what cannot be entered.
-        failed += left_out(found)
+    with finishing(showing):
+        try:
+            with closing(outcomes):
+                for file, reason in outcomes:
+                    if reason is None:
+                        converted += 1
+                    else:
+                        failed.append((file, reason))
+                        record_failures(showing, source, failed[-1:])
+        finally:
+            translator.catalog.tell("conversion_ended")
+        if rank_and_world_size()[0] == 0 and not is_a_share():
+            found = images.survey(source)
+            for sentence in images.count_left_out(found.left_out):
+                log.warning("%s: %s", source, sentence)
+            # Listing the tasks has logged what cannot be entered.
+            failed += (further := left_out(found))
+            record_failures(showing, source, further)
     return converted, tuple(failed), target
 
 

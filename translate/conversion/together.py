@@ -33,7 +33,7 @@ def convert_together(
     devices: int = options["devices"]
     flags = [f"--plugin={name}" for name in plugins] + [f"--no-plugin={name}" for name in no_plugins]
     passed = {name: value for name, value in options.items() if name != "devices" and value not in (None, "")}
-    options_typed = [f"--{name.replace('_', '-')}={_text(value)}" for name, value in passed.items()]
+    options_typed = [_flag(name, value) for name, value in passed.items()]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"rank-{rank}.jsonl" for rank in range(devices)]
         outcomes: list[tuple[Path, str | None]] = []
@@ -82,6 +82,13 @@ def _new_lines(file: Path, offsets: list[int], number: int) -> list[str]:
     if whole:
         offsets[number] += len((whole + "\n").encode())
     return whole.splitlines()
+
+
+def _flag(name: str, value: Any) -> str:
+    name = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name}={_text(value)}"
 
 
 def _text(value: Any) -> str:

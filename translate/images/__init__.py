@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from translate.images.display import beside, colours, displayed, in_limits, reduced
 from translate.images.encoding import WRITABLE
 from translate.images.encoding import encode as encode
 from translate.images.files import write
@@ -23,7 +24,7 @@ from translate.images.stored import stored_as
 from translate.memory import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from translate.images.tensors import colours, denormalize, normalize, to_rgb, to_stored
+    from translate.images.tensors import denormalize, normalize, to_rgb, to_stored
 
 __all__ = [
     "MAX_PIXELS",
@@ -38,10 +39,13 @@ __all__ = [
     "array_header",
     "as_channels",
     "as_depth",
+    "beside",
     "colours",
     "count_left_out",
     "denormalize",
+    "displayed",
     "find",
+    "in_limits",
     "indices",
     "load",
     "load_indices",
@@ -52,6 +56,7 @@ __all__ = [
     "read",
     "read_example",
     "read_indices",
+    "reduced",
     "resize",
     "seen",
     "stored_as",
@@ -62,7 +67,7 @@ __all__ = [
     "write",
 ]
 
-_of_tensors = ("colours", "denormalize", "normalize", "to_rgb", "to_stored")
+_of_tensors = ("denormalize", "normalize", "to_rgb", "to_stored")
 
 
 def __getattr__(name: str) -> Any:
