@@ -7,7 +7,7 @@
   const plain = (text) => text.normalize("NFC").toLowerCase();
   const keys = records.map((record) => plain(record.name));
   let chosen = [];  // the records that fit, by number
-  let made = 0;  // tiles in the grid
+  let first = 0, made = 0;  // of the chosen, those from first up to made have tiles
   let current = -1;  // of the chosen, the tile that has or had the focus
   let open = -1;  // of the chosen, the one in the viewer
 
@@ -33,20 +33,43 @@
     const badge = failed ? "failed" : count > 1 ? `${count} samples` : "";
     const label = element("span", { className: "label" }, element("bdi", { title: record.name }, record.name));
     if (badge) label.append(element("span", { className: "badge" }, badge));
-    const button = element("button", { type: "button", className: failed ? "tile failed" : "tile" }, picture, label);
-    button.tabIndex = place === Math.max(current, 0) ? 0 : -1;
-    button.setAttribute("aria-label", `${record.name}, ${failed ? "failed: " + record.reason : badge || "converted"}`);
-    button.dataset.place = place;
-    const item = element("li", {}, button);
+    const made = element("button", { type: "button", className: failed ? "tile failed" : "tile" }, picture, label);
+    made.tabIndex = place === Math.max(current, 0) ? 0 : -1;
+    made.setAttribute("aria-label", `${record.name}, ${failed ? "failed: " + record.reason : badge || "converted"}`);
+    made.dataset.place = place;
+    const item = element("li", {}, made);
     item.setAttribute("aria-posinset", place + 1);
     item.setAttribute("aria-setsize", chosen.length);
     return item;
   };
 
-  const make = (until) => {
+  const tiles = (from, until) => {
     const added = document.createDocumentFragment();
-    for (const end = Math.min(until, chosen.length); made < end; made += 1) added.append(tile(made));
-    grid.append(added);
+    for (let place = from; place < until; place += 1) added.append(tile(place));
+    return added;
+  };
+
+  const later = () => {
+    const from = made;
+    made = Math.min(made + STEP, chosen.length);
+    grid.append(tiles(from, made));
+  };
+
+  const earlier = () => {
+    const until = first;
+    first = Math.max(first - STEP, 0);
+    grid.prepend(tiles(first, until));
+  };
+
+  const begin = (place) => {
+    first = made = Math.max(place - STEP / 2, 0);
+    grid.replaceChildren();
+    later();
+  };
+
+  const button = (place) => {
+    const item = grid.children[place - first];
+    return item && item.firstChild;
   };
 
   const list = () => {
@@ -61,10 +84,8 @@
       chosen.push(number);
       failed += bad;
     });
-    grid.replaceChildren();
-    made = 0;
     current = -1;
-    make(STEP);
+    begin(0);
     byId("none").hidden = chosen.length > 0;
     const all = chosen.length === records.length ? "" : ` of ${records.length}`;
     const images = chosen.length === 1 && !all ? "image" : "images";
@@ -74,14 +95,14 @@
   const focus = (place) => {
     place = Math.min(Math.max(place, 0), chosen.length - 1);
     if (place < 0) return;
-    if (place >= made) make(place + STEP);
-    const before = grid.children[Math.max(current, 0)];
-    if (before) before.firstChild.tabIndex = -1;
+    const before = button(Math.max(current, 0));
+    if (before) before.tabIndex = -1;
     current = place;
-    const button = grid.children[place].firstChild;
-    button.tabIndex = 0;
-    button.focus();
-    button.scrollIntoView({ block: "nearest" });
+    if (place < first || place >= made) begin(place);
+    const now = button(place);
+    now.tabIndex = 0;
+    now.focus();
+    now.scrollIntoView({ block: "nearest" });
   };
 
   const columns = () => getComputedStyle(grid).gridTemplateColumns.split(" ").length;
@@ -152,9 +173,9 @@
     image.addEventListener("load", () => image.classList.toggle("small", image.naturalWidth < 256));
   }
   grid.addEventListener("click", (event) => {
-    const button = event.target.closest("button");
-    if (!button) return;
-    focus(Number(button.dataset.place));
+    const clicked = event.target.closest("button");
+    if (!clicked) return;
+    focus(Number(clicked.dataset.place));
     view(current);
   });
   grid.addEventListener("keydown", (event) => {
@@ -162,15 +183,13 @@
       ArrowLeft: () => current - 1, ArrowRight: () => current + 1, ArrowUp: () => current - columns(),
       ArrowDown: () => current + columns(), Home: () => 0, End: () => chosen.length - 1,
     };
-    const button = event.target.closest("button");
-    if (!moves[event.key] || !button || event.ctrlKey || event.altKey || event.metaKey) return;
+    const from = event.target.closest("button");
+    if (!moves[event.key] || !from || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
-    current = Number(button.dataset.place);
+    from.tabIndex = -1;
+    current = Number(from.dataset.place);
     const to = moves[event.key]();
-    if (to >= 0 && to < chosen.length) {
-      button.tabIndex = -1;
-      focus(to);
-    }
+    focus(to >= 0 && to < chosen.length ? to : current);
   });
   viewer.addEventListener("keydown", (event) => {
     if (event.key === "ArrowUp" || event.key === "ArrowDown") {
@@ -187,8 +206,9 @@
   search.addEventListener("input", list);
   search.addEventListener("keydown", (event) => { if (event.key === "Escape" && search.value) { search.value = ""; list(); } });
   show.addEventListener("change", list);
-  new IntersectionObserver((entries) => {
-    if (entries.some((entry) => entry.isIntersecting)) make(made + STEP);
-  }, { rootMargin: "2000px" }).observe(byId("more"));
+  for (const [id, add] of [["earlier", earlier], ["later", later]]) {
+    const near = (entries) => { if (entries.some((entry) => entry.isIntersecting)) add(); };
+    new IntersectionObserver(near, { rootMargin: "1500px" }).observe(byId(id));
+  }
   list();
 })();
