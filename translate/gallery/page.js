@@ -58,7 +58,9 @@
   const earlier = () => {
     const until = first;
     first = Math.max(first - STEP, 0);
+    const height = grid.offsetHeight;
     grid.prepend(tiles(first, until));
+    scrollBy(0, grid.offsetHeight - height);  // what is looked at stays where it is
   };
 
   const begin = (place) => {
