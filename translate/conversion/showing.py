@@ -24,19 +24,20 @@ GAP = 8
 def target_side_by_side(source: Domain, target: Domain) -> Domain:
     """The domain of files that hold an input and its outputs: the target's, with colours where one side has them.
 
-    Class maps on either side are shown in colours. Arrays of other numbers of planes keep them.
+    Class maps on either side are shown in colours. Raises ``TranslateError`` where the sides have numbers of planes
+    that cannot lie in one image.
 
     >>> target_side_by_side(Domain(3), Domain(12, classes=12)).channels
     3
     """
+    left, right = (3 if side.classes else side.channels - (side.alpha == "plane") for side in (source, target))
+    if left != right and not {left, right} <= {1, 3}:
+        raise TranslateError(
+            f"inputs of {left} channels and outputs of {right} cannot lie side by side; leave out --side-by-side"
+        )
     if target.classes:
         return Domain(3)
-    # The planes of alpha are laid out as alpha, which formats hold beside the colours.
-    own = target.channels - (target.alpha == "plane")
-    coloured = 3 if source.classes or source.channels - (source.alpha == "plane") == 3 else own
-    channels = max(own, coloured) if own in (1, 3) else own
-    alpha = target.alpha == "plane"
-    return replace(target, channels=channels + alpha)
+    return replace(target, channels=max(left, right) + (target.alpha == "plane"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from translate.images.display import beside, colours, displayed, in_limits, reduced
+from translate.images.display import beside as beside
+from translate.images.display import colours
+from translate.images.display import displayed as displayed
+from translate.images.display import in_limits as in_limits
+from translate.images.display import reduced as reduced
 from translate.images.encoding import WRITABLE
 from translate.images.encoding import encode as encode
 from translate.images.files import write
@@ -39,13 +43,10 @@ __all__ = [
     "array_header",
     "as_channels",
     "as_depth",
-    "beside",
     "colours",
     "count_left_out",
     "denormalize",
-    "displayed",
     "find",
-    "in_limits",
     "indices",
     "load",
     "load_indices",
@@ -56,7 +57,6 @@ __all__ = [
     "read",
     "read_example",
     "read_indices",
-    "reduced",
     "resize",
     "seen",
     "stored_as",
