@@ -45,7 +45,7 @@ FLOORS = [
     {"changes", "common_options", "exported", "foreign", "trust", "metrics_file"},
     {"embedded", "libraries"},
     {"images", "discriminator", "pool", "latent", "runtime"},
-    {"adversary", "overview"},
+    {"adversary", "overview", "gallery"},
     {"method"},
     {"run", "frozen", "consistency", "background", "contract"},
     {"compute"},

@@ -43,12 +43,13 @@ def temporary_beside(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path, *, inside: bool = False, folder: bool = True) -> Iterator[Path]:
+def replacing(path: Path, *, inside: bool = False, content: bool = True, folder: bool = True) -> Iterator[Path]:
     """Yield a temporary path at which the block makes a file; afterwards that file takes the name ``path``.
 
     ``inside`` puts it into a hidden folder of its own, for libraries that make temporary files beside what they write,
     with modes of their own. ``folder`` makes the new name survive a power cut, too; without it the old file may
-    come back. If the block or the system raises, nothing of it is left and an older file is unchanged.
+    come back. Without ``content`` a power cut, though no kill, may leave an empty file: only for what can be made
+    again. If the block or the system raises, nothing of it is left and an older file is unchanged.
     """
     place = temporary_beside(path)
     temporary = place / "file" if inside else place
@@ -58,7 +59,8 @@ def replacing(path: Path, *, inside: bool = False, folder: bool = True) -> Itera
         yield temporary
         if inside:
             _give_default_mode(temporary)
-        flush(temporary)
+        if content:
+            flush(temporary)
         temporary.replace(path)
         if folder:
             flush_folder(path.parent)
@@ -92,13 +94,13 @@ def replacing_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
             _remove(place)
 
 
-def write(path: Path, data: bytes, *, folder: bool = True) -> None:
+def write(path: Path, data: bytes, *, content: bool = True, folder: bool = True) -> None:
     """Write a file atomically; what is no regular file, such as a pipe or ``/dev/stdout``, is written to directly."""
     if is_special(path):
         with path.open("wb") as file:
             file.write(data)
         return
-    with replacing(path, folder=folder) as temporary, temporary.open("xb") as file:
+    with replacing(path, content=content, folder=folder) as temporary, temporary.open("xb") as file:
         file.write(data)
 
 

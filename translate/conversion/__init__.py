@@ -70,6 +70,10 @@ def convert(
     frames: Annotated[
         Literal["all", "first"], Option("frames of animations and pages of TIFF files that are converted")
     ] = "all",
+    side_by_side: Annotated[
+        bool, Option("write each input and its outputs beside each other into one file, from left to right")
+    ] = False,
+    gallery: Annotated[bool, Option("make OUT/gallery.html, a page of all images before and after")] = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     memory: Memory = None,
     device: Device = "auto",
@@ -115,7 +119,8 @@ def convert(
     suffix of each output's name. ``metadata`` are kept where the output's format can hold them, true of the output, and
     without positions unless ``gps``. All ``frames`` of an animation and pages of a TIFF file are converted where the
     output's format can hold them. What is not kept is logged once for each kind. ``samples`` writes that many
-    outputs per image, numbered from 1, with noise from ``seed`` and the image's name. Images of more than
+    outputs per image, numbered from 1, with noise from ``seed`` and the image's name. ``side_by_side`` writes one file
+    an image, which holds the input and all outputs; ``gallery`` makes a page that shows them. Images of more than
     ``max_pixels`` pixels, according to their header, fail. ``step`` chooses a checkpoint of a run. ``step``,
     ``direction``, ``device``, ``precision``, ``runtime`` and the plugins are used only if ``translator`` is a path. A
     runtime that needs calibration (int8) is calibrated on up to 32 evenly spaced images of the input. ``devices`` share

@@ -18,6 +18,7 @@ from translate import images
 from translate.conversion.manifest import Ledger
 from translate.conversion.notices import Notices
 from translate.conversion.plan import Task, deepest
+from translate.conversion.showing import Showing
 from translate.conversion.stages import Stages
 from translate.data import Depth, Domain
 from translate.errors import TranslateError
@@ -74,6 +75,8 @@ class Work:
     """The seconds of each image in each stage; shared as well."""
     ledger: Ledger | None = field(default=None, compare=False)
     """The manifest that converted images are added to, if one is kept."""
+    showing: Showing | None = None
+    """What is made of the inputs beside the outputs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +85,8 @@ class Decoded:
 
     ``pixels`` (H', W', C) are stored values, padded to the network's size multiple; ``size`` is (H, W) before padding.
     ``alpha`` (H, W) is the alpha channel, and ``depth`` the type in which the output is stored. ``metadata`` are
-    those of the file, None if they shall not be written.
+    those of the file, None if they shall not be written. ``shown`` is the input for a gallery or for outputs side by
+    side, None where neither is asked for.
     """
 
     task: Task
@@ -91,6 +95,7 @@ class Decoded:
     alpha: NDArray[Any] | None
     depth: Depth
     metadata: images.Metadata | None = None
+    shown: images.Image | None = None
 
     @property
     def bucket(self) -> tuple[Any, ...]:
@@ -107,6 +112,7 @@ class Answer:
     finite: Tensor
     alpha: NDArray[Any] | None
     metadata: images.Metadata | None = None
+    shown: images.Image | None = None
 
 
 def decode(task: Task, work: Work) -> Decoded:
@@ -145,6 +151,7 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
         target = work.translator.target
         alpha = None if target.classes or target.alpha == "plane" else image.alpha
         pixels = images.seen(image, source, str(path))
+    shown = None if work.showing is None else work.showing.input(image)
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]
     if alpha is not None and not task.format.alpha:
         # An opaque alpha channel may be dropped without loss.
@@ -161,7 +168,8 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
     if alpha is not None and depth != str(alpha.dtype):
         alpha = images.as_depth(alpha[..., None], depth)[..., 0]
     height, width = pixels.shape[:2]
-    return Decoded(task, _pad(pixels, work.translator.size_multiple), (height, width), alpha, depth, metadata)
+    padded = _pad(pixels, work.translator.size_multiple)
+    return Decoded(task, padded, (height, width), alpha, depth, metadata, shown)
 
 
 def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
@@ -211,25 +219,43 @@ def record(task: Task, work: Work, algorithm: str = "whole") -> None:
 
 
 def write(answer: Answer, work: Work) -> None:
-    """Write an image's output, or its samples, to files."""
-    for path, image in zip(answer.task.outputs, outputs(answer, work), strict=True):
+    """Write an image's output, or its samples, to files, and record them in a gallery if there is one."""
+    task = answer.task
+    made = outputs(answer, work)
+    for path, image in zip(task.outputs, as_files(made, answer, work), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         left_out = images.write(path, image, quality=work.quality, metadata=answer.metadata)
-        work.notices.add(answer.task.source, left_out)
+        work.notices.add(task.source, left_out)
+    show(made, answer, work)
 
 
-def outputs(answer: Answer, work: Work) -> Iterator[images.Image]:
+def as_files(made: Sequence[images.Image], answer: Answer, work: Work) -> Sequence[images.Image]:
+    """What the files of an image hold: its outputs, or one image of the input and all outputs beside each other."""
+    if work.showing is None or answer.shown is None:
+        return made
+    return work.showing.files(answer.shown, made, answer.task.outputs[0].suffix, str(answer.task.source))
+
+
+def show(made: Sequence[images.Image], answer: Answer, work: Work) -> None:
+    """Record an image and its outputs in the gallery, if there is one."""
+    if work.showing is not None and answer.shown is not None:
+        work.showing.record(answer.task.name, answer.shown, made, answer.task.outputs)
+
+
+def outputs(answer: Answer, work: Work) -> Sequence[images.Image]:
     """An image's output, or its samples, as they are written."""
     if not bool(answer.finite):
         raise TranslateError(
             f"{answer.task.source}: the network's answer is not finite; try --precision float32, or train anew"
         )
     stored = answer.stored.permute(0, 2, 3, 1).cpu().numpy()
-    for path, pixels in zip(answer.task.outputs, stored, strict=True):
+    made = []
+    for pixels in stored:
         alpha = answer.alpha
-        if work.translator.target.alpha == "plane" and path.suffix.lower() != ".npy":
+        if work.translator.target.alpha == "plane" and answer.task.outputs[0].suffix.lower() != ".npy":
             pixels, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1])
-        yield images.Image(np.ascontiguousarray(pixels), alpha)
+        made.append(images.Image(np.ascontiguousarray(pixels), alpha))
+    return made
 
 
 def image_seed(seed: int, name: str) -> int:
@@ -257,7 +283,8 @@ def _answer(decoded: Decoded, row: Tensor, target: Domain) -> Answer:
     height, width = decoded.size
     row = row[..., :height, :width]
     stored = images.to_stored(row, target, decoded.depth)
-    return Answer(decoded.task, stored, torch.isfinite(row).all(), decoded.alpha, decoded.metadata)
+    finite = torch.isfinite(row).all()
+    return Answer(decoded.task, stored, finite, decoded.alpha, decoded.metadata, decoded.shown)
 
 
 def _pad(pixels: NDArray[Any], multiple: int) -> NDArray[Any]:

@@ -22,6 +22,7 @@ from translate.conversion.pipeline import convert_all
 from translate.conversion.piping import from_standard_input, is_standard, to_standard_output
 from translate.conversion.plan import Task, plan_single, suffix_rule
 from translate.conversion.report import Report
+from translate.conversion.showing import Showing, finishing, record_failures, showing_for, target_side_by_side
 from translate.conversion.standing import Standing, refuse_foreign, refuse_twins, refuse_within, stand
 from translate.conversion.stored_plan import Naming, planned
 from translate.conversion.together import convert_together, is_a_share, log_outcome
@@ -44,7 +45,10 @@ CALIBRATION_IMAGES = 32
 BEGUN = 16
 """How many images are said to be begun at a time."""
 
-SHAPING = ("at", "samples", "seed", "quality", "metadata", "gps", "frames", "precision", "runtime")
+SHAPING = (
+    "at", "samples", "seed", "quality", "metadata", "gps", "frames", "side_by_side", "precision", "runtime", "range",
+    "layout",
+)  # fmt: skip
 """The options that the bytes of outputs depend on, beside their names."""
 
 Failed = tuple[tuple[Path, str], ...]
@@ -92,6 +96,7 @@ def convert_as_asked(
     work = Work(
         translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
         (asked["memory"] or free_share()) // ranks, asked["metadata"], asked["gps"], asked["frames"],
+        showing=None if asked["dry_run"] else _showing(inputs, target, translator, asked),
     )  # fmt: skip
     threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)
     batch = _batch_size(translator, asked)
@@ -121,6 +126,7 @@ def convert_as_asked(
                 _sweep(tasks)
                 work = replace(work, ledger=stack.enter_context(Ledger(target, making)))
             outcomes = _convert_here(tasks, work, batch, threads, rank, alone=len(listed) == 1)
+        stack.enter_context(finishing(work.showing))
         translator.catalog.tell("conversion_started", total=len(tasks))
         try:
             with closing(outcomes):
@@ -129,10 +135,12 @@ def convert_as_asked(
                         converted += 1
                     else:
                         failed.append((file, reason))
+                        record_failures(work.showing, inputs.root, failed[-1:])
         finally:
             translator.catalog.tell("conversion_ended")
             found = left_out(images.Found((), inputs.left_out, inputs.closed))
             if first:
+                record_failures(work.showing, inputs.root, found)
                 report.end(listed, standing.kept, failed + found, converted, work)
     if inputs.single and converted:
         atomic.flush_folder(listed[0].outputs[0].parent)
@@ -178,11 +186,14 @@ def _plan(
     inputs: Inputs, target: Path, translator: Translating, asked: Mapping[str, Any]
 ) -> tuple[list[Task], list[Task]]:
     """All images of the plan, and those of this shard; refuse what must not be written."""
-    rule = suffix_rule(translator.source, translator.target, asked["format"])
+    strips = asked["side_by_side"]
+    written = target_side_by_side(translator.source, translator.target) if strips else translator.target
+    rule = suffix_rule(translator.source, written, asked["format"])
+    samples = None if strips else asked["samples"]
     if inputs.single:
         if asked["shard"] is not None:
             raise TranslateError("convert: one image has no shards; leave out --shard, or name a folder")
-        task = plan_single(inputs.files[0][1], target, rule, asked["format"], asked["samples"], asked["suffix"])
+        task = plan_single(inputs.files[0][1], target, rule, asked["format"], samples, asked["suffix"])
         if not asked["overwrite"]:
             outputs.refuse_existing(*task.outputs)
         if not asked["dry_run"]:
@@ -191,7 +202,7 @@ def _plan(
     if target.exists() and not target.is_dir():
         what = f"{inputs.folders[0]} is a folder" if inputs.folders else "there are several images"
         raise TranslateError(f"{target} is a file, but {what}; name a folder for the outputs")
-    naming = Naming(rule, asked["samples"], asked["suffix"])
+    naming = Naming(rule, samples, asked["suffix"])
     names = [name for name, _ in inputs.files]
     # Before anything is stored, these must not be refused.
     unstored = planned(target, inputs.root, names, naming, store=False)
@@ -211,6 +222,11 @@ def _plan(
         return tasks, tasks
     shard, shards = asked["shard"]
     return tasks, [task for task in tasks if numbers[task.name] % shards == shard - 1]
+
+
+def _showing(inputs: Inputs, target: Path, translator: Translating, asked: Mapping[str, Any]) -> Showing | None:
+    folder = target if target.is_dir() or not inputs.single else target.parent
+    return showing_for(translator.source, translator.target, folder, asked)
 
 
 def _tasks(planned_outputs: Mapping[str, tuple[str, ...]], files: Mapping[str, Path], target: Path) -> list[Task]:

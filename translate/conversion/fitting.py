@@ -54,6 +54,11 @@ def need_of(header: images.Header, work: Work) -> Need:
     source, target = work.translator.source, work.translator.target
     stored = depth * pixels * ((1 if source.classes else source.channels) + header.alpha)
     outputs = 4 * pixels * ((1 if target.classes else target.channels) + header.alpha) * (work.samples or 1)
+    if work.showing is not None:
+        # The input is kept as it is displayed, and joins the outputs, which may become colours.
+        shown = depth * pixels * (max(3, header.channels) + header.alpha)
+        stored += shown
+        outputs += (4 if work.showing.side_by_side else 1) * pixels * 4 * (1 + (work.samples or 1))
     # Stored values are padded and stacked to a batch; an output becomes an array and an encoder's copy and bytes.
     return Need(header.decoding, 3 * stored, 3 * outputs, size, header.several if work.frames == "all" else "")
 

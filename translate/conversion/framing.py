@@ -6,7 +6,7 @@ One file is converted at a time, and of it no more frames are in memory than the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from translate import images
-from translate.conversion.batch import Answer, Work, decode, metadata_of, outputs, prepare, write
+from translate.conversion.batch import Answer, Work, as_files, decode, metadata_of, outputs, prepare, show, write
 from translate.conversion.fitting import Account, Need, need_of
 from translate.conversion.plan import Task
 from translate.conversion.replicas import Replicas
@@ -58,6 +58,7 @@ def convert_frames(task: Task, need: Need, work: Work, replicas: Replicas, accou
     waiting: deque[tuple[int, images.Frame, Future[list[Answer]]]] = deque()
     with ExitStack() as stack:
         files = []
+        shown: list[tuple[Sequence[images.Image], Answer]] = []
         for path in task.outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
             opened = images.writing_frames(path, frames, quality=work.quality, metadata=own)
@@ -66,8 +67,11 @@ def convert_frames(task: Task, need: Need, work: Work, replicas: Replicas, accou
         def append(number: int, frame: images.Frame, answers: Future[list[Answer]]) -> None:
             with _numbered(word, number):
                 (answer,) = answers.result()
-                for file, image in zip(files, outputs(answer, work), strict=True):
+                made = outputs(answer, work)
+                for file, image in zip(files, as_files(made, answer, work), strict=True):
                     file.append(replace(frame, image=image))
+            if number == 1:
+                shown.append((made, answer))
 
         decoded = frames.read(max_pixels=work.max_pixels, indices=work.translator.source.classes > 0, check=check)
         for number, frame in enumerate(decoded, 1):
@@ -81,6 +85,9 @@ def convert_frames(task: Task, need: Need, work: Work, replicas: Replicas, accou
             append(*waiting.popleft())
         for file in files:
             work.notices.add(task.source, file.told)
+    for made, answer in shown:
+        # A gallery shows the first of the frames.
+        show(made, answer, work)
 
 
 def _described(frame: images.Frame, work: Work) -> images.Frame:

@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from translate.images.display import beside as beside
+from translate.images.display import colours
+from translate.images.display import displayed as displayed
+from translate.images.display import in_limits as in_limits
+from translate.images.display import reduced as reduced
 from translate.images.encoding import WRITABLE
 from translate.images.encoding import encode as encode
 from translate.images.files import write
@@ -29,7 +34,7 @@ from translate.images.stored import stored_as
 from translate.memory import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from translate.images.tensors import colours, denormalize, normalize, to_rgb, to_stored
+    from translate.images.tensors import denormalize, normalize, to_rgb, to_stored
 
 __all__ = [
     "MAX_PIXELS",
@@ -71,7 +76,7 @@ __all__ = [
     "write",
 ]
 
-_of_tensors = ("colours", "denormalize", "normalize", "to_rgb", "to_stored")
+_of_tensors = ("denormalize", "normalize", "to_rgb", "to_stored")
 
 
 def __getattr__(name: str) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import colorsys
-
 import torch
 from torch import Tensor
 
 from translate.data import Depth, Domain
+from translate.images.display import colours
 from translate.images.pixels import LARGEST
 
 
@@ -90,16 +89,3 @@ def to_rgb(images: Tensor, domain: Domain) -> Tensor:
     if shown.shape[1] == 2:
         return torch.cat([shown, torch.zeros_like(shown[:, :1])], 1)
     return shown
-
-
-def colours(count: int) -> tuple[tuple[int, int, int], ...]:
-    """Distinct colours for classes: hues a golden angle apart, the lightness alternating.
-
-    >>> len(set(colours(64)))
-    64
-    """
-    chosen = []
-    for index in range(count):
-        red, green, blue = colorsys.hls_to_rgb((index * 0.618034) % 1, (0.5, 0.68, 0.34)[index % 3], 0.72)
-        chosen.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return tuple(chosen)

@@ -1,0 +1,500 @@
+"""The gallery: what is kept while converting, the page made of it, and the page in a real browser where there is one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+from browser import CHROMIUM, Browser, browser
+from numpy.typing import NDArray
+from test_conversion import Negative, random_image, save
+
+from translate import images
+from translate.conversion import convert
+from translate.data import Domain
+from translate.errors import TranslateError
+from translate.gallery import Gallery
+from translate.gallery.page import json_in_html, quoted
+from translate.images import Image
+
+EVIL = [
+    "a b.png", "quote'\".png", "#1%41.png", "<script>alert(1)<.png", '"><img src=x onerror=alert(1)>.png', "&amp;.png",
+    "new\nline.png", "\u202egnp.exe.png", "\u05e9\u05dc\u05d5\u05dd.png", "e\u0301.png", "\u00e9.png", "-o.png",
+    "q?x=1&y.png", "javascript:alert(1).png", "\\back\\slash.png", "{{RECORDS}}.png", "\U0001f600.png",
+    "</script><script>window.harmed=1<.png".replace("/", "\u2215"), os.fsdecode(b"bad\xff\xfe.png"), "\x1b[31m.png",
+]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """The elements of a page, its records, and its policy."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: dict[str, str] = {}
+        self._inside = ""
+        self.source = path.read_text("ascii")
+        self.feed(self.source)
+        self.records: list[dict[str, Any]] = json.loads(self.text["records"])
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = dict(attrs).get("id") or tag
+
+    def handle_data(self, data: str) -> None:
+        self.text[self._inside] = self.text.get(self._inside, "") + data
+
+    def named(self, name: str) -> dict[str, Any]:
+        return next(each for each in self.records if each["name"] == name)
+
+
+def picture(seed: int = 0, shape: tuple[int, ...] = (12, 16, 3)) -> Image:
+    return Image(random_image(shape, seed=seed))
+
+
+def pixels_of(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(PIL.Image.open(path))
+
+
+def linked(root: Path, link: str) -> Path:
+    """The file that a browser finds for a link: it unquotes the bytes."""
+    raw = re.sub(rb"%([0-9A-F]{2})", lambda found: bytes([int(found[1], 16)]), link.encode("ascii"))
+    return root / os.fsdecode(raw)
+
+
+# --- what is kept and shown -------------------------------------------------------------------------------------------
+
+
+def test_nothing_of_a_file_name_becomes_markup_and_each_link_finds_its_file(tmp_path: Path) -> None:
+    for number, name in enumerate(EVIL):
+        save(tmp_path / "in" / name, random_image((6, 8, 3), seed=number))
+    result = convert(Negative(), tmp_path / "in", tmp_path / "out", gallery=True)
+    assert result.converted == len(EVIL)
+    page = Page(tmp_path / "out" / "gallery.html")
+    assert len(page.records) == len(EVIL)
+    # As many elements as in a page of none.
+    Gallery(tmp_path / "empty").write()
+    assert [tag for tag, _ in page.tags] == [tag for tag, _ in Page(tmp_path / "empty" / "gallery.html").tags]
+    found = set()
+    for record in page.records:
+        (shown, link), *_ = record["files"]
+        assert shown.isprintable()
+        file = linked(tmp_path / "out", link)
+        assert record["after"] == [link]
+        assert file.name in EVIL
+        found.add(file.name)
+        before = linked(tmp_path / "out", record["before"])
+        wanted = random_image((6, 8, 3), seed=EVIL.index(file.name)).astype(int)
+        assert abs(pixels_of(before).astype(int) - wanted).mean() < 30  # JPEG of noise
+    assert found == set(EVIL)
+
+
+def test_the_page_asks_nothing_of_a_network(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", random_image((6, 8, 3)))
+    convert(Negative(), tmp_path / "in", tmp_path / "out", gallery=True)
+    page = Page(tmp_path / "out" / "gallery.html")
+    assert "://" not in page.source
+    policy = next(each["content"] for tag, each in page.tags if tag == "meta" and "http-equiv" in each)
+    assert policy is not None
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "'self' file: data:"
+    assert all(re.fullmatch(r"'sha256-[A-Za-z0-9+/]{43}='", rules[name]) for name in ("script-src", "style-src"))
+
+
+@pytest.mark.parametrize("text", ["</script>", "<!--", "&lt;", "\u2028", "\ud800", '"\\'])
+def test_json_in_a_script_holds_no_markup(text: str) -> None:
+    found = json_in_html([text])
+    assert not set(found) & set("<>&\u2028")
+    assert json.loads(found) == [text]
+
+
+@pytest.mark.parametrize("path", ["//host/a.png", "a//b.png", "javascript:x", "..png"])
+def test_a_link_stays_in_its_folder(path: str) -> None:
+    assert quoted(path).startswith("./")
+    assert ":" not in quoted(path)
+
+
+def test_what_a_browser_cannot_show_has_previews(tmp_path: Path) -> None:
+    given = {
+        "deep.png": random_image((8, 8, 3), np.uint16), "f.tif": random_image((8, 8, 3), np.float32),
+        "a.npy": random_image((8, 8, 3)), "t.tiff": random_image((8, 8, 3)),
+    }  # fmt: skip
+    for name, pixels in given.items():
+        save(tmp_path / "in" / name, pixels)
+    save(tmp_path / "in" / "wide.png", random_image((10, 1500, 3)))
+    convert(Negative(), tmp_path / "in", tmp_path / "out", gallery=True)
+    page = Page(tmp_path / "out" / "gallery.html")
+    for name in (*given, "wide.png"):
+        record = page.named(name)
+        (after,) = record["after"]
+        assert after != record["files"][0][1]
+        assert after.startswith("./.translate/gallery/")
+        assert linked(tmp_path / "out", record["files"][0][1]).exists()
+    wide = page.named("wide.png")
+    assert pixels_of(linked(tmp_path / "out", wide["after"][0])).shape == (7, 1024, 3)
+    assert wide["size"] == [1500, 10]
+
+
+def test_previews_show_depths_alike(tmp_path: Path) -> None:
+    smooth = np.linspace(0, 1, 64, dtype=np.float32)[None, :, None].repeat(48, 0).repeat(3, 2)
+    save(tmp_path / "in" / "f.tif", smooth)
+    save(tmp_path / "in" / "s.png", np.rint(smooth * 65535).astype(np.uint16))
+    convert(Negative(), tmp_path / "in", tmp_path / "out", gallery=True)
+    page = Page(tmp_path / "out" / "gallery.html")
+    for name in ("f.tif", "s.png"):
+        record = page.named(name)
+        before = pixels_of(linked(tmp_path / "out", record["before"])).astype(int)
+        after = pixels_of(linked(tmp_path / "out", record["after"][0])).astype(int)
+        assert abs(before - np.rint(smooth * 255)).max() <= 3
+        assert abs(after - (255 - np.rint(smooth * 255))).max() <= 3
+
+
+def test_transparency_stays_and_samples_are_all_there(tmp_path: Path) -> None:
+    alpha = np.full((12, 16), 255, np.uint8)
+    alpha[:6] = 0
+    save(tmp_path / "in" / "a.png", random_image((12, 16, 3)), alpha)
+    convert(Negative(), tmp_path / "in", tmp_path / "out", gallery=True, samples=3)
+    record = Page(tmp_path / "out" / "gallery.html").named("a.png")
+    assert record["alpha"] is True
+    assert record["after"] == ["./a-1.png", "./a-2.png", "./a-3.png"]
+    before = pixels_of(linked(tmp_path / "out", record["before"]))
+    assert (before[..., 3] == alpha).all()
+    thumbnail = pixels_of(linked(tmp_path / "out", record["thumbnail"]))
+    assert thumbnail.shape == (12, 16 + 4 + 16, 4)
+    assert not thumbnail[:, 16:20, 3].any()
+
+
+def test_class_maps_are_coloured(tmp_path: Path) -> None:
+    indices = np.zeros((16, 16, 1), np.uint8)
+    indices[:8] = 1
+    save(tmp_path / "in" / "a.png", indices)
+    colours = ((200, 10, 10), (10, 10, 200))
+    domain = Domain(3, classes=2, palette=colours)
+    translator = Negative(domain, domain)
+    translator.translate = lambda batch, **_: batch.flip(2)  # type: ignore[method-assign]
+    convert(translator, tmp_path / "in", tmp_path / "out", gallery=True)
+    record = Page(tmp_path / "out" / "gallery.html").named("a.png")
+    before = pixels_of(linked(tmp_path / "out", record["before"])).astype(int)
+    after = pixels_of(linked(tmp_path / "out", record["after"][0])).astype(int)
+    assert abs(before[:6] - colours[1]).max() <= 4
+    assert abs(after[:6] - colours[0]).max() <= 4
+
+
+def test_failures_are_named_with_their_reasons(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", random_image((6, 8, 3)))
+    (tmp_path / "in" / "b.png").write_bytes(b"no image <b>")
+    (tmp_path / "in" / "inner").mkdir()
+    (tmp_path / "in" / "inner" / "c.psd").write_bytes(b"")
+    result = convert(Negative(), tmp_path / "in", tmp_path / "out", gallery=True)
+    page = Page(tmp_path / "out" / "gallery.html")
+    assert {each["name"]: each["reason"] for each in page.records if "reason" in each} == {
+        path.relative_to(tmp_path / "in").as_posix(): reason for path, reason in result.failed
+    }
+    assert len(result.failed) == 2
+
+
+def test_the_input_folder_may_go_and_a_lost_output_is_told(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, random_image((6, 8, 3)))
+    convert(Negative(), tmp_path / "in", tmp_path / "out", gallery=True)
+    shutil.rmtree(tmp_path / "in")
+    (tmp_path / "out" / "b.png").unlink()
+    moved = (tmp_path / "out").rename(tmp_path / "moved")
+    Gallery(moved).write()
+    page = Page(moved / "gallery.html")
+    for link in (page.named("a.png")["before"], page.named("a.png")["after"][0], page.named("a.png")["thumbnail"]):
+        assert linked(moved, link).exists()
+    assert page.named("b.png")["reason"] == "its output b.png is no longer there"
+
+
+def test_a_single_image_has_its_page_beside_it(tmp_path: Path) -> None:
+    save(tmp_path / "in.png", random_image((6, 8, 3)))
+    convert(Negative(), tmp_path / "in.png", tmp_path / "place" / "out.png", gallery=True)
+    assert Page(tmp_path / "place" / "gallery.html").named("in.png")["after"] == ["./out.png"]
+
+
+# --- going on, and whose page it is -----------------------------------------------------------------------------------
+
+
+def test_a_conversion_that_goes_on_extends_the_page(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", random_image((6, 8, 3)))
+    (tmp_path / "in" / "b.png").write_bytes(b"nothing yet")
+    convert(Negative(), tmp_path / "in", tmp_path / "out", gallery=True)
+    (tmp_path / "in" / "a.png").unlink()
+    save(tmp_path / "in" / "b.png", random_image((6, 8, 3)))
+    convert(Negative(), tmp_path / "in", tmp_path / "out", gallery=True)
+    page = Page(tmp_path / "out" / "gallery.html")
+    assert [(each["name"], each.get("reason")) for each in page.records] == [("a.png", None), ("b.png", None)]
+
+
+def test_records_survive_a_kill_and_a_torn_line_costs_itself_alone(tmp_path: Path) -> None:
+    first = Gallery(tmp_path)
+    for number in range(3):
+        first.add(f"{number}.png", before=picture(number), after=[picture(number)], reason=None)
+    # It is never closed, and no page was made: what a kill leaves.
+    (file,) = (tmp_path / ".translate" / "gallery").glob("*.jsonl")
+    with file.open("ab") as torn:
+        torn.write(b'{"at": 1.0, "name": "torn.png", "outp')
+    second = Gallery(tmp_path)
+    assert "1.png" in second
+    assert "torn.png" not in second
+    second.add("3.png", reason="it is broken")
+    assert "3.png" not in second
+    second.write()
+    assert [each["name"] for each in Page(tmp_path / "gallery.html").records] == ["0.png", "1.png", "2.png", "3.png"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[]", "null", '{"at": 1}', "9" * 5000, "[" * 100_000, '{"at": 1, "name": 5, "outputs": [], "shown": {}}'],
+)
+def test_lines_that_are_no_records_are_passed_over(tmp_path: Path, line: str) -> None:
+    Gallery(tmp_path)
+    (tmp_path / ".translate" / "gallery" / "x.jsonl").write_text(line + "\n")
+    Gallery(tmp_path).write()
+    assert Page(tmp_path / "gallery.html").records == []
+
+
+def test_records_name_no_other_previews(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.add("a.png", before=picture(), after=[picture()])
+    (file,) = (tmp_path / ".translate" / "gallery").glob("*.jsonl")
+    line = json.loads(file.read_text())
+    for name in ("/etc/a.jpg", "../../x.jpg", "http:x"):
+        line["shown"]["before"] = name
+        file.write_text(json.dumps(line) + "\n")
+        Gallery(tmp_path).write()
+        assert Page(tmp_path / "gallery.html").records == []
+
+
+def test_threads_add_at_the_same_time(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+
+    def add(part: int) -> None:
+        for number in range(20):
+            gallery.add(f"{part}/{number}.png", before=picture(number), after=[picture(part)])
+
+    threads = [threading.Thread(target=add, args=(part,)) for part in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gallery.write()
+    assert len(Page(tmp_path / "gallery.html").records) == 80
+
+
+def test_a_page_of_somebody_else_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", random_image((6, 8, 3)))
+    page = tmp_path / "out" / "gallery.html"
+    page.parent.mkdir()
+    page.write_text("<h1>mine</h1>")
+    with pytest.raises(TranslateError, match=r"gallery\.html was not made by --gallery and would be replaced"):
+        convert(Negative(), tmp_path / "in", tmp_path / "out", gallery=True)
+    assert page.read_text() == "<h1>mine</h1>"
+    assert not (tmp_path / "out" / "a.png").exists()
+    page.unlink()
+    page.mkdir()
+    with pytest.raises(TranslateError, match="was not made by"):
+        Gallery(tmp_path / "out")
+    page.rmdir()
+    page.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(TranslateError, match="was not made by"):
+        Gallery(tmp_path / "out")
+    page.unlink()
+    (tmp_path / "other" / ".translate").mkdir(parents=True)
+    (tmp_path / "other" / ".translate" / "gallery").write_text("a file")
+    with pytest.raises(TranslateError, match="cannot keep a gallery in"):
+        Gallery(tmp_path / "other")
+
+
+def test_the_page_is_made_where_a_conversion_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, random_image((6, 8, 3)))
+    translator = Negative()
+    first: list[str] = []
+
+    def tell(event: str, **metadata: Any) -> None:
+        if event == "image_converted":
+            first.append(metadata["source"].name)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(translator.catalog, "tell", tell)
+    with pytest.raises(KeyboardInterrupt):
+        convert(translator, tmp_path / "in", tmp_path / "out", gallery=True, workers=1)
+    assert Page(tmp_path / "out" / "gallery.html").named(first[0])
+
+
+def test_without_being_asked_for_nothing_is_kept(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png", random_image((6, 8, 3)))
+    convert(Negative(), tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+# --- in a browser -----------------------------------------------------------------------------------------------------
+
+SEARCH = (
+    "document.getElementById('search').value = '{}'; "
+    "document.getElementById('search').dispatchEvent(new Event('input'))"
+)
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("gallery")
+    for number, name in enumerate(EVIL):
+        save(place / "in" / name, random_image((6, 8, 3), seed=number))
+    (place / "in" / "zz.png").write_bytes(b"")
+    convert(Negative(), place / "in", place / "out", gallery=True)
+    return place / "out" / "gallery.html"
+
+
+@needs_browser
+def test_a_browser_shows_every_picture_and_asks_for_nothing_else(tab: Browser, shown: Path) -> None:
+    tab.open(shown)
+    tab.until("document.querySelectorAll('#grid img').length === " + str(len(EVIL)))
+    tab.until("[...document.querySelectorAll('#grid img')].every((each) => each.complete && each.naturalWidth)")
+    for number in range(len(EVIL) + 1):
+        tab.ask(f"document.querySelectorAll('.tile')[{number}].click()")
+        failed = tab.ask("!document.getElementById('reason').hidden")
+        if not failed:
+            tab.until(
+                "['before', 'after'].every((id) => { const each = document.getElementById(id);"
+                " return each.complete && each.naturalWidth === 8; })"
+            )
+        tab.ask("document.getElementById('viewer').close()")
+    wrong = [each for each in tab.events if each["method"] in ("Log.entryAdded", "Runtime.exceptionThrown")]
+    assert not wrong
+    asked = [each["params"]["request"]["url"] for each in tab.events if each["method"] == "Network.requestWillBeSent"]
+    assert asked
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+    assert tab.ask("window.harmed") is None
+    # The policy forbids what is elsewhere, and scripts that are not its own.
+    blocked = "new Promise((done) => { const image = new Image(); image.onload = () => done('loaded');"
+    blocked += " image.onerror = () => done('blocked'); image.src = 'http://127.0.0.1:9/x.png'; })"
+    assert tab.ask(blocked) == "blocked"
+    tab.until("true")
+    assert any("Content Security Policy" in str(each) for each in tab.events if each["method"] == "Log.entryAdded")
+    tab.ask("{ const made = document.createElement('script'); made.textContent = 'window.harmed = 1';"
+            " document.body.append(made); }")  # fmt: skip
+    assert tab.ask("window.harmed") is None
+
+
+@needs_browser
+def test_the_keyboard_does_everything(tab: Browser, shown: Path) -> None:
+    tab.open(shown)
+    place = "Number(document.activeElement.dataset.place)"
+    tab.ask("document.querySelector('.tile').focus()")
+    columns = tab.ask("getComputedStyle(document.getElementById('grid')).gridTemplateColumns.split(' ').length")
+    for key, wanted in [("ArrowRight", 1), ("ArrowDown", 1 + columns), ("ArrowUp", 1), ("ArrowLeft", 0),
+                        ("ArrowLeft", 0), ("End", len(EVIL)), ("Home", 0), ("ArrowRight", 1)]:  # fmt: skip
+        tab.press(key)
+        assert tab.ask(place) == wanted, key
+    tab.press("Enter")
+    assert tab.ask("document.getElementById('viewer').open")
+    assert tab.ask("document.activeElement.id") == "slider"
+    value, name = "document.getElementById('slider').value", "document.getElementById('name').textContent"
+    for key, wanted in [("ArrowRight", "51"), ("ArrowLeft", "50"), ("Home", "0"), ("End", "100")]:
+        tab.press(key)
+        assert tab.ask(value) == wanted
+        clip = tab.ask("document.getElementById('before').style.clipPath")
+        assert clip in (f"inset(0px {100 - int(wanted)}% 0px 0px)", "inset(0px)")
+    assert tab.ask("document.getElementById('slider').getAttribute('aria-valuetext')") == "100 % before, 0 % after"
+    tab.press("ArrowDown")
+    assert f"(3 of {len(EVIL) + 1})" in tab.ask(name)
+    tab.press("ArrowUp")
+    tab.press("ArrowUp")
+    tab.press("ArrowUp")
+    assert f"(1 of {len(EVIL) + 1})" in tab.ask(name)
+    tab.press("Escape")
+    assert not tab.ask("document.getElementById('viewer').open")
+    tab.until(f"{place} === 0")  # the viewer tells later that it is closed
+
+
+@needs_browser
+def test_search_and_filter_and_labels(tab: Browser, shown: Path) -> None:
+    tab.open(shown)
+    tiles = "document.querySelectorAll('.tile').length"
+    tab.ask(SEARCH.format("SCRIPT"))
+    assert tab.ask(tiles) == 3  # two scripts and javascript:
+    assert tab.ask("document.getElementById('count').textContent") == f"3 of {len(EVIL) + 1} images, 0 failed"
+    tab.ask(SEARCH.format("\u00e9"))
+    assert tab.ask(tiles) == 2  # both forms of one letter
+    tab.ask(SEARCH.format("no such name"))
+    assert tab.ask(tiles) == 0
+    assert tab.ask("!document.getElementById('none').hidden")
+    tab.ask(SEARCH.format(""))
+    tab.ask(
+        "{ const show = document.getElementById('show'); show.value = 'failed'; show.dispatchEvent(new Event('change')) }"
+    )
+    assert tab.ask(tiles) == 1
+    assert "failed: " in tab.ask("document.querySelector('.tile').getAttribute('aria-label')")
+    tab.ask("document.querySelector('.tile').click()")
+    assert "is empty" in tab.ask("document.getElementById('reason').textContent")
+    assert tab.ask("document.activeElement.id") == "close"
+    tree = tab.call("Accessibility.getFullAXTree")["nodes"]
+    names = {(each["role"]["value"], each.get("name", {}).get("value")) for each in tree if "role" in each}
+    assert ("dialog", "zz.png (1 of 1)") in {(role, (name or "").strip()) for role, name in names}
+    assert {("button", "Close"), ("button", "Next image"), ("button", "Previous image")} <= names
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [360, 1400])
+def test_both_schemes_and_widths(tab: Browser, shown: Path, dark: bool, width: int) -> None:
+    tab.open(shown, width=width, dark=dark)
+    ground, text = (
+        sum(map(int, re.findall(r"\d+", tab.ask(f"getComputedStyle(document.body).{each}"))[:3]))
+        for each in ("backgroundColor", "color")
+    )
+    assert (ground < 200 < 600 < text) if dark else (text < 200 < 600 < ground)
+    assert tab.ask("document.documentElement.scrollWidth <= innerWidth")
+    tab.ask("document.querySelector('.tile').click()")
+    assert tab.ask("document.getElementById('viewer').getBoundingClientRect().right <= innerWidth")
+    assert tab.ask("document.documentElement.scrollWidth <= innerWidth")
+
+
+@needs_browser
+def test_ten_thousand_images_stay_usable(tab: Browser, tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.add("first.png", before=picture(), after=[picture()])
+    (file,) = (tmp_path / ".translate" / "gallery").glob("*.jsonl")
+    line = json.loads(file.read_text())
+    lines = [json.dumps({**line, "name": f"{number:05}.png"}) for number in range(10_000)]
+    file.write_text("\n".join(lines) + "\n")
+    Gallery(tmp_path).write()
+    tab.open(tmp_path / "gallery.html")
+    made = tab.ask("document.querySelectorAll('.tile').length")
+    assert made < 2500
+    assert tab.ask("document.querySelector('li').getAttribute('aria-setsize')") == "10000"
+    tab.ask("document.querySelector('.tile').focus()")
+    tab.press("End")
+    assert tab.ask("document.activeElement.textContent") == "09999.png"
+    assert tab.ask("document.querySelectorAll('.tile').length") < 2500
+    tab.until("scrollTo(0, 0) || document.querySelector('.tile').dataset.place === '0'")
+    tab.press("Home")
+    assert tab.ask("document.activeElement.textContent") == "00000.png"
+    loaded = {each["params"]["request"]["url"] for each in tab.events if each["method"] == "Network.requestWillBeSent"}
+    assert len(loaded) < 10
+    tab.ask(
+        "document.getElementById('search').value = '7777'; document.getElementById('search').dispatchEvent(new Event('input'))"
+    )
+    assert tab.ask("document.querySelectorAll('.tile').length") == 1
+    assert images.probe(next((tmp_path / ".translate" / "gallery").rglob("*-t.jpg"))).width == 36

@@ -1,0 +1,113 @@
+"""Gallery: one HTML page that shows what a conversion has read and written, before and after.
+
+Previews and records are kept in ``.translate/gallery/`` of the outputs' folder while images are converted, each record
+as one line that is appended when its previews are there. The page is made of all records, so one that was killed or
+went on later is complete, whoever wrote which part. The page asks nothing of a network.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from translate import atomic
+from translate.errors import TranslateError
+from translate.gallery.page import MARKER, page_of
+from translate.gallery.previews import LONGEST as PREVIEW
+from translate.gallery.previews import keep_previews
+from translate.gallery.records import Record, Records
+from translate.images import Image, load, open_regular
+from translate.memory import MAX_PIXELS
+
+__all__ = [
+    "PREVIEW",
+    "Gallery",
+]
+
+FOLDER = Path(".translate", "gallery")
+PAGE = "gallery.html"
+
+
+class Gallery:
+    """The gallery of an outputs' folder ``root``: records are added from any thread, and ``write`` makes the page.
+
+    Raises ``TranslateError`` if ``root`` has a ``gallery.html`` that is not of this kind, or if the records cannot be
+    kept there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.page = root / PAGE
+        _refuse_foreign(self.page)
+        self._folder = root / FOLDER
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._records = Records(self._folder)
+        except OSError as error:
+            raise TranslateError(f"cannot keep a gallery in {self._folder}: {error.strerror}; look at it") from None
+        self._known = self._records.read()
+        self._lock = threading.Lock()
+
+    def __contains__(self, name: str) -> bool:
+        """Whether an image of this name has a record of its outputs, not of a failure."""
+        with self._lock:
+            found = self._known.get(name)
+        return found is not None and found.reason is None
+
+    def add(
+        self,
+        name: str,
+        *,
+        before: Image | Path | None = None,
+        after: Sequence[Image | Path] = (),
+        outputs: Sequence[Path] = (),
+        as_stored: bool = False,
+        reason: str | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Record what became of the image ``name``; a later record of that name takes its place.
+
+        ``before`` and ``after`` are as displayed (``translate.images.displayed``), or files to read; several of
+        ``after`` are samples. ``outputs`` are the files, below ``root``, which the page links; with ``as_stored`` each
+        holds the pixels of one of ``after``, and may be shown itself. ``reason`` says why there are none. Raises
+        ``OSError`` where the previews or the record cannot be written, and ``TranslateError`` where a file cannot be
+        read.
+        """
+        first = None if before is None else _picture(before)
+        holding = outputs if as_stored else [None] * len(after)
+        shown = keep_previews(self._folder, name, first, [_picture(each) for each in after], holding)
+        links = tuple(os.path.relpath(output, self.root) for output in outputs)
+        record = Record(name, links, shown, reason, seconds)
+        self._records.append(record)
+        with self._lock:
+            self._known[name] = record
+
+    def write(self) -> Path:
+        """Make the page of all records, also those of other processes, and return its path."""
+        _refuse_foreign(self.page)
+        records = Records.read(self._records)
+        atomic.write(self.page, page_of(records.values(), self.root, FOLDER).encode())
+        return self.page
+
+    def close(self) -> None:
+        """Close the file of records."""
+        self._records.close()
+
+
+def _picture(given: Image | Path) -> Image:
+    return load(given, max_pixels=MAX_PIXELS) if isinstance(given, Path) else given
+
+
+def _refuse_foreign(page: Path) -> None:
+    """Refuse to replace what is there under the page's name unless it bears the marker of a gallery."""
+    if not page.exists() and not page.is_symlink():
+        return
+    try:
+        with open_regular(page) as file:
+            ours = not page.is_symlink() and MARKER.encode() in file.read(1024)
+    except (OSError, TranslateError):
+        ours = False
+    if not ours:
+        raise TranslateError(f"{page} was not made by --gallery and would be replaced; move it, or name another folder")
