@@ -47,7 +47,7 @@ FLOORS = [
     {"adversary", "overview"},
     {"method"},
     {"run", "frozen", "consistency", "background", "contract"},
-    {"compute"},
+    {"compute", "large"},
     {"engine", "loader"},
     {"hookspecs", "isolation"},
     {"answers"},

@@ -21,6 +21,7 @@ from translate.derived import tensors_of
 from translate.devices import pick_device
 from translate.draws import seeded_draws
 from translate.errors import TranslateError, UnfitError, nearest
+from translate.large import InParts
 from translate.method import Method, Parts
 from translate.parts import SavedMethod, build, metadata_of
 from translate.paths import quoted
@@ -81,6 +82,7 @@ class Translator:
         self.device = device
         self.precision = precision
         self._counted: PassBytes | None = None
+        self._parts: dict[str, InParts] = {}
         self._runtime: Runtime | None = None
         self._runtime_name = runtime
         if runtime:
@@ -138,6 +140,24 @@ class Translator:
         if self.fixed_size is not None:
             return _resize(output.float(), (height, width))
         return output[..., :height, :width].float()
+
+    @property
+    def in_parts(self) -> InParts | None:
+        """Its network for images that are too large for one pass; None with a runtime or a fixed size.
+
+        Replicas share it.
+        """
+        if self._runtime is not None or self.fixed_size is not None:
+            return None
+        made = InParts(
+            self.network,
+            channels=self.source.channels,
+            multiple=self.size_multiple,
+            device=self.device,
+            half=self.precision == "bf16",
+            bytes_for=self.bytes_for,
+        )
+        return self._parts.setdefault("", made)
 
     def bytes_for(self, size: Size) -> int:
         """About how much memory on the device the translation of one image (height, width) takes, from above.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from translate import images
+from translate.conversion.notices import Notices
+from translate.conversion.parts import algorithm_for, translate_in_parts
 from translate.conversion.plan import Task, deepest
+from translate.conversion.resizing import Resizing
 from translate.data import Depth, Domain
 from translate.errors import TranslateError
+from translate.large import Algorithm
 from translate.plugins import Catalog
 from translate.sizes import Size
 
@@ -54,13 +58,18 @@ class Work:
     """The settings of a conversion that hold for every image."""
 
     translator: Translating
-    at: Size | None = None
+    resizing: Resizing = Resizing()  # noqa: RUF009 - it is frozen
     samples: int | None = None
     seed: int = 0
     quality: int = 95
     max_pixels: int = images.MAX_PIXELS
     memory: int | None = None
     """The most bytes that the images in flight may need together; None: a share of what is free."""
+    whole: int | None = None
+    """The most bytes of a network's pass over a whole image; None: a constant of the device's kind."""
+    statistics: Literal["exact", "tile"] = "exact"
+    """Whether parts of an image are normalized by the statistics of the whole, or each by its own."""
+    notices: Notices = field(default_factory=Notices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +85,7 @@ class Decoded:
     size: Size
     alpha: NDArray[Any] | None
     depth: Depth
+    algorithm: Algorithm = "whole"
 
     @property
     def bucket(self) -> tuple[Any, ...]:
@@ -85,12 +95,16 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """The network's output for an image: stored values (S, C, H, W) on the device; S is 1 without ``samples``."""
+    """The network's output for an image: stored values (S, C, H, W) on the device; S is 1 without ``samples``.
+
+    ``algorithm`` is how it was computed, a function of the network, the image's size and the options.
+    """
 
     task: Task
     stored: Tensor
     finite: Tensor
     alpha: NDArray[Any] | None
+    algorithm: Algorithm = "whole"
 
 
 def decode(task: Task, work: Work) -> Decoded:
@@ -120,19 +134,22 @@ def decode(task: Task, work: Work) -> Decoded:
                 f"{path} has transparency, which {suffix} cannot hold; convert it with --format png"
             )
         alpha = None
-    if work.at is not None:
-        pixels = images.resize(pixels, work.at, nearest=source.classes > 0)
-        alpha = None if alpha is None else images.resize(alpha[..., None], work.at)[..., 0]
+    own_size = pixels.shape[0], pixels.shape[1]
+    if (size := work.resizing.of(own_size)) != own_size:
+        pixels = images.resize(pixels, size, nearest=source.classes > 0)
+        alpha = None if alpha is None else images.resize(alpha[..., None], size)[..., 0]
     depth = deepest(own, source, work.translator.target, task.format)
     if alpha is not None and depth != str(alpha.dtype):
         alpha = images.as_depth(alpha[..., None], depth)[..., 0]
-    height, width = pixels.shape[:2]
-    return Decoded(task, _pad(pixels, work.translator.size_multiple), (height, width), alpha, depth)
+    algorithm = algorithm_for(work, size)
+    return Decoded(task, _pad(pixels, work.translator.size_multiple), size, alpha, depth, algorithm)
 
 
 def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
     """Translate images of one bucket as one batch; each output is cropped to its image's size."""
     translator = work.translator
+    if decoded[0].algorithm != "whole":
+        return [_answer_in_parts(each, work) for each in decoded]
     with torch.inference_mode():
         batch = _stacked(decoded, translator)
         seed = image_seed(work.seed, decoded[0].task.name)
@@ -206,6 +223,11 @@ def _answer(decoded: Decoded, row: Tensor, target: Domain) -> Answer:
     row = row[..., :height, :width]
     stored = images.to_stored(row, target, decoded.depth)
     return Answer(decoded.task, stored, torch.isfinite(row).all(), decoded.alpha)
+
+
+def _answer_in_parts(decoded: Decoded, work: Work) -> Answer:
+    stored, finite = translate_in_parts(decoded, work, decoded.algorithm)
+    return Answer(decoded.task, stored, finite, decoded.alpha, decoded.algorithm)
 
 
 def _pad(pixels: NDArray[Any], multiple: int) -> NDArray[Any]:

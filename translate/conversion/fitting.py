@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from translate import images
 from translate.conversion.batch import Work
+from translate.conversion.parts import algorithm_for, bytes_in_parts, why_whole
 from translate.conversion.plan import Task
 from translate.errors import TranslateError
+from translate.large import Algorithm
 from translate.memory import ASSUMED, Budget, free_share, in_words
 from translate.sizes import Size
 
@@ -19,6 +21,8 @@ BASE = 2**20
 class Need:
     """What an image needs: bytes to decode it, to hold its pixels, and to write the outputs; ``size`` is the network's.
 
+    ``algorithm`` is how the network translates it.
+
     All are 0 where the header refuses the image: decoding then says why.
     """
 
@@ -26,6 +30,7 @@ class Need:
     held: int = 0
     writing: int = 0
     size: Size = (0, 0)
+    algorithm: Algorithm = "whole"
 
     def total(self, network: int) -> int:
         """The peak, with a network's pass of so many bytes in the same memory."""
@@ -40,13 +45,20 @@ def plan_memory(task: Task, work: Work) -> Need:
         return Need()
     if header.height * header.width > work.max_pixels:
         return Need()
-    size = work.at or (header.height, header.width)
+    own = header.height, header.width
+    size = work.resizing.of(own)
+    work.notices.size(task.name, own, work.resizing, getattr(work.translator, "size", None))
+    algorithm = algorithm_for(work, size)
     pixels = size[0] * size[1]
     depth = {"uint8": 1, "uint16": 2, "float32": 4}[header.depth]
     source, target = work.translator.source, work.translator.target
     stored = depth * pixels * ((1 if source.classes else source.channels) + header.alpha)
     outputs = 4 * pixels * ((1 if target.classes else target.channels) + header.alpha) * (work.samples or 1)
     # Stored values are padded and stacked to a batch; an output becomes an array and an encoder's copy and bytes.
+    if algorithm != "whole":
+        # Strips are stacked, normalized and stored one by one, so the outputs exist only as they are stored.
+        written = depth * pixels * ((1 if target.classes else target.channels) + header.alpha)
+        return Need(header.decoding, 2 * stored + written, 2 * written, size, algorithm)
     return Need(header.decoding, 3 * stored, 3 * outputs, size)
 
 
@@ -68,18 +80,21 @@ class Account:
 
     def refusal(self, task: Task, need: Need) -> str | None:
         """Why an image can never fit, in one sentence; None if it can."""
-        if self._device is not None and need != Need():
+        if self._device is not None and need != Need() and need.algorithm == "whole":
             on_device = self._network(need)
             if on_device > self._device:
                 return (
                     f"{task.source} has {need.size[1]} x {need.size[0]} pixels, which need {in_words(on_device)} on "
                     f"{self._work.translator.device}, and {in_words(self._device)} are free; convert it smaller, with "
-                    "--at"
+                    f"--long-side{why_whole(self._work, need.size)}"
                 )
         if self._budget.too_large(self._assumed(need)) is None:
             return None
         reason = self._budget.too_large(self._counted(need))
-        return f"{task.source} has {need.size[1]} x {need.size[0]} pixels and {reason}" if reason else None
+        if reason is None:
+            return None
+        why = why_whole(self._work, need.size) if need.algorithm == "whole" else ""
+        return f"{task.source} has {need.size[1]} x {need.size[0]} pixels and {reason}{why}"
 
     def fits(self, task: Task) -> bool:
         """Whether an image fits by its header, if it has a readable one."""
@@ -96,6 +111,8 @@ class Account:
         return True
 
     def _assumed(self, need: Need) -> int:
+        if need.algorithm != "whole":
+            return self._counted(need)
         pixels = need.size[0] * need.size[1] * (self._work.samples or 1)
         return need.total(ASSUMED * pixels if self._device is None else 0)
 
@@ -104,5 +121,7 @@ class Account:
 
     def _network(self, need: Need) -> int:
         """The bytes of the network's pass; 0 if the translator does not say."""
+        if need.algorithm != "whole":
+            return bytes_in_parts(self._work, need.algorithm, need.size)
         count = getattr(self._work.translator, "bytes_for", None)
         return int(count(need.size)) * (self._work.samples or 1) if count is not None else 0

@@ -1,0 +1,53 @@
+"""Resizing: the size at which an image is converted, by one of three options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from translate.errors import TranslateError
+from translate.sizes import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Resizing:
+    """What is asked for: a size, whatever the image's aspect; or the length of its longer side, or a scale.
+
+    >>> Resizing().of((300, 400)), Resizing(at=(256, 256)).of((300, 400))
+    ((300, 400), (256, 256))
+    >>> Resizing(long_side=1024).of((300, 400)), Resizing(scale=0.5).of((1, 401))
+    ((768, 1024), (1, 200))
+    """
+
+    at: Size | None = None
+    long_side: int | None = None
+    scale: float | None = None
+
+    @classmethod
+    def asked(cls, options: Mapping[str, Any]) -> Resizing:
+        """Take the options of ``convert``; at most one of the three may be given."""
+        flags = {"at": "--at", "long_side": "--long-side", "scale": "--scale"}
+        given = [name for name in flags if options.get(name) is not None]
+        if len(given) > 1:
+            raise TranslateError(
+                f"convert: {' and '.join(flags[name] for name in given)} each set the size of the images; give one"
+            )
+        return cls(options.get("at"), options.get("long_side"), options.get("scale"))
+
+    def of(self, size: Size) -> Size:
+        """The size at which an image of a (height, width) is converted."""
+        if self.at is not None:
+            return self.at
+        factor = 1.0 if self.scale is None else self.scale
+        if self.long_side is not None:
+            factor = self.long_side / max(size)
+        height, width = (max(1, round(side * factor)) for side in size)
+        return height, width
+
+    def squashes(self, size: Size) -> bool:
+        """Whether an image's aspect changes, by more than a fiftieth."""
+        if self.at is None:
+            return False
+        before, after = size[0] / size[1], self.at[0] / self.at[1]
+        return max(before, after) > 1.02 * min(before, after)
