@@ -49,7 +49,7 @@ def build(name: str) -> Any:
     else:
         encoder = ResidualEncoder(3, (256, 256), width=64, blocks=4)
         network = nn.Sequential(encoder, ResidualDecoder(encoder.latent, 3, (256, 256), width=64, blocks=4))
-        network.size_multiple = encoder.size_multiple  # type: ignore[assignment]
+        network.size_multiple = encoder.size_multiple
     return Translator(
         network, catalog=discover(), direction="forward", directions=("forward",), source=Domain(3), target=Domain(3),
         size=(256, 256), device=torch.device("cpu"),
@@ -83,8 +83,9 @@ def convert(name: str, megapixels: float, algorithm: str, place: str) -> dict[st
     import torch
 
     from translate import images
-    from translate.conversion.batch import Task, Work, decode, translate, write
+    from translate.conversion.batch import Work, decode, translate, write
     from translate.conversion.parts import translate_in_parts
+    from translate.conversion.plan import Task
     from translate.devices import memory_in_use
 
     side = round(math.sqrt(megapixels * 1e6))

@@ -84,7 +84,7 @@ class Translator:
         self._counted: PassBytes | None = None
         self._parts: dict[str, InParts] = {}
         self._runtime: Runtime | None = None
-        self._runtime_name = runtime
+        self.runtime_name = runtime
         if runtime:
             self._build_runtime(runtime)
         elif precision == "int8":
@@ -204,7 +204,7 @@ class Translator:
         if self._runtime is None or self._unchanged(self._tensors()):
             return self._runtime
         with torch.inference_mode(False), torch.no_grad():
-            return self._build_runtime(self._runtime_name)
+            return self._build_runtime(self.runtime_name)
 
     def _tensors(self) -> Iterator[Tensor]:
         yield from self.network.parameters()

@@ -81,10 +81,10 @@ def convert(
     """Convert an image, or all images below a folder, whose tree is kept.
 
     An image keeps its size, bit depth and transparency; gray and colour are adapted to the translator. ``at`` resizes
-    the input to that (height, width) first, and the output has that size; ``long_side`` and ``scale`` keep the aspect. At
-    most one of the three may be given. ``format`` overrides the input's format; png,
-    tiff or npy replaces one that cannot hold an output. Class maps are written as indices. ``samples`` writes that many
-    outputs per image, numbered from 1, with noise from ``seed`` and the image's name. Images of more than
+    the input to that (height, width) first, and the output has that size; ``long_side`` and ``scale`` keep the aspect.
+    At most one of the three may be given. ``format`` overrides the input's format; png, tiff or npy replaces one that
+    cannot hold an output. Class maps are written as indices. ``samples`` writes that many outputs per image, numbered
+    from 1, with noise from ``seed`` and the image's name. Images of more than
     ``max_pixels`` pixels, according to their header, fail. ``step`` chooses a checkpoint of a run. ``step``,
     ``direction``, ``device``, ``precision``, ``runtime`` and the plugins are used only if ``translator`` is a path. A
     runtime that needs calibration (int8) is calibrated on up to 32 evenly spaced images of the input. ``devices`` share

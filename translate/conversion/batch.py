@@ -58,7 +58,7 @@ class Work:
     """The settings of a conversion that hold for every image."""
 
     translator: Translating
-    resizing: Resizing = Resizing()  # noqa: RUF009 - it is frozen
+    at: Size | None = None
     samples: int | None = None
     seed: int = 0
     quality: int = 95
@@ -69,7 +69,14 @@ class Work:
     """The most bytes of a network's pass over a whole image; None: a constant of the device's kind."""
     statistics: Literal["exact", "tile"] = "exact"
     """Whether parts of an image are normalized by the statistics of the whole, or each by its own."""
+    long_side: int | None = None
+    scale: float | None = None
     notices: Notices = field(default_factory=Notices)
+
+    @property
+    def resizing(self) -> Resizing:
+        """How images are resized before they are translated."""
+        return Resizing(self.at, self.long_side, self.scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from translate.conversion.fitting import Account
 from translate.conversion.notices import Notices
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import Task, plan, suffix_rule
-from translate.conversion.resizing import Resizing
+from translate.conversion.resizing import check_resizing
 from translate.conversion.together import convert_together, is_a_share, log_outcome
 from translate.devices import keep_memory, pick_device
 from translate.errors import TranslateError
@@ -55,7 +55,7 @@ def convert_as_asked(
         raise TranslateError(
             f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
         )
-    resizing = Resizing.asked(asked)
+    check_resizing(asked)
     rule = suffix_rule(translator.source, translator.target, asked["format"])
     tasks = plan(source, target, rule, asked["format"], asked["samples"])
     try:
@@ -69,9 +69,9 @@ def convert_as_asked(
     else:
         rank, ranks = rank_and_world_size()
         work = Work(
-            translator, resizing, asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
+            translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
             (asked["memory"] or free_share()) // ranks, asked["memory"] and asked["memory"] // ranks,
-            asked["statistics"], Notices(silent=rank > 0),
+            asked["statistics"], asked["long_side"], asked["scale"], Notices(silent=rank > 0),
         )  # fmt: skip
         if translator.needs_calibration:
             account = Account(work)

@@ -35,7 +35,7 @@ def algorithm_for(work: Work, size: Size) -> Algorithm:
     if ASSUMED * size[0] * size[1] <= limit or count(size) <= limit:
         return "whole"
     try:
-        return "tile" if work.statistics == "tile" else parts.algorithm(size)  # type: ignore[no-any-return]
+        return "tile" if work.statistics == "tile" else parts.algorithm(size)
     except TranslateError:
         return "whole"
 
@@ -52,10 +52,11 @@ def why_whole(work: Work, size: Size) -> str:
         return "; samples are drawn for whole images only, so leave out --samples to translate it in parts"
     if getattr(translator, "fixed_size", None) is not None:
         return ""
+    if getattr(translator, "runtime_name", ""):
+        return "; a runtime takes whole images only, so leave out --runtime to translate it in parts"
     parts = getattr(translator, "in_parts", None)
     if parts is None:
-        runs = getattr(translator, "bytes_for", None) is not None
-        return "; a runtime takes whole images only, so leave out --runtime to translate it in parts" if runs else ""
+        return ""
     try:
         parts.algorithm(size)
     except TranslateError as error:
@@ -102,11 +103,11 @@ class _StoredPicture:
         return images.normalize(torch.from_numpy(part).to(self._translator.device), self._domain)
 
     def write(self, rows: slice, columns: slice, part: Tensor) -> None:
-        height, width = (min(each.stop, side) - each.start for each, side in zip((rows, columns), self._kept, strict=True))
+        ends = min(rows.stop, self._kept[0]), min(columns.stop, self._kept[1])
+        height, width = ends[0] - rows.start, ends[1] - columns.start
         if height <= 0 or width <= 0:
             return
         part = part[..., :height, :width].float()
         self.finite &= part.isfinite().all()
         stored = images.to_stored(part, self._translator.target, self._depth)
-        place = slice(rows.start, rows.start + height), slice(columns.start, columns.start + width)
-        self._output[place] = stored[0].permute(1, 2, 0).cpu().numpy()
+        self._output[rows.start : ends[0], columns.start : ends[1]] = stored[0].permute(1, 2, 0).cpu().numpy()

@@ -24,17 +24,6 @@ class Resizing:
     long_side: int | None = None
     scale: float | None = None
 
-    @classmethod
-    def asked(cls, options: Mapping[str, Any]) -> Resizing:
-        """Take the options of ``convert``; at most one of the three may be given."""
-        flags = {"at": "--at", "long_side": "--long-side", "scale": "--scale"}
-        given = [name for name in flags if options.get(name) is not None]
-        if len(given) > 1:
-            raise TranslateError(
-                f"convert: {' and '.join(flags[name] for name in given)} each set the size of the images; give one"
-            )
-        return cls(options.get("at"), options.get("long_side"), options.get("scale"))
-
     def of(self, size: Size) -> Size:
         """The size at which an image of a (height, width) is converted."""
         if self.at is not None:
@@ -51,3 +40,11 @@ class Resizing:
             return False
         before, after = size[0] / size[1], self.at[0] / self.at[1]
         return max(before, after) > 1.02 * min(before, after)
+
+
+def check_resizing(asked: Mapping[str, Any]) -> None:
+    """Refuse more than one of the options ``at``, ``long_side`` and ``scale``."""
+    flags = {"at": "--at", "long_side": "--long-side", "scale": "--scale"}
+    given = [flag for name, flag in flags.items() if asked.get(name) is not None]
+    if len(given) > 1:
+        raise TranslateError(f"convert: {' and '.join(given)} each set the size of the images; give one of them")

@@ -6,8 +6,8 @@ happens to be free:
 - ``whole``: the network takes the image as it is.
 - ``strips``: layer by layer in strips of rows, with maps in temporary files. It takes networks whose operations are
   known (``graph``), and costs little more time than the whole.
-- ``passes``: tiled passes that stop at each normalization in turn. It takes any network whose only global operations are
-  normalizations, and costs a multiple of the whole's time.
+- ``passes``: tiled passes that stop at each normalization in turn. It takes any network whose only global operations
+  are normalizations, and costs a multiple of the whole's time.
 - ``tile``: tiles with statistics of their own, only on request. It is another function than the whole's.
 
 ``strips`` and ``passes`` equal the whole up to rounding. Each is compared with the whole on a small image before its

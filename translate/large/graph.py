@@ -1,4 +1,4 @@
-"""Graph: the operations of a network on one image, recorded on the meta device, and which rows each needs of its inputs.
+"""Graph: the operations of a network on one image, recorded on the meta device.
 
 Nothing is computed while recording, so an image of any size is recorded in milliseconds.
 """
@@ -19,11 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from translate.errors import TranslateError
-from translate.large.moments import global_operation
+from translate.large.moments import GlobalOperation, global_operation
+from translate.large.rules import Rule, rule_of
 from translate.sizes import Size
-
-Rows = tuple[int, int]
-"""Rows of a map, from the first to behind the last."""
 
 
 class UnknownOperationError(TranslateError):
@@ -65,38 +63,10 @@ class Node:
         return int(self.shape[1] * self.shape[-1]) * self.dtype.itemsize
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Which rows of its input an operation needs, and how it is computed on them.
-
-    ``needs(first, last)`` are input rows for the output rows first to last, before they are clipped to the input. A
-    strip begins at an input row that ``down`` divides, and its output at that row * ``up`` / ``down``; but a padding
-    adds ``pads`` rows at the image's upper and lower border only. ``heavy`` operations are not for computing anew.
-    """
-
-    needs: Callable[[int, int], Rows]
-    up: int = 1
-    down: int = 1
-    heavy: bool = True
-    pads: tuple[int, int] | None = None
-
-    def input_rows(self, rows: Rows, height: int) -> Rows:
-        """The input rows to compute output rows from, of an input of that height."""
-        first, last = self.needs(*rows)
-        first = min(max(0, first), height - 1) // self.down * self.down
-        return first, min(height, max(last, first + 1))
-
-
-POINTWISE = frozenset(
-    "add sub mul div true_divide neg abs square sqrt rsqrt exp log sin cos pow __add__ __radd__ __sub__ __rsub__ "
-    "__mul__ __rmul__ __truediv__ __rtruediv__ __rdiv__ __neg__ __pow__ relu leaky_relu elu selu gelu silu mish "
-    "softplus sigmoid logsigmoid tanh hardtanh hardswish hardsigmoid relu6 prelu clamp clamp_min clamp_max maximum "
-    "minimum where to float double half bfloat16 contiguous clone detach type_as cat concat dropout dropout2d "
-    "alpha_dropout feature_dropout lerp addcmul addcdiv erf".split()
+IN_PLACE = frozenset(
+    f"{name}_"
+    for name in ("add", "sub", "mul", "div", "neg", "relu", "leaky_relu", "tanh", "sigmoid", "clamp", "square")
 )
-"""Operations whose output row depends on the same row of each input; those along channels have rules of their own."""
-
-IN_PLACE = frozenset("add_ sub_ mul_ div_ neg_ relu_ leaky_relu_ tanh_ sigmoid_ clamp_ square_ sqrt_ rsqrt_".split())
 
 
 def record(network: nn.Module, channels: int, size: Size, half: bool) -> tuple[list[Node], Node]:
@@ -200,9 +170,7 @@ class _Recorder(TorchFunctionMode):
             return half
         return result
 
-    def _node(
-        self, func: Any, name: str, args: Any, kwargs: Any, inputs: list[Node], result: Tensor
-    ) -> Node:
+    def _node(self, func: Any, name: str, args: Any, kwargs: Any, inputs: list[Node], result: Tensor) -> Node:
         arguments, options = self._symbols(args), self._symbols(kwargs)
         kind = "map" if any(each.kind in ("image", "map") for each in inputs) else "number"
         node = Node(kind, func, arguments, options, name, result.shape, result.dtype, None, list(inputs))
@@ -212,8 +180,9 @@ class _Recorder(TorchFunctionMode):
         if name in ("conv2d", "conv_transpose2d") and id(args[1] if len(args) > 1 else None) in self._layers:
             node.function = self._layers[id(args[1])].forward
             node.arguments, node.options = node.arguments[:1], {}
-        node.rule = rule_of(name, args, kwargs, maps[0].shape, result)
-        if node.rule is None or result.dim() != 4 or result.shape[0] != 1:
+        fits = result.dim() == 4 and result.shape[0] == 1 and all(len(each.shape) == 4 for each in maps)
+        node.rule = rule_of(name, args, kwargs, maps[0].rows, node.rows) if fits else None
+        if node.rule is None:
             raise UnknownOperationError(f"it computes {name or func!r:.60}, whose rows are not known")
         if node.rule.pads is not None:
             node.arguments, node.options = node.arguments[:1], _padding(*args[1:], **kwargs)
@@ -228,7 +197,9 @@ class _Recorder(TorchFunctionMode):
             raise UnknownOperationError(f"it computes {name} on several maps")
         return node
 
-    def _global(self, func: Any, name: str, args: Any, kwargs: Any, inputs: list[Node], operation: Any) -> Any:
+    def _global(
+        self, func: Any, name: str, args: Any, kwargs: Any, inputs: list[Node], operation: GlobalOperation
+    ) -> Any:
         source, local = inputs[0], operation.local
         moments = Node("moments", inputs=[source], groups=operation.groups)
         self.nodes.append(moments)
@@ -259,7 +230,9 @@ class _Recorder(TorchFunctionMode):
         return _mapped(symbol, given)
 
     def _real(self, given: Any) -> Any:
-        return _mapped(lambda value: self._constants.get(id(value), value) if isinstance(value, Tensor) else value, given)
+        return _mapped(
+            lambda value: self._constants.get(id(value), value) if isinstance(value, Tensor) else value, given
+        )
 
 
 def _tensors(given: Any) -> list[Tensor]:
@@ -283,146 +256,3 @@ def _padding(pad: Any, mode: str = "constant", value: Any = None) -> dict[str, A
 
 def _mapped(function: Callable[[Any], Any], given: Any) -> Any:
     return tree_map(function, given)
-
-
-def rule_of(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], shape: torch.Size, result: Tensor) -> Rule | None:
-    """The rule of an operation by the name of its torch function; None if it is not known."""
-    if name in POINTWISE:
-        return _pointwise(name, args, kwargs)
-    found = _RULES.get(name)
-    try:
-        return None if found is None else found(shape, result.shape, *args, **kwargs)
-    except (TypeError, ValueError):
-        return None
-
-
-def _pointwise(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Rule | None:
-    if name in ("cat", "concat") and (args[1] if len(args) > 1 else kwargs.get("dim", 0)) not in (1, -3):
-        return None
-    if name in ("dropout", "dropout2d", "alpha_dropout", "feature_dropout"):
-        training = kwargs.get("training", args[2] if len(args) > 2 else True)
-        if training:
-            return None
-    return Rule(lambda first, last: (first, last), heavy=False)
-
-
-def _first(value: Any) -> int:
-    return int(value[0]) if isinstance(value, (tuple, list)) else int(value)
-
-
-def _window(kernel: int, stride: int, padding: int, dilation: int = 1) -> Rule:
-    def needs(first: int, last: int) -> Rows:
-        return first * stride - padding, (last - 1) * stride - padding + (kernel - 1) * dilation + 1
-
-    return Rule(needs, 1, stride)
-
-
-def _conv2d(
-    shape: torch.Size, made: torch.Size, input: Any, weight: Tensor, bias: Any = None, stride: Any = 1,  # noqa: A002
-    padding: Any = 0, dilation: Any = 1, groups: int = 1,
-) -> Rule | None:  # fmt: skip
-    kernel = int(weight.shape[2])
-    if isinstance(padding, str):
-        if padding == "same" and (kernel - 1) * _first(dilation) % 2:
-            return None
-        padding = 0 if padding == "valid" else (kernel - 1) * _first(dilation) // 2
-    return _window(kernel, _first(stride), _first(padding), _first(dilation))
-
-
-def _conv_transpose2d(
-    shape: torch.Size, made: torch.Size, input: Any, weight: Tensor, bias: Any = None, stride: Any = 1,  # noqa: A002
-    padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
-) -> Rule:  # fmt: skip
-    step, pad, reach = _first(stride), _first(padding), (int(weight.shape[2]) - 1) * _first(dilation)
-
-    def needs(first: int, last: int) -> Rows:
-        # One row more than strictly needed, so that the strip's output reaches far enough.
-        return (first + pad - reach) // step, (last - 1 + pad) // step + 2
-
-    return Rule(needs, step, 1)
-
-
-def _pool(
-    shape: torch.Size, made: torch.Size, input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,  # noqa: A002
-    *others: Any, **more: Any,
-) -> Rule | None:  # fmt: skip
-    if more.get("ceil_mode") or more.get("return_indices") or any(each is True for each in others[:1]):
-        return None
-    return _window(_first(kernel_size), _first(kernel_size if stride is None else stride), _first(padding))
-
-
-def _max_pool(
-    shape: torch.Size, made: torch.Size, input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,  # noqa: A002
-    dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False,
-) -> Rule | None:  # fmt: skip
-    if ceil_mode or return_indices:
-        return None
-    step = _first(kernel_size if stride is None else stride)
-    return _window(_first(kernel_size), step, _first(padding), _first(dilation))
-
-
-def _pad(
-    shape: torch.Size, made: torch.Size, input: Any, pad: Sequence[int], mode: str = "constant", value: Any = None  # noqa: A002
-) -> Rule | None:
-    if mode == "circular" or len(pad) not in (2, 4):
-        return None
-    top, bottom = (int(pad[2]), int(pad[3])) if len(pad) == 4 else (0, 0)
-    if top < 0 or bottom < 0:
-        return None
-    height = int(shape[-2])
-
-    def needs(first: int, last: int) -> Rows:
-        start, stop = first - top, last - top
-        # What lies beyond a border mirrors rows on its inside.
-        return (
-            min(start, height - bottom - 1) if stop > height else start,
-            max(stop, top + 1) if start < 0 else stop,
-        )
-
-    return Rule(needs, heavy=False, pads=(top, bottom))
-
-
-def _unshuffle(shape: torch.Size, made: torch.Size, input: Any, factor: int) -> Rule:  # noqa: A002
-    return Rule(lambda first, last: (first * factor, last * factor), 1, factor, heavy=False)
-
-
-def _shuffle(shape: torch.Size, made: torch.Size, input: Any, factor: int) -> Rule:  # noqa: A002
-    return Rule(lambda first, last: (first // factor, -(-last // factor)), factor, 1, heavy=False)
-
-
-def _interpolate(
-    shape: torch.Size, made: torch.Size, input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest",  # noqa: A002
-    *others: Any, **more: Any,
-) -> Rule | None:  # fmt: skip
-    if mode != "nearest" or size is not None or made[-2] % shape[-2] or _first(scale_factor) != made[-2] // shape[-2]:
-        return None
-    return _shuffle(shape, made, input, int(made[-2] // shape[-2]))
-
-
-def _getitem(shape: torch.Size, made: torch.Size, input: Any, index: Any) -> Rule | None:  # noqa: A002
-    parts = index if isinstance(index, tuple) else (index,)
-    whole = all(each is Ellipsis or isinstance(each, slice) for each in parts)
-    along = [each for each in parts if each is not Ellipsis]
-    if not whole or parts[0] is Ellipsis or any(each != slice(None) for number, each in enumerate(along) if number != 1):
-        return None
-    return Rule(lambda first, last: (first, last), heavy=False)
-
-
-def _split(shape: torch.Size, made: torch.Size, input: Any, sections: Any, dim: int = 0) -> Rule | None:  # noqa: A002
-    return Rule(lambda first, last: (first, last), heavy=False) if dim in (1, -3) else None
-
-
-_RULES: Mapping[str, Callable[..., Rule | None]] = {
-    "conv2d": _conv2d,
-    "conv_transpose2d": _conv_transpose2d,
-    "avg_pool2d": _pool,
-    "max_pool2d": _max_pool,
-    "boolean_dispatch": _max_pool,
-    "pad": _pad,
-    "pixel_unshuffle": _unshuffle,
-    "pixel_shuffle": _shuffle,
-    "interpolate": _interpolate,
-    "__getitem__": _getitem,
-    "chunk": _split,
-    "split": _split,
-}

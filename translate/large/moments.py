@@ -42,7 +42,8 @@ class Moments:
             self._offset = part[0, :, 0, 0].double().reshape(self.groups, -1)[:, :1]
             self._sum = torch.zeros(self.groups, dtype=torch.float64, device=part.device)
             self._squares = torch.zeros_like(self._sum)
-        assert self._sum is not None and self._squares is not None
+        assert self._sum is not None
+        assert self._squares is not None
         offset = self._offset.expand(self.groups, channels // self.groups).reshape(1, channels, 1, 1)
         step = max(1, CHUNK // (channels * width))
         for row in range(0, height, step):
@@ -54,12 +55,14 @@ class Moments:
     @property
     def mean(self) -> Tensor:
         """The means (groups,) in float64."""
-        assert self._sum is not None and self._offset is not None
+        assert self._sum is not None
+        assert self._offset is not None
         return self._offset[:, 0] + self._sum / self.count
 
     def variance(self, correction: float) -> Tensor:
         """The variances (groups,) in float64; ``correction`` is subtracted from the number of values."""
-        assert self._sum is not None and self._squares is not None
+        assert self._sum is not None
+        assert self._squares is not None
         return (self._squares - self._sum.square() / self.count).clamp_min_(0) / max(self.count - correction, 0)
 
     @classmethod
@@ -91,14 +94,11 @@ def global_operation(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     """Recognize a call of a torch function, by its name, as an operation that takes moments; None for others."""
     found = _OPERATIONS.get(name)
     x = args[0] if args else kwargs.get("input")
-    if found is None or not isinstance(x, Tensor) or x.dim() != 4:
+    if found is None or not isinstance(x, Tensor) or x.dim() != 4 or len(args) > len(found[0]):
         return None
     if x.shape[0] != 1:
         raise TranslateError("an image is translated in parts alone, not in a batch with others")
-    try:
-        return found(*args, **kwargs)
-    except TypeError:
-        return None
+    return found[1](x, {**dict(zip(found[0], args, strict=False)), **kwargs})
 
 
 def _apply_norm(weight: Tensor | None, bias: Tensor | None, eps: float) -> Callable[[Tensor, Moments], Tensor]:
@@ -114,115 +114,75 @@ def _apply_norm(weight: Tensor | None, bias: Tensor | None, eps: float) -> Calla
     return apply
 
 
-def _batch_norm(
-    input: Tensor,  # noqa: A002 - torch's own name
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> GlobalOperation | None:
-    if not training:
-        return None
-    return GlobalOperation(input, input.shape[1], _apply_norm(weight, bias, eps), local=True)
+def _norm(x: Tensor, groups: int, given: Mapping[str, Any]) -> GlobalOperation:
+    apply = _apply_norm(given.get("weight"), given.get("bias"), given.get("eps", 1e-5))
+    return GlobalOperation(x, groups, apply, local=True)
 
 
-def _instance_norm(
-    input: Tensor,  # noqa: A002
-    running_mean: Tensor | None = None,
-    running_var: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    use_input_stats: bool = True,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> GlobalOperation | None:
-    if not use_input_stats:
-        return None
-    return GlobalOperation(input, input.shape[1], _apply_norm(weight, bias, eps), local=True)
+def _batch_norm(x: Tensor, given: Mapping[str, Any]) -> GlobalOperation | None:
+    return _norm(x, x.shape[1], given) if given.get("training") else None
 
 
-def _group_norm(
-    input: Tensor,  # noqa: A002
-    num_groups: int,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-) -> GlobalOperation:
-    return GlobalOperation(input, num_groups, _apply_norm(weight, bias, eps), local=True)
+def _instance_norm(x: Tensor, given: Mapping[str, Any]) -> GlobalOperation | None:
+    return _norm(x, x.shape[1], given) if given.get("use_input_stats", True) else None
 
 
-def _reduction(x: Tensor, dim: Any, keepdim: bool, finish: Callable[[Moments], tuple[Tensor, ...]]) -> Any:
+def _reduction(x: Tensor, given: Mapping[str, Any], finish: Callable[[Moments], tuple[Tensor, ...]]) -> Any:
     """Numbers of the whole map, over its positions, or over these and its channels."""
+    dim, keepdim = given.get("dim"), bool(given.get("keepdim", False))
     dims = {each % 4 for each in ((dim,) if isinstance(dim, int) else dim if dim else range(4))}
-    if not {2, 3} <= dims:
+    if not {2, 3} <= dims or given.get("dtype") is not None:
         return None
     shape = [1 if each in dims else x.shape[each] for each in range(4)]
     kept = shape if keepdim else [side for each, side in enumerate(shape) if each not in dims]
 
     def apply(part: Tensor, moments: Moments) -> Any:
-        dtype = part.dtype if part.is_floating_point() else torch.float32
-        made = tuple(each.to(dtype).reshape(kept) for each in finish(moments))
+        made = tuple(each.to(part.dtype).reshape(kept) for each in finish(moments))
         return made if len(made) > 1 else made[0]
 
     return GlobalOperation(x, 1 if 1 in dims else x.shape[1], apply, local=False)
 
 
-def _mean(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:  # noqa: A002
-    return _reduction(input, dim, keepdim, lambda moments: (moments.mean,))
+def _correction(given: Mapping[str, Any]) -> float:
+    found = given.get("correction")
+    return float(given.get("unbiased", True)) if found is None else float(found)
 
 
-def _var_mean(
-    input: Tensor,  # noqa: A002
-    dim: Any = None,
-    unbiased: bool = True,
-    *,
-    correction: float | None = None,
-    keepdim: bool = False,
-) -> Any:
-    less = float(unbiased) if correction is None else correction
-    return _reduction(input, dim, keepdim, lambda moments: (moments.variance(less), moments.mean))
+def _mean(x: Tensor, given: Mapping[str, Any]) -> Any:
+    return _reduction(x, given, lambda moments: (moments.mean,))
 
 
-def _var(
-    input: Tensor,  # noqa: A002
-    dim: Any = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Any:
-    less = float(unbiased) if correction is None else correction
-    return _reduction(input, dim, keepdim, lambda moments: (moments.variance(less),))
+def _var_mean(x: Tensor, given: Mapping[str, Any]) -> Any:
+    return _reduction(x, given, lambda moments: (moments.variance(_correction(given)), moments.mean))
 
 
-def _std(
-    input: Tensor,  # noqa: A002
-    dim: Any = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Any:
-    less = float(unbiased) if correction is None else correction
-    return _reduction(input, dim, keepdim, lambda moments: (moments.variance(less).sqrt(),))
+def _var(x: Tensor, given: Mapping[str, Any]) -> Any:
+    return _reduction(x, given, lambda moments: (moments.variance(_correction(given)),))
 
 
-def _adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Any:  # noqa: A002
-    if output_size not in (1, (1, 1), [1, 1]):
-        return None
-    return _reduction(input, (2, 3), True, lambda moments: (moments.mean,))
+def _std(x: Tensor, given: Mapping[str, Any]) -> Any:
+    return _reduction(x, given, lambda moments: (moments.variance(_correction(given)).sqrt(),))
 
 
-_OPERATIONS: Mapping[str, Callable[..., GlobalOperation | None]] = {
-    "batch_norm": _batch_norm,
-    "instance_norm": _instance_norm,
-    "group_norm": _group_norm,
-    "mean": _mean,
-    "var_mean": _var_mean,
-    "var": _var,
-    "std": _std,
-    "adaptive_avg_pool2d": _adaptive_avg_pool2d,
+def _pool(x: Tensor, given: Mapping[str, Any]) -> Any:
+    to_one = given.get("output_size") in (1, (1, 1), [1, 1])
+    return _mean(x, {"dim": (2, 3), "keepdim": True}) if to_one else None
+
+
+_STATISTICS = ("input", "running_mean", "running_var", "weight", "bias")
+_VARIANCE = ("input", "dim", "unbiased", "keepdim")
+
+_OPERATIONS: Mapping[str, tuple[tuple[str, ...], Callable[[Tensor, Mapping[str, Any]], GlobalOperation | None]]] = {
+    "batch_norm": ((*_STATISTICS, "training", "momentum", "eps"), _batch_norm),
+    "instance_norm": ((*_STATISTICS, "use_input_stats", "momentum", "eps"), _instance_norm),
+    "group_norm": (
+        ("input", "num_groups", "weight", "bias", "eps"),
+        lambda x, given: _norm(x, given["num_groups"], given),
+    ),
+    "mean": (("input", "dim", "keepdim"), _mean),
+    "var_mean": (_VARIANCE, _var_mean),
+    "var": (_VARIANCE, _var),
+    "std": (_VARIANCE, _std),
+    "adaptive_avg_pool2d": (("input", "output_size"), _pool),
 }
+"""The names of the parameters of each function, in order, and how its call is read."""

@@ -44,7 +44,7 @@ class Spilled:
         # Rows first: (h, W, C) or (h, C, W), as the network lays out its maps.
         rows = part[0].permute((1, 2, 0) if self._last else (1, 0, 2)).contiguous().cpu()
         self._file.seek(self.written * self._row_bytes)
-        left = memoryview(rows.reshape(-1).view(torch.uint8).numpy()).cast("B")
+        left = rows.reshape(-1).view(torch.uint8).numpy().data
         while left:
             left = left[self._file.write(left) :]
         self.written += part.shape[2]
@@ -53,7 +53,7 @@ class Spilled:
         """The rows first to last, (1, C, last - first, W)."""
         data = np.empty((last - first) * self._row_bytes, np.uint8)
         self._file.seek(first * self._row_bytes)
-        left = memoryview(data)
+        left = data.data
         while left:
             count = self._file.readinto(left)  # type: ignore[attr-defined]
             if not count:

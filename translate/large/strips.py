@@ -15,14 +15,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
-from translate.large.graph import Node, Rows, UnknownOperationError, record
+from translate.large.graph import Node, UnknownOperationError, record
 from translate.large.moments import Moments, global_operation
 from translate.large.passes import Picture
+from translate.large.rules import Rows
 from translate.large.spill import Spilled, all_closed, check_space
 from translate.sizes import Size
 
-STRIP_BYTES = 2**29
+STRIP_BYTES = 2**28
 """About how many bytes all maps of one strip may take together."""
+
+ROWS = 8
+"""Strips have a multiple of so many rows, where they have more."""
 
 DEEPEST = 2
 """The most layers that are computed anew to leave a map out of the files."""
@@ -156,9 +160,7 @@ def rows_needed(sweep: Sweep, rows: Rows) -> dict[Node, Rows]:
 class Strips:
     """A network over images of one size, in strips."""
 
-    def __init__(
-        self, network: nn.Module, channels: int, size: Size, device: torch.device, half: bool = False
-    ) -> None:
+    def __init__(self, network: nn.Module, channels: int, size: Size, device: torch.device, half: bool = False) -> None:
         nodes, output = record(network, channels, size, half)
         self.plan = Plan(nodes, output)
         self._device = device
@@ -176,6 +178,8 @@ class Strips:
     def _run(self, sweep: Sweep, picture: Picture, strip_bytes: int, count: int) -> None:
         target = sweep.target
         step = max(1, min(int(strip_bytes / sweep.row_bytes), target.rows // count))
+        # Fast convolutions compute tiles of rows.
+        step -= step % ROWS if step > ROWS else 0
         for node in sweep.moments:
             self._numbers[id(node)] = Moments(node.groups)
         for first in range(0, target.rows, step):
@@ -227,7 +231,8 @@ class Strips:
 
     def _evaluate(self, node: Node, need: dict[Node, Rows], values: dict[int, Tensor]) -> Tensor:
         """The needed rows of a map, from those of its inputs."""
-        assert node.rule is not None and node.function is not None
+        assert node.rule is not None
+        assert node.function is not None
         rule, (first, last) = node.rule, need[node]
         given: dict[int, Tensor] = {}
         start = stop = height = 0
@@ -279,7 +284,8 @@ class Strips:
                 return value
             return given[id(value)] if id(value) in given else self._number(value)
 
-        return tree_map(fill, (node.arguments, dict(node.options)))
+        args, options = tree_map(fill, (node.arguments, dict(node.options)))
+        return args, options
 
 
 def _pad(x: Tensor, options: Any, pads: Rows, rows: Rows, strip: Rows) -> Tensor:
