@@ -48,7 +48,7 @@ FLOORS = [
     {"adversary", "overview", "gallery"},
     {"method"},
     {"run", "frozen", "consistency", "background", "contract"},
-    {"compute"},
+    {"compute", "large"},
     {"engine", "loader"},
     {"hookspecs", "isolation"},
     {"answers"},

@@ -206,6 +206,8 @@ def test_every_command_that_decodes_refuses_by_max_pixels(tmp_path: Path, caplog
 class Hungry:
     """A translator that says it needs a thousand bytes a pixel, and counts what is in flight."""
 
+    in_parts = None
+
     def __init__(self) -> None:
         self.inner = translator("unet(width=4, depth=2)")
         self.most = self.now = 0

@@ -22,6 +22,7 @@ from translate.devices import pick_device
 from translate.directions import domains_of
 from translate.draws import seeded_draws
 from translate.errors import TranslateError, UnfitError, nearest
+from translate.large import InParts
 from translate.method import Method, Parts
 from translate.parts import SavedMethod, build, metadata_of
 from translate.paths import expanded, quoted
@@ -83,8 +84,9 @@ class Translator:
         self.device = device
         self.precision = precision
         self._counted: PassBytes | None = None
+        self._parts: dict[str, InParts] = {}
         self._runtime: Runtime | None = None
-        self._runtime_name = runtime
+        self.runtime_name = runtime
         if runtime:
             self._build_runtime(runtime)
         elif precision == "int8":
@@ -141,6 +143,24 @@ class Translator:
             return _resize(output.float(), (height, width))
         return output[..., :height, :width].float()
 
+    @property
+    def in_parts(self) -> InParts | None:
+        """Its network for images that are too large for one pass; None with a runtime or a fixed size.
+
+        Replicas share it.
+        """
+        if self._runtime is not None or self.fixed_size is not None:
+            return None
+        made = InParts(
+            self.network,
+            channels=self.source.channels,
+            multiple=self.size_multiple,
+            device=self.device,
+            half=self.precision == "bf16",
+            bytes_for=self.bytes_for,
+        )
+        return self._parts.setdefault("", made)
+
     def bytes_for(self, size: Size) -> int:
         """About how much memory on the device the translation of one image (height, width) takes, from above.
 
@@ -188,7 +208,7 @@ class Translator:
         if self._runtime is None or self._unchanged(self._tensors()):
             return self._runtime
         with torch.inference_mode(False), torch.no_grad():
-            return self._build_runtime(self._runtime_name)
+            return self._build_runtime(self.runtime_name)
 
     def _tensors(self) -> Iterator[Tensor]:
         yield from self.network.parameters()

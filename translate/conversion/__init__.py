@@ -47,6 +47,12 @@ def convert(
     step: Step = None,
     direction: Direction = None,
     at: At = None,
+    long_side: Annotated[
+        int | None, Option("resize images so that the longer side has this many pixels; the aspect stays", ge=1)
+    ] = None,
+    scale: Annotated[
+        float | None, Option("resize images by this factor, 0.5 to half the sides; the aspect stays", gt=0, le=16)
+    ] = None,
     samples: Annotated[
         int | None,
         Option("outputs sampled for each image, name-1.png and so on, if the network draws noise", ge=1),
@@ -76,6 +82,10 @@ def convert(
     gallery: Annotated[bool, Option("make OUT/gallery.html, a page of all images before and after")] = False,
     max_pixels: MaxPixels = MAX_PIXELS,
     memory: Memory = None,
+    statistics: Annotated[
+        Literal["exact", "tile"],
+        Option("of images too large for one pass: those of the whole image, or each tile its own, which is faster"),
+    ] = "exact",
     device: Device = "auto",
     devices: Annotated[int, Option("devices of this machine that share the images, one process each", ge=1)] = 1,
     precision: Annotated[
@@ -114,13 +124,14 @@ def convert(
     that a conversion of the same image has not made, unless ``overwrite``. A full disk raises ``FullDiskError``.
 
     An image keeps its size, bit depth and transparency; gray and colour are adapted to the translator. ``at`` resizes
-    the input to that (height, width) first, and the output has that size. ``format`` overrides the input's format; png,
-    tiff or npy replaces one that cannot hold an output. Class maps are written as indices. ``suffix`` is put before the
-    suffix of each output's name. ``metadata`` are kept where the output's format can hold them, true of the output, and
-    without positions unless ``gps``. All ``frames`` of an animation and pages of a TIFF file are converted where the
-    output's format can hold them. What is not kept is logged once for each kind. ``samples`` writes that many
-    outputs per image, numbered from 1, with noise from ``seed`` and the image's name. ``side_by_side`` writes one file
-    an image, which holds the input and all outputs; ``gallery`` makes a page that shows them. Images of more than
+    the input to that (height, width) first, and the output has that size; ``long_side`` and ``scale`` keep the aspect.
+    At most one of the three may be given. ``format`` overrides the input's format; png, tiff or npy replaces one that
+    cannot hold an output. Class maps are written as indices. ``suffix`` is put before the suffix of each output's name.
+    ``metadata`` are kept where the output's format can hold them, true of the output, and without positions unless
+    ``gps``. All ``frames`` of an animation and pages of a TIFF file are converted where the output's format can hold
+    them. What is not kept is logged once for each kind. ``samples`` writes that many outputs per image, numbered from
+    1, with noise from ``seed`` and the image's name. ``side_by_side`` writes one file an image, which holds the input
+    and all outputs; ``gallery`` makes a page that shows them. Images of more than
     ``max_pixels`` pixels, according to their header, fail. ``step`` chooses a checkpoint of a run. ``step``,
     ``direction``, ``device``, ``precision``, ``runtime`` and the plugins are used only if ``translator`` is a path. A
     runtime that needs calibration (int8) is calibrated on up to 32 evenly spaced images of the input. ``devices`` share
@@ -128,7 +139,9 @@ def convert(
 
     What an image needs is planned from its header before it is read: to decode it, for the network and to write it. The
     images in flight need at most ``memory`` bytes together, by default a share of what is free, and an image that needs
-    more alone fails with what it needs.
+    more alone fails with what it needs. An image whose pass would take more than 4 GB on a CPU, 16 GB on a GPU, or more
+    than ``memory`` if that is given, is translated in parts, one such image at a time. Its output equals that of the
+    whole up to rounding; with ``statistics="tile"`` each tile is normalized by its own statistics instead.
 
     An image's output depends on that image alone (with ``batch`` > 1, up to rounding). A file that cannot be converted
     is listed in the result, and the other files are still converted; an invalid request raises ``TranslateError``.

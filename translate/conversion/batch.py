@@ -17,11 +17,15 @@ from torch import Tensor
 from translate import images
 from translate.conversion.manifest import Ledger
 from translate.conversion.notices import Notices
+from translate.conversion.parts import algorithm_for, translate_in_parts
 from translate.conversion.plan import Task, deepest
+from translate.conversion.resizing import Resizing
 from translate.conversion.showing import Showing
+from translate.conversion.size_warnings import SizeWarnings
 from translate.conversion.stages import Stages
 from translate.data import Depth, Domain
 from translate.errors import TranslateError
+from translate.large import Algorithm
 from translate.plugins import Catalog
 from translate.sizes import Size
 
@@ -69,14 +73,27 @@ class Work:
     metadata: Literal["keep", "drop"] = "keep"
     gps: bool = False
     frames: Literal["all", "first"] = "all"
+    whole: int | None = None
+    """The most bytes of a network's pass over a whole image; None: a constant of the device's kind."""
+    statistics: Literal["exact", "tile"] = "exact"
+    """Whether parts of an image are normalized by the statistics of the whole, or each by its own."""
+    long_side: int | None = None
+    scale: float | None = None
+    sizes: SizeWarnings = field(default_factory=SizeWarnings, compare=False)
+    """What was told of sizes; threads and replicas share it, and what follows."""
     notices: Notices = field(default_factory=Notices, compare=False)
-    """What was left out of the outputs, by image; threads and replicas share it."""
+    """What was left out of the outputs, by image."""
     stages: Stages = field(default_factory=Stages, compare=False)
-    """The seconds of each image in each stage; shared as well."""
+    """The seconds of each image in each stage."""
     ledger: Ledger | None = field(default=None, compare=False)
     """The manifest that converted images are added to, if one is kept."""
     showing: Showing | None = None
     """What is made of the inputs beside the outputs."""
+
+    @property
+    def resizing(self) -> Resizing:
+        """How images are resized before they are translated."""
+        return Resizing(self.at, self.long_side, self.scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,16 +113,20 @@ class Decoded:
     depth: Depth
     metadata: images.Metadata | None = None
     shown: images.Image | None = None
+    algorithm: Algorithm = "whole"
 
     @property
     def bucket(self) -> tuple[Any, ...]:
-        """The key of the images that can share a batch: shape and dtype of the padded pixels."""
-        return self.pixels.shape, self.pixels.dtype
+        """The key of the images that can share a batch: shape and dtype of the padded pixels, and the algorithm."""
+        return self.pixels.shape, self.pixels.dtype, self.algorithm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """The network's output for an image: stored values (S, C, H, W) on the device; S is 1 without ``samples``."""
+    """The network's output for an image: stored values (S, C, H, W) on the device; S is 1 without ``samples``.
+
+    ``algorithm`` is how it was computed, a function of the network, the image's size and the options.
+    """
 
     task: Task
     stored: Tensor
@@ -113,6 +134,7 @@ class Answer:
     alpha: NDArray[Any] | None
     metadata: images.Metadata | None = None
     shown: images.Image | None = None
+    algorithm: Algorithm = "whole"
 
 
 def decode(task: Task, work: Work) -> Decoded:
@@ -151,7 +173,6 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
         target = work.translator.target
         alpha = None if target.classes or target.alpha == "plane" else image.alpha
         pixels = images.seen(image, source, str(path))
-    shown = None if work.showing is None else work.showing.input(image)
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]
     if alpha is not None and not task.format.alpha:
         # An opaque alpha channel may be dropped without loss.
@@ -161,21 +182,26 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
                 f"{path} has transparency, which {suffix} cannot hold; convert it with --format png"
             )
         alpha = None
-    if work.at is not None:
-        pixels = images.resize(pixels, work.at, nearest=source.classes > 0)
-        alpha = None if alpha is None else images.resize(alpha[..., None], work.at)[..., 0]
+    own_size = pixels.shape[0], pixels.shape[1]
+    if (size := work.resizing.of(own_size)) != own_size:
+        pixels = images.resize(pixels, size, nearest=source.classes > 0)
+        alpha = None if alpha is None else images.resize(alpha[..., None], size)[..., 0]
     depth = deepest(own, source, work.translator.target, task.format)
     if alpha is not None and depth != str(alpha.dtype):
         alpha = images.as_depth(alpha[..., None], depth)[..., 0]
-    height, width = pixels.shape[:2]
+    shown = None if work.showing is None else work.showing.input(image, None if size == own_size else size)
     padded = _pad(pixels, work.translator.size_multiple)
-    return Decoded(task, padded, (height, width), alpha, depth, metadata, shown)
+    return Decoded(task, padded, size, alpha, depth, metadata, shown, algorithm_for(work, size))
 
 
 def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
     """Translate images of one bucket as one batch; each output is cropped to its image's size."""
     translator = work.translator
     begun = time.perf_counter()
+    if decoded[0].algorithm != "whole":
+        parts = [_answer_in_parts(each, work) for each in decoded]
+        work.stages.add(decoded[0].task.source, "translate", time.perf_counter() - begun)
+        return parts
     with torch.inference_mode():
         batch = _stacked(decoded, translator)
         seed = image_seed(work.seed, decoded[0].task.name)
@@ -285,6 +311,11 @@ def _answer(decoded: Decoded, row: Tensor, target: Domain) -> Answer:
     stored = images.to_stored(row, target, decoded.depth)
     finite = torch.isfinite(row).all()
     return Answer(decoded.task, stored, finite, decoded.alpha, decoded.metadata, decoded.shown)
+
+
+def _answer_in_parts(decoded: Decoded, work: Work) -> Answer:
+    stored, finite = translate_in_parts(decoded, work, decoded.algorithm)
+    return Answer(decoded.task, stored, finite, decoded.alpha, decoded.metadata, decoded.shown, decoded.algorithm)
 
 
 def _pad(pixels: NDArray[Any], multiple: int) -> NDArray[Any]:

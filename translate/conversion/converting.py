@@ -22,7 +22,9 @@ from translate.conversion.pipeline import convert_all
 from translate.conversion.piping import from_standard_input, is_standard, to_standard_output
 from translate.conversion.plan import Task, plan_single, suffix_rule
 from translate.conversion.report import Report
+from translate.conversion.resizing import check_resizing
 from translate.conversion.showing import Showing, finishing, record_failures, showing_for, target_side_by_side
+from translate.conversion.size_warnings import SizeWarnings
 from translate.conversion.standing import Standing, refuse_foreign, refuse_twins, refuse_within, stand
 from translate.conversion.stored_plan import Naming, planned
 from translate.conversion.together import convert_together, is_a_share, log_outcome
@@ -46,8 +48,8 @@ BEGUN = 16
 """How many images are said to be begun at a time."""
 
 SHAPING = (
-    "at", "samples", "seed", "quality", "metadata", "gps", "frames", "side_by_side", "precision", "runtime", "range",
-    "layout",
+    "at", "long_side", "scale", "samples", "seed", "quality", "metadata", "gps", "frames", "side_by_side", "statistics",
+    "precision", "runtime", "range", "layout",
 )  # fmt: skip
 """The options that the bytes of outputs depend on, beside their names."""
 
@@ -73,6 +75,7 @@ def convert_as_asked(
         raise TranslateError("convert: a loaded translator lies on one device; give its run or file to use several")
     if asked["devices"] > 1 and Path("@-") in sources:
         raise TranslateError("convert: several devices cannot share a list from standard input; write it to a file")
+    check_resizing(asked)
     inputs = gather(sources)
     report = Report(asked["report"], overwrite=asked["overwrite"])
     if isinstance(translator, (str, Path)):
@@ -96,6 +99,8 @@ def convert_as_asked(
     work = Work(
         translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
         (asked["memory"] or free_share()) // ranks, asked["metadata"], asked["gps"], asked["frames"],
+        whole=asked["memory"] and asked["memory"] // ranks, statistics=asked["statistics"],
+        long_side=asked["long_side"], scale=asked["scale"], sizes=SizeWarnings(silent=rank > 0 or is_a_share()),
         showing=None if asked["dry_run"] else _showing(inputs, target, translator, asked),
     )  # fmt: skip
     threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)

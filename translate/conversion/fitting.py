@@ -7,8 +7,10 @@ from typing import Literal
 
 from translate import images
 from translate.conversion.batch import Work
+from translate.conversion.parts import algorithm_for, bytes_in_parts, why_whole
 from translate.conversion.plan import Task
 from translate.errors import TranslateError
+from translate.large import Algorithm
 from translate.memory import ASSUMED, Budget, free_share, in_words
 from translate.sizes import Size
 
@@ -20,6 +22,8 @@ BASE = 2**20
 class Need:
     """What an image needs: bytes to decode it, to hold its pixels, and to write the outputs; ``size`` is the network's.
 
+    ``algorithm`` is how the network translates it.
+
     All are 0 where the header refuses the image: decoding then says why.
     """
 
@@ -29,6 +33,7 @@ class Need:
     size: Size = (0, 0)
     several: Literal["", "frames", "pages"] = ""
     """What the file holds more than one of, each of which needs as much."""
+    algorithm: Algorithm = "whole"
 
     def total(self, network: int) -> int:
         """The peak, with a network's pass of so many bytes in the same memory."""
@@ -43,12 +48,15 @@ def plan_memory(task: Task, work: Work) -> Need:
         return Need()
     if header.height * header.width > work.max_pixels:
         return Need()
+    own = header.height, header.width
+    work.sizes.look(task.name, own, work.resizing, getattr(work.translator, "size", None))
     return need_of(header, work)
 
 
 def need_of(header: images.Header, work: Work) -> Need:
     """What the conversion of an image with a header needs."""
-    size = work.at or (header.height, header.width)
+    size = work.resizing.of((header.height, header.width))
+    algorithm = algorithm_for(work, size)
     pixels = size[0] * size[1]
     depth = {"uint8": 1, "uint16": 2, "float32": 4}[header.depth]
     source, target = work.translator.source, work.translator.target
@@ -60,7 +68,12 @@ def need_of(header: images.Header, work: Work) -> Need:
         stored += shown
         outputs += (4 if work.showing.side_by_side else 1) * pixels * 4 * (1 + (work.samples or 1))
     # Stored values are padded and stacked to a batch; an output becomes an array and an encoder's copy and bytes.
-    return Need(header.decoding, 3 * stored, 3 * outputs, size, header.several if work.frames == "all" else "")
+    several = header.several if work.frames == "all" else ""
+    if algorithm != "whole":
+        # Strips are stacked, normalized and stored one by one, so the outputs exist only as they are stored.
+        written = depth * pixels * ((1 if target.classes else target.channels) + header.alpha)
+        return Need(header.decoding, 2 * stored + written, 2 * written, size, several, algorithm)
+    return Need(header.decoding, 3 * stored, 3 * outputs, size, several)
 
 
 class Account:
@@ -81,18 +94,21 @@ class Account:
 
     def refusal(self, task: Task, need: Need) -> str | None:
         """Why an image can never fit, in one sentence; None if it can."""
-        if self._device is not None and need != Need():
+        if self._device is not None and need != Need() and need.algorithm == "whole":
             on_device = self._network(need)
             if on_device > self._device:
                 return (
                     f"{task.source} has {need.size[1]} x {need.size[0]} pixels, which need {in_words(on_device)} on "
                     f"{self._work.translator.device}, and {in_words(self._device)} are free; convert it smaller, with "
-                    "--at"
+                    f"--long-side{why_whole(self._work, need.size)}"
                 )
         if self._budget.too_large(self._assumed(need)) is None:
             return None
         reason = self._budget.too_large(self._counted(need))
-        return f"{task.source} has {need.size[1]} x {need.size[0]} pixels and {reason}" if reason else None
+        if reason is None:
+            return None
+        why = why_whole(self._work, need.size) if need.algorithm == "whole" else ""
+        return f"{task.source} has {need.size[1]} x {need.size[0]} pixels and {reason}{why}"
 
     def at_once(self, need: Need, most: int) -> int:
         """How many frames of one need fit into the memory together, up to ``most`` and at least one."""
@@ -117,6 +133,8 @@ class Account:
         return True
 
     def _assumed(self, need: Need) -> int:
+        if need.algorithm != "whole":
+            return self._counted(need)
         pixels = need.size[0] * need.size[1] * (self._work.samples or 1)
         return need.total(ASSUMED * pixels if self._device is None else 0)
 
@@ -125,5 +143,7 @@ class Account:
 
     def _network(self, need: Need) -> int:
         """The bytes of the network's pass; 0 if the translator does not say."""
+        if need.algorithm != "whole":
+            return bytes_in_parts(self._work, need.algorithm, need.size)
         count = getattr(self._work.translator, "bytes_for", None)
         return int(count(need.size)) * (self._work.samples or 1) if count is not None else 0

@@ -160,7 +160,7 @@ def _decode(task: Task, work: Work) -> Decoded:
 def _write(answer: Answer, work: Work) -> None:
     with work.stages.timed(answer.task.source, "write"):
         write(answer, work)
-        record(answer.task, work)
+        record(answer.task, work, answer.algorithm)
 
 
 def _most_images(key: tuple[Any, ...]) -> int:

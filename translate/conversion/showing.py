@@ -47,20 +47,19 @@ class Showing:
 
     source: Domain
     target: Domain
-    at: Size | None = None
     side_by_side: bool = False
     gallery: Gallery | None = None
 
-    def input(self, image: Image) -> Image:
-        """The input (indices as its one plane) as it is shown: class maps in colours, resized as for the network.
+    def input(self, image: Image, size: Size | None) -> Image:
+        """The input (indices as its one plane) as it is shown: class maps in colours, of a ``size`` if given.
 
         For files it keeps its size and depth; for a gallery alone it is a preview of 8 bits.
         """
         if self.source.classes:
             image = images.displayed(image, self.source)
-        if self.at is not None:
-            alpha = None if image.alpha is None else images.resize(image.alpha[..., None], self.at)[..., 0]
-            image = Image(images.resize(image.pixels, self.at), alpha)
+        if size is not None:
+            alpha = None if image.alpha is None else images.resize(image.alpha[..., None], size)[..., 0]
+            image = Image(images.resize(image.pixels, size), alpha)
         return image if self.side_by_side else images.reduced(self._preview(image), PREVIEW)
 
     def files(self, shown: Image, outputs: Sequence[Image], suffix: str, name: str) -> Sequence[Image]:
@@ -106,7 +105,7 @@ def showing_for(source: Domain, target: Domain, root: Path, asked: Mapping[str, 
     if not (asked["gallery"] or asked["side_by_side"]):
         return None
     gallery = Gallery(root) if asked["gallery"] else None
-    return Showing(source, target, asked["at"], asked["side_by_side"], gallery)
+    return Showing(source, target, asked["side_by_side"], gallery)
 
 
 @contextmanager
