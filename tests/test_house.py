@@ -39,7 +39,7 @@ FLOORS = [
     {"lock"},
     {"notes", "outputs"},
     {"options", "data", "sizes", "devices", "numbered"},
-    {"directions", "traits"},
+    {"directions", "reshaping", "traits"},
     {"ranks", "seeds", "schema"},
     {"draws", "fingerprint", "memory", "tensor_header"},
     {"changes", "common_options", "exported", "foreign", "trust", "metrics_file"},

@@ -44,7 +44,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.data": ("Alpha", "Dataset", "Depth", "Domain", "Example", "Pixels", "Region"),
     "translate.description": ("Description", "show"),
     "translate.discriminator": ("AdversarialLoss", "ClassHead", "DiscriminatorOutput"),
-    "translate.errors": ("NotFiniteError", "StoppedError", "TranslateError", "UnfitError", "nearest"),
+    "translate.errors": ("FullDiskError", "NotFiniteError", "StoppedError", "TranslateError", "UnfitError", "nearest"),
     "translate.evaluation": ("Evaluation", "Metric", "evaluate"),
     "translate.exporting": ("Export", "ExportFormat", "export"),
     "translate.foreign": ("Foreign",),

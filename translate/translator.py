@@ -28,6 +28,7 @@ from translate.parts import SavedMethod, build, metadata_of
 from translate.paths import expanded, quoted
 from translate.plugins import Catalog, discover
 from translate.programs import Program, is_program, open_program, refuse_other
+from translate.reshaping import padded, resized
 from translate.runtime import Precision, Runtime, Seen, copy_sharing_weights
 from translate.sizes import Size
 from translate.traits import Traits
@@ -140,7 +141,7 @@ class Translator:
         height, width = batch.shape[-2:]
         output = self._forward(self._prepare(batch), samples, seed)
         if self.fixed_size is not None:
-            return _resize(output.float(), (height, width))
+            return resized(output.float(), (height, width))
         return output[..., :height, :width].float()
 
     @property
@@ -217,7 +218,7 @@ class Translator:
     def _prepare(self, batch: Tensor) -> Tensor:
         """Move images to the device and pad or resize them to a size that the network takes."""
         given = batch.to(self.device, torch.float32)
-        return _pad(given, self.size_multiple) if self.fixed_size is None else _resize(given, self.fixed_size)
+        return padded(given, self.size_multiple) if self.fixed_size is None else resized(given, self.fixed_size)
 
     def _forward(self, batch: Tensor, samples: int | None, seed: int) -> Tensor:
         """The network's outputs, computed by torch or by the runtime."""
@@ -340,26 +341,6 @@ def _kind(domain: Domain) -> str:
         return f"{domain.classes} classes"
     channels = {1: "gray", 3: "RGB"}.get(domain.channels, f"{domain.channels} channels")
     return channels if domain.depth == "uint8" else f"{channels} {domain.depth}"
-
-
-def _resize(batch: Tensor, size: Size) -> Tensor:
-    """Resize (N, C, H, W) bilinearly; antialiased where it shrinks."""
-    if batch.shape[-2:] == torch.Size(size):
-        return batch
-    return F.interpolate(batch, size, mode="bilinear", antialias=True)
-
-
-def _pad(batch: Tensor, multiple: int) -> Tensor:
-    """Pad (N, C, H, W) at the lower and right edge by reflection, repeatedly if the image is small."""
-    while True:
-        height, width = batch.shape[-2:]
-        down, right = -height % multiple, -width % multiple
-        if not down and not right:
-            return batch
-        # Reflection can pad by side - 1 at most; a side of one pixel can only be replicated.
-        step = (0, min(right, max(width - 1, 1)), 0, min(down, max(height - 1, 1)))
-        mode = "replicate" if min(height, width) == 1 else "reflect"
-        batch = F.pad(batch, step, mode=mode)
 
 
 def contents(

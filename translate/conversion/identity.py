@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from translate.programs import Program
+
 
 def identity_of(translator: Any) -> str:
     """The hash of a translator: of its own ``identity`` if it has one, otherwise of its network and its domains."""
@@ -17,7 +19,9 @@ def identity_of(translator: Any) -> str:
     facts = [translator.direction, translator.source, translator.target, getattr(translator, "size", None)]
     digest.update(repr(facts).encode())
     network = getattr(translator, "network", None)
-    if network is not None:
+    if isinstance(network, Program):
+        digest.update(network.identity.encode())
+    elif network is not None:
         digest.update(repr(network).encode())
         for name, tensor in network.state_dict().items():
             if isinstance(tensor, torch.Tensor):

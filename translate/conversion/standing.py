@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,8 +35,11 @@ def refuse_twins(tasks: Iterable[Task]) -> None:
     for task in tasks:
         twin = seen.setdefault(same_name(task.name), task)
         if twin is not task:
+            # Unicode forms look alike, so they are shown as escapes.
+            same = unicodedata.normalize("NFC", twin.name) == unicodedata.normalize("NFC", task.name)
+            one, other = (ascii(str(each.source)) if same else each.source for each in (twin, task))
             raise TranslateError(
-                f"{twin.source} and {task.source} have names that differ only in case or Unicode form, which some file "
+                f"{one} and {other} have names that differ only in case or Unicode form, which some file "
                 "systems do not tell apart; rename one of them, or convert them into different folders"
             )
 

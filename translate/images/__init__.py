@@ -24,7 +24,8 @@ from translate.images.frames import Frame as Frame
 from translate.images.frames import Frames as Frames
 from translate.images.frames import survey_frames as survey_frames
 from translate.images.frames import writing_frames as writing_frames
-from translate.images.headers import Header, probe, suffix_of
+from translate.images.headers import Header, probe
+from translate.images.headers import suffix_of as suffix_of
 from translate.images.npy import ArrayHeader, array_header
 from translate.images.opening import ImageError, open_regular
 from translate.images.pixels import as_channels, as_depth, read_example, resize, seen
@@ -68,7 +69,6 @@ __all__ = [
     "resize",
     "seen",
     "stored_as",
-    "suffix_of",
     "survey",
     "to_rgb",
     "to_stored",

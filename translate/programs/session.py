@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -96,6 +97,16 @@ class Program(nn.Module):
         self.size_multiple = facts.size_multiple
         self.fixed_size = None if facts.fixed_size is None else (facts.fixed_size[0], facts.fixed_size[1])
         self._line: tuple[float, float] | None = None
+
+    @property
+    def identity(self) -> str:
+        """The hash of the file, with its weights beside it, and of how images are handed to it."""
+        digest = hashlib.blake2b(repr(self.facts).encode(), digest_size=16)
+        for path in (self.session.path, self.session.path.with_suffix(".bin")):
+            if path.is_file() and (path == self.session.path or self.session.path.suffix.lower() == ".xml"):
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Program:
         # The library uses all cores itself.
