@@ -23,6 +23,7 @@ from translate.images.npy import ArrayHeader
 from translate.images.opening import ImageError, decoding, open_regular
 from translate.images.pictures import from_pillow, indices_from_pillow
 from translate.images.planes import Image, depth_of_type, indices, planes
+from translate.images.whole import check_whole
 from translate.memory import MAX_PIXELS, Budget
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO | PIL.Image.Image | NDArray[Any]
@@ -61,6 +62,8 @@ def load(
                 depth_of_type(opened.array.dtype, name)
                 return Image(planes(_array(file, opened.array), name))
             if opened.image is not None:
+                opened.image.load()
+                check_whole(opened.image, file, name)
                 return from_pillow(opened.image, name, bits=opened.bits, orientation=opened.orientation)
             file.seek(0)
             return decode_deep(file.read(), opened, name)
@@ -84,6 +87,8 @@ def load_indices(
             if opened.array is not None:
                 return indices(_array(file, opened.array), name)
             if opened.image is not None:
+                opened.image.load()
+                check_whole(opened.image, file, name)
                 return indices_from_pillow(opened.image, name, bits=opened.bits, orientation=opened.orientation)
             file.seek(0)
             return indices(decode_deep(file.read(), opened, name, as_stored=True).pixels, name)

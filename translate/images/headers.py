@@ -29,6 +29,7 @@ from translate.images.carried import TYPES
 from translate.images.npy import ArrayHeader, array_header
 from translate.images.opening import ImageError, decoding, open_regular
 from translate.images.planes import check_shape, depth_of_type
+from translate.images.whole import check_parts
 from translate.memory import Budget
 
 
@@ -265,6 +266,7 @@ def _open_tiff(file: BinaryIO, name: str) -> Opened:
     tags = ImageFileDirectory_v2(first + file.read(8) if first[2:4] in (b"+\0", b"\0+") else first)
     file.seek(tags.next)
     tags.load(file)
+    check_parts(tags, name)
     width, height = int(tags[256]), int(tags[257])
     several: Literal["", "pages"] = "pages" if tags.next else ""
     bits = tuple(tags.get(258, (1,)))
