@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from translate import images
 from translate.compute import PassBytes, algorithms, convolve_fast, lay_out
