@@ -559,8 +559,8 @@ def _names() -> list[Case]:
         "\U0001f600\U0001f468\u200d\U0001f469.png", "\u202egnp.exe.png", "\u05e9\u05dc\u05d5\u05dd.png",
         "\u4f60\u597d.png", "\u200b.png", "\u00df.png", "x" * 246 + ".png", "\u00e9" * 123 + ".png",
         os.fsdecode(b"bytes\xff\xfe.png"), os.fsdecode(b"\xe9.png"), "alike/A.png", "alike/e\u0301.png",
-        "alike/\u0130.png", "alike/a.jpg", "alike/a.jpg.png", "alike/\u212b.png", "deep/" * 30 + "a.png", "folder.png/inner.png",
-        "folder.png/folder.jpg/inner.png",
+        "alike/\u0130.png", "alike/a.jpg", "alike/a.jpg.png", "alike/\u212b.png", "deep/" * 30 + "a.png",
+        "folder.png/inner.png", "folder.png/folder.jpg/inner.png",
     ]  # fmt: skip
     return [
         Case(f"names/{name}", encoded(picture(1000 + number), "PNG"), Right(picture(1000 + number)))

@@ -102,6 +102,10 @@ def convert(
         Shard | None,
         Option("convert one of several equal parts, such as 3/16, for job arrays", parse=parse_shard, metavar="K/N"),
     ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        Option("what runs the processes of --devices: this machine, or Ray, on a cluster that RAY_ADDRESS names"),
+    ] = "local",
     dry_run: Annotated[bool, Option("tell what would be done, with time and space, and write nothing")] = False,
     report: Annotated[Path | None, Option("write what became of each image to a JSON file", metavar="FILE")] = None,
     range: Annotated[  # noqa: A002 - the command line's word

@@ -7,6 +7,7 @@ import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from translate.conversion.forecast import Forecast, forecast
 from translate.conversion.identity import identity_of
 from translate.conversion.inputs import Inputs, gather
 from translate.conversion.manifest import Ledger, Making, unwritable
+from translate.conversion.on_ray import convert_on_ray
 from translate.conversion.pipeline import convert_all
 from translate.conversion.piping import from_standard_input, is_standard, to_standard_output
 from translate.conversion.plan import Task, plan_single, suffix_rule
 from translate.conversion.report import Report
 from translate.conversion.resizing import check_resizing
-from translate.conversion.showing import Showing, finishing, record_failures, showing_for, target_side_by_side
+from translate.conversion.showing import finishing, record_failures, showing_for, target_side_by_side
 from translate.conversion.size_warnings import SizeWarnings
 from translate.conversion.standing import Standing, refuse_foreign, refuse_twins, refuse_within, stand
 from translate.conversion.stored_plan import Naming, planned
@@ -71,7 +73,8 @@ def convert_as_asked(
     if any(map(is_standard, (*sources, target))):
         return _convert_piped(translator, sources, target, asked, plugins, no_plugins)
     run = expanded(translator) if isinstance(translator, (str, Path)) else None
-    if run is None and asked["devices"] > 1:
+    on_ray = asked["engine"] == "ray"
+    if run is None and (asked["devices"] > 1 or on_ray):
         raise TranslateError("convert: a loaded translator lies on one device; give its run or file to use several")
     if asked["devices"] > 1 and Path("@-") in sources:
         raise TranslateError("convert: several devices cannot share a list from standard input; write it to a file")
@@ -91,19 +94,17 @@ def convert_as_asked(
     making = Making(identity_of(translator), {name: asked[name] for name in SHAPING if name in asked})
     all_tasks, listed = _plan(inputs, target, translator, asked)
     rank, ranks = rank_and_world_size()
-    here = listed if run is not None and asked["devices"] > 1 else listed[rank::ranks]
+    together = run is not None and asked["devices"] > 1 and not on_ray
+    here = listed if together else listed[rank::ranks]
     if inputs.single:
         standing = Standing(todo=list(here))
     else:
         standing = stand(here, target, making, verify=asked["verify"], again=asked["again"])
-    work = Work(
-        translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
-        (asked["memory"] or free_share()) // ranks, asked["metadata"], asked["gps"], asked["frames"],
-        whole=asked["memory"] and asked["memory"] // ranks, statistics=asked["statistics"],
-        long_side=asked["long_side"], scale=asked["scale"], sizes=SizeWarnings(silent=rank > 0 or is_a_share()),
-        showing=None if asked["dry_run"] else _showing(inputs, target, translator, asked),
-    )  # fmt: skip
-    threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // ranks)
+    shown_in = target if target.is_dir() or not inputs.single else target.parent
+    silent = rank > 0 or is_a_share()
+    shares = max(ranks, asked["devices"] if on_ray else 1)
+    work = _work(translator, asked, shown_in, shares=shares, silent=silent)
+    threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // shares)
     batch = _batch_size(translator, asked)
     if asked["dry_run"]:
         if translator.needs_calibration:
@@ -117,10 +118,18 @@ def convert_as_asked(
     converted = 0
     with ExitStack() as stack:
         report.begin(making, target)
-        if run is not None and asked["devices"] > 1:
+        if run is not None and together:
             outcomes = convert_together(
                 run, sources, target, asked, catalog=translator.catalog, plugins=plugins, no_plugins=no_plugins,
                 work=work,
+            )  # fmt: skip
+        elif run is not None and on_ray and not inputs.single:
+            _sweep(tasks)
+            calibrating = all_tasks if translator.needs_calibration else ()
+            place = shown_in.absolute()
+            prepare = partial(prepare_actor, run.absolute(), asked, place, calibrating, plugins, no_plugins)
+            outcomes = convert_on_ray(
+                tasks, prepare, target, making, work, count=asked["devices"], batch=batch, workers=threads, catalog=translator.catalog,
             )  # fmt: skip
         else:
             if tasks and translator.needs_calibration:
@@ -229,9 +238,31 @@ def _plan(
     return tasks, [task for task in tasks if numbers[task.name] % shards == shard - 1]
 
 
-def _showing(inputs: Inputs, target: Path, translator: Translating, asked: Mapping[str, Any]) -> Showing | None:
-    folder = target if target.is_dir() or not inputs.single else target.parent
-    return showing_for(translator.source, translator.target, folder, asked)
+def _work(translator: Translating, asked: Mapping[str, Any], shown_in: Path, *, shares: int, silent: bool) -> Work:
+    """What holds for every image, of one of several processes that share the memory."""
+    showing = None if asked["dry_run"] else showing_for(translator.source, translator.target, shown_in, asked)
+    return Work(
+        translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
+        (asked["memory"] or free_share()) // shares, asked["metadata"], asked["gps"], asked["frames"],
+        whole=asked["memory"] and asked["memory"] // shares, statistics=asked["statistics"],
+        long_side=asked["long_side"], scale=asked["scale"], sizes=SizeWarnings(silent=silent), showing=showing,
+    )  # fmt: skip
+
+
+def prepare_actor(
+    run: Path,
+    asked: Mapping[str, Any],
+    shown_in: Path,
+    calibrating: Sequence[Task],
+    plugins: Sequence[str],
+    no_plugins: Sequence[str],
+) -> Work:
+    """Load the translator in a process of its own, and prepare it as the others are."""
+    translator = _load(run, asked, plugins, no_plugins)
+    work = _work(translator, asked, shown_in, shares=asked["devices"], silent=True)
+    if translator.needs_calibration:
+        translator.calibrate(calibration_images(calibrating, work, CALIBRATION_IMAGES, Account(work).fits))
+    return work
 
 
 def _tasks(planned_outputs: Mapping[str, tuple[str, ...]], files: Mapping[str, Path], target: Path) -> list[Task]:

@@ -17,7 +17,7 @@ from translate.plugins import Catalog
 OUTCOMES = "TRANSLATE_OUTCOMES"
 """The environment variable with the folder to which each process writes its outcomes."""
 
-_OWN = ("devices", "report", "dry_run")
+_OWN = ("devices", "report", "dry_run", "engine")
 """The options that are the parent's alone."""
 
 
