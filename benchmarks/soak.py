@@ -32,6 +32,7 @@ from pathlib import Path
 import PIL.Image
 import torch
 
+from benchmarks.strange import Right, fill
 from translate import checkpoint
 from translate.errors import TranslateError
 
@@ -151,11 +152,14 @@ def folder(place: Path, count: int, seed: int) -> str:
     _ended(place / "undisturbed")
     data = place / "data"
     good = strange(data, count, drawn)
+    named = fill(place / "named")
+    images = sum(isinstance(case.outcome, Right) for case in named)
     seconds = {}
     layout = "unpaired(source=data, target=other)"
     networks = ["--generator", "unet(width=4)", "--discriminator", "patch(width=4, receptive_field=16)"]
     commands: dict[str, Sequence[str]] = {
         "convert": ["convert", str(place / "undisturbed"), str(data), str(place / "out"), "--format", "png"],
+        "convert named": ["convert", str(place / "undisturbed"), str(place / "named"), str(place / "out" / "named")],
         "data": ["data", str(place), "--layout", layout],
         "data --full": ["data", str(place), "--layout", layout, "--full"],
         "fit": [
@@ -183,10 +187,13 @@ def folder(place: Path, count: int, seed: int) -> str:
             raise SoakError(f"{name} ended with {code} on a folder of strange files: {told}")
     hidden = place / "out" / ".translate"
     found = len([path for path in (place / "out").rglob("*") if path.is_file() and hidden not in path.parents])
-    if found != good:
-        raise SoakError(f"{found} of {good} good images were converted")
+    if found != good + images:
+        raise SoakError(f"{found} of {good + images} good images were converted")
     told = ", ".join(f"{name} {each:.0f} s" for name, each in seconds.items())
-    return f"folder: {count} files, of which {good} are images, all converted; the rest named, nothing hung ({told})"
+    return (
+        f"folder: {count} files and {len(named)} more kinds, of which {good} and {images} are images, all converted; "
+        f"the rest named, nothing hung ({told})"
+    )
 
 
 def strange(root: Path, count: int, drawn: random.Random) -> int:
