@@ -445,7 +445,7 @@ def test_first_method_trains(followed: SimpleNamespace) -> None:
 
 def test_first_method_converts(followed: SimpleNamespace) -> None:
     sources = sorted((followed.folder / "pairs" / "test" / "source").iterdir())
-    answers = sorted((followed.folder / "converted").iterdir())
+    answers = sorted((followed.folder / "converted").glob("[!.]*"))
     assert [path.name for path in answers] == [path.name for path in sources]
     before, after = images.read(sources[0]).pixels, images.read(answers[0]).pixels
     assert before.shape == after.shape == (32, 32, 3)

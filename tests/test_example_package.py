@@ -138,7 +138,7 @@ def test_our_wheel_holds_every_module_and_nothing_else(ours: Path) -> None:
         (Path(folder.name) / path.relative_to(ROOT / folder)).as_posix()
         for folder in OURS
         for path in (ROOT / folder).rglob("*")
-        if path.name == "py.typed" or path.suffix == ".py"
+        if path.name == "py.typed" or path.suffix in (".py", ".css", ".html", ".js")
     }
     assert len(OURS) > 5
     assert packed == wanted

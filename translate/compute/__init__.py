@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from translate.compute.activations import PassBytes as PassBytes
+from translate.compute.activations import peak_bytes as peak_bytes
 from translate.compute.compilation import Compilation as Compilation
 from translate.compute.compilation import Compile as Compile
 from translate.compute.compiler import keep_compiled, missing_compiler

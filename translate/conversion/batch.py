@@ -314,7 +314,10 @@ def _answer(decoded: Decoded, row: Tensor, target: Domain) -> Answer:
 
 
 def _answer_in_parts(decoded: Decoded, work: Work) -> Answer:
-    stored, finite = translate_in_parts(decoded, work, decoded.algorithm)
+    try:
+        stored, finite = translate_in_parts(decoded, work, decoded.algorithm)
+    except TranslateError as error:
+        raise TranslateError(f"{decoded.task.source}: {error}") from None
     return Answer(decoded.task, stored, finite, decoded.alpha, decoded.metadata, decoded.shown, decoded.algorithm)
 
 

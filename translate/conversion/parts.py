@@ -10,7 +10,7 @@ from torch import Tensor
 
 from translate import images
 from translate.errors import TranslateError
-from translate.large import Algorithm
+from translate.large import Algorithm, InParts
 from translate.memory import ASSUMED
 from translate.sizes import Size
 
@@ -24,18 +24,27 @@ A constant, so that an image's pixels do not depend on the memory that happens t
 """
 
 
+TILED = (
+    "images that are too large for one pass are translated in tiles, each normalized by its own statistics, so tiles "
+    "may differ in brightness and colour; --statistics exact, the default, takes those of the whole image"
+)
+
+
 def algorithm_for(work: Work, size: Size) -> Algorithm:
     """How a network translates an image of a (height, width): a function of both and of the options alone."""
     translator = work.translator
-    parts = getattr(translator, "in_parts", None)
+    parts: InParts | None = getattr(translator, "in_parts", None)
     count = getattr(translator, "bytes_for", None)
     if parts is None or count is None or work.samples is not None:
         return "whole"
     limit = work.whole or WHOLE_BYTES[translator.device.type]
     if ASSUMED * size[0] * size[1] <= limit or count(size) <= limit:
         return "whole"
+    if work.statistics == "tile":
+        work.notices.once("tile", lambda: TILED)
+        return "tile"
     try:
-        return "tile" if work.statistics == "tile" else parts.algorithm(size)
+        return parts.algorithm(size)
     except TranslateError:
         return "whole"
 

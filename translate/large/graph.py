@@ -103,7 +103,7 @@ def record(network: nn.Module, channels: int, size: Size, half: bool) -> tuple[l
         raise
     except Exception as error:
         # Whatever a network does with a tensor without values.
-        raise UnknownOperationError(f"it cannot be recorded ({type(error).__name__})") from error
+        raise UnknownOperationError(f"it cannot be recorded ({type(error).__name__})") from None
     node = recorder.nodes_of.get(id(output)) if isinstance(output, Tensor) else None
     if node is None or node.kind not in ("map", "image") or tuple(output.shape[-2:]) != size:
         raise UnknownOperationError("its output is not an image of the input's size")
@@ -154,7 +154,9 @@ class _Recorder(TorchFunctionMode):
         if operation is not None:
             return self._global(func, name, args, kwargs, inputs, operation)
         args, kwargs = _out_of_place(func, args, kwargs)
-        result = func(*args, **kwargs)
+        half = self._half and name in ("conv2d", "conv_transpose2d")
+        # Autocast, which would convert it, knows no meta device.
+        result = func(args[0].float(), *args[1:], **kwargs) if half else func(*args, **kwargs)
         many = result if isinstance(result, (tuple, list)) else [result]
         if not any(isinstance(each, Tensor) for each in many):
             return result
@@ -164,10 +166,10 @@ class _Recorder(TorchFunctionMode):
             made = self._node(func, name, args, kwargs, inputs, each)
             made.item = number if isinstance(result, (tuple, list)) else None
             self.enter(each, made)
-        if self._half and name in ("conv2d", "conv_transpose2d"):
-            half = result.bfloat16()
-            self.enter(half, self.nodes_of[id(result)]).dtype = torch.bfloat16
-            return half
+        if half:
+            converted = result.bfloat16()
+            self.enter(converted, self.nodes_of[id(result)]).dtype = torch.bfloat16
+            return converted
         return result
 
     def _node(self, func: Any, name: str, args: Any, kwargs: Any, inputs: list[Node], result: Tensor) -> Node:

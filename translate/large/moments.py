@@ -39,7 +39,7 @@ class Moments:
         _, channels, height, width = part.shape
         if self._offset is None:
             # Sums around some value of the map lose nothing where the mean is large and the variance small.
-            self._offset = part[0, :, 0, 0].double().reshape(self.groups, -1)[:, :1]
+            self._offset = part[0, :, 0, 0].double().reshape(self.groups, -1)[:, :1].clone()
             self._sum = torch.zeros(self.groups, dtype=torch.float64, device=part.device)
             self._squares = torch.zeros_like(self._sum)
         assert self._sum is not None
@@ -69,10 +69,11 @@ class Moments:
     def standard(cls, groups: int, device: torch.device) -> Moments:
         """Mean 0 and variance 1, as if they had been measured."""
         made = cls(groups)
-        made.count = 1
+        # So many that it does not matter how many are subtracted.
+        made.count = 2**40
         made._offset = torch.zeros(groups, 1, dtype=torch.float64, device=device)
         made._sum = made._offset[:, 0]
-        made._squares = torch.ones_like(made._sum)
+        made._squares = torch.full_like(made._sum, made.count)
         return made
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from translate.compute import peak_bytes
 from translate.errors import TranslateError
 from translate.large.moments import GlobalOperation, Moments, global_operation
 from translate.large.tiles import Span, Tile, tiles
@@ -159,37 +160,45 @@ def measure_halo(network: Network, channels: int, multiple: int, device: torch.d
     """How far (rows, columns) an output pixel's inputs lie from its own cell of ``multiple`` pixels, in whole cells.
 
     A cell of NaN in an image spreads to all outputs that depend on it, once statistics are fixed. None if they reach
-    all over any image up to ``FARTHEST``.
+    all over any image that is tried.
     """
     found = [_reach(network, channels, multiple, device, side) for side in (2, 3)]
     return None if None in found else (found[0] or 0, found[1] or 0)
 
 
-FARTHEST = 8192
-"""The longest image in which a network's reach is looked for."""
-
-LEAST = 64
-"""The least side of the images on which a network is tried."""
-
-
 def _reach(network: Network, channels: int, multiple: int, device: torch.device, along: int) -> int | None:
     across = -(-LEAST // multiple) * multiple
     cells = max(9, -(-256 // multiple) | 1)
-    while cells == 9 or cells * multiple <= FARTHEST:
-        size = (cells * multiple, across) if along == 2 else (across, cells * multiple)
+    while True:
+        side = cells * multiple
+        size = (side, across) if along == 2 else (across, side)
         image = torch.zeros(1, channels, *size, device=device)
         centre = cells // 2 * multiple
         image.narrow(along, centre, multiple).fill_(torch.nan)
-        everything = Span(0, size[0], 0, size[0]), Span(0, size[1], 0, size[1])
-        output = Statistics(standard=True).compute(network, image, Tile(*everything))
+        everything = Tile(Span(0, size[0], 0, size[0]), Span(0, size[1], 0, size[1]))
+        outputs: list[Tensor | None] = []
+        held = peak_bytes(lambda: outputs.append(Statistics(standard=True).compute(network, image, everything)))  # noqa: B023
+        output = outputs[-1]
         assert output is not None
         touched = output.isnan().amax((0, 1, 5 - along)).nonzero()[:, 0]
         if not len(touched):
-            # The answer depends on no pixel, as that of a network that ends in a threshold.
+            # Its answer depends on no pixel, or it hides what is not a number.
             return 0
         first, last = int(touched[0]), int(touched[-1])
-        if first > 0 and last < cells * multiple - 1:
+        if first > 0 and last < side - 1:
             reach = max(centre - first, last - (centre + multiple - 1), 0)
             return -(-reach // multiple) * multiple
+        if side > FARTHEST or 4 * held > MOST_BYTES:
+            # Twice the pixels take four times the bytes where each pixel looks at all others.
+            return None
         cells = 2 * cells - 1
-    return None
+
+
+FARTHEST = 4096
+"""The longest image in which a network's reach is looked for."""
+
+MOST_BYTES = 2**30
+"""The most bytes that looking for it may take."""
+
+LEAST = 16
+"""The least side of the images on which a network is tried."""

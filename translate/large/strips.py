@@ -167,13 +167,13 @@ class Strips:
         self._files: dict[int, Spilled] = {}
         self._numbers: dict[int, Any] = {}
 
-    def translate(self, picture: Picture, *, strip_bytes: int = STRIP_BYTES, count: int = 1) -> None:
+    def translate(self, picture: Picture, *, strip_bytes: int | None = None, count: int = 1) -> None:
         """Translate a picture of the size that this was made for, each map in at least ``count`` strips."""
         check_space(self.plan.disk_bytes)
         self._files, self._numbers = {}, {}
         with all_closed(self._files):
             for sweep in self.plan.sweeps:
-                self._run(sweep, picture, strip_bytes, count)
+                self._run(sweep, picture, strip_bytes or STRIP_BYTES, count)
 
     def _run(self, sweep: Sweep, picture: Picture, strip_bytes: int, count: int) -> None:
         target = sweep.target
