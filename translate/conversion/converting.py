@@ -129,7 +129,8 @@ def convert_as_asked(
             place = shown_in.absolute()
             prepare = partial(prepare_actor, run.absolute(), asked, place, calibrating, plugins, no_plugins)
             outcomes = convert_on_ray(
-                tasks, prepare, target, making, work, count=asked["devices"], batch=batch, workers=threads, catalog=translator.catalog,
+                tasks, prepare, target, making, work, count=asked["devices"], batch=batch, workers=threads,
+                catalog=translator.catalog,
             )  # fmt: skip
         else:
             if tasks and translator.needs_calibration:

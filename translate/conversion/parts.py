@@ -41,7 +41,7 @@ def algorithm_for(work: Work, size: Size) -> Algorithm:
     if ASSUMED * size[0] * size[1] <= limit or count(size) <= limit:
         return "whole"
     if work.statistics == "tile":
-        work.notices.once("tile", lambda: TILED)
+        work.sizes.once("tile", lambda: TILED)
         return "tile"
     try:
         return parts.algorithm(size)
