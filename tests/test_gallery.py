@@ -489,6 +489,9 @@ def test_ten_thousand_images_stay_usable(tab: Browser, tmp_path: Path) -> None:
     tab.press("End")
     assert tab.ask("document.activeElement.textContent") == "09999.png"
     assert tab.ask("document.querySelectorAll('.tile').length") < 2500
+    tab.ask("scrollTo(0, 0)")
+    tab.until("document.querySelector('.tile').dataset.place < 9700")
+    assert tab.ask("scrollY") > 1000  # what was at the top is still looked at
     tab.until("scrollTo(0, 0) || document.querySelector('.tile').dataset.place === '0'")
     tab.press("Home")
     assert tab.ask("document.activeElement.textContent") == "00000.png"

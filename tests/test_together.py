@@ -148,6 +148,21 @@ def test_what_is_not_kept_is_told_once_for_all_devices(
     assert (tmp_path / "out" / "2_b.jpg").exists()
 
 
+def test_devices_share_a_gallery(run: Run, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = Launched()
+    monkeypatch.setattr("translate.conversion.together.launch", launched)
+    source = folder(tmp_path / "in", 5)
+    translate.convert(
+        run.folder, source, tmp_path / "out", devices=2, gallery=True, side_by_side=True, plugins=[str(plugin)]
+    )
+    page = (tmp_path / "out" / "gallery.html").read_text()
+    assert [page.count(f'{{"name":"{name}.png"') for name in (0, 1, 2, 3, 4, "broken")] == [1] * 6
+    assert all(images.probe(path).width == 10 + 8 + 10 for path in images.find(tmp_path / "out"))
+    translate.convert(run.folder, source, tmp_path / "plain", devices=2, plugins=[str(plugin)])
+    assert not (tmp_path / "plain" / ".translate" / "gallery").exists()
+    told(plugin)
+
+
 def test_what_was_converted_before_a_device_died_is_counted(
     run: Run, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

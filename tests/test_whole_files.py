@@ -63,6 +63,10 @@ def test_a_png_that_lacks_rows_is_refused(missing: int) -> None:
     whole = interlaced_rows(pixels)
     with pytest.raises(ImageError, match="damaged or truncated"):
         images.load(png((40, 40), 8, 2, whole[: len(whole) - 60 * missing], interlaced=True))
+    # Of an odd height the last row is whole before the last pass begins.
+    odd = interlaced_rows(picture(1, (41, 40, 3)))
+    with pytest.raises(ImageError, match="damaged or truncated"):
+        images.load(png((41, 40), 8, 2, odd[:-121], interlaced=True))
     # The last row may be black, or index 0, and there.
     pixels[-1] = 0
     assert (images.load(png((40, 40), 8, 2, rows_of(pixels))).pixels == pixels).all()

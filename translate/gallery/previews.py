@@ -36,17 +36,18 @@ def keep_previews(
     """
     place = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
     base = f"{place[:2]}/{place[2:]}"
-    pictures = [*([] if before is None else [before]), *after[:1]]
+    shown = [reduced(each, LONGEST) for each in after]
+    pictures = [*([] if before is None else [reduced(before, LONGEST)]), *shown[:1]]
     if not pictures:
         return Shown()
     (folder / place[:2]).mkdir(exist_ok=True)
     kept = tuple(
-        None if _is_shown(output, each) else _keep(folder, f"{base}-{number}", each)
-        for number, (each, output) in enumerate(zip(after, outputs, strict=True), 1)
+        None if _is_shown(output, each) else _keep(folder, f"{base}-{number}", small)
+        for number, (each, small, output) in enumerate(zip(after, shown, outputs, strict=True), 1)
     )
     return Shown(
         _keep(folder, f"{base}-t", _thumbnail(pictures)),
-        None if before is None else _keep(folder, f"{base}-0", before),
+        None if before is None else _keep(folder, f"{base}-0", pictures[0]),
         kept,
         (after[0].pixels.shape[1], after[0].pixels.shape[0]) if after else None,
         any(each.alpha is not None for each in (*pictures, *after)),
@@ -67,7 +68,6 @@ def _rgb(image: Image) -> Image:
 
 
 def _keep(folder: Path, name: str, image: Image) -> str:
-    image = reduced(image, LONGEST)
     if image.alpha is not None and bool(np.all(image.alpha == 255)):
         image = Image(image.pixels)
     suffix = ".jpg" if image.alpha is None else ".webp"
