@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ import torch
 
 import translate
 from translate import checkpoint
+from translate.emergency import Emergency
 from translate.errors import StoppedError, TranslateError
 from translate.run import Run, Scalars
 
@@ -93,6 +95,25 @@ def at_step(step: int, do: Callable[[], object], monkeypatch: pytest.MonkeyPatch
             do()
 
     monkeypatch.setattr(Run, "record", recorded)
+
+
+def test_what_fails_beside_the_steps_of_several_ranks_is_kept_until_they_end_together(tmp_path: Path) -> None:
+    def watching(size: int) -> Emergency:
+        setup = SimpleNamespace(group=SimpleNamespace(size=size, is_main=False))
+        run: Any = SimpleNamespace(step=0, folder=tmp_path / "run")
+        return Emergency(setup, run, *[SimpleNamespace()] * 3)  # type: ignore[arg-type]
+
+    safe = watching(2)
+    with safe.beside_the_steps():
+        pass
+    assert safe.failed is False
+    with safe.beside_the_steps():
+        raise OSError("the disk is full")
+    assert safe.failed is True
+    alone = watching(1)
+    with pytest.raises(OSError, match="the disk is full"), alone.beside_the_steps():
+        raise OSError("the disk is full")
+    assert alone.failed is False
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -333,6 +334,12 @@ def test_an_offer_in_a_broken_package_harms_no_other(
     assert "the plugin translate-far (translate-far 1.2) changes torch's default dtype" in caplog.text
     with pytest.raises(TranslateError, match="plugin translate-far .* cannot provide method 'far'"):
         offers["far"].load()
+
+
+def test_a_plugin_is_the_same_one_however_long_its_import_took() -> None:
+    first, *_ = discover().plugins
+    assert replace(first, seconds=first.seconds + 1) == first
+    assert replace(first, version="0") != first
 
 
 def test_an_unknown_name_suggests() -> None:
