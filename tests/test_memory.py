@@ -296,6 +296,23 @@ def test_images_in_flight_are_bounded(tmp_path: Path) -> None:
     assert account.take(task, Need())  # an image without a header holds nothing
 
 
+@pytest.mark.parametrize(("mode", "planes"), [("RGB", 3), ("RGBA", 4)])
+@pytest.mark.parametrize("samples", [None, 3])
+@pytest.mark.parametrize("at", [None, (20, 50)])
+def test_outputs_are_planned_with_their_alpha_samples_and_size(
+    tmp_path: Path, mode: str, planes: int, samples: int | None, at: tuple[int, int] | None
+) -> None:
+    PIL.Image.new(mode, (40, 30)).save(tmp_path / "a.png")
+    task = Task(tmp_path / "a.png", "a.png", (tmp_path / "b.png",))
+    need = plan_memory(task, Work(Hungry(), samples=samples, at=at))
+    height, width = at or (30, 40)
+    # Pixels of 8 bits as they are decoded, padded and stacked.
+    assert need.held == 3 * height * width * planes
+    # Outputs in float32, of which an array and an encoder's bytes are made.
+    assert need.writing == 3 * 4 * height * width * planes * (samples or 1)
+    assert need.size == (height, width)
+
+
 def test_data_names_what_does_not_fit(tmp_path: Path) -> None:
     examples = [Example(photo(tmp_path / "a.png"), "a"), Example(blank(tmp_path / "b.png", 9000), "b")]
     dataset = Dataset("x", "x", False, {"target": Domain(3)}, {"train": {"target": examples}})

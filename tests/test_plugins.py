@@ -342,6 +342,24 @@ def test_a_plugin_is_the_same_one_however_long_its_import_took() -> None:
     assert replace(first, version="0") != first
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "the environment",
+        "the environment and torch's default dtype",
+        "the environment, torch's default dtype and torch's grad mode",
+    ],
+)
+def test_all_that_a_file_changes_when_it_is_imported_is_listed(
+    tmp_path: Path, changed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = ["os.environ['STRANGE'] = '1'", "torch.set_default_dtype(torch.float64)", "torch.set_grad_enabled(False)"]
+    path = tmp_path / "strange.py"
+    path.write_text("\n".join(["import os, torch", *code[: 1 + changed.count("torch")]]))
+    discover(extra=[str(path)])
+    assert caplog.messages == [f"warning: the plugin {path} changes {changed} when it is imported; that was undone"]
+
+
 def test_an_unknown_name_suggests() -> None:
     with pytest.raises(TranslateError, match="there is no method 'pix2pi'; did you mean pix2pix"):
         discover().offer("methods", "pix2pi")

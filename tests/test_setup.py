@@ -249,6 +249,20 @@ def test_passes_are_put_together_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch,
     assert together == [expected] * 2
 
 
+def test_recomputed_networks_are_not_compiled() -> None:
+    with pytest.raises(TranslateError, match="what is recomputed cannot be compiled"):
+        setup("pix2pix", "demo(size=32, count=2)", compile="yes", recompute=True, **NETWORKS)
+
+
+def test_a_resumed_run_has_the_networks_of_files_that_may_be_gone() -> None:
+    resources = {"runs/judge": {"method": "classifier"}}
+    made = Setup.make(
+        Config.from_values({"method": "pix2pix", "data": "demo(size=32, count=2)", "size": 32, **NETWORKS}),
+        resources=resources,
+    )
+    assert made.metadata["resources"] == resources
+
+
 def test_generators_and_no_others_are_computed_twice_in_a_step() -> None:
     def passes(recompute: bool) -> Counter[str]:
         made = setup("pix2pix", "demo(size=32, count=2)", **NETWORKS, recompute=recompute)
