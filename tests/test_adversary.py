@@ -329,6 +329,13 @@ class Restraint:
                 weight.clamp_(-0.5, 0.5)
 
 
+def test_without_a_regularizer_that_says_otherwise_the_generator_moves_in_each_step() -> None:
+    for regularizers in ({}, {"penalty": lambda *given: torch.zeros(())}):
+        adversary = Adversary(Judge(), Logistic(), regularizers=regularizers)
+        assert adversary.period == 1
+        assert all(adversary.generator_moves(step) for step in range(3))
+
+
 def test_restraints_reach_their_places() -> None:
     restraint = Restraint()
     adversary = Adversary(Judge(), Logistic(), regularizers={"restraint": restraint})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -193,6 +194,60 @@ def test_what_cannot_be_recorded_is_played_and_said_once(
         same(played, recorded)
 
 
+class Inexact(Recorder):
+    """Its replays change the weights by a little more than the step does."""
+
+    weight: Tensor
+    share = 0.0
+
+    def replay(self) -> None:
+        before = self.weight.detach().clone()
+        super().replay()
+        with torch.no_grad():
+            self.weight += self.share * (self.weight - before)
+
+
+@pytest.mark.parametrize(("share", "replays"), [(0.1, True), (-0.1, True), (0.5, False), (-0.5, False)])
+def test_a_replay_may_differ_by_a_part_of_what_the_step_changes(
+    share: float, replays: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not of what there is: weights are far larger than what a step changes of them."""
+    game = make(simple)
+    weight = next(game.generator.parameters())
+
+    def graph() -> Inexact:
+        made = Inexact()
+        made.weight, made.share = weight, share
+        return made
+
+    recorded = engine(game, fused, graphs=graph)
+    for step in range(4):
+        recorded.step([batch(step)])
+    assert recorded.replays is replays
+    assert ("a replay changes the weights of generator differently" in caplog.text) is not replays
+
+
+def logging_the_step(game: Game, given: Batch, step: int) -> Iterator[Update]:
+    loss = game.generator(given["source"]).square().mean()
+    yield Update("generator", {"l1": loss, "step": loss.detach() * 0 + loss * 0 + step})
+
+
+def keeping_the_step(game: Game, given: Batch, step: int) -> Iterator[Update]:
+    game.kept.fill_(step)
+    yield from simple(game, given, step)
+
+
+@pytest.mark.parametrize(("moves", "name"), [(logging_the_step, "terms"), (keeping_the_step, "buffers")])
+def test_what_a_replay_changes_differently_is_named(moves: Any, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    game = make(moves)
+    game.register_buffer("kept", torch.zeros(()))
+    recorded = engine(game, fused, graphs=Recorder)
+    for step in range(4):
+        recorded.step([batch(step)])
+    assert not recorded.replays
+    assert f"a replay changes the {name} differently from the step" in caplog.text
+
+
 def test_one_step_of_a_period_that_cannot_be_recorded_ends_the_recording_of_all(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -363,6 +418,28 @@ def test_a_cuda_graph_is_warmed_and_recorded_on_a_stream_of_its_own(monkeypatch:
     assert noted == ["recording 1", "played", "recording 0", "played"]
     two.replay()
     assert replayed == [graphs[1]]
+
+
+def test_a_recording_that_fails_leaves_no_generator_that_captures(monkeypatch: pytest.MonkeyPatch) -> None:
+    states: list[str] = []
+    device = torch.device("cuda", 0)
+    fresh = SimpleNamespace(graphsafe_get_state=lambda: "fresh")
+    monkeypatch.setattr(torch, "Generator", {device: fresh}.__getitem__)
+    monkeypatch.setattr(torch.cuda, "default_generators", [SimpleNamespace(graphsafe_set_state=states.append)])
+    for name in ("CUDAGraph", "Stream", "graph_pool_handle"):
+        monkeypatch.setattr(torch.cuda, name, lambda *given: None)
+    for name in ("device", "graph"):
+        monkeypatch.setattr(torch.cuda, name, lambda *given, **named: nullcontext())
+    graph = cuda_graphs(device)()
+    graph.record(lambda: None)
+    assert states == []
+
+    def fail() -> None:
+        raise RuntimeError("operation not permitted")
+
+    with pytest.raises(RuntimeError, match="not permitted"):
+        graph.record(fail)
+    assert states == ["fresh"]
 
 
 @pytest.mark.parametrize("name", METHODS)

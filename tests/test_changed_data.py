@@ -233,6 +233,11 @@ def test_what_differs_in_words(tmp_path: Path) -> None:
     assert differences(before, relabelled) == "other labels of 1 source image (a)"
     turned = Listing.of(dataset([("b", 1), ("a", 0)], [("x", -1), ("line\nbreak", 0), ("\udcff", 0)]))
     assert differences(before, turned) == "the order of its images"
+    many = Listing.of(dataset([("b", 1)], [("x", -1), *((f"y{number}", -1) for number in range(3))]))
+    more = Listing.of(dataset([("b", 1)], [("x", -1), *((f"y{number}", -1) for number in range(4))]))
+    nothing = Listing.of(dataset([("b", 1)], [("x", -1)]))
+    assert differences(nothing, many) == "gained 3 target images (y0, y1, y2)"
+    assert differences(more, nothing) == "lost 4 target images (y0, y1, y2, ...)"
     assert unfit(before, after) is None
     assert unfit(before, Listing.of(dataset([], [], paired=True))) == "it is paired now"
     assert unfit(before, Listing(before.sides[:1])) == "it has no target any more"

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import hostile
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -171,6 +172,26 @@ def test_equal_contents_have_equal_checksums(tmp_path: Path) -> None:
         with safe_open(path, framework="pt") as file:
             headers.append(file.metadata())
     assert headers[0] == headers[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (["facts", "aliases"], "hold other entries than they should"),
+        ("facts", "hold other entries than they should"),
+        (None, "hold other entries than they should"),
+        ({"facts": {}}, "hold other entries than they should"),
+        ({"facts": {}, "aliases": {}, "code": "1"}, "hold other entries than they should"),
+        ({"facts": [], "aliases": {}}, "are no names and values"),
+        ({"facts": {}, "aliases": ["a"]}, "are no names and values"),
+    ],
+)
+def test_metadata_that_are_no_entries_of_ours_are_one_sentence(tmp_path: Path, content: Any, reason: str) -> None:
+    path = tmp_path / "x.safetensors"
+    hostile.write(path, {"a": torch.ones(1)}, json.dumps(content))
+    with pytest.raises(CheckpointError) as caught:
+        load(path)
+    assert str(caught.value) == f"{path} is damaged: its metadata {reason}"
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the open files in /proc")

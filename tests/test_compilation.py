@@ -231,11 +231,6 @@ def test_a_compiled_run_resumes_exactly_and_penalises_twice(tmp_path: Path) -> N
     assert all(torch.equal(value, again[name]) for name, value in wanted.items())
 
 
-def test_recomputed_networks_are_not_compiled(tmp_path: Path) -> None:
-    with pytest.raises(TranslateError, match="what is recomputed cannot be compiled"):
-        fit("gan", "demo(size=32)", output=tmp_path / "run", compile="yes", recompute=True, size=32)
-
-
 @really
 @needs_compiler
 def test_a_compiled_wide_network_has_the_same_gradients() -> None:

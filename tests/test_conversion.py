@@ -811,6 +811,13 @@ def test_samples_depend_on_seed_and_name_alone(tmp_path: Path) -> None:
     assert {"named-1.png", "named-2.png"} < set(files(tmp_path))
 
 
+def test_the_seed_of_an_image_is_that_of_earlier_versions() -> None:
+    """Half of the first eight bytes of BLAKE2b of "seed/name"; torch takes no seed of 64 bits."""
+    assert batch.image_seed(0, "a/b.png") == 1752863188124572550
+    assert batch.image_seed(7, "a/b.png") == 4038907582722621311
+    assert batch.image_seed(0, "b.png") == 7652099322212383616 < 2**63
+
+
 def test_a_translator_in_hand_lies_on_one_device(tmp_path: Path) -> None:
     source = many(tmp_path / "in", 1)
     with pytest.raises(TranslateError, match="lies on one device; give its run or file to use several"):

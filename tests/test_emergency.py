@@ -8,14 +8,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import distributed
 
 import translate
 from translate import checkpoint
+from translate.emergency import Emergency
 from translate.errors import StoppedError, TranslateError
+from translate.ranks import LostRankError
 from translate.run import Run, Scalars
 
 METHOD = """
@@ -93,6 +97,46 @@ def at_step(step: int, do: Callable[[], object], monkeypatch: pytest.MonkeyPatch
             do()
 
     monkeypatch.setattr(Run, "record", recorded)
+
+
+def watching(folder: Path, *, ranks: int) -> Emergency:
+    """What watches a training of several ranks, on another than the first, which saves nothing."""
+    nothing: Any = SimpleNamespace(finish=lambda: None, settle=lambda: None, tell_all=lambda: None, ending=None)
+    engine = SimpleNamespace(in_step=False)
+    setup: Any = SimpleNamespace(group=SimpleNamespace(size=ranks, rank=ranks - 1, is_main=False), engine=engine)
+    run: Any = SimpleNamespace(step=0, folder=folder / "run")
+    return Emergency(setup, run, nothing, nothing, nothing)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (LostRankError(), True),
+        (distributed.DistBackendError("a peer is gone"), True),
+        (RuntimeError("[../third_party/gloo/transport/tcp/pair.cc:534] Connection closed by peer"), True),
+        (RuntimeError("the number of channels is wrong"), False),
+        (OSError("/gloo/ is no folder"), False),
+    ],
+)
+def test_who_has_lost_the_others_ends_as_such(tmp_path: Path, error: BaseException, lost: bool) -> None:
+    with pytest.raises(LostRankError if lost else StoppedError) as caught, watching(tmp_path, ranks=2).watched():
+        raise error
+    if not lost:
+        assert str(caught.value).startswith("rank 1 of 2: the training failed after step 0: ")
+
+
+def test_what_fails_beside_the_steps_of_several_ranks_is_kept_until_they_end_together(tmp_path: Path) -> None:
+    safe = watching(tmp_path, ranks=2)
+    with safe.beside_the_steps():
+        pass
+    assert safe.failed is False
+    with safe.beside_the_steps():
+        raise OSError("the disk is full")
+    assert safe.failed is True
+    alone = watching(tmp_path, ranks=1)
+    with pytest.raises(OSError, match="the disk is full"), alone.beside_the_steps():
+        raise OSError("the disk is full")
+    assert alone.failed is False
 
 
 @pytest.mark.parametrize(

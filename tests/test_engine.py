@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from translate.adversary import Adversary
+from translate.engine.rules import check_moves
 from translate.engine.step import Engine, MethodError
 from translate.errors import NotFiniteError, TranslateError
 from translate.method import Batch, Method, Update
@@ -272,6 +273,21 @@ def test_every_step_of_the_first_period_is_checked(wrong: int) -> None:
         machine.step([batch(wrong)])
 
 
+def test_later_periods_repeat_the_first_and_are_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[int] = []
+    check = check_moves
+
+    def noted(*given: Any) -> None:
+        checked.append(machine.step_count)
+        check(*given)
+
+    monkeypatch.setattr("translate.engine.step.check_moves", noted)
+    machine = engine(make(period=2))
+    for step in range(5):
+        machine.step([batch(step)])
+    assert checked == [0, 0, 1, 1]
+
+
 def test_an_engine_without_a_seed_has_the_seed_0() -> None:
     one, two, other = engine(make()), engine(make(), seed=0), engine(make(), seed=1)
     for machine in (one, two, other):
@@ -496,6 +512,25 @@ def test_facts_stay_what_they_were_while_training_goes_on() -> None:
     before = copy.deepcopy(metadata)
     machine.step([batch(1)])
     assert metadata == before
+
+
+def test_a_players_optimizer_state_may_not_be_missing_after_a_step_even_of_one_weight() -> None:
+    def moves(game: Game, data: Batch, _step: int) -> Iterator[tuple[Update, ...]]:
+        image = game.generator(data["source"])
+        judged = game.discriminator(torch.cat([image.detach(), image.detach()], dim=1))
+        yield Update("generator", {"l": image.mean()}), Update("discriminator", {"l": judged.mean()})
+
+    game = make(moves)
+    game.discriminator = nn.Conv2d(6, 1, 1, bias=False)  # type: ignore[assignment]
+    machine = engine(game)
+    machine.step([batch(0)])
+    metadata = machine.metadata()
+    tensors = {name: value for name, value in machine.tensors().items() if "optimizer/discriminator" not in name}
+    with pytest.raises(TranslateError, match="checkpoint's optimizer of discriminator is missing, though"):
+        machine.load(tensors, {**metadata, "optimizer_numbers": {}})
+    plain = engine(game, sgd)
+    plain.step([batch(0)])
+    plain.load(plain.tensors(), plain.metadata())  # plain SGD keeps none
 
 
 def test_a_state_that_does_not_fit_changes_nothing() -> None:

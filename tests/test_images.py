@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import PIL.Image
 import pytest
@@ -333,6 +334,26 @@ def test_signed_wide_and_half_tiff_values_are_read(tmp_path: Path, dtype: str, o
         assert images.probe(tmp_path / "a.tif").whole == (dtype != "float16")
         if channels == 1 and low == 0:
             assert np.array_equal(images.read_indices(tmp_path / "a.tif"), orient(stored, orientation)[..., 0])
+
+
+@pytest.mark.parametrize("kind", ["I;16", "BigTIFF"])
+def test_the_directory_that_says_a_type_is_the_last(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder that went on from it would take pixels for directories."""
+    given: list[bytes] = []
+    decode = cv2.imdecode
+
+    def imdecode(data: NDArray[np.uint8], flags: int) -> Any:
+        given.append(data.tobytes())
+        return decode(data, flags)
+
+    stored = np.arange(30, dtype=np.uint16).reshape(6, 5)
+    PIL.Image.fromarray(stored).save(tmp_path / "a.tif", big_tiff=kind == "BigTIFF", tiffinfo={339: 2})
+    monkeypatch.setattr(cv2, "imdecode", imdecode)
+    assert np.array_equal(images.read(tmp_path / "a.tif").pixels[..., 0], stored)
+    (data,) = given
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        assert image.n_frames == 1  # type: ignore[attr-defined]
+    assert not any(data[-8:] if kind == "BigTIFF" else data[-4:])
 
 
 def test_a_tiff_says_its_type_or_is_unsigned(tmp_path: Path) -> None:

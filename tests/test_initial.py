@@ -118,6 +118,13 @@ def test_a_generator_of_pix2pix_for_one_direction_of_cyclegan(source: str, into:
     equal(here, untouched, "target_adversary.", "target_adversary.")
 
 
+@pytest.mark.parametrize("into", ["to_source", "backward"])
+def test_the_only_direction_of_a_source_is_meant_for_another_one(into: str, runs: Path) -> None:
+    here, untouched = begun("cyclegan", f"{into}={runs / 'p2p'}"), begun("cyclegan")
+    equal(here, saved(runs / "p2p"), "to_source.", "generator.")
+    equal(here, untouched, "to_target.", "to_target.")
+
+
 def test_several_networks_from_several_sources_and_the_named_ones_win(runs: Path) -> None:
     here = begun("cyclegan", f"to_source={runs / 'cg'}:to_target", f"to_target={runs / 'p2p'}", runs / "cg", pool=0)
     equal(here, saved(runs / "cg"), "to_source.", "to_target.")

@@ -18,6 +18,7 @@ import translate.devices
 import translate.loader.batches
 from translate.data import Domain, Example
 from translate.errors import TranslateError
+from translate.images import ImageError
 from translate.loader import planes, preview_batch
 from translate.loader.batches import Loader, _crop, _slices
 from translate.method import Needs
@@ -501,6 +502,19 @@ def test_a_dataset_s_function_that_fails_is_named(cache: str) -> None:
         make({"source": [Example(fail, "made-up")]}, cache=cache) as loader,
     ):
         loader.batch(0)
+
+
+@pytest.mark.parametrize("cache", CACHES)
+def test_what_a_dataset_s_function_refuses_by_a_sentence_of_its_own_is_told_so(cache: str) -> None:
+    def refuse() -> Any:
+        raise ImageError("archive.zip: member 3 is encrypted")
+
+    with (
+        pytest.raises(TranslateError, match=r"archive\.zip: member 3 is encrypted") as caught,
+        make({"source": [Example(refuse, "made-up")]}, cache=cache) as loader,
+    ):
+        loader.batch(0)
+    assert "cannot be made by its dataset" not in str(caught.value)
 
 
 @pytest.mark.parametrize("cache", ["host", "stream"])

@@ -167,6 +167,37 @@ def test_a_lock_of_another_machine_that_is_not_renewed_is_taken_over(
     ]
 
 
+@pytest.mark.parametrize(
+    ("age", "words"),
+    [(0, "0 seconds"), (1, "1 second"), (119, "119 seconds"), (120, "2 minutes"), (290, "5 minutes")],
+)
+def test_an_age_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, age: float, words: str) -> None:
+    forged(tmp_path, host="elsewhere", boot="another", pid=12)
+    monkeypatch.setattr(lock, "_age", lambda path: age)
+    with pytest.raises(LockedError, match=f"on elsewhere, which renewed its lock {words} ago; wait"):
+        refuse_locked(tmp_path)
+
+
+def test_a_lock_of_a_clock_that_is_ahead_is_as_good_as_new(tmp_path: Path) -> None:
+    forged(tmp_path, host="elsewhere", boot="another", pid=12)
+    os.utime(tmp_path / NAME, times=(ahead := time.time() + 50, ahead))
+    with pytest.raises(LockedError, match="which renewed its lock 0 seconds ago"):
+        refuse_locked(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the open files in /proc")
+def test_a_lock_that_was_released_leaves_no_file_open(tmp_path: Path) -> None:
+    def opened() -> int:
+        # Each is asked after the listing, whose own file is closed by then.
+        return sum((tmp_path / NAME).samefile(each) for each in list(Path("/proc/self/fd").iterdir()) if each.exists())
+
+    with locked(tmp_path):
+        assert opened() == 1
+        os.link(tmp_path / NAME, tmp_path / "kept")
+    (tmp_path / "kept").rename(tmp_path / NAME)
+    assert opened() == 0
+
+
 def test_the_age_of_a_lock_is_told_by_the_clock_of_its_file_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,6 +442,13 @@ def test_a_run_that_trains_is_not_resumed_a_second_time(tmp_path: Path) -> None:
         process.communicate()
     assert process.returncode == 143
     assert not (folder / NAME).exists()
+
+
+def test_a_run_that_trains_on_another_machine_is_not_resumed(tmp_path: Path) -> None:
+    run = translate.fit("pix2pix", "demo(size=32, count=4)", output=tmp_path / "run", **{**SMALL, "steps": 1})
+    forged(run.folder, host="elsewhere", boot="another", pid=12)
+    with pytest.raises(LockedError, match="is being trained by process 12 on elsewhere"):
+        translate.resume(run.folder, steps=2)
 
 
 def test_a_killed_run_is_resumed_with_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -44,6 +44,21 @@ def test_a_row_has_the_step_the_epoch_the_seconds_and_the_learning_rates(tmp_pat
     assert 0 < seconds[0] < seconds[-1]
 
 
+def test_a_row_has_the_seconds_of_the_training_by_its_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a clock that goes on by a minute with each step, from 1000 seconds on."""
+    now = [1000.0]
+    count = Progress.count
+
+    def counted(self: Progress, images: int) -> None:
+        count(self, images)
+        now[0] += 60
+
+    monkeypatch.setattr(Progress, "count", counted)
+    monkeypatch.setattr("translate.run.Progress", lambda: Progress(clock=lambda: now[0]))
+    rows = fit(tmp_path / "run").metrics
+    assert [(row["step"], row["seconds"]) for row in rows] == [(2, 120), (4, 240), (6, 360), (8, 480)]
+
+
 def test_epochs_and_seconds_go_on_over_a_resumption(tmp_path: Path) -> None:
     run = fit(tmp_path / "run")
     before = run.metrics

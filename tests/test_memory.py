@@ -17,7 +17,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from test_strange_files import chunk
-from torch import Tensor
+from torch import Tensor, nn
 
 import translate
 from translate import images, inspection
@@ -40,10 +40,11 @@ from translate.translator import Translator
 MEGABYTE = 2**20
 
 
-def translator(text: str) -> Translator:
+def translator(generator: str | nn.Module) -> Translator:
     catalog = discover()
     domain = Domain(3)
-    network = CatalogParts(catalog, source=domain, target=domain, size=(64, 64)).generator(text)
+    parts = CatalogParts(catalog, source=domain, target=domain, size=(64, 64))
+    network = parts.generator(generator) if isinstance(generator, str) else generator
     return Translator(
         network, catalog=catalog, direction="forward", directions=["forward"], source=domain, target=domain,
         size=(64, 64), device=torch.device("cpu"),
@@ -60,6 +61,26 @@ def blank(path: Path, side: int) -> Path:
 def photo(path: Path, side: int = 32) -> Path:
     PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)).save(path)
     return path
+
+
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        (1, 1),
+        ("7", 7),
+        ("3 B", 3),
+        ("3k", 3 * 1024),
+        ("3 KB", 3 * 1024),
+        ("1.5KiB", 1536),
+        ("2MB", 2 * 1024**2),
+        ("2 MiB", 2 * 1024**2),
+        ("0.5g", 2**29),
+        ("2 GiB", 2 * 1024**3),
+        ("2TB", 2 * 1024**4),
+    ],
+)
+def test_units_are_powers_of_1024(value: Any, size: int) -> None:
+    assert parse_memory(value) == size
 
 
 @pytest.mark.parametrize("value", ["", "6 apples", "-1", 0, True, "1.5.2GB", None, "9" * 400])
@@ -156,6 +177,17 @@ def test_a_networks_bytes_grow_with_the_pixels(text: str) -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
     assert 30 < (large - small) / (256 * 256 - 64 * 64) < 1000
     assert one.bytes_for((257, 256)) > large  # padded to the next multiple
+
+
+def test_images_around_a_network_of_one_size_grow_with_their_own_pixels() -> None:
+    """Such a network's passes are always as large; an image is resized to its size, and its answer back."""
+    network = nn.Conv2d(3, 3, 3, padding=1)
+    network.fixed_size = (64, 64)  # type: ignore[assignment]
+    one = translator(network)
+    sizes = [(64, 64), (64, 300), (300, 64), (1000, 700)]
+    around = [one.bytes_for(size) - one.bytes_for((64, 64)) for size in sizes]
+    # An image and its answer, each of three channels in float32, and the same again while they are resized.
+    assert around == [4 * 3 * 4 * (height * width - 64 * 64) for height, width in sizes]
 
 
 def test_bytes_between_and_beyond_the_counted_sizes() -> None:
@@ -264,6 +296,23 @@ def test_images_in_flight_are_bounded(tmp_path: Path) -> None:
     account.give_back(task)
     assert account.take(other, need)
     assert account.take(task, Need())  # an image without a header holds nothing
+
+
+@pytest.mark.parametrize(("mode", "planes"), [("RGB", 3), ("RGBA", 4)])
+@pytest.mark.parametrize("samples", [None, 3])
+@pytest.mark.parametrize("at", [None, (20, 50)])
+def test_outputs_are_planned_with_their_alpha_samples_and_size(
+    tmp_path: Path, mode: str, planes: int, samples: int | None, at: tuple[int, int] | None
+) -> None:
+    PIL.Image.new(mode, (40, 30)).save(tmp_path / "a.png")
+    task = Task(tmp_path / "a.png", "a.png", (tmp_path / "b.png",))
+    need = plan_memory(task, Work(Hungry(), samples=samples, at=at))
+    height, width = at or (30, 40)
+    # Pixels of 8 bits as they are decoded, padded and stacked.
+    assert need.held == 3 * height * width * planes
+    # Outputs in float32, of which an array and an encoder's bytes are made.
+    assert need.writing == 3 * 4 * height * width * planes * (samples or 1)
+    assert need.size == (height, width)
 
 
 def test_data_names_what_does_not_fit(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -333,6 +334,30 @@ def test_an_offer_in_a_broken_package_harms_no_other(
     assert "the plugin translate-far (translate-far 1.2) changes torch's default dtype" in caplog.text
     with pytest.raises(TranslateError, match="plugin translate-far .* cannot provide method 'far'"):
         offers["far"].load()
+
+
+def test_a_plugin_is_the_same_one_however_long_its_import_took() -> None:
+    first, *_ = discover().plugins
+    assert replace(first, seconds=first.seconds + 1) == first
+    assert replace(first, version="0") != first
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "the environment",
+        "the environment and torch's default dtype",
+        "the environment, torch's default dtype and torch's grad mode",
+    ],
+)
+def test_all_that_a_file_changes_when_it_is_imported_is_listed(
+    tmp_path: Path, changed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = ["os.environ['STRANGE'] = '1'", "torch.set_default_dtype(torch.float64)", "torch.set_grad_enabled(False)"]
+    path = tmp_path / "strange.py"
+    path.write_text("\n".join(["import os, torch", *code[: 1 + changed.count("torch")]]))
+    discover(extra=[str(path)])
+    assert caplog.messages == [f"warning: the plugin {path} changes {changed} when it is imported; that was undone"]
 
 
 def test_an_unknown_name_suggests() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from recorder import Recorder
 
 import translate
 from translate import images
+from translate.adversary import Adversary
 from translate.compute import algorithms
 from translate.errors import TranslateError
+from translate.method import Method
 from translate.plugins import Catalog
 from translate.ranks import ProcessGroup
 from translate.run import Config, Run
@@ -102,6 +105,11 @@ def test_streams_that_a_method_asks_for_are_in_its_batch(plugin: str, tmp_path: 
         batch = loader.batch(0)
     assert batch.keys() == {"source", "source_label", "target", "target_label", "mismatched"}
     assert batch["mismatched"].shape == (2, 3, 32, 32)
+
+
+def test_an_unknown_method_is_named_before_the_data_are_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(TranslateError, match="there is no method 'pix2pi'; did you mean pix2pix"):
+        setup("pix2pi", tmp_path / "nowhere")
 
 
 def test_half_matched_and_empty_data_is_refused_in_one_sentence(tmp_path: Path) -> None:
@@ -219,6 +227,56 @@ def test_which_steps_are_recorded(options: dict[str, Any], expected: bool) -> No
     assert is_recorded(config, torch.device("cuda"), ProcessGroup()) == expected
     assert not is_recorded(config, torch.device("cpu"), ProcessGroup())
     assert not is_recorded(config, torch.device("cuda"), ProcessGroup(0, 2))
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("cpu", False), ("cuda", True)])
+def test_passes_are_put_together_on_a_gpu_alone(monkeypatch: pytest.MonkeyPatch, kind: str, expected: bool) -> None:
+    together: list[bool] = []
+    monkeypatch.setattr("translate.setup.pick_device", lambda name: torch.device(kind))
+    # The method stays where it is, and the engine is not made: this machine may have no GPU.
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, *given, **named: self)
+
+    def engine(method: Method, *given: Any, **named: Any) -> None:
+        together.extend(each.together for each in method.modules() if isinstance(each, Adversary))
+        raise TranslateError("enough is known")
+
+    monkeypatch.setattr("translate.setup.Engine", engine)
+    with pytest.raises(TranslateError, match="enough is known"):
+        setup(
+            "cyclegan", "demo(size=32, count=2)", precision="float32", memory_format="contiguous", graphs=False,
+            generator="unet(width=4)", discriminator="patch(width=4, receptive_field=16, norm=none)",
+        )  # fmt: skip
+    assert together == [expected] * 2
+
+
+def test_recomputed_networks_are_not_compiled() -> None:
+    with pytest.raises(TranslateError, match="what is recomputed cannot be compiled"):
+        setup("pix2pix", "demo(size=32, count=2)", compile="yes", recompute=True, **NETWORKS)
+
+
+def test_a_resumed_run_has_the_networks_of_files_that_may_be_gone() -> None:
+    resources = {"runs/judge": {"method": "classifier"}}
+    made = Setup.make(
+        Config.from_values({"method": "pix2pix", "data": "demo(size=32, count=2)", "size": 32, **NETWORKS}),
+        resources=resources,
+    )
+    assert made.metadata["resources"] == resources
+
+
+def test_generators_and_no_others_are_computed_twice_in_a_step() -> None:
+    def passes(recompute: bool) -> Counter[str]:
+        made = setup("pix2pix", "demo(size=32, count=2)", **NETWORKS, recompute=recompute)
+        counts: Counter[str] = Counter()
+        for name, network in made.method.players.items():
+            first = next(module for module in network.modules() if isinstance(module, torch.nn.Conv2d))
+            first.register_forward_hook(lambda *given, name=name: counts.update([name]))
+        with made.loader() as loader:
+            made.engine.step([loader.batch(0)])
+        return counts
+
+    kept = passes(recompute=False)
+    assert kept["generator"] == 1
+    assert passes(recompute=True) == {"generator": 2, "discriminator": kept["discriminator"]}
 
 
 def test_all_that_is_made_belongs_to_the_group_that_was_joined(monkeypatch: pytest.MonkeyPatch) -> None:

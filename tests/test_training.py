@@ -508,7 +508,11 @@ def test_a_run_without_a_folder_is_named_after_method_and_data(tmp_path: Path, m
     for name in ("mean-demo", "mean-demo-2"):
         assert translate.fit("mean", "demo(size=16, count=2)", **given).folder == Path("runs") / name
     shutil.copytree(translate_data(tmp_path), tmp_path / "my photos_1.0")
-    assert translate.fit("mean", "my photos_1.0", **given).folder == Path("runs/mean-my-photos_1-0")
+    run = translate.fit("mean", "my photos_1.0", **given)
+    assert run.folder == Path("runs/mean-my-photos_1-0")
+    # By which it can be resumed from any folder.
+    assert run.config.data == str(tmp_path / "my photos_1.0")
+    assert run.config.plugins == (str(tmp_path / "small_means.py"),)
 
 
 def translate_data(folder: Path) -> Path:

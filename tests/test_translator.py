@@ -12,8 +12,10 @@ import torch
 
 import translate
 from translate import checkpoint, images
+from translate.compute import algorithms
 from translate.data import Domain
 from translate.errors import TranslateError
+from translate.plugins import discover
 from translate.run import Run
 from translate.translator import Translator
 
@@ -51,6 +53,26 @@ def test_the_file_alone_is_enough(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(32, 32), (33, 31), (1, 1), (1, 70), (7, 100), (128, 64)])
 def test_any_size_keeps_its_size(translator: Translator, size: tuple[int, int]) -> None:
     assert translator.translate(torch.zeros(1, 3, *size)).shape == (1, 3, *size)
+
+
+def made(network: torch.nn.Module, source: Domain) -> Translator:
+    return Translator(
+        network, catalog=discover(), direction="forward", directions=["forward"], source=source, target=Domain(3),
+        size=(32, 32), device=torch.device("cpu"),
+    )  # fmt: skip
+
+
+def test_every_class_index_is_one_of_the_translator() -> None:
+    one = made(torch.nn.Conv2d(3, 3, 1), Domain(3, classes=3))
+    assert one(np.array([[0, 2], [1, 0]], np.uint8)).shape == (2, 2, 3)
+    for given in (np.array([[0, 3], [1, 0]], np.uint8), torch.tensor([[[[7, 3], [1, 0]]]], dtype=torch.uint8)):
+        with pytest.raises(TranslateError, match=f"go from 0 to 2, but these hold {given.max()}"):
+            one(given)
+
+
+def test_wide_convolutions_are_computed_by_fast_algorithms_on_a_cpu() -> None:
+    wide = made(torch.nn.Sequential(torch.nn.Conv2d(3, 128, 1), torch.nn.Conv2d(128, 128, 3)), Domain(3))
+    assert len(algorithms(wide.network)) == 1
 
 
 def test_padding_reflects_and_leaves_the_image_alone(translator: Translator) -> None:

@@ -28,7 +28,7 @@ class Player:
         self.shared = shared
         self.optimizer: Optimizer
         self.rates: list[float]
-        self.projections: list[Callable[[], None]] = []
+        self.projections: list[Callable[[], None]]
         """Projections, such as weight clipping, applied after each optimizer step."""
         self.moved = False
         """Whether its gradients belong to a move that is done."""
