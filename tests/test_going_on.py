@@ -24,6 +24,7 @@ from translate.conversion.inputs import gather
 from translate.conversion.lines import fields_of, line_of, read_lines
 from translate.conversion.manifest import Making, Manifest
 from translate.conversion.plan import Shard, name_outputs, parse_shard, same_name
+from translate.conversion.stages import Stages
 from translate.conversion.stored_plan import StoredPlan
 from translate.errors import FullDiskError, TranslateError
 
@@ -438,3 +439,16 @@ def test_a_report_tells_what_became_of_every_image(tmp_path: Path) -> None:
     report.write_text("mine")
     with pytest.raises(TranslateError, match="exists already"):
         convert(Known(), source, tmp_path / "out", report=report)
+
+
+def test_the_slowest_stage_is_known() -> None:
+    stages = Stages()
+    assert stages.bottleneck(2) == ""
+    stages.add(Path("a.png"), "decode", 3.0)
+    stages.add(Path("a.png"), "translate", 2.0)
+    stages.add(Path("a.png"), "write", 1.0)
+    # Two threads decode, one translates.
+    assert stages.bottleneck(2) == "translate"
+    assert stages.bottleneck(1) == "decode"
+    stages.share(4)
+    assert stages.bottleneck(2) == "decode"

@@ -252,8 +252,11 @@ def conversion_started(total: int) -> None:
 
 
 @hookspec
-def image_converted(source: Path, error: str | None) -> None:
-    """An image was converted, or failed: ``error`` is the reason in one sentence, None on success."""
+def image_converted(source: Path, error: str | None, bottleneck: str) -> None:
+    """An image was converted, or failed: ``error`` is the reason in one sentence, None on success.
+
+    ``bottleneck`` is the stage that the others wait for so far, ``decode``, ``translate`` or ``write``, or empty.
+    """
 
 
 @hookspec

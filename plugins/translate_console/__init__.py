@@ -68,11 +68,11 @@ def conversion_started(total: int) -> None:
 
 
 @hookimpl
-def image_converted(source: Path, error: str | None) -> None:
+def image_converted(source: Path, error: str | None, bottleneck: str) -> None:
     """Count an image and report a failure."""
     from translate_console import conversion
 
-    conversion.count(source, error)
+    conversion.count(source, error, bottleneck)
 
 
 @hookimpl

@@ -82,14 +82,16 @@ class ConversionBar:
             console=self._console,
             expand=True,
         )
-        self._task = self._progress.add_task("converting", total=total)
+        self._bytes = 0
+        self._task = self._progress.add_task("converting", total=total, bytes=0, bottleneck="")
         self._progress.start()
 
-    def count(self, failure: str | None) -> None:
-        """Advance by one image; print the message if it failed."""
+    def count(self, failure: str | None, size: int = 0, bottleneck: str = "") -> None:
+        """Advance by one image of a ``size`` in bytes; print the message if it failed."""
+        self._bytes += size
         if failure is not None:
             self._console.print(Text(printable(failure)), soft_wrap=True)
-        self._progress.advance(self._task)
+        self._progress.update(self._task, advance=1, bytes=self._bytes, bottleneck=bottleneck)
 
     def close(self) -> None:
         """Keep the last state on the screen and release the terminal."""
@@ -97,7 +99,7 @@ class ConversionBar:
 
 
 class Pace(ProgressColumn):
-    """Images a second and the time left, both over the last half minute."""
+    """Images and MB a second, the time left, and the stage that the others wait for."""
 
     def render(self, task: Task) -> Text:
         """Speed and time left as text; empty before the first measurement."""
@@ -105,4 +107,7 @@ class Pace(ProgressColumn):
         if not pace:
             return Text("")
         left = 0.0 if task.remaining is None else task.remaining / pace
-        return Text(f"{text.speed(pace)}  eta {text.duration(left)}")
+        megabytes = pace * task.fields["bytes"] / max(task.completed, 1) / 1e6
+        slowest = task.fields["bottleneck"]
+        waiting = f"  {slowest} is slowest" if slowest else ""
+        return Text(f"{text.speed(pace)}  {megabytes:.3g} MB/s  eta {text.duration(left)}{waiting}")

@@ -24,13 +24,20 @@ def start(total: int) -> None:
         _bar = ConversionBar(total)
 
 
-def count(source: Path, error: str | None) -> None:
+def count(source: Path, error: str | None, bottleneck: str) -> None:
     """Count one more image; report a failure in one line."""
     line = None if error is None else f"cannot convert {source}: {error.removeprefix(str(source)).lstrip(': ')}"
     if _bar is not None:
-        _bar.count(line)
+        _bar.count(line, _size(source), bottleneck)
     elif line is not None:
         text.say(line)
+
+
+def _size(source: Path) -> int:
+    try:
+        return source.stat().st_size
+    except OSError:
+        return 0
 
 
 def end() -> None:

@@ -97,10 +97,10 @@ def test_plain_lines_of_a_training(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_conversion_through_a_pipe_tells_failures_only(capsys: pytest.CaptureFixture[str]) -> None:
     translate_console.conversion_started(3)
-    translate_console.image_converted(Path("a/b.png"), None)
-    translate_console.image_converted(Path("a/b.jpg"), "a/b.jpg is empty; convert it to PNG or remove it")
-    translate_console.image_converted(Path("a/c.jpg"), "a/c.jpg: RuntimeError: no")
-    translate_console.image_converted(Path("a/d.jpg"), "cannot write out/d.jpg: no space")
+    translate_console.image_converted(Path("a/b.png"), None, "")
+    translate_console.image_converted(Path("a/b.jpg"), "a/b.jpg is empty; convert it to PNG or remove it", "")
+    translate_console.image_converted(Path("a/c.jpg"), "a/c.jpg: RuntimeError: no", "")
+    translate_console.image_converted(Path("a/d.jpg"), "cannot write out/d.jpg: no space", "")
     translate_console.conversion_ended()
     out, err = capsys.readouterr()
     assert out == ""
@@ -112,7 +112,7 @@ def test_a_conversion_through_a_pipe_tells_failures_only(capsys: pytest.CaptureF
 
 
 def test_a_file_name_that_is_no_text_is_told_all_the_same() -> None:
-    script = PRELUDE + 'console.image_converted(Path("a\\udcff.png"), "broken")'
+    script = PRELUDE + 'console.image_converted(Path("a\\udcff.png"), "broken", "")'
     path = os.pathsep.join([str(HERE), str(HERE / "plugins")])
     environment = {**os.environ, "PYTHONPATH": path, "LC_ALL": "C", "PYTHONIOENCODING": ""}
     done = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, env=environment, check=True)
@@ -172,12 +172,12 @@ def test_a_conversion_on_a_terminal_shows_a_bar_and_failures_above_it() -> None:
         PRELUDE
         + """
 console.conversion_started(3)
-console.image_converted(Path("a/[b].png"), None)
-console.image_converted(Path("a/[/b].jpg"), "broken " + "very " * 40)
-console.image_converted(Path("a/c.png"), None)
+console.image_converted(Path("a/[b].png"), None, "")
+console.image_converted(Path("a/[/b].jpg"), "broken " + "very " * 40, "")
+console.image_converted(Path("a/c.png"), None, "")
 console.conversion_ended()
 console.conversion_started(1)
-console.image_converted(Path("single.png"), "single.png is empty")
+console.image_converted(Path("single.png"), "single.png is empty", "")
 console.conversion_ended()
 """,
         width=80,

@@ -345,5 +345,6 @@ def _convert_here(
             if reason is not None and work.ledger is not None:
                 work.ledger.fail(task.outputs)
             if not log_outcome(rank, task.source, reason, work):
-                work.translator.catalog.tell("image_converted", source=task.source, error=reason)
+                slowest = work.stages.bottleneck(workers)
+                work.translator.catalog.tell("image_converted", source=task.source, error=reason, bottleneck=slowest)
             yield task.source, reason

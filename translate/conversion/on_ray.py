@@ -119,7 +119,7 @@ def convert_on_ray(
             work.stages.add(source, stage, seconds)
         if ended.reason is None:
             work.stages.done(source)
-        catalog.tell("image_converted", source=source, error=ended.reason)
+        catalog.tell("image_converted", source=source, error=ended.reason, bottleneck="")
         return source, ended.reason
 
     try:

@@ -47,6 +47,7 @@ def convert_all(
     of_frames: list[tuple[Task, Need]] = []
     pool = ThreadPoolExecutor(workers, thread_name_prefix="translate-convert")
     replicas = Replicas(work, alone=alone)
+    work.stages.share(replicas.count)
     account = Account(work)
 
     def ended(task: Task, reason: str | None) -> Outcome:

@@ -25,6 +25,11 @@ class Stages:
         self._found: dict[Path, dict[str, float]] = {}
         self._done: set[Path] = set()
         self._total = dict.fromkeys(STAGES, 0.0)
+        self._translators = 1
+
+    def share(self, translators: int) -> None:
+        """Say how many images are translated at the same time."""
+        self._translators = max(translators, 1)
 
     def add(self, source: Path, stage: str, seconds: float) -> None:
         """Add what an image took in a stage."""
@@ -57,15 +62,15 @@ class Stages:
         finally:
             self.add(source, stage, time.perf_counter() - begun)
 
-    def bottleneck(self, workers: int, translators: int) -> str:
-        """The stage whose threads had the most to do; an empty text before anything was timed.
+    def bottleneck(self, workers: int) -> str:
+        """The stage that had the most to do; an empty text before anything was timed.
 
-        Decoding and writing share ``workers`` threads, and networks have ``translators``.
+        Decoding and writing have ``workers`` threads each, while translation's own threads share the cores' time.
         """
         with self._lock:
             loads = {
                 "decode": self._total["decode"] / workers,
-                "translate": self._total["translate"] / translators,
+                "translate": self._total["translate"] / self._translators,
                 "write": self._total["write"] / workers,
             }
         stage = max(loads, key=lambda each: loads[each])

@@ -56,7 +56,7 @@ def convert_together(
                         work.stages.add(file_converted, stage, seconds)
                     if error is None:
                         work.stages.done(file_converted)
-                    catalog.tell("image_converted", source=file_converted, error=error)
+                    catalog.tell("image_converted", source=file_converted, error=error, bottleneck="")
 
         arguments = [*flags, "convert", str(run), *map(str, sources), str(target), *options_typed]
         try:

@@ -43,7 +43,7 @@ def sample_as_asked(
             for index, pixels in zip(indices, drawn, strict=True):
                 path = paths[index]
                 images.write(path, images.Image(pixels, None))
-                tell("image_converted", source=path, error=None)
+                tell("image_converted", source=path, error=None, bottleneck="")
                 written.append(path)
     finally:
         tell("conversion_ended")

@@ -202,8 +202,8 @@ def _events(place: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for reason in ("finished", "interrupted", "failed"):
         yield "run_ended", {"run": run, "reason": reason}
     yield "conversion_started", {"total": 2}
-    yield "image_converted", {"source": place / "1.png", "error": None}
-    yield "image_converted", {"source": place / "2.png", "error": "it is broken"}
+    yield "image_converted", {"source": place / "1.png", "error": None, "bottleneck": "decode"}
+    yield "image_converted", {"source": place / "2.png", "error": "it is broken", "bottleneck": ""}
     yield "conversion_ended", {}
 
 
