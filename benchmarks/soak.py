@@ -4,6 +4,7 @@
     python -m benchmarks.soak disk --count 20
     python -m benchmarks.soak bits --count 1800
     python -m benchmarks.soak folder --count 2000
+    python -m benchmarks.soak conversion --count 60
 
 Each prints one line of figures and ends with 1 at the first thing that is lost, wrong or not said in one sentence. The
 quick forms run in the suite, ``tests/test_soak.py``.
@@ -196,6 +197,105 @@ def folder(place: Path, count: int, seed: int) -> str:
     )
 
 
+def conversion(place: Path, count: int, seed: int) -> str:
+    """Kill conversions of a folder at random moments and go on; change sources, let two write at once, fill the disk.
+
+    All end at the bytes of an undisturbed conversion.
+    """
+    drawn = random.Random(seed)
+    _ended(place / "undisturbed")
+    data = place / "photos"
+    for number in range(CONVERTED):
+        picture = PIL.Image.frombytes("RGB", (96, 80), drawn.randbytes(96 * 80 * 3))
+        (data / f"{number % 3}").mkdir(parents=True, exist_ok=True)
+        picture.save(data / f"{number % 3}" / f"{number}.png")
+    convert = ["convert", str(place / "undisturbed"), str(data)]
+    begun = time.monotonic()
+    _convert([*convert, str(place / "whole")])
+    whole = time.monotonic() - begun
+    killed = rounds = kept = 0
+    while killed < count:
+        rounds += 1
+        out = place / f"out{rounds}"
+        here = 0
+        while killed < count and here < 12:
+            process = _start([*convert, str(out)])
+            try:
+                # A start takes most of such a short conversion's time.
+                process.communicate(timeout=drawn.uniform(0.5, 1.0) * whole)
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                killed, here = killed + 1, here + 1
+                done = len(_made(out))
+                if done < kept and here > 1:
+                    raise SoakError(f"a kill cost outputs: {done} after {kept}") from None
+                kept = done
+        kept = 0
+        if rounds == 1:
+            changed = next(data.rglob("7.png"))
+            PIL.Image.frombytes("RGB", (96, 80), drawn.randbytes(96 * 80 * 3)).save(changed)
+            _convert([*convert, str(place / "whole")])
+        together = [_start([*convert, str(out)]) for _ in range(2)]
+        for process in together:
+            told = process.communicate(timeout=LONGEST)[0].decode("utf-8", "replace")
+            if process.returncode:
+                raise SoakError(f"a conversion after {here} kills ended with {process.returncode}: {told}")
+        _equal(place / "whole", out)
+        shutil.rmtree(out)
+    full = _fill_disk(place, convert)
+    return (
+        f"conversion: {killed} kills in {rounds} conversions of {CONVERTED} images, ended by two writers at once, with "
+        f"the bytes of an undisturbed one; {full}"
+    )
+
+
+CONVERTED = 60
+
+
+def _fill_disk(place: Path, convert: Sequence[str]) -> str:
+    """Convert onto a disk that is too small, make it larger, and go on; only root may make such a disk."""
+    small = place / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(small)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        return "no small disk could be made here"
+    try:
+        code, told = _run([*convert, str(small / "out")])
+        if code != 5 or "is full" not in told:
+            raise SoakError(f"a full disk ended a conversion with {code}: {told}")
+        done = len(_made(small / "out"))
+        subprocess.run(["mount", "-o", "remount,size=50m", str(small)], check=True)
+        _convert([*convert, str(small / "out")])
+        _equal(place / "whole", small / "out")
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+    return f"a full disk ended one with exit code 5 after {done} images, and it went on to the same bytes"
+
+
+def _convert(arguments: Sequence[str]) -> None:
+    code, told = _run(arguments)
+    if code:
+        raise SoakError(f"a conversion ended with {code}: {told}")
+
+
+def _made(out: Path) -> dict[str, Path]:
+    """The outputs of a conversion, without its own files."""
+    found = {path.relative_to(out).as_posix(): path for path in out.rglob("*.png") if path.is_file()}
+    return {name: path for name, path in found.items() if not any(part.startswith(".") for part in Path(name).parts)}
+
+
+def _equal(wanted: Path, out: Path) -> None:
+    made, good = _made(out), _made(wanted)
+    leftovers = [path for path in out.rglob("*.part") if path.is_file()]
+    if made.keys() != good.keys() or leftovers:
+        raise SoakError(f"other files were made: {sorted(made.keys() ^ good.keys())[:5]} {leftovers[:3]}")
+    different = [name for name, path in made.items() if path.read_bytes() != good[name].read_bytes()]
+    if different:
+        raise SoakError(f"{len(different)} outputs differ from those of an undisturbed conversion: {different[:3]}")
+
+
 def strange(root: Path, count: int, drawn: random.Random) -> int:
     """Fill a folder with strange files, a quarter of them good images; how many of these there are."""
     (root / "inner").mkdir(parents=True)
@@ -338,7 +438,9 @@ def _same(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> No
         )
 
 
-SOAKS: dict[str, Callable[[Path, int, int], str]] = {"kills": kills, "disk": disk, "bits": bits, "folder": folder}
+SOAKS: dict[str, Callable[[Path, int, int], str]] = {
+    "kills": kills, "disk": disk, "bits": bits, "folder": folder, "conversion": conversion,
+}  # fmt: skip
 
 
 def main() -> None:

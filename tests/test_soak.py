@@ -19,7 +19,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("soak")
 
 
-@pytest.mark.parametrize(("kind", "count"), [("kills", 1), ("disk", 1), ("bits", 60), ("folder", 36)])
+@pytest.mark.parametrize(
+    ("kind", "count"), [("kills", 1), ("disk", 1), ("bits", 60), ("folder", 36), ("conversion", 2)]
+)
 def test_nothing_is_lost(place: Path, kind: str, count: int) -> None:
     assert soak.SOAKS[kind](place, count, 1).startswith(f"{kind}: {count} ")
 
