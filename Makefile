@@ -12,9 +12,9 @@ TORCH ?= $(shell grep '^torch==' constraints-lowest.txt)
 TESTS ?=
 # As many processes as there are cores, with one thread each.
 IN_PARALLEL := -n auto --dist worksteal
-test test-lowest: export OMP_NUM_THREADS = 1
+test test-lowest test-ray: export OMP_NUM_THREADS = 1
 
-.PHONY: demo lint test test-lowest test-compiled mutation clean
+.PHONY: demo lint test test-lowest test-compiled test-ray mutation clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,10 @@ lint: $(VENV)/.installed-test
 
 test: lint
 	$(BIN)/python -m pytest $(IN_PARALLEL)
+
+test-ray: $(VENV)/.installed-test
+	$(INSTALL) -e ".[ray]"
+	$(BIN)/python -m pytest tests/test_on_ray.py
 
 $(LOWEST)/.installed-test: pyproject.toml constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)
