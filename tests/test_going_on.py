@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.test_conversion import Negative, files, many, random_image, save
+from tests.test_conversion import Negative, files, many, random_image, real_translator, save
 from translate import images
 from translate.conversion import convert
+from translate.conversion.identity import identity_of
 from translate.conversion.inputs import gather
 from translate.conversion.lines import fields_of, line_of, read_lines
 from translate.conversion.manifest import Making, Manifest
@@ -130,6 +132,20 @@ def test_a_file_that_changes_while_it_is_converted_is_done_again(tmp_path: Path)
     assert convert(Known(), source, tmp_path / "out").converted == 1
     assert (images.read(tmp_path / "out" / "000.png").pixels == 255 - images.read(source / "000.png").pixels).all()
     assert convert(Known(), source, tmp_path / "out").kept == 1
+
+
+def test_a_translator_that_nobody_can_tell_from_others_keeps_nothing(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 2)
+    convert(Negative(), source, tmp_path / "out")
+    assert convert(Negative(), source, tmp_path / "out").converted == 2
+
+
+def test_the_identity_of_a_translator_is_that_of_its_weights() -> None:
+    one, other = real_translator(), real_translator()
+    assert identity_of(one) == identity_of(other)
+    with torch.no_grad():
+        next(other.network.parameters()).view(-1)[0] += 1e-3
+    assert identity_of(one) != identity_of(other)
 
 
 # --- somebody else's files --------------------------------------------------------------------------------------------

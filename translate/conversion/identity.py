@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from typing import Any
 
 import torch
@@ -11,7 +12,10 @@ from translate.programs import Program
 
 
 def identity_of(translator: Any) -> str:
-    """The hash of a translator: of its own ``identity`` if it has one, otherwise of its network and its domains."""
+    """The hash of a translator: its own ``identity`` if it has one, otherwise of its network and its domains.
+
+    One without either is unlike any other, so that nothing it has made is taken for what it would make now.
+    """
     own = getattr(translator, "identity", None)
     if own is not None:
         return str(own)
@@ -19,9 +23,11 @@ def identity_of(translator: Any) -> str:
     facts = [translator.direction, translator.source, translator.target, getattr(translator, "size", None)]
     digest.update(repr(facts).encode())
     network = getattr(translator, "network", None)
+    if network is None:
+        return secrets.token_hex(16)
     if isinstance(network, Program):
         digest.update(network.identity.encode())
-    elif network is not None:
+    else:
         digest.update(repr(network).encode())
         for name, tensor in network.state_dict().items():
             if isinstance(tensor, torch.Tensor):
