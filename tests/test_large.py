@@ -534,10 +534,10 @@ def test_convert_keeps_the_aspect(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     path = stored(tmp_path / "in.png", (30, 40, 3))
     made = translator("shallow(width=4)")
     for options, expected in (({"long_side": 60}, (45, 60)), ({"scale": 0.5}, (15, 20))):
-        convert(made, path, tmp_path / "out.png", **options)  # type: ignore[arg-type]
+        convert(made, path, tmp_path / "out.png", overwrite=True, **options)  # type: ignore[arg-type]
         assert images.load(tmp_path / "out.png").pixels.shape[:2] == expected
     assert not caplog.text
-    convert(made, path, tmp_path / "out.png", at=(32, 32))
+    convert(made, path, tmp_path / "out.png", at=(32, 32), overwrite=True)
     assert "--at changes the aspect of images, such as in.png (40 x 30 pixels); --long-side 32 keeps it" in caplog.text
     for options in ({"at": (8, 8), "scale": 0.5}, {"long_side": 8, "scale": 0.5}):
         with pytest.raises(TranslateError, match="each set the size of the images; give one of them"):
@@ -553,7 +553,7 @@ def test_images_far_larger_than_the_training_s_are_told_once(tmp_path: Path, cap
     assert caplog.text.count("256 x 10 pixels by a network trained on 64 x 64") == 1
     assert "--long-side 128" in caplog.text
     caplog.clear()
-    convert(made, tmp_path / "in", tmp_path / "out", long_side=255)
+    convert(made, tmp_path / "in", tmp_path / "small", long_side=255)
     assert not caplog.text
 
 

@@ -79,7 +79,6 @@ def convert_as_asked(
     if asked["devices"] > 1 and Path("@-") in sources:
         raise TranslateError("convert: several devices cannot share a list from standard input; write it to a file")
     check_resizing(asked)
-    inputs = gather(sources)
     report = Report(asked["report"], overwrite=asked["overwrite"])
     if isinstance(translator, (str, Path)):
         translator = _load(translator, asked, plugins, no_plugins)
@@ -91,6 +90,7 @@ def convert_as_asked(
         raise TranslateError(
             f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
         )
+    inputs = gather(sources)
     making = Making(identity_of(translator), {name: asked[name] for name in SHAPING if name in asked})
     all_tasks, listed = _plan(inputs, target, translator, asked)
     rank, ranks = rank_and_world_size()

@@ -17,7 +17,7 @@ def line_of(fields: Mapping[str, Any]) -> bytes:
     r"""An object as a line, whose last field is the checksum of the text before it.
 
     >>> line_of({"name": "a.png"})
-    b'{"name":"a.png","sum":"a349c9d5dd0b8d5e"}\n'
+    b'{"name":"a.png","sum":"4ac05aeda3383600"}\n'
     """
     # ASCII escapes keep names that are not UTF-8, and no line end can stand in a line.
     body = json.dumps(fields, separators=(",", ":"), allow_nan=False).encode("ascii")[:-1]
