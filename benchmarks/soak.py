@@ -186,8 +186,7 @@ def folder(place: Path, count: int, seed: int) -> str:
         seconds[name] = time.monotonic() - begun
         if name != "fit" and code != 1:
             raise SoakError(f"{name} ended with {code} on a folder of strange files: {told}")
-    hidden = place / "out" / ".translate"
-    found = len([path for path in (place / "out").rglob("*") if path.is_file() and hidden not in path.parents])
+    found = len([path for path in (place / "out").rglob("*") if path.is_file() and ".translate" not in path.parts])
     if found != good + images:
         raise SoakError(f"{found} of {good + images} good images were converted")
     told = ", ".join(f"{name} {each:.0f} s" for name, each in seconds.items())
