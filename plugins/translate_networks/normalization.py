@@ -119,7 +119,9 @@ def normalize_each(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         # Runtimes compute this form in one pass and more exactly; an exported network needs no gradient.
         return F.instance_norm(x, None, None, weight, bias, use_input_stats=True, eps=EPSILON)
     last = x.device.type == "cpu" and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
-    if n == 1 and last and height * width > LARGE and not torch.is_grad_enabled() and not has_torch_function((x,)):
+    # In bf16 the values' own rounding is larger, and the difference in float32 would cost memory.
+    exact = last and x.dtype == weight.dtype and height * width > LARGE
+    if n == 1 and exact and not torch.is_grad_enabled() and not has_torch_function((x,)):
         mean = x.mean((0, 2, 3), dtype=weight.dtype)
         variance = (x - mean[:, None, None]).square_().mean((0, 2, 3))
         return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, EPSILON)
