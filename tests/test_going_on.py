@@ -381,6 +381,34 @@ def test_a_full_disk_ends_a_conversion_at_once(tmp_path: Path, monkeypatch: pyte
     assert result.converted == 25
 
 
+def test_a_disk_that_is_full_for_the_manifest_ends_it_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("translate.conversion.manifest.append", full)
+    with pytest.raises(FullDiskError, match="is full; free space, and run the same command again"):
+        convert(Known(), many(tmp_path / "in", 3), tmp_path / "out")
+
+
+def test_shards_go_by_the_stored_plan_whatever_came_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = many(tmp_path / "in", 6)
+    read = StoredPlan.read
+    calls = []
+
+    def late(path: Path) -> Any:
+        """Another shard stores its plan, of an older listing, after this one has looked for one."""
+        calls.append(path)
+        if len(calls) == 2 and not path.exists():
+            names = [f"{number:03}.png" for number in range(6)]
+            path.write_bytes(StoredPlan(str(source), {name: (name,) for name in names}).to_bytes())
+        return read(path)
+
+    save(source / "-new.png", random_image((4, 4, 3)))
+    monkeypatch.setattr(StoredPlan, "read", late)
+    convert(Known(), source, tmp_path / "out", shard=Shard(1, 7))
+    assert files(tmp_path / "out") == ["000.png"]
+
+
 def test_two_writers_share_a_tree(tmp_path: Path) -> None:
     source = many(tmp_path / "in", 30)
     failures: list[BaseException] = []

@@ -185,7 +185,7 @@ def _convert_piped(
         source = stack.enter_context(from_standard_input()) if is_standard(sources[0]) else sources[0]
         if isinstance(translator, (str, Path)):
             translator = _load(translator, asked, plugins, no_plugins)
-            asked = {**asked, "step": None, "direction": None}
+            asked = {**asked, "step": None, "direction": None, "range": "", "layout": ""}
         if not is_standard(target):
             return convert_as_asked(translator, [source], target, asked, plugins, no_plugins)
         rule = suffix_rule(translator.source, translator.target, asked["format"])
@@ -229,10 +229,13 @@ def _plan(
         if not asked["overwrite"]:
             root = os.path.realpath(inputs.root)
             refuse_foreign(tasks, target, moved_from=unstored.root if unstored.root != root else None)
+    plan = unstored
     if not asked["dry_run"]:
         _make_folder(target)
-        tasks = _tasks(planned(target, inputs.root, names, naming).outputs, files, target)
-    numbers = {name: number for number, name in enumerate(unstored.outputs)}
+        plan = planned(target, inputs.root, names, naming)
+        tasks = _tasks(plan.outputs, files, target)
+    # Of the stored plan, which another shard may have made of another listing.
+    numbers = {name: number for number, name in enumerate(plan.outputs)}
     if asked["shard"] is None:
         return tasks, tasks
     shard, shards = asked["shard"]

@@ -10,6 +10,7 @@ before, so that files whose lines were lost with it are not taken for somebody e
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -25,7 +26,7 @@ from typing import Any, Self
 
 from translate import atomic
 from translate.conversion.lines import append, line_of, read_lines
-from translate.errors import TranslateError
+from translate.errors import FullDiskError, TranslateError
 from translate.processes import Process
 
 FOLDER = ".translate"
@@ -198,7 +199,7 @@ class Ledger:
         assert self._handle is not None
         try:
             # What is not flushed on a full disk is done again the next time; the reason why it ended is told first.
-            with contextlib.suppress(OSError) if kind is not None else contextlib.nullcontext():
+            with contextlib.suppress(OSError, TranslateError) if kind is not None else contextlib.nullcontext():
                 self.flush()
         finally:
             os.close(self._handle)
@@ -256,7 +257,10 @@ class Ledger:
 
     def _append(self, lines: Sequence[bytes]) -> None:
         assert self._handle is not None
-        append(self._handle, b"".join([*([] if self._begun else [self._first()]), *lines]))
+        try:
+            append(self._handle, b"".join([*([] if self._begun else [self._first()]), *lines]))
+        except OSError as error:
+            raise unwritable(self._target, error) from error
         if not self._begun:
             atomic.flush_folder(self._path.parent)
         self._begun = True
@@ -267,5 +271,7 @@ class Ledger:
 
 def unwritable(target: Path, error: OSError) -> TranslateError:
     """The error of a folder that takes no outputs."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FullDiskError(f"the disk of {target} is full; free space, and run the same command again to go on")
     reason = (error.strerror or str(error)).lower()
     return TranslateError(f"cannot write into {target}: {reason}; choose another folder, or change its permissions")
