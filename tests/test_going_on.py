@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
@@ -261,6 +262,30 @@ def test_outputs_are_never_among_the_inputs(tmp_path: Path) -> None:
             convert(Known(), source, target)
     with pytest.raises(TranslateError, match="is an image to convert and would be overwritten"):
         convert(Known(), [source / "000.png", source / "001.png"], source, overwrite=True)
+
+
+def test_one_image_through_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+
+    class Stream(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return False
+
+    def streams() -> io.BytesIO:
+        made = io.BytesIO()
+        monkeypatch.setattr(sys, "stdin", Stream(io.BytesIO((tmp_path / "a.png").read_bytes())))
+        monkeypatch.setattr(sys, "stdout", Stream(made))
+        return made
+
+    made = streams()
+    assert convert(Known(), "-", "-").converted == 1
+    assert (images.load(made.getvalue()).pixels == 255 - images.read(tmp_path / "a.png").pixels).all()
+    streams()
+    with pytest.raises(TranslateError, match="a gallery lies with its outputs"):
+        convert(Known(), "-", "-", gallery=True)
+    streams()
+    assert convert(Known(), "-", tmp_path / "b.png").converted == 1
+    assert (images.read(tmp_path / "b.png").pixels == images.load(made.getvalue()).pixels).all()
 
 
 # --- shards -----------------------------------------------------------------------------------------------------------

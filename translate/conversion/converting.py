@@ -181,6 +181,8 @@ def _convert_piped(
         raise TranslateError("convert: - stands for one image; name one input and one output")
     if asked["dry_run"] or asked["devices"] > 1 or (is_standard(target) and (asked["samples"] or 1) > 1):
         raise TranslateError("convert: - takes one image and gives one; leave out --dry-run, --devices and --samples")
+    if asked["gallery"] and is_standard(target):
+        raise TranslateError("convert: a gallery lies with its outputs, and - writes none; name a folder")
     with ExitStack() as stack:
         source = stack.enter_context(from_standard_input()) if is_standard(sources[0]) else sources[0]
         if isinstance(translator, (str, Path)):
@@ -295,9 +297,13 @@ def _sweep(tasks: Sequence[Task]) -> None:
 def _tell(standing: Standing) -> None:
     """Say what is kept, and why other images are done anew."""
     if standing.kept:
-        log.warning("%d images are converted already and kept; --again converts them anew", len(standing.kept))
+        log.warning("%s converted already and kept; --again converts anew", _images_are(len(standing.kept)))
     for reason, count in standing.again.most_common():
-        log.warning("%d images are converted anew: %s", count, _why[reason])
+        log.warning("%s converted anew: %s", _images_are(count), _why[reason])
+
+
+def _images_are(count: int) -> str:
+    return "1 image is" if count == 1 else f"{count} images are"
 
 
 _why = {
