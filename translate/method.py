@@ -7,7 +7,7 @@ into that player's weights only and steps that player's optimizer before the met
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -57,12 +57,32 @@ class Needs:
 class Update:
     """One player's move: the terms of its loss, each a scalar tensor; their sum is minimised.
 
-    A term's name is its name in the log: ``generator/l1``. Yield a tuple of updates to move several players at once:
-    all gradients are taken first, then all optimizers step.
+    A term's name is its name in the log: ``generator/l1``. ``log`` has what is logged beside the terms and is no loss:
+    scalar tensors on the device, detached here, of which one that is not finite counts as no value.
+
+    ``player`` is the name of one player, or a tuple of several that move jointly by the same terms: one backward pass
+    into the union of their weights, of which a shared one gets its gradient once, and a step of each one's optimizer.
+    They are logged as ``generator+projector/nce``. Yield a tuple of updates instead to move several players at once,
+    each by terms of its own: all gradients are taken first, by a backward pass for each update, then all optimizers
+    step; a shared weight gets the gradients of both.
+
+    >>> Update(("generator", "projector"), {"nce": torch.zeros(())}).label
+    'generator+projector'
     """
 
-    player: str
+    player: str | tuple[str, ...]
     terms: Mapping[str, Tensor]
+    log: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """The names of the players that move by these terms."""
+        return (self.player,) if isinstance(self.player, str) else tuple(self.player)
+
+    @property
+    def label(self) -> str:
+        """The players' names in the log."""
+        return "+".join(self.players)
 
 
 class Method(nn.Module):

@@ -33,7 +33,8 @@ def flops_of_step(method: Method, batch: Mapping[str, Tensor], step: int = 0) ->
         try:
             for item in meta_copy.updates(shapes, step):
                 for move in item if isinstance(item, tuple) else (item,):
-                    weights = [each for each in meta_copy.players[move.player].parameters() if each.requires_grad]
+                    moving = [weight for name in move.players for weight in meta_copy.players[name].parameters()]
+                    weights = list(dict.fromkeys(each for each in moving if each.requires_grad))
                     loss = torch.stack(list(move.terms.values())).sum()
                     torch.autograd.backward(loss, inputs=weights, retain_graph=True)
         except (NotImplementedError, RuntimeError):
