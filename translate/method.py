@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,8 @@ Batch = Mapping[str, Tensor]
 """Tensors on the device: ``source`` and ``target`` (N, C, H, W) in [-1, 1], ``source_label`` and ``target_label`` (N,)
 int64 with -1 for "no label", and one entry for each further stream that the method needs (``mismatched``; ``labelled``
 and ``labelled_label``). Data of one domain has no ``target``."""
+
+M = TypeVar("M", bound=nn.Module)
 
 Stream = Literal["mismatched", "labelled"]
 
@@ -231,6 +233,22 @@ class Parts(Protocol):
 
     def loss(self, name: str) -> Callable[[Tensor, Tensor], Tensor]:
         """A loss on images: maps (image, target) to a scalar."""
+        ...
+
+    def network(self, kind: str, name: str, **given: object) -> nn.Module:
+        """A network of any kind by name, also of a kind that a plugin has opened: ``network("couplings", "affine")``.
+
+        Its factory receives those of ``given``, and ``size``, that it has arguments for.
+        """
+        ...
+
+    def own(self, module: M) -> M:
+        """Say that a network of the method's own is one of its networks, and return it.
+
+        It is then compiled, recomputed in backward passes and measured as the networks are that ``parts`` builds. Give
+        whole networks that are called, not layers within another one. What its trait ``passes`` names beside
+        ``forward`` is compiled as well.
+        """
         ...
 
     def pool(self, size: int, channels: int) -> ImagePool:

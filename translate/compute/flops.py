@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from translate.compute.settings import as_written
 from translate.method import Method
 
 
@@ -25,9 +26,7 @@ def flops_of_step(method: Method, batch: Mapping[str, Tensor], step: int = 0) ->
     for buffer in method.buffers():
         memo[id(buffer)] = buffer.detach().to("meta")
     meta_copy = copy.deepcopy(method, memo)
-    for module in meta_copy.modules():
-        # A replaced forward (compiled, checkpointed) is bound to the original method.
-        module.__dict__.pop("forward", None)
+    as_written(meta_copy)
     shapes = {name: tensor.to("meta") for name, tensor in batch.items()}
     with FlopCounterMode(display=False) as counter:
         try:

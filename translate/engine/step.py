@@ -19,6 +19,7 @@ from translate.engine.players import MethodError, Player, names_of, players_of, 
 from translate.engine.rules import check_moves
 from translate.engine.state import compare, optimizer_numbers, optimizer_state, optimizer_tensors, under
 from translate.errors import NotFiniteError, TranslateError
+from translate.inner_maps import open_watches
 from translate.method import Batch, Method, Update
 from translate.pool import ImagePool
 from translate.precision import to_float32
@@ -162,9 +163,11 @@ class Engine:
         kind = self.device.type
         # Whatever the method does to the grad mode, also before it raises, ends here.
         with torch.set_grad_enabled(True), torch.autocast(kind, torch.bfloat16, self.precision == "bf16"):
-            before = _autocast_state(kind)
+            before, watches = _autocast_state(kind), open_watches()
             item = next(updates, None)
             what = "autocast" if _autocast_state(kind) != before else None
+            if open_watches() != watches:
+                what = "what layers note"
             if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
                 what = what or "the grad mode"
             if what is not None:
