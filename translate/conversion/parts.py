@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from translate import images
+from translate.conversion.banding import OrderedRows, output_rows
 from translate.errors import TranslateError
 from translate.large import Algorithm, InParts
 from translate.memory import ASSUMED
@@ -16,6 +18,7 @@ from translate.sizes import Size
 
 if TYPE_CHECKING:
     from translate.conversion.batch import Decoded, Translating, Work
+    from translate.conversion.plan import Task
 
 WHOLE_BYTES = {"cpu": 4 * 2**30, "cuda": 16 * 2**30}
 """The most bytes of a network's pass over a whole image, by the kind of device, unless ``--memory`` says otherwise.
@@ -73,24 +76,47 @@ def why_whole(work: Work, size: Size) -> str:
     return ""
 
 
-def translate_in_parts(decoded: Decoded, work: Work, algorithm: Algorithm) -> tuple[Tensor, Tensor]:
-    """Translate an image; return its stored values (1, C, H, W), and whether all answers were finite."""
-    picture = _StoredPicture(decoded, work.translator)
-    work.translator.in_parts.translate(picture, algorithm)  # type: ignore[attr-defined]
-    return picture.output, picture.finite
+def translate_in_parts(
+    decoded: Decoded, work: Work, algorithm: Algorithm
+) -> tuple[Tensor, Tensor, tuple[str, ...] | None]:
+    """Translate an image; return its stored values (1, C, H, W), and whether all answers were finite.
+
+    Where the output is written row by row meanwhile, there are no values but sentences about what the file leaves out.
+    """
+    with output_rows(decoded, work) as taking:
+        picture = _StoredPicture(decoded, work.translator, None if taking is None else taking[0])
+        try:
+            work.translator.in_parts.translate(picture, algorithm)  # type: ignore[attr-defined]
+        except images.ImageError:
+            raise
+        except TranslateError as error:
+            raise TranslateError(f"{decoded.task.source}: {error}") from None
+    written = None if taking is None else taking[1].told
+    return picture.output, picture.finite, written
+
+
+def not_finite(task: Task) -> images.ImageError:
+    """The error of an image whose output is none."""
+    return images.ImageError(
+        f"{task.source}: the network's answer is not finite; try --precision float32, or train anew"
+    )
 
 
 class _StoredPicture:
-    """An image as stored values, padded as the network needs it; its output as stored values, too."""
+    """An image as stored values, padded as the network needs it; its output as stored values, too.
 
-    def __init__(self, decoded: Decoded, translator: Translating) -> None:
+    The output goes to ``rows``, if given, and stops at the first value that is not finite.
+    """
+
+    def __init__(self, decoded: Decoded, translator: Translating, rows: OrderedRows | None) -> None:
         pixels = decoded.pixels
         down, right = (-side % translator.size_multiple for side in pixels.shape[:2])
         if down or right:
             # Only an image of one row or column comes here unpadded.
-            pixels = np.pad(pixels, ((0, down), (0, right), (0, 0)), mode="edge")
+            pixels = np.pad(np.asarray(pixels), ((0, down), (0, right), (0, 0)), mode="edge")
         self.size = (pixels.shape[0], pixels.shape[1])
         self.finite = torch.tensor(True, device=translator.device)
+        self._task = decoded.task
         self._pixels = pixels
         self._translator = translator
         self._depth = decoded.depth
@@ -100,11 +126,13 @@ class _StoredPicture:
         target = translator.target
         # Rows last to be made contiguous again: files are written from (H, W, C).
         shape = (*decoded.size, 1 if target.classes else target.channels)
-        self._output = np.zeros(shape, decoded.depth)
+        self._output: NDArray[Any] | OrderedRows = np.zeros(shape, decoded.depth) if rows is None else rows
 
     @property
     def output(self) -> Tensor:
-        """The stored output (1, C, H, W), over the array that was written."""
+        """The stored output (1, C, H, W), over the array that was written; empty if it went to a file."""
+        if isinstance(self._output, OrderedRows):
+            return torch.empty(0)
         return torch.from_numpy(self._output).permute(2, 0, 1)[None]
 
     def read(self, rows: slice, columns: slice) -> Tensor:
@@ -118,5 +146,7 @@ class _StoredPicture:
             return
         part = part[..., :height, :width].float()
         self.finite &= part.isfinite().all()
+        if isinstance(self._output, OrderedRows) and not bool(self.finite):
+            raise not_finite(self._task)
         stored = images.to_stored(part, self._translator.target, self._depth)
         self._output[rows.start : ends[0], columns.start : ends[1]] = stored[0].permute(1, 2, 0).cpu().numpy()
