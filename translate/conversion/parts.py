@@ -57,6 +57,11 @@ def bytes_in_parts(work: Work, algorithm: Algorithm, size: Size) -> int:
     return int(work.translator.in_parts.bytes_of(algorithm, size))  # type: ignore[attr-defined]
 
 
+def rows_in_parts(work: Work, algorithm: Algorithm, size: Size) -> int:
+    """About how many rows of an image are read or written at once."""
+    return int(work.translator.in_parts.rows_of(algorithm, size))  # type: ignore[attr-defined]
+
+
 def why_whole(work: Work, size: Size) -> str:
     """Why an image that needs too much memory is not translated in parts, to follow a semicolon; empty if it is."""
     translator = work.translator
