@@ -96,7 +96,7 @@ def tiffs(draw: st.DrawFn) -> bytes:
     return file.getvalue()
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(tiffs())
 def test_bands_are_the_whole(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.tiff"
@@ -208,7 +208,7 @@ def test_a_file_that_changes_is_refused(tmp_path: Path) -> None:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     height=st.integers(1, 60), width=st.integers(1, 30), channels=st.sampled_from([1, 3]), alpha=st.booleans(),
     dtype=st.sampled_from(["uint8", "uint16", "float32"]), strip=st.integers(1, 4000), data=st.data(),
@@ -312,6 +312,9 @@ CASES: dict[str, tuple[Callable[[Path], Path], str, dict[str, Any], tuple[int, i
     "8 bits": (lambda path: described(path / "a.tiff", (37, 51, 3), np.uint8), "tiff", {}, (1, 1)),
     "16 bits": (lambda path: described(path / "a.tif", (37, 51, 3), np.uint16), "tif", {}, (1, 1)),
     "floats": (lambda path: described(path / "a.tif", (37, 51, 3), np.float32), "tif", {}, (1, 1)),
+    "big end first": (
+        lambda path: described(path / "a.tif", (37, 51, 3), np.uint16, byteorder=">", bigtiff=True), "tif", {}, (1, 1)
+    ),
     "gray": (lambda path: described(path / "a.tif", (37, 51), np.uint16), "tif", {}, (1, 1)),
     "packed": (lambda path: described(path / "a.tif", (64, 51, 3), np.uint16, compression="zlib"), "tif", {}, (1, 1)),
     "tiles": (lambda path: described(path / "a.tif", (70, 40, 3), np.uint8, tile=(16, 16)), "tif", {}, (1, 1)),
