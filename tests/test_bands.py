@@ -24,9 +24,9 @@ from torch import Tensor, nn
 
 from translate import images
 from translate.conversion import banding, convert
+from translate.conversion.answering import translate as translate_batch
 from translate.conversion.banding import BandedPixels, OrderedRows
 from translate.conversion.batch import Work, decode
-from translate.conversion.batch import translate as translate_batch
 from translate.conversion.fitting import Account, plan_memory
 from translate.conversion.plan import Task
 from translate.data import Domain
@@ -262,7 +262,7 @@ def test_parts_in_any_order_become_rows_in_order(data: st.DataObject) -> None:
 @pytest.fixture
 def all_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every image be too large for one pass, strips small, and bands few rows."""
-    monkeypatch.setattr("translate.conversion.parts.WHOLE_BYTES", {"cpu": 1, "cuda": 1})
+    monkeypatch.setattr("translate.conversion.algorithms.WHOLE_BYTES", {"cpu": 1, "cuda": 1})
     monkeypatch.setattr("translate.large.strips.STRIP_BYTES", 20_000)
     monkeypatch.setattr("translate.images.tiff._STRIP", 2000)
 
@@ -313,7 +313,7 @@ CASES: dict[str, tuple[Callable[[Path], Path], str, dict[str, Any], tuple[int, i
     "16 bits": (lambda path: described(path / "a.tif", (37, 51, 3), np.uint16), "tif", {}, (1, 1)),
     "floats": (lambda path: described(path / "a.tif", (37, 51, 3), np.float32), "tif", {}, (1, 1)),
     "big end first": (
-        lambda path: described(path / "a.tif", (37, 51, 3), np.uint16, byteorder=">", bigtiff=True), "tif", {}, (1, 1)
+        lambda path: described(path / "a.tif", (37, 51, 3), np.uint16, byteorder=">"), "tif", {}, (1, 1)
     ),
     "gray": (lambda path: described(path / "a.tif", (37, 51), np.uint16), "tif", {}, (1, 1)),
     "packed": (lambda path: described(path / "a.tif", (64, 51, 3), np.uint16, compression="zlib"), "tif", {}, (1, 1)),

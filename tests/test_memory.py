@@ -24,8 +24,9 @@ from translate import images, inspection
 from translate.cli import cli
 from translate.compute.activations import WORKSPACE, PassBytes
 from translate.conversion import convert
-from translate.conversion.batch import Work, calibration_images
+from translate.conversion.batch import Work
 from translate.conversion.fitting import Account, Need, plan_memory
+from translate.conversion.on_tensors import calibration_images
 from translate.conversion.plan import Task
 from translate.data import Dataset, Domain, Example
 from translate.devices import free_memory

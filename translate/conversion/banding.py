@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate import images
+from translate.conversion.algorithms import parts_of
 from translate.data import Depth
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ Adapt = Callable[[images.Image], tuple[NDArray[Any], NDArray[Any] | None]]
 def bands_of(task: Task, work: Work) -> images.Bands | None:
     """An image's file in bands; None if it is read as a whole, as it must be where it is resized or shown."""
     source = work.translator.source
-    if work.showing is not None or work.samples is not None or getattr(work.translator, "in_parts", None) is None:
+    if work.showing is not None or work.samples is not None or parts_of(work) is None:
         return None
     planes = source.channels if source.alpha == "dropped" and not source.classes else None
     bands = images.open_bands(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from translate import images
+from translate.conversion.algorithms import algorithm_for, bytes_in_parts, rows_in_parts, why_whole
 from translate.conversion.banding import bands_of, writes_rows
 from translate.conversion.batch import Work
-from translate.conversion.parts import algorithm_for, bytes_in_parts, rows_in_parts, why_whole
 from translate.conversion.plan import Task
 from translate.errors import TranslateError
-from translate.large import Algorithm
 from translate.memory import ASSUMED, Budget, free_share, in_words
 from translate.sizes import Size
+
+if TYPE_CHECKING:
+    from translate.large import Algorithm
 
 _DEPTHS = {"uint8": 1, "uint16": 2, "float32": 4}
 
@@ -65,6 +67,7 @@ def plan_memory(task: Task, work: Work) -> Need:
 
 def _in_bands(need: Need, header: images.Header, task: Task, work: Work) -> Need:
     """What an image needs in parts where its file is read in bands, its output is written in rows, or both."""
+    assert need.algorithm != "whole"
     bands = bands_of(task, work)
     height = need.size[0]
     rows = min(rows_in_parts(work, need.algorithm, need.size), height)
