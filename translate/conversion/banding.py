@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate import images
-from translate.conversion.algorithms import parts_of
+from translate.conversion.algorithms import algorithm_for, parts_of
 from translate.data import Depth
+from translate.sizes import Size
 
 if TYPE_CHECKING:
     from translate.conversion.batch import Decoded, Work
@@ -26,18 +27,21 @@ Adapt = Callable[[images.Image], tuple[NDArray[Any], NDArray[Any] | None]]
 
 
 def bands_of(task: Task, work: Work) -> images.Bands | None:
-    """An image's file in bands; None if it is read as a whole, as it must be where it is resized or shown."""
+    """The bands of an image's file, if it is translated in parts; None if it is read as a whole.
+
+    So it must be where it is resized or shown.
+    """
     source = work.translator.source
     if work.showing is not None or work.samples is not None or parts_of(work) is None:
         return None
-    planes = source.channels if source.alpha == "dropped" and not source.classes else None
-    bands = images.open_bands(
-        task.source, max_pixels=work.max_pixels, indices=source.classes > 0, channels=planes
+
+    def wanted(size: Size) -> bool:
+        return min(size) > 1 and work.resizing.of(size) == size and algorithm_for(work, size) != "whole"
+
+    return images.open_bands(
+        task.source, max_pixels=work.max_pixels, indices=source.classes > 0, wanted=wanted,
+        channels=source.channels if source.alpha == "dropped" and not source.classes else None,
     )  # fmt: skip
-    if bands is None or min(bands.height, bands.width) == 1:
-        return None
-    own = bands.height, bands.width
-    return bands if work.resizing.of(own) == own else None
 
 
 class BandedPixels:

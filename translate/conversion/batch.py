@@ -152,9 +152,7 @@ def decode(task: Task, work: Work) -> Decoded:
     """Read an image, and convert it to the source domain's channels and the requested size."""
     source, path = work.translator.source, task.source
     if (bands := bands_of(task, work)) is not None:
-        algorithm = algorithm_for(work, (bands.height, bands.width))
-        if algorithm != "whole":
-            return _in_bands(bands, task, work, algorithm)
+        return _in_bands(bands, task, work)
     if source.classes:
         image = images.Image(images.read_indices(path, max_pixels=work.max_pixels)[..., None])
     else:
@@ -202,7 +200,7 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
     return Decoded(task, padded, size, alpha, depth, metadata, shown, algorithm_for(work, size))
 
 
-def _in_bands(bands: images.Bands, task: Task, work: Work, algorithm: Algorithm) -> Decoded:
+def _in_bands(bands: images.Bands, task: Task, work: Work) -> Decoded:
     """The same as ``prepare`` of a file that is read in bands, none of which is kept."""
     pixels = BandedPixels(bands, partial(_adapt, task=task, work=work), work.translator.size_multiple)
     if pixels.has_alpha and not task.format.alpha:
@@ -211,7 +209,7 @@ def _in_bands(bands: images.Bands, task: Task, work: Work, algorithm: Algorithm)
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]
     depth = deepest(own, work.translator.source, work.translator.target, task.format)
     alpha = BandedAlpha(pixels, bands.height, depth) if pixels.has_alpha and task.format.alpha else None
-    return Decoded(task, pixels, size, alpha, depth, metadata_of(task, work), None, algorithm)
+    return Decoded(task, pixels, size, alpha, depth, metadata_of(task, work), None, algorithm_for(work, size))
 
 
 def _adapt(image: images.Image, task: Task, work: Work) -> tuple[NDArray[Any], NDArray[Any] | None]:

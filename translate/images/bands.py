@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,7 @@ from translate.images.headers import Opened, check_size, open_file, orientation_
 from translate.images.opening import ImageError, decoding, open_regular
 from translate.images.planes import Image
 from translate.images.tiff import Range, page_file, pieces_of, read_page
+from translate.sizes import Size
 
 _BAND = 1 << 21  # bytes of a band's values, unless its strips or tiles ask for more
 _LEAST = 4  # bands; where there are fewer, little is saved
@@ -110,12 +112,19 @@ class Bands:
         return found
 
 
-def open_bands(path: Path, *, max_pixels: int, indices: bool = False, channels: int | None = None) -> Bands | None:
+def open_bands(
+    path: Path,
+    *,
+    max_pixels: int,
+    indices: bool = False,
+    channels: int | None = None,
+    wanted: Callable[[Size], bool] = lambda _: True,
+) -> Bands | None:
     """A TIFF file to be read in bands of rows; None for any other, and for one that can only be read as a whole.
 
     These are files of several pages, of pixels that are turned, whose strips are tall and packed, or that are damaged;
-    the reading of the whole says what is wrong. ``indices`` reads maps of class indices, and ``channels`` is for
-    ``translate.images.load``.
+    the reading of the whole says what is wrong. ``wanted`` may refuse a (height, width). ``indices`` reads maps of
+    class indices, and ``channels`` is for ``translate.images.load``.
     """
     with decoding(path), open_regular(path) as file:
         start = start_of(file.read(16))
@@ -126,7 +135,7 @@ def open_bands(path: Path, *, max_pixels: int, indices: bool = False, channels: 
         if page.damaged or page.following or page.number(259, 1) not in _COMPRESSIONS:
             return None
         height, width = page.number(257), page.number(256)
-        if not height or not width or not _is_sound(page, file.seek(0, io.SEEK_END)):
+        if not height or not width or not wanted((height, width)) or not _is_sound(page, file.seek(0, io.SEEK_END)):
             return None
         check_size(str(path), height, width, max_pixels)
         opened = open_file(file, str(path))
