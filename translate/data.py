@@ -25,21 +25,28 @@ __all__ = [
 Depth = Literal["uint8", "uint16", "float32"]
 Region = Literal["whole", "left", "right"]
 Alpha = Literal["dropped", "white", "black", "gray", "plane"]
-Pixels = Path | NDArray[Any] | Callable[[], NDArray[Any]]
+Pixels = Path | NDArray[Any] | Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
     """One image of a domain: its pixels, name, region and label.
 
-    ``pixels`` is a file, an array (H, W) or (H, W, C), or a function that makes such an array.
+    ``pixels`` is a file, an array (H, W) or (H, W, C), or a function that makes such an array. A function may also
+    return a ``translate.images.Image``, as ``translate.images.decode`` makes it, or the bytes of an image file, which
+    are then decoded as a file is. It is called from several threads; whatever it raises makes the image a broken one.
     ``region`` takes the left or right half of it (side-by-side files). ``label`` is its class, -1 for none.
+
+    ``key`` names the content that a function makes: the same key stands for the same pixels among all data, such as a
+    hash, or a file's name with its size, its time and a place in it. Then decoded images are kept on the disk as those
+    of files are, and a resumed run notices that the content has changed. Without a key neither is done.
     """
 
     pixels: Pixels
     name: str
     region: Region = "whole"
     label: int = -1
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

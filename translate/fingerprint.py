@@ -24,12 +24,12 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The training examples of a domain: what it is taken for, and each example's name and label, in their order."""
+    """The training examples of a domain: what it is taken for, and each one's name, label and key, in their order."""
 
     domain: str
     taken_for: str
     paired: bool
-    examples: Sequence[tuple[str, int]]
+    examples: Sequence[tuple[str, int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Listing:
                     side,
                     _described(dataset.domains[side]),
                     dataset.paired,
-                    [(example.name, example.label) for example in examples],
+                    [(example.name, example.label, example.key) for example in examples],
                 )
                 for side, examples in dataset.splits["train"].items()
             ]
@@ -55,13 +55,14 @@ class Listing:
 
     @property
     def fingerprint(self) -> str:
-        """A SHA-256 over the names, labels and domains of the training examples."""
+        """A SHA-256 over the names, labels, keys and domains of the training examples."""
         digest = hashlib.sha256()
         for side in self.sides:
             digest.update(f"{side.domain} {side.taken_for} {side.paired}".encode())
-            for name, label in side.examples:
-                # File names may hold bytes that are no text.
-                digest.update(f"{name}\0{label}\0".encode(errors="surrogatepass"))
+            for name, label, key in side.examples:
+                # File names may hold bytes that are no text. Without keys it is that of earlier versions.
+                text = f"{name}\0{label}\0" + (f"\1{key}\0" if key else "")
+                digest.update(text.encode(errors="surrogatepass"))
         return digest.hexdigest()
 
     @property
@@ -73,7 +74,8 @@ class Listing:
         """Write the listing to a run's folder, atomically: a line for each domain, followed by a line an example."""
         lines: list[object] = []
         for side in self.sides:
-            lines += [[side.domain, side.taken_for, side.paired], *side.examples]
+            lines.append([side.domain, side.taken_for, side.paired])
+            lines += [[name, label, key] if key else [name, label] for name, label, key in side.examples]
         try:
             atomic.write(folder / NAME, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
         except OSError as error:
@@ -86,7 +88,7 @@ class Listing:
         from translate.schema import FactsError, read_text
 
         sides: list[Listed] = []
-        examples: list[tuple[str, int]] = []
+        examples: list[tuple[str, int, str]] = []
         try:
             for line in read_text(folder / NAME, MOST_BYTES).splitlines():
                 match json.loads(line):
@@ -94,7 +96,9 @@ class Listing:
                         examples = []
                         sides.append(Listed(domain, taken_for, paired, examples))
                     case [str(name), int(label)]:
-                        examples.append((name, label))
+                        examples.append((name, label, ""))
+                    case [str(name), int(label), str(key)]:
+                        examples.append((name, label, key))
                     case _:
                         return None
         except (OSError, FactsError, ValueError, RecursionError):
@@ -120,20 +124,22 @@ def unfit(before: Listing, after: Listing) -> str | None:
 
 
 def differences(before: Listing, after: Listing) -> str:
-    """What has changed, in words: how many images were lost and gained, and which; or got another label or order."""
+    """What has changed, in words: how many images were lost and gained, and which; or other labels, contents, order."""
     phrases: list[str] = []
     new = {side.domain: side for side in after.sides}
     for old in before.sides:
         if old.paired and old.domain != "source":
             continue
-        was, now = Counter(name for name, _ in old.examples), Counter(name for name, _ in new[old.domain].examples)
+        was, now = (Counter(name for name, *_ in side.examples) for side in (old, new[old.domain]))
         what = "pair" if old.paired else f"{old.domain} image"
         phrases += _counted("lost", (was - now).elements(), what) + _counted("gained", (now - was).elements(), what)
     if not phrases:
         for old in before.sides:
-            labels = dict(old.examples)
-            moved = [name for name, label in new[old.domain].examples if labels[name] != label]
-            phrases += _counted("other labels of", moved, f"{old.domain} image")
+            known = {name: (label, key) for name, label, key in old.examples}
+            here = new[old.domain].examples
+            what = f"{old.domain} image"
+            phrases += _counted("other labels of", (name for name, label, _ in here if known[name][0] != label), what)
+            phrases += _counted("other content of", (name for name, _, key in here if known[name][1] != key), what)
     return ", ".join(phrases) or "the order of its images"
 
 

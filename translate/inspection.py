@@ -22,7 +22,6 @@ from translate.errors import TranslateError
 from translate.images import Image, ImageError
 from translate.inspected import Inspection, Side
 from translate.layouts import open_dataset
-from translate.loader import read
 from translate.memory import Budget
 from translate.overview import is_there
 from translate.plugins import discover
@@ -128,8 +127,8 @@ def _class(domain: Domain, number: int) -> str:
 
 
 def _key(example: Example) -> Any:
-    # Both halves of a side-by-side file are one file; arrays and functions are compared by identity.
-    return example.pixels if isinstance(example.pixels, Path) else id(example.pixels)
+    # Both halves of a side-by-side file are one file; arrays, and functions without a key, are compared by identity.
+    return example.pixels if isinstance(example.pixels, Path) else example.key or id(example.pixels)
 
 
 _Seen = tuple[int, int, int, str, bool, tuple[float, ...]]
@@ -146,16 +145,15 @@ def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) 
             values = _extremes(images.read_example(whole, domain, budget=budget)) if decode else ()
             header = images.probe(example.pixels, budget=budget)
             return header.height, header.width, header.channels, header.depth, header.alpha, values
-        made: list[NDArray[Any]] = []
-
-        def make() -> NDArray[Any]:
-            given = example.pixels() if callable(example.pixels) else example.pixels
-            made.append(images.planes(np.asarray(given), example.name))
-            return made[0]
-
-        stored = read(replace(whole, pixels=make), domain)
-        height, width, planes = made[0].shape
-        return height, width, planes, str(made[0].dtype), False, _extremes(stored) if decode else ()
+        made: Any = images.made(whole, budget=budget)
+        if domain.classes:
+            shown = Image(images.load_indices(made, name=example.name, budget=budget)[..., None])
+        else:
+            shown = images.load(made, name=example.name, budget=budget)
+        stored = images.read_example(replace(whole, pixels=made), domain, budget=budget)
+        height, width, planes = shown.pixels.shape
+        alpha = shown.alpha is not None
+        return height, width, planes, str(shown.pixels.dtype), alpha, _extremes(stored) if decode else ()
     except ImageError as error:
         return str(error)
 
@@ -232,7 +230,7 @@ def _join(parts: Sequence[NDArray[np.uint8]], gap: int, *, axis: int) -> NDArray
 
 
 def _cell(example: Example, domain: Domain, side: int, budget: Budget) -> NDArray[np.uint8]:
-    stored = read(example, domain, budget)
+    stored = images.read_example(example, domain, budget=budget)
     scale = side / max(stored.shape[:2])
     size = (max(1, round(stored.shape[0] * scale)), max(1, round(stored.shape[1] * scale)))
     small = images.resize(stored, size, nearest=domain.classes > 0)
@@ -295,5 +293,7 @@ def export(
     budget = Budget(memory, max_pixels)
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         # Where one fails, or Ctrl-C comes, those that wait are cancelled.
-        written = pool.map(lambda each: images.write(each[2], Image(read(each[0], each[1], budget))), work)
+        written = pool.map(
+            lambda each: images.write(each[2], Image(images.read_example(each[0], each[1], budget=budget))), work
+        )
         return sum(1 for _ in written)

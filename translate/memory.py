@@ -94,6 +94,24 @@ def limits(memory: int | None, max_pixels: int | None) -> Iterator[None]:
         _limits.reset(token)
 
 
+_budget: ContextVar[Budget | None] = ContextVar("budget", default=None)
+
+
+@contextmanager
+def spending(budget: Budget | None) -> Iterator[None]:
+    """Let what this thread decodes in the block stay within a budget, where it is given none of its own."""
+    token = _budget.set(budget)
+    try:
+        yield
+    finally:
+        _budget.reset(token)
+
+
+def budget_here() -> Budget | None:
+    """The budget of the innermost ``spending`` block of this thread."""
+    return _budget.get()
+
+
 def images_at_once(
     most: int, size: tuple[int, int], count: Callable[[tuple[int, int]], int], *, memory: int | None, device: str
 ) -> int:

@@ -65,6 +65,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
         "as_depth",
         "colours",
         "count_left_out",
+        "decode",
         "denormalize",
         "find",
         "indices",

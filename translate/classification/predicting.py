@@ -11,7 +11,8 @@ import torch
 from translate import images
 from translate.data import Example
 from translate.errors import TranslateError
-from translate.loader import planes, read
+from translate.images import read_example
+from translate.loader import planes
 from translate.memory import Budget, images_at_once
 from translate.overview import left_out
 from translate.saved import BATCH, Classifier, load_classifier, loaded
@@ -50,7 +51,7 @@ def _predict_batch(classifier: Classifier, files: Sequence[Path], budget: Budget
     domain = classifier.domain
     for file in files:
         try:
-            pixels = read(Example(file, file.name), domain, budget)
+            pixels = read_example(Example(file, file.name), domain, budget=budget)
         except images.ImageError as error:
             errors[file] = str(error)
             continue

@@ -25,7 +25,7 @@ from translate.images.files import takes_rows as takes_rows
 from translate.images.files import write
 from translate.images.files import writing_rows as writing_rows
 from translate.images.finding import READABLE, Found, count_left_out, find, survey, why_left_out
-from translate.images.formats import Source, load, load_indices, read, read_indices
+from translate.images.formats import Source, decode, load, load_indices, read, read_indices
 from translate.images.frames import HOLDS as HOLDS
 from translate.images.frames import Frame as Frame
 from translate.images.frames import Frames as Frames
@@ -36,6 +36,7 @@ from translate.images.headers import suffix_of as suffix_of
 from translate.images.npy import ArrayHeader, array_header
 from translate.images.opening import ImageError, open_regular
 from translate.images.pixels import as_channels, as_depth, read_example, resize, seen
+from translate.images.pixels import made as made
 from translate.images.planes import Image, indices, planes
 from translate.images.scanning import Metadata, metadata
 from translate.images.stored import stored_as
@@ -60,6 +61,7 @@ __all__ = [
     "as_depth",
     "colours",
     "count_left_out",
+    "decode",
     "denormalize",
     "find",
     "indices",

@@ -22,12 +22,12 @@ from translate.images.headers import Opened, check_budget, check_size, open_file
 from translate.images.npy import ArrayHeader
 from translate.images.opening import ImageError, decoding, open_regular
 from translate.images.pictures import from_pillow, indices_from_pillow
-from translate.images.planes import Image, depth_of_type, indices, planes
+from translate.images.planes import Image, checked, depth_of_type, indices, planes
 from translate.images.whole import check_whole
-from translate.memory import MAX_PIXELS, Budget
+from translate.memory import MAX_PIXELS, Budget, budget_here
 
-Source = str | Path | bytes | bytearray | memoryview | BinaryIO | PIL.Image.Image | NDArray[Any]
-"""What can be read: a file's path, its bytes, an open binary file, a Pillow image, or an array."""
+Source = str | Path | bytes | bytearray | memoryview | BinaryIO | PIL.Image.Image | NDArray[Any] | Image
+"""What can be read: a file's path, its bytes, an open binary file, a Pillow image, an array, or a decoded image."""
 
 
 def load(
@@ -44,14 +44,17 @@ def load(
     converted to sRGB at 8 and at 16 bits, and of an animation the first frame is taken. Arrays (H, W) or (H, W, C) are
     uint8, uint16 or float and copied as they are. A Pillow image has the depth that Pillow gave it: 8 bits for colour.
     By its header alone an image is refused that has more than ``max_pixels`` (by default the budget's, or 2**28),
-    planes that cannot become ``channels``, or more to decode than the ``budget``, which is held meanwhile. ``name``
-    stands for the image in an ``ImageError``.
+    planes that cannot become ``channels``, or more to decode than the ``budget``, which is held meanwhile. Where a data
+    set's function calls this, the budget is that of the command. ``name`` stands for the image in an ``ImageError``.
     """
     name = _named(source, name)
+    budget = budget_here() if budget is None else budget
     if max_pixels is None:
         max_pixels = MAX_PIXELS if budget is None else budget.max_pixels
     if isinstance(source, np.ndarray):
         return Image(planes(source, name))
+    if isinstance(source, Image):
+        return checked(source, name)
     with decoding(name):
         if isinstance(source, PIL.Image.Image):
             check_size(name, source.height, source.width, max_pixels)
@@ -74,10 +77,16 @@ def load_indices(
 ) -> NDArray[np.uint8]:
     """Read a map of class indices (H, W) as stored: a palette is not expanded, few-bit grays are not stretched."""
     name = _named(source, name)
+    budget = budget_here() if budget is None else budget
     if max_pixels is None:
         max_pixels = MAX_PIXELS if budget is None else budget.max_pixels
     if isinstance(source, np.ndarray):
         return indices(source, name)
+    if isinstance(source, Image):
+        raise ImageError(
+            f"{name} is decoded as a picture, in which classes may have other numbers; give the file's bytes, or what "
+            "images.load_indices makes of them"
+        )
     with decoding(name):
         if isinstance(source, PIL.Image.Image):
             check_size(name, source.height, source.width, max_pixels)
@@ -92,6 +101,21 @@ def load_indices(
                 return indices_from_pillow(opened.image, name, bits=opened.bits, orientation=opened.orientation)
             file.seek(0)
             return indices(decode_deep(file.read(), opened, name, as_stored=True).pixels, name)
+
+
+def decode(data: bytes | bytearray | memoryview, name: str, *, max_pixels: int | None = None) -> Image:
+    """Decode the bytes of an image file, such as a member of an archive, to what its file would give.
+
+    Colours, depth, orientation, transparency and limits are those of ``load``; ``name`` names the image in an
+    ``ImageError``. Bytes of a map of class indices are not for this: let the data set's function return the bytes
+    themselves, or use ``load_indices``.
+
+    >>> decode(b"P5 2 1 255 " + bytes([7, 9]), "shard.tar: a.pgm").pixels[..., 0].tolist()
+    [[7, 9]]
+    """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise ImageError(f"{name} is decoded from bytes, not from a {type(data).__name__}; read its file first")
+    return load(data, name=name, max_pixels=max_pixels)
 
 
 def read(path: Path, *, max_pixels: int | None = None) -> Image:

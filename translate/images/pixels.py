@@ -11,11 +11,12 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from translate.data import Depth, Domain, Example
-from translate.images.formats import load, load_indices
+from translate.images.formats import Source, load, load_indices
 from translate.images.opening import ImageError
 from translate.images.planes import Image
-from translate.memory import Budget
+from translate.memory import Budget, spending
 from translate.sizes import Size
+from translate.terminal import printable
 
 LARGEST: dict[Depth, int] = {"uint8": 255, "uint16": 65535}
 """The value that becomes 1 in [-1, 1]."""
@@ -144,14 +145,43 @@ def _to_domain(pixels: NDArray[Any], domain: Domain) -> NDArray[Any]:
     return result
 
 
+def made(example: Example, *, budget: Budget | None = None) -> Source:
+    """What an example's pixels are: a file, the bytes of one, or a decoded image; a function is called, once.
+
+    What the function decodes stays within the ``budget``. Raises ``ImageError`` for whatever the function raises, but
+    for Ctrl-C, and for what is no image at all.
+    """
+    try:
+        with spending(budget):
+            given: Any = example.pixels() if callable(example.pixels) else example.pixels
+        known = (Path, bytes, bytearray, memoryview, PIL.Image.Image, np.ndarray, Image)
+        made: Source = given if isinstance(given, known) else np.asarray(given)
+        return made
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, ImageError) and example.name and example.name in str(error):
+            raise
+        raise ImageError(f"{example.name} cannot be made by its dataset: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """A stranger's error in one short line."""
+    try:
+        text = " ".join(str(error).split()).rstrip(".")
+    except Exception:
+        text = ""
+    kind = "" if isinstance(error, ImageError) else type(error).__name__
+    return printable(": ".join(each for each in (kind, text) if each), 200)
+
+
 def read_example(example: Example, domain: Domain, *, budget: Budget | None = None) -> NDArray[Any]:
     """Read an example's pixels (H, W, C) with the domain's depth and planes; class maps as (H, W, 1) uint8 indices.
 
-    A file is decoded within the ``budget``, if there is one, and refused by its header if it does not fit.
+    A file is decoded within the ``budget``, if there is one, and refused by its header if it does not fit. Raises
+    ``ImageError`` for an image that cannot be used, whatever a data set's function raises.
     """
-    pixels: Any = example.pixels() if callable(example.pixels) else example.pixels
-    if not isinstance(pixels, (Path, PIL.Image.Image, np.ndarray)):
-        pixels = np.asarray(pixels)
+    pixels = made(example, budget=budget)
     name = str(pixels) if isinstance(pixels, Path) else example.name
     if domain.classes:
         stored = load_indices(pixels, name=name, budget=budget)

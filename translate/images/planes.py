@@ -37,6 +37,19 @@ def planes(array: NDArray[Any], name: str) -> NDArray[Any]:
     return copied
 
 
+def checked(image: Image, name: str) -> Image:
+    """Check and copy an image that somebody else has made: its planes, and an alpha plane of their size and type."""
+    pixels = planes(np.asarray(image.pixels), name)
+    if image.alpha is None:
+        return Image(pixels)
+    alpha = planes(np.asarray(image.alpha), f"the alpha plane of {name}")[..., 0]
+    if alpha.shape != pixels.shape[:2] or alpha.dtype != pixels.dtype:
+        raise ImageError(
+            f"the alpha plane of {name} is {alpha.shape} {alpha.dtype} where {pixels.shape[:2]} {pixels.dtype} belongs"
+        )
+    return Image(pixels, alpha)
+
+
 def indices(array: NDArray[Any], name: str) -> NDArray[np.uint8]:
     """Check a map of class indices (H, W) or (H, W, 1) of any integer type and copy it as (H, W) uint8."""
     if array.ndim == 3 and array.shape[2] == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from translate.loader.batches import Cache, Loader
-from translate.loader.cache import Resize, decode_all, normalize, planes, read
+from translate.loader.cache import Resize, decode_all, normalize, planes
 from translate.loader.left_out import Broken as Broken
 from translate.loader.left_out import BrokenImagesError, LeftOut
 from translate.loader.preview import preview_batch
@@ -18,5 +18,4 @@ __all__ = [
     "normalize",
     "planes",
     "preview_batch",
-    "read",
 ]

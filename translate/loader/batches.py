@@ -20,9 +20,9 @@ from torch import Tensor
 from translate.data import Domain, Example
 from translate.devices import free_memory, one_thread
 from translate.errors import TranslateError
-from translate.images import ImageError
+from translate.images import ImageError, read_example
 from translate.loader.albumentations_file import Pipeline
-from translate.loader.cache import Resize, decode_all, dtype_of, normalize, planes, planes_of, read, undecodable
+from translate.loader.cache import Resize, decode_all, dtype_of, normalize, planes, planes_of, undecodable
 from translate.loader.disk_cache import decode_stored
 from translate.loader.left_out import BrokenImagesError, LeftOut
 from translate.loader.sampling import Draw, Order
@@ -353,7 +353,9 @@ class Loader:
     def _decode(self, streams: tuple[str, ...], row: int, seed: int) -> list[Tensor]:
         """The planes (C, H, W) of one example for each of its streams."""
         homes = [self._homes[stream] for stream in streams]
-        pixels = {home: read(self._examples[home][row], self._domains[home], self._budget) for home in homes}
+        pixels = {
+            home: read_example(self._examples[home][row], self._domains[home], budget=self._budget) for home in homes
+        }
         size = self._load_size
         if self._pipeline is not None:
             pixels, size = self._pipeline(pixels, seed), self._size

@@ -40,22 +40,6 @@ def normalize(kept: Tensor, domain: Domain) -> Tensor:
     return images.normalize(kept.view(torch.uint16) if kept.dtype == torch.int16 else kept, domain)
 
 
-def read(example: Example, domain: Domain, budget: Budget | None = None) -> NDArray[Any]:
-    """Decode one example: (H, W, C) at its full size, within a budget of memory.
-
-    Raises ImageError, also if the dataset's own function fails.
-    """
-    if not callable(example.pixels):
-        return images.read_example(example, domain, budget=budget)
-    try:
-        return images.read_example(example, domain)
-    except TranslateError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise images.ImageError(f"{example.name} cannot be made by its dataset: {reason}") from error
-
-
 def planes(pixels: NDArray[Any], domain: Domain, size: Size, resize: Resize) -> Tensor:
     """Resize (H, W, C) to ``size`` and lay it out as planes (C, h, w) of ``dtype_of(domain)``.
 
@@ -109,7 +93,7 @@ def decode_all(
     budget = Budget(memory, max_pixels)
 
     def decode(name: str, row: int) -> None:
-        pixels = read(examples[name][row], domains[name], budget)
+        pixels = images.read_example(examples[name][row], domains[name], budget=budget)
         kept[name][row].copy_(planes(pixels, domains[name], size, resize))
 
     jobs = [(name, row) for name, listed in examples.items() for row in range(len(listed))]

@@ -42,7 +42,8 @@ def decode_stored(
     """``cache.decode_all`` through files in ``folder``, which are made where they are missing.
 
     A file's name is a hash of the images' own files and of how they are decoded: changed images get another file, and
-    images that moved keep theirs. Only images that lie in files are stored. On the CPU the result is the mapped
+    images that moved keep theirs. Only images that lie in files or have a key, which stands for a file's content, are
+    stored. On the CPU the result is the mapped
     file, which takes only the memory of the pages in use; a truncated file is made again. Where ``on_broken`` lets
     images be missing, a second file beside lists them, and each later run tries them again.
     """
@@ -53,7 +54,7 @@ def decode_stored(
             "max_pixels": max_pixels,
         }  # fmt: skip
         inputs = {name: listed}, {name: domains[name]}
-        if not all(isinstance(example.pixels, Path) for example in listed):
+        if not all(isinstance(example.pixels, Path) or example.key for example in listed):
             found |= decode_all(*inputs, device=device, **options)  # type: ignore[arg-type]
             continue
         path = folder / f"{_key(listed, domains[name], size, resize, workers)}.npy"
@@ -160,7 +161,7 @@ def _key(listed: Sequence[Example], domain: Domain, size: Size, resize: str, wor
     digest = hashlib.sha256(repr((FORMAT, decoded, tuple(size), resize)).encode())
     with ThreadPoolExecutor(workers or cores(), thread_name_prefix="translate-hash") as pool:
         try:
-            for example, content in zip(listed, pool.map(_hash, (example.pixels for example in listed)), strict=True):
+            for example, content in zip(listed, pool.map(_hash, listed), strict=True):
                 digest.update(f"{example.region} {content}\n".encode())
         except BaseException:
             # Ctrl-C waits for the files that are being read, not for all.
@@ -169,9 +170,11 @@ def _key(listed: Sequence[Example], domain: Domain, size: Size, resize: str, wor
     return digest.hexdigest()
 
 
-def _hash(path: Any) -> str:
+def _hash(example: Example) -> str:
+    if not isinstance(example.pixels, Path):
+        return f"key {hashlib.sha256(example.key.encode(errors='surrogatepass')).hexdigest()}"
     try:
-        with images.open_regular(path) as file:
+        with images.open_regular(example.pixels) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, images.ImageError):
         return ""  # decoding will report it
