@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from translate.errors import TranslateError
+
 __all__ = [
     "Alpha",
     "Dataset",
@@ -47,6 +49,10 @@ class Example:
     region: Region = "whole"
     label: int = -1
     key: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.key, str):
+            raise TranslateError(f"the key of the example {self.name} is text, not {self.key!r:.60}; write it as text")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,35 @@
-"""Frozen feature extractors."""
+"""Frozen networks: feature extractors, and losses with weights."""
 
 from __future__ import annotations
 
+from types import MethodType
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
+
+N = TypeVar("N", bound=nn.Module)
+
+
+def freeze(network: N) -> N:
+    """Freeze a network: it has no gradients of its own, and stays in evaluation mode whatever becomes of its owner.
+
+    It keeps its class and the names of its tensors.
+    """
+    network.requires_grad_(False).eval()
+    network.train = MethodType(_stay, network)  # type: ignore[method-assign]
+    return network
+
+
+def is_frozen(network: nn.Module) -> bool:
+    """Whether no training changes a network."""
+    train = vars(network).get("train")
+    return isinstance(network, Frozen) or (isinstance(train, MethodType) and train.__func__ is _stay)
+
+
+def _stay(network: N, mode: bool = True) -> N:
+    del mode  # as Module.train takes it
+    return network
 
 
 class Frozen(nn.Module):

@@ -109,7 +109,14 @@ def adversarial_losses() -> Offers:
 
 @hookspec
 def losses() -> Offers:
-    """Losses on images, called as ``factory(**options)``; the result maps ``(image, target)`` to a scalar."""
+    """Losses on images, called as ``factory(parts, **options)``; the result maps ``(image, target)`` to a scalar.
+
+    Declare ``parts`` (``translate.method.Parts``) only if you need it, for the data's channels and size or for networks
+    by name. A loss with weights is an ``nn.Module``, which the method holds as an attribute: it is frozen and stays in
+    evaluation mode. Like a feature extractor it has an option ``weights``, the path of their file, and a method
+    ``read(weights)``, which is called after construction when a training begins. Neither a resumed training nor a
+    translator needs the file: all that is read must lie in parameters and buffers, whose shapes the options alone tell.
+    """
     raise AssertionError
 
 

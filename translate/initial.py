@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from translate import checkpoint, derived
 from translate.errors import TranslateError, nearest
-from translate.frozen import Frozen
+from translate.frozen import is_frozen
 from translate.method import Method
 from translate.parts import SavedMethod
 from translate.paths import expanded, quoted
@@ -265,7 +265,7 @@ class _Own:
 
 def _is_fixed(module: nn.Module) -> bool:
     weights = list(module.parameters())
-    return isinstance(module, Frozen) or (bool(weights) and not any(weight.requires_grad for weight in weights))
+    return is_frozen(module) or (bool(weights) and not any(weight.requires_grad for weight in weights))
 
 
 def _whole(own: _Own, source: Source, part: str | None, catalog: Catalog) -> dict[str, Tensor]:

@@ -150,10 +150,9 @@ def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) 
             shown = Image(images.load_indices(made, name=example.name, budget=budget)[..., None])
         else:
             shown = images.load(made, name=example.name, budget=budget)
-        stored = images.read_example(replace(whole, pixels=made), domain, budget=budget)
+        values = _extremes(images.read_example(replace(whole, pixels=made), domain, budget=budget)) if decode else ()
         height, width, planes = shown.pixels.shape
-        alpha = shown.alpha is not None
-        return height, width, planes, str(shown.pixels.dtype), alpha, _extremes(stored) if decode else ()
+        return height, width, planes, str(shown.pixels.dtype), shown.alpha is not None, values
     except ImageError as error:
         return str(error)
 

@@ -100,7 +100,7 @@ _budget: ContextVar[Budget | None] = ContextVar("budget", default=None)
 @contextmanager
 def spending(budget: Budget | None) -> Iterator[None]:
     """Let what this thread decodes in the block stay within a budget, where it is given none of its own."""
-    token = _budget.set(budget)
+    token = _budget.set(budget or _budget.get())
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from translate.adversary import Adversary
 from translate.contract import check_contract
 from translate.data import Domain, domain_of
 from translate.errors import TranslateError, nearest
-from translate.frozen import ClassifierFeatures, Frozen
+from translate.frozen import ClassifierFeatures, Frozen, freeze
 from translate.method import M, Method, Parts, Role, role_of
 from translate.options import Call, check_options, options_of, parse_call, parse_calls
 from translate.overview import is_there
@@ -84,6 +84,8 @@ class CatalogParts:
         """All networks that were built."""
         self.translating: list[nn.Module] = []
         """The generators, encoders and decoders among them, whose activations take most of a step's memory."""
+        self.frozen: list[tuple[str, nn.Module]] = []
+        """The losses that are networks, by name, which their method must hold."""
 
     def at_size(self, size: Size) -> CatalogParts:
         """The same parts for images of another size; the networks that they build join this object's lists."""
@@ -142,9 +144,7 @@ class CatalogParts:
                 )
             return Frozen(ClassifierFeatures(saved.module("classify")), self.size, channels)
         network = self._network("feature_extractors", name, inputs=channels)
-        weights = parse_call(name).options.get("weights")
-        if weights is not None and not self._rebuilding and hasattr(network, "read"):
-            network.read(expanded(str(weights)))  # type: ignore[operator]
+        self._read_weights("feature_extractors", name, network)
         return Frozen(network, self.size, channels)
 
     def classifier(self, path: Path) -> nn.Module:
@@ -188,8 +188,11 @@ class CatalogParts:
         )
 
     def loss(self, name: str) -> Callable[[Tensor, Tensor], Tensor]:
-        """A loss on images: maps (image, target) to a scalar."""
-        built: Callable[[Tensor, Tensor], Tensor] = build(self._catalog, "losses", name)
+        """A loss on images: maps (image, target) to a scalar; a network is frozen, with weights as a fit needs them."""
+        built: Callable[[Tensor, Tensor], Tensor] = build(self._catalog, "losses", name, parts=self)
+        if isinstance(built, nn.Module):
+            self._read_weights("losses", name, built)
+            self.frozen.append((name, freeze(built)))
         return built
 
     def network(self, kind: str, name: str, **given: Any) -> nn.Module:
@@ -208,6 +211,22 @@ class CatalogParts:
     def pool(self, size: int, channels: int) -> ImagePool:
         """An image pool: a history of ``size`` images of the training size."""
         return ImagePool(size, (channels, *self.size))
+
+    def _read_weights(self, kind: str, name: str, network: nn.Module) -> None:
+        """Let a network read the file of its option ``weights``, but not that of a saved method: those have tensors."""
+        declared = options_of(self._catalog.offer(kind, parse_call(name).name).load()).get("weights")
+        weights = parse_call(name).options.get("weights", None if declared is None else declared.default)
+        if weights in (None, "none") or declared is None or self._rebuilding or not hasattr(network, "read"):
+            return
+        try:
+            network.read(expanded(str(weights)))  # type: ignore[operator]
+        except TranslateError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise TranslateError(
+                f"{weights} cannot be read as the weights of {name}: {reason}; give another file"
+            ) from error
 
     def _network(self, kind: str, name: str, **given: Any) -> nn.Module:
         network = build(self._catalog, kind, name, size=self.size, **given)
@@ -233,6 +252,13 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
     if not isinstance(method, Method):
         raise TranslateError(f"method {name!r} of the plugin {offer.plugin} is no translate.method.Method")
     check_contract(method, f"method {name!r} of the plugin {offer.plugin}")
+    held = set(method.modules())
+    for loss, network in getattr(parts, "frozen", ()):
+        if network not in held and network.state_dict():
+            raise TranslateError(
+                f"method {name!r} of the plugin {offer.plugin} does not hold the loss {loss} as a module, so that its "
+                "weights would not be saved with it; assign it to an attribute of the method or of one of its modules"
+            )
     return method
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import cv2
@@ -11,6 +12,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from translate.data import Depth, Domain, Example
+from translate.errors import TranslateError
 from translate.images.formats import Source, load, load_indices
 from translate.images.opening import ImageError
 from translate.images.planes import Image
@@ -155,14 +157,17 @@ def made(example: Example, *, budget: Budget | None = None) -> Source:
         with spending(budget):
             given: Any = example.pixels() if callable(example.pixels) else example.pixels
         known = (Path, bytes, bytearray, memoryview, PIL.Image.Image, np.ndarray, Image)
-        made: Source = given if isinstance(given, known) else np.asarray(given)
-        return made
-    except KeyboardInterrupt:
-        raise
+        found: Source = given if isinstance(given, known) else np.asarray(given)
+        return found
     except BaseException as error:
-        if isinstance(error, ImageError) and example.name and example.name in str(error):
+        # Signals reach the main thread alone.
+        if isinstance(error, KeyboardInterrupt) and current_thread() is main_thread():
             raise
-        raise ImageError(f"{example.name} cannot be made by its dataset: {_reason(error)}") from error
+        if not isinstance(error, ImageError):
+            raise ImageError(f"{example.name} cannot be made by its dataset: {_reason(error)}") from error
+        if example.name in str(error):
+            raise
+        raise ImageError(f"{example.name}: {error}") from error
 
 
 def _reason(error: BaseException) -> str:
@@ -171,7 +176,7 @@ def _reason(error: BaseException) -> str:
         text = " ".join(str(error).split()).rstrip(".")
     except Exception:
         text = ""
-    kind = "" if isinstance(error, ImageError) else type(error).__name__
+    kind = "" if isinstance(error, TranslateError) and text else type(error).__name__
     return printable(": ".join(each for each in (kind, text) if each), 200)
 
 
