@@ -49,7 +49,7 @@ FLOORS = [
     {"images", "discriminator", "pool", "latent", "runtime"},
     {"adversary", "overview", "gallery"},
     {"method"},
-    {"run", "frozen", "consistency", "background", "contract"},
+    {"run", "frozen", "weights", "consistency", "background", "contract"},
     {"compute"},
     {"engine", "loader", "large"},
     {"hookspecs", "isolation"},

@@ -138,5 +138,6 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.training": ("fit", "resume"),
     "translate.traits": ("Traits",),
     "translate.translator": ("Translator", "load"),
+    "translate.weights": ("read_weights",),
 }
 """The names of each public module, sorted. A module without names is public for the contracts it documents."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 from translate.errors import TranslateError
 from translate.options import Option
+from translate.weights import read_weights
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's RGB channels, for values in [0, 1]."""
@@ -109,36 +109,4 @@ class SqueezeNet(nn.Module):
 
     def read(self, weights: Path) -> None:
         """Load the weights from a ``.safetensors`` or ``.pth`` file with torchvision's names."""
-        found = tensors_of(weights)
-        wanted = self.state_dict()
-        for name, tensor in wanted.items():
-            if name not in found or found[name].shape != tensor.shape:
-                raise TranslateError(
-                    f"{weights} does not hold the weights of SqueezeNet 1.0: {name} is missing or has another shape; "
-                    "give the file of a SqueezeNet 1.0 with torchvision's names"
-                )
-            if not bool(torch.isfinite(found[name]).all()):
-                raise TranslateError(f"{weights} is damaged: {name} holds values that are not finite; fetch it anew")
-        self.load_state_dict({name: found[name] for name in wanted})
-
-
-def tensors_of(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a file by name; a ``.pth`` is read with ``weights_only``, so no code from it is run."""
-    if not path.is_file():
-        raise TranslateError(f"there is no file of weights at {path}; give the option weights a file that is there")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            found: object = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:
-        # torch and safetensors raise many types of errors; some messages suggest unsafe loading.
-        raise TranslateError(
-            f"{path} is no file of tensors that can be read without running code from it; "
-            "give a .safetensors, or a .pth that holds a state_dict"
-        ) from None
-    if not isinstance(found, Mapping) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
-        raise TranslateError(f"{path} holds something else than tensors by name; give the file of a state_dict")
-    return found
+        read_weights(self, weights, "SqueezeNet 1.0; give the file of a SqueezeNet 1.0 with torchvision's names")

@@ -17,7 +17,8 @@ from translate.errors import TranslateError
 from translate.parts import CatalogParts
 from translate.plugins import discover
 from translate.testing import check_plugin
-from translate_features.squeezenet import DEVIATION, MEAN, SqueezeNet, tensors_of
+from translate.weights import tensors_of
+from translate_features.squeezenet import DEVIATION, MEAN, SqueezeNet
 
 WEIGHTS = Path(__file__).parents[2] / "../shared/data/weights/squeezenet1_0/squeezenet1_0_deepcompression.pth"
 with_weights = pytest.mark.skipif(not WEIGHTS.exists(), reason="needs SqueezeNet's weights")

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from translate.data import Domain
 from translate.discriminator import DiscriminatorOutput
-from translate.parts import build
-from translate.plugins import discover
+from translate.options import Call, parse_call
+from translate.parts import CatalogParts, build
+from translate.plugins import Catalog, discover
+from translate.seeds import seed_step
+from translate.testing.networks import parts_of
+
+SIZE = (32, 32)
 
 
 def check_adversarial_loss(part: str, *, plugins: Sequence[str] = ()) -> None:
@@ -31,14 +37,46 @@ def check_adversarial_loss(part: str, *, plugins: Sequence[str] = ()) -> None:
 
 
 def check_loss(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """Check that the loss is a finite scalar with a gradient."""
-    loss = build(discover(extra=plugins), "losses", part)
-    image = torch.rand(2, 3, 8, 8, requires_grad=True)
-    value = loss(image, torch.rand(2, 3, 8, 8))
+    """Check that the loss is a finite scalar with a gradient; of a network also that its weights are saved whole.
+
+    It is called with RGB images of 32 px. A saved method must build it without the file of its weights, and then hold
+    all of them in the tensors that were saved.
+    """
+    catalog = discover(extra=plugins)
+    loss = parts_of(catalog, SIZE, 3, 3).loss(part)
+    image = torch.rand(2, 3, *SIZE, requires_grad=True)
+    target = torch.rand(2, 3, *SIZE)
+    value = loss(image, target)
     assert value.shape == (), f"{part}: it must answer a scalar"
     assert bool(torch.isfinite(value)), f"{part}: its value is not finite"
     (gradient,) = torch.autograd.grad(value, image)
     assert bool(gradient.any()), f"{part}: no gradient reaches the image"
+    if isinstance(loss, nn.Module):
+        _check_weights(part, catalog, loss, image.detach(), target)
+
+
+def _check_weights(part: str, catalog: Catalog, loss: nn.Module, image: Tensor, target: Tensor) -> None:
+    """Check that a loss is rebuilt without its file, and answers the same once it has the tensors that were saved."""
+    for name, module in loss.named_modules():
+        plain = [key for key, each in vars(module).items() if isinstance(each, Tensor)]
+        assert not plain, f"{part}: {'.'.join(filter(None, (name, *plain[:1])))} is a tensor; register it as a buffer"
+    call = parse_call(part)
+    if call.options.get("weights") not in (None, "none"):
+        assert hasattr(loss, "read"), f"{part}: its weights' file is read by a method read(weights)"
+        call = Call(call.name, {**call.options, "weights": "/nowhere/weights"})
+    # Weights that are drawn must come from the tensors, too.
+    seed_step(1, 1)
+    saved = CatalogParts(catalog, source=Domain(3), target=Domain(3), size=SIZE, resources={})
+    try:
+        again = saved.loss(str(call))
+    except Exception as error:
+        raise AssertionError(f"{part}: a saved method must build it without the weights' file: {error}") from error
+    assert isinstance(again, nn.Module), f"{part}: without the weights' file it is no network"
+    again.load_state_dict(loss.state_dict())
+    with torch.no_grad():
+        assert torch.equal(again(image, target), loss(image, target)), (
+            f"{part}: its parameters and buffers do not hold all that it knows"
+        )
 
 
 def check_regularizer(part: str, *, plugins: Sequence[str] = ()) -> None:
