@@ -158,6 +158,8 @@ def made(example: Example, *, budget: Budget | None = None) -> Source:
             given: Any = example.pixels() if callable(example.pixels) else example.pixels
         known = (Path, bytes, bytearray, memoryview, PIL.Image.Image, np.ndarray, Image)
         found: Source = given if isinstance(given, known) else np.asarray(given)
+        if isinstance(found, np.ndarray) and found.dtype == object:
+            raise ImageError(f"{example.name} cannot be made by its dataset: a {type(given).__name__} is no image")
         return found
     except BaseException as error:
         # Signals reach the main thread alone.
