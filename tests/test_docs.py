@@ -128,12 +128,14 @@ def documented() -> list[Any]:
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    """The installed plugins, and those that the documents tell of: the first method and the example."""
+    """The installed plugins, and those that the documents tell of: the first method and the examples."""
     folder = tmp_path_factory.mktemp("plugins")
     write_files(FIRST, folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "examples" / "translate-residual"))
-        extra = [] if "residual" in CATALOG.offers("methods") else ["translate_residual"]
+        extra = []
+        for package in sorted((ROOT / "examples").glob("translate-*")):
+            patch.syspath_prepend(str(package))
+            extra.append(package.name.replace("-", "_"))
         yield Session([str(folder / "my_method.py"), *extra], [])
 
 

@@ -1,4 +1,4 @@
-"""The example plugin as a stranger would publish it: built, installed beside ours, used, tested and removed.
+"""The example plugins as strangers would publish them: built, installed beside ours, used, tested and removed.
 
 Everything happens in an environment of its own and in real processes. Its third-party libraries are those of the
 environment that runs the tests, seen through a .pth file, so that nothing is downloaded.
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from configparser import ConfigParser
 from email.parser import Parser
@@ -28,6 +29,7 @@ from translate.plugins import discover
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "translate-residual"
+FURTHER = sorted(path for path in (ROOT / "examples").glob("translate-*") if path != EXAMPLE)
 OURS = sorted(
     path.parent.relative_to(ROOT)
     for base in (".", "plugins", "datasets")
@@ -66,6 +68,12 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _built(EXAMPLE, tmp_path_factory.mktemp("theirs"))
 
 
+@pytest.fixture(scope="module")
+def further(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The wheels of all other examples."""
+    return [_built(project, tmp_path_factory.mktemp(project.name)) for project in FURTHER]
+
+
 class Environment:
     """A virtual environment, and a working directory for what is run in it."""
 
@@ -96,9 +104,9 @@ class Environment:
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory, ours: Path, theirs: Path) -> Environment:
+def stranger(tmp_path_factory: pytest.TempPathFactory, ours: Path, theirs: Path, further: list[Path]) -> Environment:
     environment = Environment(tmp_path_factory.mktemp("stranger"))
-    environment.install(ours, theirs)
+    environment.install(ours, theirs, *further)
     return environment
 
 
@@ -209,15 +217,31 @@ def test_it_trains_and_converts_a_folder(stranger: Environment, pairs: Path, tra
     assert {path.name for path in out.glob("[!.]*")} == {path.name for path in (pairs / "test" / "source").iterdir()}
 
 
-def test_its_own_tests_pass(stranger: Environment) -> None:
-    shutil.copytree(EXAMPLE / "tests", stranger.work / "tests", dirs_exist_ok=True)
+def test_their_own_tests_pass(stranger: Environment) -> None:
+    tests: list[str] = []
+    for project in (EXAMPLE, *FURTHER):
+        shutil.copytree(project / "tests", stranger.work / "tests", dirs_exist_ok=True)
+        for path in (project / "tests").glob("test_*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            tests += [node.name for node in tree.body if isinstance(node, ast.FunctionDef) and "test_" in node.name]
+    assert {path.name for path in FURTHER} == {"translate-perceptual", "translate-selfsame", "translate-shards"}
     told = stranger.python("-m", "pytest", "-q", "-p", "no:cacheprovider", stranger.work / "tests")
-    tests = [
-        node.name
-        for node in ast.parse((EXAMPLE / "tests" / "test_residual.py").read_text(encoding="utf-8")).body
-        if isinstance(node, ast.FunctionDef)
-    ]
     assert f"{len(tests)} passed" in told
+
+
+def test_the_examples_commands_do_what_their_pages_say(stranger: Environment, pairs: Path) -> None:
+    """A loss with weights, and images in shards, by the commands alone."""
+    stranger.python("-m", "translate_perceptual.make", "weights.safetensors")
+    (stranger.work / "packed").mkdir()
+    with tarfile.open(stranger.work / "packed" / "0.tar", "w") as archive:
+        for path in sorted((pairs / "train").glob("*/*.png")):
+            archive.add(path, f"{path.stem}.{path.parent.name}.png")
+    assert "shards" in stranger.translate("data", "packed").stdout
+    loss = ["--distance", "perceptual(weights=weights.safetensors)", "--cache-folder", "decoded"]
+    stranger.translate("fit", "regression", "packed", "-o", "seen", "--steps", "2", *SMALL, *loss)
+    assert list((stranger.work / "decoded").glob("*.npy"))
+    (stranger.work / "weights.safetensors").unlink()
+    stranger.translate("convert", "seen", pairs / "test" / "source", "seen-out")
 
 
 def test_removed_it_is_gone_and_its_runs_name_it(

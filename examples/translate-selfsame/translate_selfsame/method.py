@@ -19,11 +19,11 @@ from translate_selfsame.predictor import Predictor
 
 
 class Selfsame(Method):
-    """Unpaired translation that keeps what the generator itself sees: its inner map of an image and of its translation.
+    """Unpaired translation that keeps what the generator itself sees in an image, its inner map.
 
-    ``min_{G,P} max_D  E log D(y) + E log(1 - D(G(x))) - weight * E cos(P(m(G(x))), m(x))``, where m(x) is the map of one
-    of the generator's layers, detached as the thing to predict (Chen & He 2021, SimSiam, arXiv:2011.10566), and P a
-    predictor that is trained jointly with G.
+    G minimises an adversarial loss against D and ``- weight * E cos(P(m(G(x))), m(x))``, where m(x) is the map of one
+    of its own layers, detached as the thing to predict (Chen & He 2021, SimSiam, arXiv:2011.10566), and P a predictor
+    that is trained jointly with G.
     """
 
     def __init__(
