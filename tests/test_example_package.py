@@ -237,7 +237,7 @@ def test_the_examples_commands_do_what_their_pages_say(stranger: Environment, pa
         for path in sorted((pairs / "train").glob("*/*.png")):
             archive.add(path, f"{path.stem}.{path.parent.name}.png")
     assert "shards" in stranger.translate("data", "packed").stdout
-    loss = ["--distance", "perceptual(weights=weights.safetensors)", "--cache-folder", "decoded"]
+    loss = ["--distance", "perceptual(weights='weights.safetensors')", "--cache-folder", "decoded"]
     stranger.translate("fit", "regression", "packed", "-o", "seen", "--steps", "2", *SMALL, *loss)
     assert list((stranger.work / "decoded").glob("*.npy"))
     (stranger.work / "weights.safetensors").unlink()

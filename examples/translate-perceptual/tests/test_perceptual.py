@@ -62,9 +62,10 @@ def test_gray_is_seen_as_colour_and_more_channels_are_refused(weights: Path) -> 
 
 
 def test_a_run_goes_on_without_the_file(weights: Path, tmp_path: Path) -> None:
+    loss = f"perceptual(weights={str(weights)!r})"
     run = translate.fit(
         "regression", "demo(size=16, count=4)", output=tmp_path / "run", size=16, steps=4, batch=2,
-        save_every=2, keep=9, log_every=1, generator="shallow(width=4)", distance=f"perceptual(weights={str(weights)!r})",
+        save_every=2, keep=9, log_every=1, generator="shallow(width=4)", distance=loss,
     )  # fmt: skip
     last = run.metrics[-1]["generator/distance"]
     run.checkpoints[-1].unlink()
