@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -213,28 +212,9 @@ def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
     return found
 
 
-def calibration_images(
-    tasks: Sequence[Task], work: Work, count: int, fits: Callable[[Task], bool] = lambda _: True
-) -> Iterator[Tensor]:
-    """Yield up to ``count`` evenly spaced images, each as a batch of one in [-1, 1].
-
-    Those that cannot be read, or for which there is no memory, are replaced by others.
-    """
-    picked = dict.fromkeys(number * len(tasks) // count for number in range(count)) if tasks else {}
-    others = (number for number in range(len(tasks)) if number not in picked)
-    yielded = 0
-    for number in chain(picked, islice(others, 7 * count)):
-        if not fits(tasks[number]):
-            continue
-        try:
-            decoded = decode(tasks[number], work)
-        except (TranslateError, OSError, MemoryError):
-            # The conversion itself reports it.
-            continue
-        yield _stacked([decoded], work.translator)
-        yielded += 1
-        if yielded == count:
-            return
+def calibration_image(task: Task, work: Work) -> Tensor:
+    """An image as a batch of one in [-1, 1]."""
+    return _stacked([decode(task, work)], work.translator)
 
 
 def record(task: Task, work: Work, algorithm: str = "whole") -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from translate import atomic, images, outputs
-from translate.conversion.batch import Translating, Work, calibration_images
-from translate.conversion.fitting import Account
+from translate.conversion.batch import Translating, Work
+from translate.conversion.calibration import Calibration, calibrate, calibration_for
 from translate.conversion.forecast import Forecast, forecast
 from translate.conversion.identity import identity_of
 from translate.conversion.inputs import Inputs, gather
@@ -43,9 +43,6 @@ log = logging.getLogger("translate")
 
 GPU_BATCH = 8
 MOST_WORKERS = 16
-CALIBRATION_IMAGES = 32
-"""How many images a runtime is calibrated on, if it needs calibration."""
-
 BEGUN = 16
 """How many images are said to be begun at a time."""
 
@@ -91,24 +88,30 @@ def convert_as_asked(
             f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
         )
     inputs = gather(sources)
-    making = Making(identity_of(translator), {name: asked[name] for name in SHAPING if name in asked})
     all_tasks, listed = _plan(inputs, target, translator, asked)
     rank, ranks = rank_and_world_size()
     together = run is not None and asked["devices"] > 1 and not on_ray
     here = listed if together else listed[rank::ranks]
-    if inputs.single:
-        standing = Standing(todo=list(here))
-    else:
-        standing = stand(here, target, making, verify=asked["verify"], again=asked["again"])
     shown_in = target if target.is_dir() or not inputs.single else target.parent
     silent = rank > 0 or is_a_share()
     shares = max(ranks, asked["devices"] if on_ray else 1)
     work = _work(translator, asked, shown_in, shares=shares, silent=silent)
+    # Processes that share the memory are given the images by the one that began them.
+    share = replace(work, memory=(work.memory or 0) // asked["devices"]) if together else work
+    calibration = calibration_for(
+        all_tasks, None if inputs.single else target, share, store=not asked["dry_run"], share=is_a_share(),
+        silent=silent,
+    )  # fmt: skip
+    options = {name: asked[name] for name in SHAPING if name in asked} | calibration.options
+    making = Making(identity_of(translator), options)
+    if inputs.single:
+        standing = Standing(todo=list(here))
+    else:
+        standing = stand(here, target, making, verify=asked["verify"], again=asked["again"])
     threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // shares)
     batch = _batch_size(translator, asked)
     if asked["dry_run"]:
-        if translator.needs_calibration:
-            translator.calibrate(calibration_images(all_tasks, work, CALIBRATION_IMAGES, Account(work).fits))
+        calibrate(calibration, work)
         return 0, (), target, len(standing.kept), forecast(inputs, standing, target, work, batch=batch, workers=threads)
     first = rank == 0 and not is_a_share()
     if first:
@@ -125,18 +128,15 @@ def convert_as_asked(
             )  # fmt: skip
         elif run is not None and on_ray and not inputs.single:
             _sweep(tasks)
-            calibrating = all_tasks if translator.needs_calibration else ()
             place = shown_in.absolute()
-            prepare = partial(prepare_actor, run.absolute(), asked, place, calibrating, plugins, no_plugins)
+            prepare = partial(prepare_actor, run.absolute(), asked, place, calibration, plugins, no_plugins)
             outcomes = convert_on_ray(
                 tasks, prepare, target, making, work, count=asked["devices"], batch=batch, workers=threads,
                 catalog=translator.catalog,
             )  # fmt: skip
         else:
-            if tasks and translator.needs_calibration:
-                # Those of the whole plan, so that shards and later conversions answer alike.
-                chosen = calibration_images(all_tasks, work, CALIBRATION_IMAGES, Account(work).fits)
-                translator.calibrate(chosen)
+            if tasks:
+                calibrate(calibration, work)
             if not inputs.single and tasks:
                 _sweep(tasks)
                 work = replace(work, ledger=stack.enter_context(Ledger(target, making)))
@@ -259,15 +259,14 @@ def prepare_actor(
     run: Path,
     asked: Mapping[str, Any],
     shown_in: Path,
-    calibrating: Sequence[Task],
+    calibration: Calibration,
     plugins: Sequence[str],
     no_plugins: Sequence[str],
 ) -> Work:
     """Load the translator in a process of its own, and prepare it as the others are."""
     translator = _load(run, asked, plugins, no_plugins)
     work = _work(translator, asked, shown_in, shares=asked["devices"], silent=True)
-    if translator.needs_calibration:
-        translator.calibrate(calibration_images(calibrating, work, CALIBRATION_IMAGES, Account(work).fits))
+    calibrate(calibration, work)
     return work
 
 
@@ -308,6 +307,7 @@ def _images_are(count: int) -> str:
 
 _why = {
     "other options": "their outputs were made with other options",
+    "another calibration": "their outputs were calibrated on other images",
     "another translator": "their outputs were made by another translator",
     "another name": "their outputs have other names now",
     "a changed file": "their files have changed since",
