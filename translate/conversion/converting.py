@@ -18,6 +18,7 @@ from translate.conversion.calibration import Calibration, calibrate, calibration
 from translate.conversion.forecast import Forecast, forecast
 from translate.conversion.identity import identity_of
 from translate.conversion.inputs import Inputs, gather
+from translate.conversion.kept_previews import not_shown, show_kept
 from translate.conversion.manifest import Ledger, Making, unwritable
 from translate.conversion.on_ray import convert_on_ray
 from translate.conversion.pipeline import convert_all
@@ -114,8 +115,9 @@ def convert_as_asked(
         calibrate(calibration, work)
         return 0, (), target, len(standing.kept), forecast(inputs, standing, target, work, batch=batch, workers=threads)
     first = rank == 0 and not is_a_share()
+    unshown = [] if is_a_share() else not_shown(standing.kept, work)
     if first:
-        _tell(standing)
+        _tell(standing, len(unshown))
     tasks = standing.todo
     failed: list[tuple[Path, str]] = list(inputs.missing)
     converted = 0
@@ -151,6 +153,9 @@ def convert_as_asked(
                     else:
                         failed.append((file, reason))
                         record_failures(work.showing, inputs.root, failed[-1:])
+            show_kept(unshown, work, threads)
+            if first and work.showing is not None and work.showing.gallery is not None:
+                work.showing.gallery.sweep({task.name for task in all_tasks})
         finally:
             translator.catalog.tell("conversion_ended")
             found = left_out(images.Found((), inputs.left_out, inputs.closed))
@@ -293,12 +298,14 @@ def _sweep(tasks: Sequence[Task]) -> None:
         atomic.sweep(folder)
 
 
-def _tell(standing: Standing) -> None:
-    """Say what is kept, and why other images are done anew."""
+def _tell(standing: Standing, unshown: int) -> None:
+    """Say what is kept, why other images are done anew, and how many a gallery still lacks."""
     if standing.kept:
         log.warning("%s converted already and kept; --again converts anew", _images_are(len(standing.kept)))
     for reason, count in standing.again.most_common():
         log.warning("%s converted anew: %s", _images_are(count), _why[reason])
+    if unshown:
+        log.warning("%s read for the gallery, which does not show what was converted before", _images_are(unshown))
 
 
 def _images_are(count: int) -> str:
