@@ -104,7 +104,9 @@ def convert_as_asked(
         silent=silent,
     )  # fmt: skip
     options = {name: asked[name] for name in SHAPING if name in asked} | calibration.options
-    making = Making(identity_of(translator), options)
+    # One image has no manifest, and hashing weights may take longer than translating it.
+    unnamed = inputs.single and asked["report"] is None
+    making = Making("" if unnamed else identity_of(translator), options)
     if inputs.single:
         standing = Standing(todo=list(here))
     else:
