@@ -331,6 +331,47 @@ def test_one_image_through_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (images.read(tmp_path / "b.png").pixels == images.load(made.getvalue()).pixels).all()
 
 
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("target", ["-", "b.png"])
+def test_nothing_names_the_files_behind_pipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: bool, target: str
+) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    data = (tmp_path / "a.png").read_bytes()
+
+    class Stream(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return False
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", Stream(io.BytesIO(data[:70] if broken else data)))
+    monkeypatch.setattr(sys, "stdout", Stream(io.BytesIO()))
+    translator = Known()
+    result = convert(translator, "-", target, report="report.json")
+    assert str(result.target) == target
+    found = json.loads((tmp_path / "report.json").read_text())
+    (row,) = found["images"]
+    assert (row["name"], row["source"], row["outputs"], found["target"]) == ("-", "-", [target], target)
+    assert translator.events[1][1]["source"] == Path("-")
+    told = json.dumps([found, translator.events, caplog.text, result.failed], default=str)
+    assert "translate-" not in told
+    if broken:
+        ((file, reason),) = result.failed
+        assert file == Path("-")
+        assert reason == row["reason"] == translator.events[1][1]["error"]
+        assert "standard input" in reason
+
+
+def test_a_request_that_piping_cannot_serve_names_no_file_behind_pipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "a.png").read_bytes())))
+    with pytest.raises(TranslateError) as refused:
+        convert(Known(), "-", tmp_path / "b.png", shard=Shard(1, 2))
+    assert "translate-" not in str(refused.value)
+
+
 # --- shards -----------------------------------------------------------------------------------------------------------
 
 

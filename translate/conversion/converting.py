@@ -22,7 +22,7 @@ from translate.conversion.kept_previews import not_shown, show_kept
 from translate.conversion.manifest import Ledger, Making, unwritable
 from translate.conversion.on_ray import convert_on_ray
 from translate.conversion.pipeline import convert_all
-from translate.conversion.piping import from_standard_input, is_standard, to_standard_output
+from translate.conversion.piping import Piped, from_standard_input, is_standard, to_standard_output
 from translate.conversion.plan import Task, plan_single, suffix_rule
 from translate.conversion.report import Report
 from translate.conversion.resizing import check_resizing
@@ -63,8 +63,9 @@ def convert_as_asked(
     asked: Mapping[str, Any],
     plugins: Sequence[str],
     no_plugins: Sequence[str],
+    piped: Piped | None = None,
 ) -> tuple[int, Failed, Path, int, Forecast | None]:
-    """Convert with the checked options of ``convert``.
+    """Convert with the checked options of ``convert``; ``piped`` are files that stand for standard input and output.
 
     Returns (number converted, failures with reasons, target, number kept, forecast of a dry run).
     """
@@ -77,7 +78,8 @@ def convert_as_asked(
     if asked["devices"] > 1 and Path("@-") in sources:
         raise TranslateError("convert: several devices cannot share a list from standard input; write it to a file")
     check_resizing(asked)
-    report = Report(asked["report"], overwrite=asked["overwrite"])
+    piped = piped or Piped()
+    report = Report(asked["report"], overwrite=asked["overwrite"], piped=piped)
     if isinstance(translator, (str, Path)):
         translator = _load(translator, asked, plugins, no_plugins)
     elif asked["range"] or asked["layout"]:
@@ -144,7 +146,7 @@ def convert_as_asked(
             if not inputs.single and tasks:
                 _sweep(tasks)
                 work = replace(work, ledger=stack.enter_context(Ledger(target, making)))
-            outcomes = _convert_here(tasks, work, batch, threads, rank, alone=len(listed) == 1)
+            outcomes = _convert_here(tasks, work, batch, threads, rank, alone=len(listed) == 1, piped=piped)
         stack.enter_context(finishing(work.showing))
         translator.catalog.tell("conversion_started", total=len(tasks))
         try:
@@ -195,15 +197,19 @@ def _convert_piped(
         if isinstance(translator, (str, Path)):
             translator = _load(translator, asked, plugins, no_plugins)
             asked = {**asked, "step": None, "direction": None, "range": "", "layout": ""}
-        if not is_standard(target):
-            return convert_as_asked(translator, [source], target, asked, plugins, no_plugins)
-        rule = suffix_rule(translator.source, translator.target, asked["format"])
-        file, send = stack.enter_context(to_standard_output(rule(source.suffix)))
-        options = {**asked, "samples": None, "suffix": ""}
-        converted, failed, _, kept, _ = convert_as_asked(translator, [source], file, options, plugins, no_plugins)
-        if converted:
+        options, file, send = asked, target, None
+        if is_standard(target):
+            rule = suffix_rule(translator.source, translator.target, asked["format"])
+            file, send = stack.enter_context(to_standard_output(rule(source.suffix)))
+            options = {**asked, "samples": None, "suffix": ""}
+        piped = Piped(source if is_standard(sources[0]) else None, file if is_standard(target) else None)
+        with piped.errors():
+            converted, failed, _, kept, _ = convert_as_asked(
+                translator, [source], file, options, plugins, no_plugins, piped
+            )
+        if converted and send is not None:
             send()
-        return converted, failed, target, kept, None
+        return converted, tuple((piped.path(path), reason) for path, reason in failed), target, kept, None
 
 
 def _plan(
@@ -354,7 +360,7 @@ def _begun(tasks: Sequence[Task], ledger: Ledger | None) -> Iterator[Task]:
 
 
 def _convert_here(
-    tasks: Sequence[Task], work: Work, batch: int, workers: int, rank: int, *, alone: bool
+    tasks: Sequence[Task], work: Work, batch: int, workers: int, rank: int, *, alone: bool, piped: Piped
 ) -> Generator[tuple[Path, str | None], None, None]:
     """Convert on this device; report each outcome to the parent process, if one asked for it, or to the observers."""
     begun = _begun(tasks, work.ledger)
@@ -364,5 +370,7 @@ def _convert_here(
                 work.ledger.fail(task.outputs)
             if not log_outcome(rank, task.source, reason, work):
                 slowest = work.stages.bottleneck(workers)
-                work.translator.catalog.tell("image_converted", source=task.source, error=reason, bottleneck=slowest)
+                reason = None if reason is None else piped.sentence(reason)
+                source = piped.path(task.source)
+                work.translator.catalog.tell("image_converted", source=source, error=reason, bottleneck=slowest)
             yield task.source, reason
