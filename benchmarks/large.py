@@ -83,7 +83,8 @@ def convert(name: str, megapixels: float, algorithm: str, place: str) -> dict[st
     import torch
 
     from translate import images
-    from translate.conversion.batch import Work, decode, translate, write
+    from translate.conversion.answering import translate
+    from translate.conversion.batch import Answer, Work, decode, write
     from translate.conversion.parts import translate_in_parts
     from translate.conversion.plan import Task
     from translate.devices import memory_in_use
@@ -103,8 +104,6 @@ def convert(name: str, megapixels: float, algorithm: str, place: str) -> dict[st
     if algorithm == "whole":
         answer = translate([decoded], work)[0]
     else:
-        from translate.conversion.batch import Answer
-
         answer = Answer(task, *translate_in_parts(decoded, work, algorithm), None)  # type: ignore[arg-type]
     del decoded
     write(answer, work)

@@ -31,8 +31,8 @@ from torch.optim import Adam
 from translate.benchmark.hardware import described, machine
 from translate.benchmark.timing import median_interval
 from translate.data import Domain
-from translate.devices import keep_memory
 from translate.engine.step import Engine
+from translate.machine import keep_memory
 from translate.method import Batch, Method
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover

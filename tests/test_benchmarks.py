@@ -102,10 +102,11 @@ def test_baselines() -> None:
     assert all(any(np.array_equal(photo, known) for known in train.photos) for photo in drawn)
 
 
-def test_commands_are_told_as_typed(tmp_path: Path) -> None:
+def test_commands_are_told_as_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config("pix2pix", str(ROOT / "tests"), {"gan": 0.0, "matching_aware": True}, steps=20, seed=3)
     assert camvid.row_of(config) == "pix2pix --gan 0 --matching-aware"
     assert camvid.command_of(config) == "translate fit pix2pix tests --gan 0 --matching-aware --steps 20 --seed 3"
+    monkeypatch.setattr(camvid, "ROOT", tmp_path / "far" / "away" / "still")
     assert (
         camvid.command_of(Config("pix2pix", str(tmp_path), steps=20))
         == f"translate fit pix2pix {tmp_path.name} --steps 20"

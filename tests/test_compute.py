@@ -128,7 +128,7 @@ def test_freed_memory_stays_with_the_process() -> None:
     """Page faults of a second round over large blocks, in a process that keeps memory and in one that does not."""
     script = (
         "import resource, torch\n"
-        "from translate.devices import keep_memory\n"
+        "from translate.machine import keep_memory\n"
         "{}\n"
         "def rounds(count):\n"
         "    for _ in range(count): torch.empty(10 * 2**20).fill_(1)\n"

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 
 from translate import images
 from translate.conversion import convert
-from translate.conversion.batch import Decoded, Work, algorithm_for, decode
-from translate.conversion.batch import translate as translate_batch
+from translate.conversion.algorithms import algorithm_for
+from translate.conversion.answering import translate as translate_batch
+from translate.conversion.batch import Decoded, Work, decode
 from translate.conversion.fitting import Account, plan_memory
 from translate.conversion.plan import Task
 from translate.conversion.resizing import Resizing
@@ -339,7 +340,7 @@ def translator(text: str = "resnet(blocks=1, width=4)", channels: int = 3, targe
 @pytest.fixture
 def all_large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every image be too large for one pass, and strips small."""
-    monkeypatch.setattr("translate.conversion.parts.WHOLE_BYTES", {"cpu": 1, "cuda": 1})
+    monkeypatch.setattr("translate.conversion.algorithms.WHOLE_BYTES", {"cpu": 1, "cuda": 1})
     monkeypatch.setattr("translate.large.strips.STRIP_BYTES", 20_000)
 
 
@@ -369,7 +370,7 @@ def test_a_file_in_parts_is_the_file_of_the_whole(
     work = Work(made)
     assert algorithm_for(work, shape[:2]) == "whole"  # type: ignore[arg-type]
     whole = translate_batch([decode(task, work)], work)[0]
-    monkeypatch.setattr("translate.conversion.parts.WHOLE_BYTES", {"cpu": 1})
+    monkeypatch.setattr("translate.conversion.algorithms.WHOLE_BYTES", {"cpu": 1})
     monkeypatch.setattr("translate.large.strips.STRIP_BYTES", 20_000)
     decoded = decode(task, work)
     # One row of 90 pixels is too wide for strips of 20 KB, where columns are all there is.

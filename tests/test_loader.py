@@ -16,6 +16,7 @@ from torch import Tensor
 
 import translate.devices
 import translate.loader.batches
+import translate.machine
 from translate.data import Domain, Example
 from translate.errors import TranslateError
 from translate.images import ImageError
@@ -210,7 +211,7 @@ def test_free_memory_is_within_the_limit_of_a_container(
         if text is not None:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
-    monkeypatch.setattr(translate.devices, "Path", lambda path: tmp_path / path.removeprefix("/"))
+    monkeypatch.setattr(translate.machine, "Path", lambda path: tmp_path / path.removeprefix("/"))
     assert translate.devices.free_memory(CPU) == expected
 
 

@@ -21,8 +21,9 @@ from torch import nn
 import translate
 from translate import checkpoint
 from translate.errors import TranslateError
+from translate.job import EXIT_LOST_RANK, is_distributed, is_launcher_or_main
 from translate.launching import LostError, launch
-from translate.ranks import EXIT_LOST_RANK, ProcessGroup, device_of_rank, is_distributed, is_launcher_or_main, join
+from translate.ranks import ProcessGroup, device_of_rank, join
 from translate.run import Run
 from translate.stopped import is_stopped
 from translate.training import fit, resume

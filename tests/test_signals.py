@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,19 @@ from translate.signals import Asked, Ended, caught, ending_cleanly, ending_signa
 
 SMALL = ["--size", "16", "--load-size", "16", "--generator", "small_unet(width=2)", "--discriminator", "mlp"]
 COMMAND = ["fit", "gan", "demo(size=16, count=4)"]
+
+
+@pytest.fixture(autouse=True)
+def hangups_are_heeded() -> Iterator[None]:
+    """Let hangups end processes as usual, also where ``nohup`` has begun the tests."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 unix = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
 
 

@@ -9,8 +9,8 @@ from translate import changes
 from translate.data import Dataset
 from translate.errors import TranslateError
 from translate.fingerprint import NAME, Listing, differences, unfit
+from translate.job import rank_and_world_size
 from translate.paths import expanded, quoted
-from translate.ranks import rank_and_world_size
 from translate.run import Config, Run
 from translate.terminal import printable
 

@@ -18,9 +18,9 @@ from torch import Tensor
 from translate import checkpoint, lock
 from translate.checkpoint import CheckpointError
 from translate.errors import TranslateError
+from translate.job import is_launcher_or_main
 from translate.method import Method
 from translate.numbered import steps_of
-from translate.ranks import is_launcher_or_main
 
 log = logging.getLogger("translate")
 

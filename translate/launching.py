@@ -14,14 +14,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
-import torch
-
 from translate import lock, signals
-from translate.devices import cores
 from translate.errors import TranslateError
+from translate.job import EXIT_LOST_RANK
+from translate.machine import cores
 from translate.numbered import steps_of
 from translate.paths import quoted
-from translate.ranks import EXIT_LOST_RANK
 from translate.run import Config, Run
 from translate.stopped import StopWatch, is_stopped
 
@@ -87,6 +85,9 @@ def launch(
     somebody stops it alone for ``stop_timeout`` seconds, the others are ended. Raises ``LostError`` for a rank that
     died, and ``SystemExit`` with the exit code of a rank that has reported its own error.
     """
+    # Imported here: most commands of several processes are refused or planned before any of them needs torch.
+    import torch
+
     gpus = torch.cuda.device_count()
     if 0 < gpus < count:
         raise TranslateError(f"there are {gpus} GPUs here, not {count}; use --devices {gpus}")

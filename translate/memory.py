@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Annotated, Any
 
 from translate.errors import TranslateError
+from translate.machine import free_main_memory
 from translate.options import Option
 
 __all__ = [
@@ -70,7 +71,9 @@ def in_words(size: float) -> str:
 
 def free_share(device: str = "cpu") -> int:
     """The default limit: a share of what is free on a device now."""
-    # Imported here, so that options can be read without torch.
+    if device == "cpu":
+        return max(1, int(SHARE * free_main_memory()))
+    # Imported here: the rest works without torch.
     import torch
 
     from translate.devices import free_memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from translate.compute import Compile
-from translate.devices import cpu_model
+from translate.machine import cpu_model
 from translate.run import Run
 from translate.setup import Setup, is_recorded
 

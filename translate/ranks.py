@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn import functional as collectives
 
+from translate.job import EXIT_LOST_RANK, is_distributed, rank_and_world_size
 from translate.stopped import can_tell
 from translate.traits import Traits
 
@@ -22,9 +23,6 @@ __all__ = [
 log = logging.getLogger("translate")
 
 T = TypeVar("T")
-
-EXIT_LOST_RANK = 4
-"""Exit code of a rank that lost the others, and of a job that lost a rank."""
 
 
 class LostRankError(SystemExit):
@@ -178,27 +176,6 @@ def collective_timeout() -> timedelta:
     Our own launcher finds ranks that are dead or stopped itself, so that a job may be suspended for a day.
     """
     return timedelta(days=1) if "TRANSLATE_PARENT" in os.environ and can_tell() else timedelta(minutes=30)
-
-
-def is_distributed() -> bool:
-    """Whether this process was started as one of several ranks."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
-
-
-def rank_and_world_size() -> tuple[int, int]:
-    """This process's rank and the number of ranks: (0, 1) for a single process."""
-    return (int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])) if is_distributed() else (0, 1)
-
-
-def is_launcher_or_main() -> bool:
-    """Whether this process reports to the user: the launcher of the ranks, or rank 0 without our launcher."""
-    return not is_distributed() or (os.environ["RANK"] == "0" and "TRANSLATE_PARENT" not in os.environ)
-
-
-def parent_died() -> bool:
-    """Whether the process that started this rank has ended, so that nothing waits for the job any more."""
-    parent = os.environ.get("TRANSLATE_PARENT")
-    return parent is not None and os.getppid() != int(parent)
 
 
 def device_of_rank(asked: str) -> str:

@@ -17,22 +17,24 @@ from translate import atomic, changes, checkpoint, outputs
 from translate.background import Background
 from translate.changed_data import DataCheck, after_broken, refuse_missing
 from translate.compute import Compilation
-from translate.devices import keep_memory, memory_in_use
+from translate.devices import memory_in_use
 from translate.emergency import Emergency
 from translate.errors import StoppedError, TranslateError
 from translate.fingerprint import Listing
 from translate.initial import Init, load_initial_weights, open_sources
 from translate.intervals import interval_of, is_due
+from translate.job import is_distributed, parent_died, rank_and_world_size
 from translate.launching import resume_together, train_together
 from translate.loader import BrokenImagesError, Loader
 from translate.lock import locked
+from translate.machine import keep_memory
 from translate.opening import opening_line
 from translate.ordered import OrderedLog
 from translate.overview import is_there
 from translate.paths import expanded, quoted
 from translate.plugins import discover
 from translate.progress import Progress
-from translate.ranks import LostRankError, is_distributed, parent_died, rank_and_world_size
+from translate.ranks import LostRankError
 from translate.resuming import as_flags, check_asked, compare, config_with
 from translate.run import Config, Run, Scalars, free_folder
 from translate.sample_grids import draw_samples, preview

@@ -26,7 +26,7 @@ from translate.method import Method, Parts
 from translate.parts import SavedMethod, build, metadata_of
 from translate.paths import expanded, quoted
 from translate.plugins import Catalog, discover
-from translate.programs import Program, is_program, open_program, refuse_other
+from translate.programs import ProgramNetwork, is_program, open_program, refuse_other
 from translate.reshaping import padded, resized
 from translate.runtime import Precision, Runtime, Seen, copy_sharing_weights
 from translate.sizes import Size
@@ -166,8 +166,8 @@ class Translator:
 
         It is taken from two passes of a replica of the network, which are counted at the first call.
         """
-        if isinstance(self.network, Program):
-            return self.network.bytes_for(size)
+        if isinstance(self.network, ProgramNetwork):
+            return self.network.program.bytes_for(size)
         if self._counted is None:
             self._counted = self._count_passes()
         height, width = (side + -side % self.size_multiple for side in self.fixed_size or size)
@@ -386,11 +386,11 @@ def load(
     """
     catalog = discover(extra=plugins, blocked=no_plugins)
     if is_program(path):
-        others = {"step": step, "runtime": runtime, "precision": precision.replace("float32", "")}
+        others = {"step": step, "runtime": runtime, "precision": precision}
         program = open_program(
             expanded(path), direction=direction, device=device, others=others, limits=range, layout=layout
         )
-        return Translator(program, catalog=catalog, device=pick_device("cpu"), **program.described)
+        return Translator(ProgramNetwork(program), catalog=catalog, device=pick_device("cpu"), **program.described)
     refuse_other(path)
     if range or layout:
         raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")

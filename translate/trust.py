@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.errors import TranslateError
+from translate.job import is_launcher_or_main
 from translate.paths import expanded
 
 log = logging.getLogger("translate")
@@ -59,8 +60,6 @@ def check_run(folder: Path, plugins: Sequence[str], origin: Mapping[str, Any] | 
         elif plugin not in digests or _digest(plugin) != digests[plugin]:
             reason = "which is no longer what it was when the run was made"
         else:
-            from translate.ranks import is_launcher_or_main  # imports torch
-
             if is_launcher_or_main():
                 log.warning("%s loads the plugin %s, unchanged since you made the run here", folder, plugin)
             continue

@@ -15,7 +15,7 @@ from translate.errors import TranslateError
 SCRIPT = """
 import json, resource, sys, time
 import torch
-from translate.devices import keep_memory
+from translate.machine import keep_memory
 from translate.run import Config
 from translate.setup import Setup
 

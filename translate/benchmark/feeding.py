@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from translate.benchmark.timing import in_turn
 from translate.data import Domain, Example
-from translate.devices import cores, keep_memory
 from translate.images import find
 from translate.loader import Cache, Loader
+from translate.machine import cores, keep_memory
 from translate.method import Needs
 
 Pair = tuple[Tensor, Tensor]

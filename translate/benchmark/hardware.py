@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from translate.devices import cpu_model
+from translate.machine import cpu_model
 
 
 def machine(device: torch.device | None = None) -> dict[str, Any]:

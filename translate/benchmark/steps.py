@@ -18,8 +18,8 @@ from translate.benchmark.elsewhere import elsewhere
 from translate.benchmark.feeding import PillowImages, data_loader
 from translate.benchmark.timing import Ratio, in_turn
 from translate.compute import Compilation, flops_of_step
-from translate.devices import cores, keep_memory
 from translate.images import find
+from translate.machine import cores, keep_memory
 from translate.parts import build
 from translate.run import Config
 from translate.seeds import seed_step

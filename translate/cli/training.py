@@ -305,8 +305,8 @@ def _fit(values: Mapping[str, Any], session: Session, output: Path | None, where
 
 
 def _report(run: Any) -> None:
+    from translate.job import is_launcher_or_main
     from translate.method import role_of
-    from translate.ranks import is_launcher_or_main
     from translate.training import directions_of
 
     if not is_launcher_or_main():

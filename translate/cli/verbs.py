@@ -90,7 +90,7 @@ def _json(help_text: str) -> click.Option:
 
 
 def _report_conversion(context: click.Context, result: Any, as_json: bool, **_: Any) -> None:
-    from translate.ranks import is_launcher_or_main
+    from translate.job import is_launcher_or_main
 
     if not is_launcher_or_main():
         return

@@ -1,4 +1,4 @@
-"""Conversion of one batch, without threads: decode files, run the network, write the outputs."""
+"""What is around the network in a conversion, without threads: decode files, write the outputs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from translate import images
+from translate.conversion.algorithms import algorithm_for
 from translate.conversion.manifest import Ledger
 from translate.conversion.notices import Notices
-from translate.conversion.parts import algorithm_for, translate_in_parts
 from translate.conversion.plan import Task, deepest
 from translate.conversion.resizing import Resizing
 from translate.conversion.showing import Showing
@@ -24,9 +22,15 @@ from translate.conversion.size_warnings import SizeWarnings
 from translate.conversion.stages import Stages
 from translate.data import Depth, Domain
 from translate.errors import TranslateError
-from translate.large import Algorithm
 from translate.plugins import Catalog
+from translate.programs import ArrayTranslator
 from translate.sizes import Size
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from translate.large import Algorithm
 
 
 class Translating(Protocol):
@@ -57,11 +61,15 @@ class Translating(Protocol):
         ...
 
 
+AnyTranslator = Translating | ArrayTranslator
+"""What a conversion translates with: tensors on a device, or arrays."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """The settings of a conversion that hold for every image."""
 
-    translator: Translating
+    translator: AnyTranslator
     at: Size | None = None
     samples: int | None = None
     seed: int = 0
@@ -122,14 +130,16 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """The network's output for an image: stored values (S, C, H, W) on the device; S is 1 without ``samples``.
+    """The network's output for an image: stored values (S, C, H, W), a tensor on the device or an array.
+
+    S is 1 without ``samples``.
 
     ``algorithm`` is how it was computed, a function of the network, the image's size and the options.
     """
 
     task: Task
-    stored: Tensor
-    finite: Tensor
+    stored: Tensor | NDArray[Any]
+    finite: Tensor | bool
     alpha: NDArray[Any] | None
     metadata: images.Metadata | None = None
     shown: images.Image | None = None
@@ -148,6 +158,15 @@ def read(task: Task, work: Work) -> images.Image:
         return images.Image(images.read_indices(path, max_pixels=work.max_pixels)[..., None])
     planes = source.channels if source.alpha == "dropped" else None
     return images.load(path, max_pixels=work.max_pixels, channels=planes)
+
+
+def source_of(decoded: Decoded, translator: AnyTranslator) -> Domain:
+    """The source domain, of the depth of an image's file: integers of another depth than its own use their full range.
+
+    Floats have the range of the domain.
+    """
+    domain = translator.source
+    return domain if domain.classes else domain.at(str(decoded.pixels.dtype))  # type: ignore[arg-type]
 
 
 def metadata_of(task: Task, work: Work) -> images.Metadata | None:
@@ -196,30 +215,6 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
     return Decoded(task, padded, size, alpha, depth, metadata, shown, algorithm_for(work, size))
 
 
-def translate(decoded: Sequence[Decoded], work: Work) -> list[Answer]:
-    """Translate images of one bucket as one batch; each output is cropped to its image's size."""
-    translator = work.translator
-    begun = time.perf_counter()
-    if decoded[0].algorithm != "whole":
-        parts = [_answer_in_parts(each, work) for each in decoded]
-        work.stages.add(decoded[0].task.source, "translate", time.perf_counter() - begun)
-        return parts
-    with torch.inference_mode():
-        batch = _stacked(decoded, translator)
-        seed = image_seed(work.seed, decoded[0].task.name)
-        answers = translator.translate(batch, samples=work.samples, seed=seed)
-        rows = answers.reshape(len(decoded), -1, *answers.shape[1:])
-        found = [_answer(each, row, translator.target) for each, row in zip(decoded, rows, strict=True)]
-    for each in decoded:
-        work.stages.add(each.task.source, "translate", (time.perf_counter() - begun) / len(decoded))
-    return found
-
-
-def calibration_image(task: Task, work: Work) -> Tensor:
-    """An image as a batch of one in [-1, 1]."""
-    return _stacked([decode(task, work)], work.translator)
-
-
 def record(task: Task, work: Work, algorithm: str = "whole") -> None:
     """Note that an image's outputs are written."""
     if work.ledger is not None:
@@ -257,9 +252,9 @@ def outputs(answer: Answer, work: Work) -> Sequence[images.Image]:
         raise TranslateError(
             f"{answer.task.source}: the network's answer is not finite; try --precision float32, or train anew"
         )
-    stored = answer.stored.permute(0, 2, 3, 1).cpu().numpy()
+    stored = answer.stored if isinstance(answer.stored, np.ndarray) else answer.stored.cpu().numpy()
     made = []
-    for pixels in stored:
+    for pixels in stored.transpose(0, 2, 3, 1):
         alpha = answer.alpha
         if work.translator.target.alpha == "plane" and answer.task.outputs[0].suffix.lower() != ".npy":
             pixels, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1])
@@ -275,33 +270,6 @@ def image_seed(seed: int, name: str) -> int:
     """
     digest = hashlib.blake2b(f"{seed}/{name}".encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
-
-
-def _stacked(decoded: Sequence[Decoded], translator: Translating) -> Tensor:
-    """Images of one bucket as a batch (N, C, H, W) in [-1, 1] on the translator's device."""
-    stack = np.stack([each.pixels for each in decoded]).transpose(0, 3, 1, 2)
-    stored = torch.from_numpy(np.ascontiguousarray(stack)).to(translator.device)
-    domain = translator.source
-    if not domain.classes:
-        # The file may have any depth: integers of another depth use their full range, floats that of the domain.
-        domain = domain.at(str(decoded[0].pixels.dtype))  # type: ignore[arg-type]
-    return images.normalize(stored, domain)
-
-
-def _answer(decoded: Decoded, row: Tensor, target: Domain) -> Answer:
-    height, width = decoded.size
-    row = row[..., :height, :width]
-    stored = images.to_stored(row, target, decoded.depth)
-    finite = torch.isfinite(row).all()
-    return Answer(decoded.task, stored, finite, decoded.alpha, decoded.metadata, decoded.shown)
-
-
-def _answer_in_parts(decoded: Decoded, work: Work) -> Answer:
-    try:
-        stored, finite = translate_in_parts(decoded, work, decoded.algorithm)
-    except TranslateError as error:
-        raise TranslateError(f"{decoded.task.source}: {error}") from None
-    return Answer(decoded.task, stored, finite, decoded.alpha, decoded.metadata, decoded.shown, decoded.algorithm)
 
 
 def _pad(pixels: NDArray[Any], multiple: int) -> NDArray[Any]:

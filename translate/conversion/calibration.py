@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from translate import atomic
-from translate.conversion.batch import Work, calibration_image, decode
+from translate.conversion.batch import Work, decode
 from translate.conversion.fitting import Account
 from translate.conversion.lines import line_of, read_lines
 from translate.conversion.manifest import FOLDER, Stamp, unwritable
 from translate.conversion.plan import Task
 from translate.conversion.stored_plan import alone
 from translate.errors import TranslateError
+from translate.programs import ArrayTranslator
 from translate.terminal import printable
 
 if TYPE_CHECKING:
@@ -68,8 +69,9 @@ def calibration_for(
     former ones are left is logged unless ``silent``. Without a ``target`` nothing is kept. ``share`` says that another
     process has seen to the memory. Raises ``TranslateError`` where the folder cannot be written.
     """
-    if not work.translator.needs_calibration:
-        return Calibration(key=_calibrated_before(work.translator))
+    translator = work.translator
+    if isinstance(translator, ArrayTranslator) or not translator.needs_calibration:
+        return Calibration(key=_calibrated_before(translator))
     if target is None:
         return _calibration(_choose(tasks, work))
     path = target / FOLDER / FILE
@@ -110,9 +112,10 @@ def calibrate(calibration: Calibration, work: Work) -> None:
 
     Raises ``TranslateError`` if an image cannot be read any more: with fewer of them the outputs would differ.
     """
-    if work.translator.needs_calibration:
-        work.translator.calibrate(_batches(calibration.tasks, replace(work, showing=None)))
-        _calibrated[work.translator] = calibration.key
+    translator = work.translator
+    if not isinstance(translator, ArrayTranslator) and translator.needs_calibration:
+        translator.calibrate(_batches(calibration.tasks, replace(work, showing=None)))
+        _calibrated[translator] = calibration.key
 
 
 _calibrated: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -128,6 +131,9 @@ def _calibrated_before(translator: Any) -> str:
 
 
 def _batches(tasks: Sequence[Task], work: Work) -> Iterator[Tensor]:
+    # Imported here, so that what is converted without torch does not import it.
+    from translate.conversion.on_tensors import calibration_image
+
     for task in tasks:
         try:
             batch = calibration_image(task, work)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from translate import atomic, images, outputs
-from translate.conversion.batch import Translating, Work
+from translate.conversion.batch import AnyTranslator, Work
 from translate.conversion.calibration import Calibration, calibrate, calibration_for
 from translate.conversion.forecast import Forecast, forecast
 from translate.conversion.identity import identity_of
@@ -31,14 +31,15 @@ from translate.conversion.size_warnings import SizeWarnings
 from translate.conversion.standing import Standing, refuse_foreign, refuse_twins, refuse_within, stand
 from translate.conversion.stored_plan import Naming, planned
 from translate.conversion.together import convert_together, is_a_share, log_outcome
-from translate.devices import keep_memory, pick_device
 from translate.errors import TranslateError
+from translate.job import is_distributed, rank_and_world_size
+from translate.machine import keep_memory
 from translate.memory import free_share
 from translate.overview import left_out
 from translate.paths import expanded
-from translate.ranks import device_of_rank, is_distributed, rank_and_world_size
+from translate.plugins import discover
+from translate.programs import ArrayTranslator, is_program, open_program
 from translate.terminal import printable
-from translate.translator import load
 
 log = logging.getLogger("translate")
 
@@ -57,7 +58,7 @@ Failed = tuple[tuple[Path, str], ...]
 
 
 def convert_as_asked(
-    translator: Translating | str | Path,
+    translator: AnyTranslator | str | Path,
     sources: Sequence[Path],
     target: Path,
     asked: Mapping[str, Any],
@@ -178,7 +179,7 @@ def convert_as_asked(
 
 
 def _convert_piped(
-    translator: Translating | str | Path,
+    translator: AnyTranslator | str | Path,
     sources: Sequence[Path],
     target: Path,
     asked: Mapping[str, Any],
@@ -213,7 +214,7 @@ def _convert_piped(
 
 
 def _plan(
-    inputs: Inputs, target: Path, translator: Translating, asked: Mapping[str, Any]
+    inputs: Inputs, target: Path, translator: AnyTranslator, asked: Mapping[str, Any]
 ) -> tuple[list[Task], list[Task]]:
     """All images of the plan, and those of this shard; refuse what must not be written."""
     strips = asked["side_by_side"]
@@ -257,7 +258,7 @@ def _plan(
     return tasks, [task for task in tasks if numbers[task.name] % shards == shard - 1]
 
 
-def _work(translator: Translating, asked: Mapping[str, Any], shown_in: Path, *, shares: int, silent: bool) -> Work:
+def _work(translator: AnyTranslator, asked: Mapping[str, Any], shown_in: Path, *, shares: int, silent: bool) -> Work:
     """What holds for every image, of one of several processes that share the memory."""
     showing = None if asked["dry_run"] else showing_for(translator.source, translator.target, shown_in, asked)
     return Work(
@@ -330,7 +331,22 @@ _why = {
 }
 
 
-def _load(path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]) -> Translating:
+def _load(
+    path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]
+) -> AnyTranslator:
+    if is_program(path):
+        catalog = discover(extra=plugins, blocked=no_plugins)
+        others = {name: asked[name] for name in ("step", "runtime", "precision")}
+        program = open_program(
+            expanded(path), direction=asked["direction"], device=asked["device"], others=others, limits=asked["range"],
+            layout=asked["layout"],
+        )  # fmt: skip
+        return ArrayTranslator(program, catalog)
+    # Imported here: what follows needs torch.
+    from translate.devices import pick_device
+    from translate.ranks import device_of_rank
+    from translate.translator import load
+
     device = device_of_rank(asked["device"]) if is_distributed() else asked["device"]
     if not asked["runtime"] and pick_device(device).type == "cpu":
         # This must precede loading, whose threads could otherwise get heaps of their own.
@@ -341,7 +357,7 @@ def _load(path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no
     )  # fmt: skip
 
 
-def _batch_size(translator: Translating, asked: Mapping[str, Any]) -> int:
+def _batch_size(translator: AnyTranslator, asked: Mapping[str, Any]) -> int:
     """The batch size; with ``samples`` it is 1, since noise is drawn for one image at a time."""
     if asked["samples"] is not None:
         return 1

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from translate import images
+from translate.conversion.algorithms import algorithm_for, bytes_in_parts, why_whole
 from translate.conversion.batch import Work
-from translate.conversion.parts import algorithm_for, bytes_in_parts, why_whole
 from translate.conversion.plan import Task
 from translate.errors import TranslateError
-from translate.large import Algorithm
 from translate.memory import ASSUMED, Budget, free_share, in_words
 from translate.sizes import Size
+
+if TYPE_CHECKING:
+    from translate.large import Algorithm
 
 BASE = 2**20
 """Bytes that any image takes, whatever its size."""

@@ -6,8 +6,6 @@ import hashlib
 import secrets
 from typing import Any
 
-import torch
-
 from translate.programs import Program
 
 
@@ -23,11 +21,15 @@ def identity_of(translator: Any) -> str:
     facts = [translator.direction, translator.source, translator.target, getattr(translator, "size", None)]
     digest.update(repr(facts).encode())
     network = getattr(translator, "network", None)
-    if network is None:
+    # Whether it computes arrays or is a network of tensors, a program answers alike.
+    program = getattr(translator, "program", None) or getattr(network, "program", None)
+    if isinstance(program, Program):
+        digest.update(program.identity.encode())
+    elif network is None:
         return secrets.token_hex(16)
-    if isinstance(network, Program):
-        digest.update(network.identity.encode())
     else:
+        import torch
+
         digest.update(repr(network).encode())
         for name, tensor in network.state_dict().items():
             if isinstance(tensor, torch.Tensor):

@@ -9,74 +9,22 @@ import torch
 from torch import Tensor
 
 from translate import images
-from translate.errors import TranslateError
-from translate.large import Algorithm, InParts
-from translate.memory import ASSUMED
-from translate.sizes import Size
+from translate.conversion.algorithms import parts_of
+from translate.conversion.batch import Decoded, source_of
+from translate.large import PartsAlgorithm
+from translate.programs import ArrayTranslator
 
 if TYPE_CHECKING:
-    from translate.conversion.batch import Decoded, Translating, Work
-
-WHOLE_BYTES = {"cpu": 4 * 2**30, "cuda": 16 * 2**30}
-"""The most bytes of a network's pass over a whole image, by the kind of device, unless ``--memory`` says otherwise.
-
-A constant, so that an image's pixels do not depend on the memory that happens to be free.
-"""
+    from translate.conversion.batch import Translating, Work
 
 
-TILED = (
-    "images that are too large for one pass are translated in tiles, each normalized by its own statistics, so tiles "
-    "may differ in brightness and colour; --statistics exact, the default, takes those of the whole image"
-)
-
-
-def algorithm_for(work: Work, size: Size) -> Algorithm:
-    """How a network translates an image of a (height, width): a function of both and of the options alone."""
-    translator = work.translator
-    parts: InParts | None = getattr(translator, "in_parts", None)
-    count = getattr(translator, "bytes_for", None)
-    if parts is None or count is None or work.samples is not None:
-        return "whole"
-    limit = work.whole or WHOLE_BYTES[translator.device.type]
-    if ASSUMED * size[0] * size[1] <= limit or count(size) <= limit:
-        return "whole"
-    if work.statistics == "tile":
-        work.sizes.once("tile", lambda: TILED)
-        return "tile"
-    try:
-        return parts.algorithm(size)
-    except TranslateError:
-        return "whole"
-
-
-def bytes_in_parts(work: Work, algorithm: Algorithm, size: Size) -> int:
-    """About how many bytes the network takes, beside the image's pixels."""
-    return int(work.translator.in_parts.bytes_of(algorithm, size))  # type: ignore[attr-defined]
-
-
-def why_whole(work: Work, size: Size) -> str:
-    """Why an image that needs too much memory is not translated in parts, to follow a semicolon; empty if it is."""
-    translator = work.translator
-    if work.samples is not None:
-        return "; samples are drawn for whole images only, so leave out --samples to translate it in parts"
-    if getattr(translator, "fixed_size", None) is not None:
-        return ""
-    if getattr(translator, "runtime_name", ""):
-        return "; a runtime takes whole images only, so leave out --runtime to translate it in parts"
-    parts = getattr(translator, "in_parts", None)
-    if parts is None:
-        return ""
-    try:
-        parts.algorithm(size)
-    except TranslateError as error:
-        return f"; this network cannot translate it in parts: {error}"
-    return ""
-
-
-def translate_in_parts(decoded: Decoded, work: Work, algorithm: Algorithm) -> tuple[Tensor, Tensor]:
+def translate_in_parts(decoded: Decoded, work: Work, algorithm: PartsAlgorithm) -> tuple[Tensor, Tensor]:
     """Translate an image; return its stored values (1, C, H, W), and whether all answers were finite."""
+    parts = parts_of(work)
+    assert parts is not None
+    assert not isinstance(work.translator, ArrayTranslator)
     picture = _StoredPicture(decoded, work.translator)
-    work.translator.in_parts.translate(picture, algorithm)  # type: ignore[attr-defined]
+    parts.translate(picture, algorithm)
     return picture.output, picture.finite
 
 
@@ -95,8 +43,7 @@ class _StoredPicture:
         self._translator = translator
         self._depth = decoded.depth
         self._kept = decoded.size
-        domain = translator.source
-        self._domain = domain if domain.classes else domain.at(str(pixels.dtype))  # type: ignore[arg-type]
+        self._domain = source_of(decoded, translator)
         target = translator.target
         # Rows last to be made contiguous again: files are written from (H, W, C).
         shape = (*decoded.size, 1 if target.classes else target.channels)

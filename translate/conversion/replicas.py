@@ -10,11 +10,11 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from types import ModuleType
 
-import torch
-
-from translate.conversion.batch import Answer, Decoded, Work, translate
-from translate.devices import keep_memory
+from translate.conversion.answering import translate
+from translate.conversion.batch import Answer, Decoded, Work
+from translate.machine import keep_memory
 
 TOGETHER = 2**21
 """The most pixels in flight, unless one bucket has more: activations take some hundred bytes per pixel."""
@@ -29,12 +29,14 @@ class Replicas:
 
     def __init__(self, work: Work, *, alone: bool = False) -> None:
         self._work = work
-        self._cores = torch.get_num_threads()
-        self._free = threading.Semaphore(self._cores)
         self._local = threading.local()
         self._pool: ThreadPoolExecutor | None = None
-        self.count = 1
-        if not alone and self._cores > 1 and work.translator.replicate() is not None:
+        self._cores = self.count = 1
+        if alone or work.translator.replicate() is None:
+            return
+        self._cores = _torch().get_num_threads()
+        self._free = threading.Semaphore(self._cores)
+        if self._cores > 1:
             keep_memory()
             self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="translate-convert-lane")
             self.count = self._cores
@@ -66,12 +68,19 @@ class Replicas:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             # A worker's set_num_threads also changes the default for threads that start later.
-            torch.set_num_threads(self._cores)
+            _torch().set_num_threads(self._cores)
 
     def _translate(self, bucket: Sequence[Decoded], cores: int) -> list[Answer]:
-        torch.set_num_threads(cores)
+        _torch().set_num_threads(cores)
         if not hasattr(self._local, "work"):
             translator = self._work.translator.replicate()
             assert translator is not None
             self._local.work = replace(self._work, translator=translator)
         return translate(bucket, self._local.work)
+
+
+def _torch() -> ModuleType:
+    """Only networks of torch have replicas, so it is imported where there are some."""
+    import torch
+
+    return torch

@@ -96,8 +96,9 @@ class Gallery:
         what this gallery has made is removed.
         """
         for name, record in self._records.read().items():
-            files = [record.source or "", *(self.root / output for output in record.outputs)]
-            if name not in names and record.source is not None and not any(map(os.path.lexists, files)):
+            if name in names or record.source is None or os.path.lexists(record.source):
+                continue
+            if not any(os.path.lexists(self.root / output) for output in record.outputs):
                 self._records.forget(name)
                 remove_previews(self._folder, name, record.shown)
                 with self._lock:

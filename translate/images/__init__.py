@@ -2,13 +2,15 @@
 
 Only this module handles bit depth and colour: ``load`` reads files, bytes, Pillow's images and arrays, ``write`` writes
 files, and ``normalize`` and ``denormalize`` convert tensors on any device. Everything is stateless and thread-safe. The
-functions on tensors are imported on first use, since the rest works without torch.
+functions on tensors are imported on first use, since the rest works without torch; two of them have twins of arrays.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from translate.images.arrays import array_to_stored as array_to_stored
+from translate.images.arrays import normalize_array as normalize_array
 from translate.images.display import beside as beside
 from translate.images.display import colours
 from translate.images.display import displayed as displayed

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from translate.data import Domain, Example
-from translate.devices import cores, free_memory, one_thread
+from translate.devices import free_memory, one_thread
 from translate.errors import TranslateError
 from translate.images import ImageError
 from translate.loader.albumentations_file import Pipeline
@@ -27,6 +27,7 @@ from translate.loader.disk_cache import decode_stored
 from translate.loader.left_out import BrokenImagesError, LeftOut
 from translate.loader.sampling import Draw, Order
 from translate.loader.streaming import Streaming
+from translate.machine import cores
 from translate.memory import Budget
 from translate.method import Needs
 from translate.sizes import Size

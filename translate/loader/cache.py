@@ -13,8 +13,8 @@ from torch import Tensor
 
 from translate import images
 from translate.data import Domain, Example
-from translate.devices import cores
 from translate.errors import TranslateError
+from translate.machine import cores
 from translate.memory import Budget
 from translate.sizes import Size
 

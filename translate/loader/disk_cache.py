@@ -17,9 +17,9 @@ from torch import Tensor
 
 from translate import atomic, images
 from translate.data import Domain, Example
-from translate.devices import cores
 from translate.errors import TranslateError
 from translate.loader.cache import OnBroken, Resize, decode_all, dtype_of, planes_of
+from translate.machine import cores
 from translate.sizes import Size
 
 FORMAT = "1"

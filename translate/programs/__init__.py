@@ -1,15 +1,26 @@
-"""Programs: networks that come as a whole file, of ONNX or OpenVINO, and are run by another library than torch."""
+"""Programs: networks that come as a whole file, of ONNX or OpenVINO, and are run by another library than torch.
+
+A folder is converted by an ``ArrayTranslator`` without torch, which only ``ProgramNetwork`` needs; it is imported on
+first use.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from translate.errors import TranslateError
+from translate.programs.array_translator import ArrayTranslator
 from translate.programs.facts import open_program
-from translate.programs.session import Program
+from translate.programs.program import Program
+
+if TYPE_CHECKING:
+    from translate.programs.network import ProgramNetwork
 
 __all__ = [
+    "ArrayTranslator",
     "Program",
+    "ProgramNetwork",
     "is_program",
     "open_program",
     "refuse_other",
@@ -37,3 +48,11 @@ def refuse_other(path: str | Path) -> None:
 def is_program(path: str | Path) -> bool:
     """Whether a path is named as a program is."""
     return Path(path).suffix.lower() in SUFFIXES
+
+
+def __getattr__(name: str) -> Any:
+    if name != "ProgramNetwork":
+        raise AttributeError(f"module 'translate.programs' has no attribute {name!r}")
+    from translate.programs.network import ProgramNetwork
+
+    return ProgramNetwork

@@ -18,11 +18,12 @@ from translate.data import Domain
 from translate.embedded import read_facts
 from translate.errors import TranslateError
 from translate.exported import LIMITS, Facts, Layout, Range
+from translate.job import is_launcher_or_main
 from translate.programs.graph import Bounds, Graph, read_graph, refuse_missing
 from translate.programs.onnx_session import OnnxSession
 from translate.programs.openvino_session import OpenVINOSession
-from translate.programs.session import Program, Session, channels_and_layout, to_range
-from translate.ranks import is_launcher_or_main
+from translate.programs.program import Program
+from translate.programs.session import Session, channels_and_layout, to_range
 from translate.schema import MOST_CHANNELS, FactsError, read_text
 
 log = logging.getLogger("translate")
@@ -51,7 +52,7 @@ def open_program(
     must not be given, nor another ``direction`` than its own or a ``device`` but the CPU.
     """
     for name, value in (others or {}).items():
-        if value:
+        if value not in (None, "", "float32"):
             raise TranslateError(f"{path} is computed as it was written; leave out --{name}")
     if device not in ("auto", "cpu"):
         raise TranslateError(f"{path} is computed on the CPU; leave out --device")

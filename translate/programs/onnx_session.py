@@ -10,11 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 
 from translate.errors import TranslateError
 from translate.libraries import require
+from translate.machine import threads
 from translate.memory import free_share, in_words
 from translate.programs.session import Input, Session
 
@@ -52,7 +52,7 @@ class OnnxSession(Session):
         options = ort.SessionOptions()
         # Fatal only: what goes wrong is raised, and told here in one sentence.
         options.log_severity_level = 4
-        options.intra_op_num_threads = torch.get_num_threads()
+        options.intra_op_num_threads = threads()
         if _bound_memory():
             options.add_session_config_entry("session.use_env_allocators", "1")
         if profile is not None:

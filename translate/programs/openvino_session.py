@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 
 from translate.errors import TranslateError
 from translate.libraries import openvino_core, openvino_library, quiet
+from translate.machine import threads
 from translate.programs.session import Input, Session
 
 
@@ -28,7 +28,7 @@ class OpenVINOSession(Session):
                     "CPU",
                     {
                         "INFERENCE_PRECISION_HINT": "f32",
-                        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                        "INFERENCE_NUM_THREADS": threads(),
                         "PERFORMANCE_HINT": "LATENCY",
                     },
                 )

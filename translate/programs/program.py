@@ -1,0 +1,95 @@
+"""An opened file as a network of images in [-1, 1]: what it is, what it takes, and how it is computed."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from translate.errors import TranslateError
+from translate.exported import LIMITS, Facts
+from translate.programs.session import Session, to_range
+from translate.sizes import Size
+
+MEASURED = (96, 384)
+"""The least sides of the images by whose passes memory is measured."""
+
+USUAL = (256, 256)
+"""The size of images that is told of a network where nothing else is known."""
+
+SPARE = 1.3
+"""How much more an arena may hold than what is in use in it."""
+
+
+class Program:
+    """A session as a function of arrays, (N, C, H, W) in [-1, 1] to the same, whatever the file's own are."""
+
+    def __init__(self, session: Session, facts: Facts) -> None:
+        self.session = session
+        self.facts = facts
+        self.size_multiple = facts.size_multiple
+        self.fixed_size = None if facts.fixed_size is None else (facts.fixed_size[0], facts.fixed_size[1])
+        self._line: tuple[float, float] | None = None
+
+    @property
+    def identity(self) -> str:
+        """The hash of the file, with its weights beside it, and of how images are handed to it."""
+        digest = hashlib.blake2b(repr(self.facts).encode(), digest_size=16)
+        for path in (self.session.path, self.session.path.with_suffix(".bin")):
+            if path.is_file() and (path == self.session.path or self.session.path.suffix.lower() == ".xml"):
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+    def __call__(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute the translation; sides must be multiples of ``size_multiple``, or the ``fixed_size``."""
+        facts = self.facts
+        given = to_range(image, facts.range, facts.layout, self.session.dtype)
+        answer = self.session.run(given, facts.output or self.session.outputs[0])
+        whole = answer if facts.layout == "NCHW" else answer.transpose(0, 3, 1, 2)
+        low, high = LIMITS[facts.output_range or facts.range]
+        scaled = (whole.astype(np.float32) - np.float32(low)) * np.float32(2 / (high - low)) - np.float32(1)
+        wanted = (len(image), facts.domains[1].channels, *image.shape[-2:])
+        if scaled.shape != wanted:
+            raise TranslateError(
+                f"{self.session.path.name} answers {scaled.shape} where {wanted} is expected; its channels or its size "
+                f"multiple ({facts.size_multiple}) are others than noted"
+            )
+        return np.ascontiguousarray(scaled)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """The arguments by which a ``Translator`` of this network tells what it translates, at which size."""
+        facts = self.facts
+        height, width = facts.size or facts.fixed_size or USUAL
+        source, target = facts.domains
+        return {
+            "direction": facts.direction,
+            "directions": (facts.direction,),
+            "source": source,
+            "target": target,
+            "size": (height, width),
+        }
+
+    def bytes_for(self, size: Size) -> int:
+        """About how much memory one image (height, width) takes, by two passes that are measured at the first call."""
+        if self._line is None:
+            self._line = self._measure()
+        height, width = (side + -side % self.size_multiple for side in self.fixed_size or size)
+        base, slope = self._line
+        return int(SPARE * (base + slope * height * width))
+
+    def _measure(self) -> tuple[float, float]:
+        sides = [(-(-side // self.size_multiple) * self.size_multiple,) * 2 for side in MEASURED]
+        if self.fixed_size is not None:
+            sides = [self.fixed_size]
+        facts, peaks = self.facts, []
+        for height, width in sides:
+            black = np.zeros((1, facts.domains[0].channels, height, width), np.float32)
+            given = to_range(black, facts.range, facts.layout, self.session.dtype)
+            peaks.append((height * width, self.session.peak(given, facts.output or self.session.outputs[0])))
+        (few, low), (many, high) = peaks[0], peaks[-1]
+        slope = max(high - low, 0) / (many - few) if many > few else 0.0
+        return max(low - slope * few, 0.0), slope
