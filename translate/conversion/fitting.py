@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from translate import images
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 BASE = 2**20
 """Bytes that any image takes, whatever its size."""
+
+AVIF = {False: 80, True: 620}
+"""Bytes a pixel that AVIF's encoder takes, for a still image and for an animation of any length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,12 @@ def plan_memory(task: Task, work: Work) -> Need:
         return Need()
     own = header.height, header.width
     work.sizes.look(task.name, own, work.resizing, getattr(work.translator, "size", None))
-    return need_of(header, work)
+    need = need_of(header, work)
+    if task.outputs[0].suffix.lower() != ".avif":
+        return need
+    beside = 1 + (work.samples or 1) if work.showing is not None and work.showing.side_by_side else 1
+    encoder = AVIF[need.several == "frames"] * need.size[0] * need.size[1] * beside
+    return replace(need, writing=need.writing + encoder)
 
 
 def need_of(header: images.Header, work: Work) -> Need:
