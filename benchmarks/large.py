@@ -4,7 +4,8 @@
     python -m benchmarks.large --networks resnet --megapixels 1 12 108 --algorithms strips
 
 Networks have their published widths and random weights. Each row is measured in a fresh process that reads an image of
-noise and writes a TIFF, as a conversion does; memory is the peak of the whole process. The difference to the whole is
+noise and writes a TIFF, as a conversion does; memory is the peak of the whole process, and core
+seconds tell the work where a machine is busy. The difference to the whole is
 that of the network's answers in float32, where the whole is translated, too (``--compare-up-to`` megapixels).
 """
 
@@ -98,7 +99,7 @@ def convert(name: str, megapixels: float, algorithm: str, place: str) -> dict[st
     translator = build(name)
     task = Task(source, "in.tiff", (target,))
     before = memory_in_use(torch.device("cpu"))
-    begun = time.monotonic()
+    begun, spent = time.monotonic(), time.process_time()
     work = Work(translator, max_pixels=2**31, whole=2**62 if algorithm == "whole" else 1)
     decoded = decode(task, work)
     if algorithm == "whole":
@@ -107,9 +108,9 @@ def convert(name: str, megapixels: float, algorithm: str, place: str) -> dict[st
         answer = Answer(task, *translate_in_parts(decoded, work, algorithm), None)  # type: ignore[arg-type]
     del decoded
     write(answer, work)
-    seconds = time.monotonic() - begun
+    seconds, cores = time.monotonic() - begun, time.process_time() - spent
     peak = memory_in_use(torch.device("cpu"))
-    return {"seconds": seconds, "peak": peak, "before": before, "pixels": side * side}
+    return {"seconds": seconds, "cores": cores, "peak": peak, "before": before, "pixels": side * side}
 
 
 def compare(name: str, megapixels: float, algorithm: str) -> dict[str, Any]:
@@ -149,8 +150,8 @@ def main(given: Sequence[str] | None = None) -> int:
         name, megapixels, algorithm = asked.difference
         print(json.dumps(compare(name, float(megapixels), algorithm)))
         return 0
-    print("| network | megapixels | algorithm | peak memory | seconds | bytes a pixel | to the whole |")
-    print("|---|---|---|---|---|---|---|")
+    print("| network | megapixels | algorithm | peak memory | seconds | core seconds | bytes a pixel | to the whole |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in asked.networks:
         for megapixels in asked.megapixels:
             with tempfile.TemporaryDirectory() as place:
@@ -169,7 +170,7 @@ def _row(name: str, megapixels: float, algorithm: str, place: str, compare_up_to
     grown = (found["peak"] - found["before"]) / found["pixels"]
     return (
         f"| {NETWORKS[name]} | {megapixels:g} | {algorithm} | {found['peak'] / 2**20:,.0f} MB | "
-        f"{found['seconds']:.0f} | {grown:.0f} | {difference} |"
+        f"{found['seconds']:.0f} | {found['cores']:.0f} | {grown:.0f} | {difference} |"
     )
 
 

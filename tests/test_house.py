@@ -26,6 +26,8 @@ FLOORS = [
         "errors",
         "inspected",
         "intervals",
+        "job",
+        "machine",
         "paths",
         "precision",
         "processes",

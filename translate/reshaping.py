@@ -13,6 +13,9 @@ def resized(batch: Tensor, size: Size) -> Tensor:
     """A batch (N, C, H, W), resized bilinearly; antialiased where it shrinks."""
     if batch.shape[-2:] == torch.Size(size):
         return batch
+    if size[1] == 1 < size[0]:
+        # torch 2.13 repeats the first row in a column of one pixel, but not in a row.
+        return resized(batch.mT, (1, size[0])).mT
     return F.interpolate(batch, size, mode="bilinear", antialias=True)
 
 

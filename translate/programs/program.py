@@ -36,7 +36,7 @@ class Program:
     @property
     def identity(self) -> str:
         """The hash of the file, with its weights beside it, and of how images are handed to it."""
-        digest = hashlib.blake2b(repr(self.facts).encode(), digest_size=16)
+        digest = hashlib.blake2b(self.facts.to_json().encode(), digest_size=16)
         for path in (self.session.path, self.session.path.with_suffix(".bin")):
             if path.is_file() and (path == self.session.path or self.session.path.suffix.lower() == ".xml"):
                 with path.open("rb") as file:
