@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from tests.test_conversion import Negative, many, random_image, save
 from translate.conversion import convert
 from translate.conversion.batch import Work
 from translate.conversion.calibration import COUNT, FILE, calibrate, calibration_for
+from translate.conversion.converting import prepare_actor
 from translate.conversion.lines import line_of, read_lines
 from translate.conversion.manifest import FOLDER
 from translate.conversion.plan import Shard, Task
 from translate.errors import TranslateError
+from translate.options import declared_by
 
 
 class Calibrated(Negative):
@@ -194,3 +197,48 @@ def test_the_choice_lists_names_and_hashes(tmp_path: Path) -> None:
     assert [pick[0] for pick in picks] == ["000.png", "001.png"]
     assert all(len(pick[4]) == 32 for pick in picks)
     assert np.unique([pick[4] for pick in picks]).size == 2
+
+
+def test_one_process_chooses_for_several_devices_within_the_share_of_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = many(tmp_path / "in", 3)
+    save(source / "large.png", random_image((300, 300, 3)))
+    memory = 7 * 2**20
+    kept: list[list[str]] = []
+
+    def together(_run: Path, _sources: object, target: Path, *_: object, **__: object) -> Iterator[object]:
+        (line,) = read_lines(target / FOLDER / FILE)
+        kept.append([pick[0] for pick in line["picks"]])
+        yield from ()
+
+    monkeypatch.setattr("translate.conversion.converting._load", lambda *_: Calibrated())
+    monkeypatch.setattr("translate.conversion.converting.convert_together", together)
+    convert(tmp_path / "run", source, tmp_path / "one", devices=1, memory=memory)
+    convert(tmp_path / "run", source, tmp_path / "two", devices=2, memory=memory)
+    (line,) = read_lines(tmp_path / "one" / FOLDER / FILE)
+    assert [pick[0] for pick in line["picks"]] == ["000.png", "001.png", "002.png", "large.png"]
+    assert kept == [["000.png", "001.png", "002.png"]]
+
+
+def test_a_process_of_several_takes_what_was_chosen_for_all(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 3)
+    run(source, tmp_path / "out")
+    tasks = [Task(source / f"{number:03}.png", f"{number:03}.png", (tmp_path / "x.png",)) for number in range(3)]
+    little = Work(Calibrated(), memory=1)
+    given = calibration_for(tasks, tmp_path / "out", little, share=True, silent=True)
+    assert len(given.tasks) == 3
+    assert len(list(read_lines(tmp_path / "out" / FOLDER / FILE))) == 1
+    assert not calibration_for(tasks, tmp_path / "out", little, store=False, silent=True).tasks
+
+
+def test_an_actor_is_calibrated_on_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = many(tmp_path / "in", 3)
+    tasks = [Task(source / f"{number:03}.png", f"{number:03}.png", (tmp_path / "x.png",)) for number in range(3)]
+    given = calibration_for(tasks[1:], None, Work(Calibrated()), silent=True)
+    assert all(task.source.is_absolute() for task in given.tasks)
+    monkeypatch.setattr("translate.conversion.converting._load", lambda *_: Calibrated())
+    asked = {name: option.default for name, option in declared_by(convert).items()} | {"devices": 2}
+    work = prepare_actor(tmp_path / "run", asked, tmp_path, copy.deepcopy(given), (), ())
+    assert isinstance(work.translator, Calibrated)
+    assert len(work.translator.means) == 2
