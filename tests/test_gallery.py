@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from test_conversion import Negative, many, random_image, save
 
 from translate import images
-from translate.conversion import convert
+from translate.conversion import convert, kept_previews
 from translate.conversion.kept_previews import UNREADABLE
+from translate.conversion.plan import Task
 from translate.data import Domain
 from translate.errors import TranslateError
 from translate.gallery import Gallery
@@ -331,6 +332,26 @@ def test_kept_images_are_read_within_the_memory(tmp_path: Path) -> None:
     assert "large.png needs" in (found["large.png"][2] or "")
     convert(Known(), source, tmp_path / "out", gallery=True)
     assert [name for name, each in shown_after(tmp_path / "out").items() if each[2]] == []
+
+
+def test_kept_images_wait_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = many(tmp_path / "in", 6, sizes=((200, 200),))
+    convert(Known(), source, tmp_path / "out")
+    alone = kept_previews._need(Task(source / "000.png", "000.png", (tmp_path / "out" / "000.png",)))
+    running: list[int] = []
+    most: list[int] = []
+    show = kept_previews._show
+
+    def counted(task: Task, work: Any) -> None:
+        running.append(1)
+        most.append(len(running))
+        show(task, work)
+        running.pop()
+
+    monkeypatch.setattr(kept_previews, "_show", counted)
+    convert(Known(), source, tmp_path / "out", gallery=True, workers=4, memory=int(1.5 * alone))
+    assert most == [1] * 6
+    assert all(each[2] is None for each in shown_after(tmp_path / "out").values())
 
 
 def test_pictures_of_outputs_that_were_made_otherwise_meanwhile_are_made_anew(tmp_path: Path) -> None:

@@ -51,7 +51,8 @@ def show_kept(tasks: Sequence[Task], work: Work, workers: int) -> None:
             # All of it is free when nothing runs any more.
             while running and (len(running) >= 2 * workers or need > budget.free):
                 end()
-            budget.take(need)
+            taken = budget.take(need)
+            assert taken
             running.append((need, pool.submit(_show, task, work)))
         while running:
             end()
