@@ -105,7 +105,8 @@ def convert(name: str, megapixels: float, algorithm: str, place: str) -> dict[st
     if algorithm == "whole":
         answer = translate([decoded], work)[0]
     else:
-        answer = Answer(task, *translate_in_parts(decoded, work, algorithm), None)  # type: ignore[arg-type]
+        stored, finite, written = translate_in_parts(decoded, work, algorithm)  # type: ignore[arg-type]
+        answer = Answer(task, stored, finite, None, written=written)
     del decoded
     write(answer, work)
     seconds, cores = time.monotonic() - begun, time.process_time() - spent

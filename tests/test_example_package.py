@@ -23,7 +23,7 @@ import pytest
 
 from translate import __version__
 from translate.inspection import export
-from translate.parts import open_dataset
+from translate.layouts import open_dataset
 from translate.plugins import discover
 
 ROOT = Path(__file__).parents[1]

@@ -18,8 +18,8 @@ from translate.cli import cli
 from translate.cli.flags import Session
 from translate.errors import TranslateError
 from translate.images import Image
+from translate.layouts import open_dataset
 from translate.overview import first_only_among_some
-from translate.parts import open_dataset
 from translate.plugins import discover
 from translate.run import Config
 from translate.setup import Setup

@@ -9,7 +9,8 @@ import torch
 
 from translate.data import Dataset, Domain
 from translate.errors import TranslateError
-from translate.parts import CatalogParts, build, build_method, open_dataset
+from translate.layouts import open_dataset
+from translate.parts import CatalogParts, build, build_method
 from translate.plugins import Catalog, discover
 
 PLUGIN = '''

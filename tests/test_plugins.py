@@ -151,7 +151,7 @@ def test_a_forgotten_return_harms_neither_folders_nor_help(install: Install, tmp
 
     from translate import images
     from translate.cli import cli
-    from translate.parts import open_dataset
+    from translate.layouts import open_dataset
 
     code = (
         "from translate import hookimpl\n@hookimpl\ndef recognize(root): ['folders()']\n@hookimpl\ndef commands(): []"

@@ -15,7 +15,7 @@ KINDS = tuple(
 )
 """The kinds of part that plugins offer, by the names of their hooks: ``methods``, ``generators`` ..."""
 
-OFFERING = (*KINDS, "recognize", "commands")
+OFFERING = (*KINDS, "parts", "recognize", "commands")
 """The hooks whose answers are used; all others are observers."""
 
 
@@ -23,6 +23,8 @@ def check_answer(hook: str, answer: Any, is_dataset: Callable[[str], bool]) -> A
     """The answer of a plugin's hook, or an ``AnswerError`` that says what is wrong with it."""
     if hook in KINDS:
         return _offers(answer)
+    if hook == "parts":
+        return _kinds(answer)
     if hook == "recognize":
         return _layouts(answer, is_dataset)
     return _commands(answer) if hook == "commands" else None
@@ -44,6 +46,17 @@ def _offers(answer: Any) -> dict[str, Any]:
         if isinstance(factory, str) and not all(each.isidentifier() for each in factory.replace(":", ".").split(".")):
             raise AnswerError(f"{factory!r:.80} for {name!r}, where a path such as package.module:Name is expected")
     return found
+
+
+def _kinds(answer: Any) -> dict[str, dict[str, Any]]:
+    if not isinstance(answer, Mapping):
+        raise AnswerError(f"{_named(answer)} instead of kinds of parts")
+    for kind in answer:
+        if not isinstance(kind, str) or not kind.isidentifier() or not kind.islower() or not kind.endswith("s"):
+            raise AnswerError(f"{_named(kind)} as a kind of part, where a plural such as 'couplings' is expected")
+        if kind in KINDS or hasattr(hookspecs, kind):
+            raise AnswerError(f"the kind {kind!r}, which has a hook of its own; answer that")
+    return {kind: _offers(offers) for kind, offers in answer.items()}
 
 
 def _layouts(answer: Any, is_dataset: Callable[[str], bool]) -> list[str]:

@@ -194,6 +194,17 @@ def importers() -> Offers:
 
 
 @hookspec
+def parts() -> Mapping[str, Offers]:
+    """Parts of kinds of the plugin's own, by kind and name: ``{"couplings": {"affine": "package.module:Affine"}}``.
+
+    A method builds them by ``parts.network("couplings", "affine(width=64)", channels=12)``, and names the kind in its
+    option: ``Option("coupling layers", part="couplings")``. Other plugins may offer more of the same kind. A kind is a
+    plural in lower case, none of those above.
+    """
+    raise AssertionError
+
+
+@hookspec
 def commands() -> list[click.Command]:
     """Further commands of the command line ``translate``."""
     raise AssertionError

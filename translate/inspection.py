@@ -21,10 +21,10 @@ from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.images import Image, ImageError
 from translate.inspected import Inspection, Side
+from translate.layouts import open_dataset
 from translate.loader import read
 from translate.memory import Budget
 from translate.overview import first_only, is_there
-from translate.parts import open_dataset
 from translate.plugins import discover
 
 __all__ = [

@@ -7,9 +7,9 @@ into that player's weights only and steps that player's optimizer before the met
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,8 @@ Batch = Mapping[str, Tensor]
 int64 with -1 for "no label", and one entry for each further stream that the method needs (``mismatched``; ``labelled``
 and ``labelled_label``). Data of one domain has no ``target``."""
 
+M = TypeVar("M", bound=nn.Module)
+
 Stream = Literal["mismatched", "labelled"]
 
 
@@ -57,12 +59,32 @@ class Needs:
 class Update:
     """One player's move: the terms of its loss, each a scalar tensor; their sum is minimised.
 
-    A term's name is its name in the log: ``generator/l1``. Yield a tuple of updates to move several players at once:
-    all gradients are taken first, then all optimizers step.
+    A term's name is its name in the log: ``generator/l1``. ``log`` has what is logged beside the terms and is no loss:
+    scalar tensors on the device, detached here, of which one that is not finite counts as no value.
+
+    ``player`` is the name of one player, or a tuple of several that move jointly by the same terms: one backward pass
+    into the union of their weights, of which a shared one gets its gradient once, and a step of each one's optimizer.
+    They are logged as ``generator+projector/nce``. Yield a tuple of updates instead to move several players at once,
+    each by terms of its own: all gradients are taken first, by a backward pass for each update, then all optimizers
+    step; a shared weight gets the gradients of both.
+
+    >>> Update(("generator", "projector"), {"nce": torch.zeros(())}).label
+    'generator+projector'
     """
 
-    player: str
+    player: str | tuple[str, ...]
     terms: Mapping[str, Tensor]
+    log: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def players(self) -> tuple[str, ...]:
+        """The names of the players that move by these terms."""
+        return (self.player,) if isinstance(self.player, str) else tuple(self.player)
+
+    @property
+    def label(self) -> str:
+        """The players' names in the log."""
+        return "+".join(self.players)
 
 
 class Method(nn.Module):
@@ -211,6 +233,22 @@ class Parts(Protocol):
 
     def loss(self, name: str) -> Callable[[Tensor, Tensor], Tensor]:
         """A loss on images: maps (image, target) to a scalar."""
+        ...
+
+    def network(self, kind: str, name: str, **given: object) -> nn.Module:
+        """A network of any kind by name, also of a kind that a plugin has opened: ``network("couplings", "affine")``.
+
+        Its factory receives those of ``given``, and ``size``, that it has arguments for.
+        """
+        ...
+
+    def own(self, module: M) -> M:
+        """Say that a network of the method's own is one of its networks, and return it.
+
+        It is then compiled, recomputed in backward passes and measured as the networks are that ``parts`` builds. Give
+        whole networks that are called, not layers within another one. What its trait ``passes`` names beside
+        ``forward`` is compiled as well.
+        """
         ...
 
     def pool(self, size: int, channels: int) -> ImagePool:

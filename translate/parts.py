@@ -1,4 +1,4 @@
-"""Building of networks, losses, adversaries, methods and datasets by name, from the factories of the catalog."""
+"""Building of networks, losses, adversaries and methods by name, from the factories of the catalog."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from translate import checkpoint, derived
 from translate.adversary import Adversary
 from translate.contract import check_contract
-from translate.data import Dataset, Domain, domain_of
+from translate.data import Domain, domain_of
 from translate.errors import TranslateError, nearest
 from translate.frozen import ClassifierFeatures, Frozen
-from translate.method import Method, Parts, Role, role_of
+from translate.method import M, Method, Parts, Role, role_of
 from translate.options import Call, check_options, options_of, parse_call, parse_calls
-from translate.overview import is_there, unrecognized, with_left_out
+from translate.overview import is_there
 from translate.paths import expanded
 from translate.plugins import Catalog
 from translate.pool import ImagePool
@@ -192,6 +192,19 @@ class CatalogParts:
         built: Callable[[Tensor, Tensor], Tensor] = build(self._catalog, "losses", name)
         return built
 
+    def network(self, kind: str, name: str, **given: Any) -> nn.Module:
+        """A network of any kind by name."""
+        return self._network(kind, name, **given)
+
+    def own(self, module: M) -> M:
+        """Add a network of the method's own to the lists of networks, once, and return it."""
+        if not isinstance(module, nn.Module):
+            raise TranslateError(f"parts.own takes a network, not a {type(module).__name__}")
+        if not any(module is each for each in self.networks):
+            self.networks.append(module)
+            self.translating.append(module)
+        return module
+
     def pool(self, size: int, channels: int) -> ImagePool:
         """An image pool: a history of ``size`` images of the training size."""
         return ImagePool(size, (channels, *self.size))
@@ -201,7 +214,7 @@ class CatalogParts:
         if not isinstance(network, nn.Module):
             raise TranslateError(f"{name} is not a network: its factory returned a {type(network).__name__}")
         self.networks.append(network)
-        if kind in ("generators", "encoders", "decoders"):
+        if kind not in ("discriminators", "feature_extractors"):
             self.translating.append(network)
         return network
 
@@ -379,38 +392,3 @@ def rebuild_for(file: Path, catalog: Catalog, metadata: Mapping[str, Any], tenso
             f"and its method has {', '.join(kept)}"
         )
     return method
-
-
-def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Dataset:
-    """Open the dataset at a path, or a dataset by its name (``demo(size=64)``), without decoding any image.
-
-    Without a ``layout``, every plugin is asked whether it recognizes the folder. Raises ``TranslateError``, which lists
-    the choices, unless exactly one layout fits.
-    """
-    root = expanded(data)
-    there = is_there(root)
-    if layout is not None:
-        return _built_dataset(catalog, layout, root)
-    if not there:
-        try:
-            call = parse_call(data)
-        except TranslateError:
-            call = Call("")
-        if call.name in catalog.offers("datasets"):
-            return _built_dataset(catalog, data, root)
-        known = ", ".join(catalog.offers("datasets"))
-        raise TranslateError(f"there is no folder {data!r}, nor a dataset of that name; give a path, or one of {known}")
-    seen = [call for _, calls in catalog.ask("recognize", root=root) for call in calls]
-    if len(seen) == 1:
-        return _built_dataset(catalog, seen[0], root)
-    if not seen:
-        raise TranslateError(unrecognized(root, catalog.offers("datasets")))
-    choices = " or ".join(f'--layout "{call}"' for call in seen)
-    raise TranslateError(f"{root} can be read in more than one way; choose {choices}")
-
-
-def _built_dataset(catalog: Catalog, layout: str, root: Path) -> Dataset:
-    dataset = build(catalog, "datasets", layout, root=root)
-    if not isinstance(dataset, Dataset):
-        raise TranslateError(f"{layout} is no dataset: its factory returned a {type(dataset).__name__}")
-    return with_left_out(dataset, root)

@@ -143,11 +143,16 @@ class Catalog:
             )
         return found[0]
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of part that there are: those of hooks, then those that plugins have opened."""
+        return (*KINDS, *sorted({kind for _, answer in self.ask("parts") for kind in answer}))
+
     def offered_by(self, plugin: Plugin) -> dict[str, list[str]]:
         """The names that a plugin offers, by kind."""
         names_by_kind = {
             kind: sorted(offer.name for found in self._all(kind).values() for offer in found if offer.plugin == plugin)
-            for kind in KINDS
+            for kind in self.kinds
         }
         return {kind: names for kind, names in names_by_kind.items() if names}
 
@@ -202,8 +207,9 @@ class Catalog:
     def _all(self, kind: str) -> dict[str, list[Offer]]:
         if kind not in self._offers:
             table: dict[str, list[Offer]] = {}
-            for plugin, answer in self.ask(kind):
-                for name, target in answer.items():
+            known = kind in KINDS
+            for plugin, answer in self.ask(kind if known else "parts"):
+                for name, target in (answer if known else answer.get(kind, {})).items():
                     table.setdefault(name, []).append(Offer(kind, name, plugin, target))
             self._offers[kind] = {name: _resolve(found) for name, found in table.items()}
         return self._offers[kind]

@@ -21,11 +21,12 @@ from translate.engine import Engine, cuda_graphs
 from translate.errors import TranslateError, nearest
 from translate.fingerprint import Listing
 from translate.job import is_distributed
+from translate.layouts import open_dataset
 from translate.loader import LeftOut, Loader
 from translate.memory import limits
 from translate.method import Method
 from translate.overview import first_only_among_some
-from translate.parts import CatalogParts, build, build_method, open_dataset
+from translate.parts import CatalogParts, build, build_method
 from translate.plugins import Catalog, discover
 from translate.ranks import ProcessGroup, device_of_rank, join, share_statistics
 from translate.run import Config

@@ -73,6 +73,23 @@ class Traits:
         return self._read("shared", None, lambda value: isinstance(value, nn.Module), "a module")
 
     @property
+    def feature_layers(self) -> tuple[str, ...]:
+        """Any network: its layers whose answers are worth looking at, from input to output (default none).
+
+        Dotted names of modules that are called once in a pass; ``""`` is the input. ``translate.inner_maps`` gives
+        their maps to losses.
+        """
+        return self._read("feature_layers", (), _are_names, "a tuple of names of modules")
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """Any network: its methods that compute from tensors beside ``forward``, such as ``inverse`` (default none).
+
+        They are compiled and recomputed as ``forward`` is.
+        """
+        return self._read("passes", (), _are_names, "a tuple of names of methods")
+
+    @property
     def latent(self) -> tuple[int, ...]:
         """An encoder: the shape of one statistic of its code, (D,) or (D, h, w). It has no default."""
         return self._read("latent", _NEEDED, _is_shape, "a tuple of whole numbers")
@@ -124,6 +141,10 @@ def _is_shape(value: Any) -> bool:
 
 def _is_size(value: Any) -> bool:
     return _is_shape(value) and len(value) == 2
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(name, str) for name in value)
 
 
 def _is_flag(value: Any) -> bool:

@@ -30,7 +30,7 @@ from benchmarks.quality.timing import seconds_of
 from translate.benchmark.hardware import machine
 from translate.data import Dataset
 from translate.errors import TranslateError
-from translate.parts import open_dataset
+from translate.layouts import open_dataset
 from translate.plugins import Catalog, discover
 from translate.run import Config, Run
 from translate.sizes import parse_size

@@ -54,6 +54,9 @@ class GlobalLocal(nn.Module):
         self.coarse.extend(_Residual(width * 2**halvings, norm) for _ in range(blocks))
         for scale in reversed(range(halvings)):
             self.coarse.extend(_doubling(width * 2 ** (scale + 1), width * 2**scale, norm))
+        chosen = [4 + 3 * scale for scale in range(halvings)]
+        chosen += [4 + 3 * halvings + number for number in range(0, blocks, 4)]
+        self.feature_layers = ("", *(f"coarse.{number}" for number in chosen))
         narrow = width // 2
         self.opening = nn.Sequential(*_opening(inputs, narrow, norm), *_halving(narrow, width, norm))
         self.enhancer = nn.Sequential(*(_Residual(width, norm) for _ in range(enhancer_blocks)))

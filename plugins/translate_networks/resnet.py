@@ -101,6 +101,12 @@ class ResNet(nn.Module):
             self.encoder.append(nn.ReLU())
             if downsample == "antialiased":
                 self.encoder.append(Blur(2 * channels))
+        convolutions = [name for name, layer in self.encoder.named_children() if isinstance(layer, nn.Conv2d)]
+        self.feature_layers = (
+            "",
+            *(f"encoder.{name}" for name in convolutions[1:]),
+            *(f"blocks.{number}" for number in range(0, blocks, 4)),
+        )
         self.blocks = nn.ModuleList(Block(4 * width, norm, dropout) for _ in range(blocks))
         self.decoder = nn.Sequential()
         for channels in (4 * width, 2 * width):

@@ -43,6 +43,7 @@ class Shallow(nn.Module):
             self.layers.append(normalization(norm, width))
             self.layers.append(nn.ReLU())
             channels = width
+        self.feature_layers = ("", *(f"layers.{4 * number + 1}" for number in range(layers - 1)))
         self.layers.append(Padding(1))
         self.layers.append(nn.Conv2d(channels, outputs, 3))
         initialize(self)

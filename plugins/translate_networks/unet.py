@@ -81,6 +81,7 @@ class UNet(nn.Module):
             else:
                 block.append(nn.ConvTranspose2d(taken, outputs, 4, 2, 1))
             self.decoder.append(block)
+        self.feature_layers = ("", *(f"encoder.{scale}" for scale in range(depth)))
         initialize(self)
 
     def forward(self, image: Tensor, samples: int | None = None) -> Tensor:

@@ -15,8 +15,8 @@ from translate import images
 from translate.data import Dataset, Domain
 from translate.errors import TranslateError
 from translate.images import Image
+from translate.layouts import open_dataset
 from translate.options import check_options, options_of, parse_call
-from translate.parts import open_dataset
 from translate.plugins import discover
 from translate_datasets import recognize
 from translate_datasets.arrays import arrays

@@ -57,7 +57,7 @@ def data(
     The exit code is 2 if `translate fit` would refuse the data, and 1 if only some images cannot be read.
     """
     from translate import inspection
-    from translate.parts import open_dataset
+    from translate.layouts import open_dataset
 
     bounds: dict[str, Any] = {"memory": memory, "max_pixels": max_pixels}
     with limits(**bounds):

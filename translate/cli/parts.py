@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from translate.answers import KINDS
 from translate.errors import TranslateError, nearest
 from translate.options import describe, options_of
 from translate.plugins import Catalog
@@ -10,9 +9,9 @@ from translate.plugins import Catalog
 
 def describe_part(catalog: Catalog, name: str) -> list[str]:
     """Describe all parts of a name and their options, as lines for a terminal."""
-    found = [offers[name] for kind in KINDS if name in (offers := catalog.offers(kind))]
+    found = [offers[name] for kind in catalog.kinds if name in (offers := catalog.offers(kind))]
     if not found:
-        known = sorted({each for kind in KINDS for each in catalog.offers(kind)})
+        known = sorted({each for kind in catalog.kinds for each in catalog.offers(kind)})
         raise TranslateError(f"nothing is offered by the name {name!r}; {nearest(name, known)}")
     lines: list[str] = []
     for offer in found:

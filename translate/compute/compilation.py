@@ -15,6 +15,7 @@ from torch import nn
 from translate.compute.compiler import VARIABLE, keep_compiled, missing_compiler
 from translate.errors import TranslateError
 from translate.ranks import ProcessGroup
+from translate.traits import Traits
 
 log = logging.getLogger("translate")
 
@@ -135,13 +136,17 @@ class Compilation:
         keep_compiled()
         # The compiler itself reads images' gradients, which triggers this warning.
         warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
+        # Hooks that somebody registers later, such as those of inner maps, must be called by compiled networks, too.
+        torch._dynamo.config.skip_nnmodule_hook_guards = False
         for network in self._networks:
-            network.forward = _compiled(network)
+            for name in ("forward", *Traits(network).passes):
+                setattr(network, name, Compiled(network, getattr(network, name)))
         self._changed()
 
     def _undo(self) -> None:
         for network in self._networks:
-            network.__dict__.pop("forward", None)
+            for name in ("forward", *Traits(network).passes):
+                network.__dict__.pop(name, None)
         self._changed()
 
     def _now(self) -> float:
@@ -154,36 +159,50 @@ class Compilation:
         return self._group.mean(torch.tensor(seconds, dtype=torch.float64, device=self._device)).item()
 
 
-def _compiled(network: nn.Module) -> Callable[..., Any]:
-    """A network's compiled forward; if compiling or the compiled code fails, it warns once and goes on without.
+class Compiled:
+    """A compiled function of a network; if compiling or the compiled code fails, it warns once and goes on without.
 
     What is wrong with the network or its input itself fails again without, and is raised then.
     """
-    uncompiled = network.forward
-    compiled: Callable[..., Any] = torch.compile(uncompiled, dynamic=False)
-    failed = False
-    seen: set[Any] = set()
 
-    def forward(*args: Any, **kwargs: Any) -> Any:
-        nonlocal failed
-        if not failed:
-            shapes = tuple((each.shape, each.requires_grad) for each in args if isinstance(each, torch.Tensor))
-            state = torch.is_grad_enabled(), network.training, shapes
-            try:
-                if state in seen:
-                    return compiled(*args, **kwargs)
-                with _backward_at_once():
-                    answer = compiled(*args, **kwargs)
-                seen.add(state)
-                return answer
-            except Exception as error:
-                answer = uncompiled(*args, **kwargs)
-                failed = True
-                log.warning("%s cannot be compiled and goes on without: %s", type(network).__name__, _first_line(error))
-                return answer
-        return uncompiled(*args, **kwargs)
+    def __init__(self, network: nn.Module, uncompiled: Callable[..., Any]) -> None:
+        self.uncompiled = uncompiled
+        self._network = network
+        self._compiled: Callable[..., Any] = torch.compile(uncompiled, dynamic=False)
+        self._failed = False
+        self._seen: set[Any] = set()
 
-    return forward
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        # Who copies a network drops what has replaced its methods, which is bound to the original.
+        return self
+
+    @property
+    def compiling(self) -> Compiled:
+        """Itself: tells that a function is compiled, and compiles others of the same network (``more``)."""
+        return self
+
+    def more(self, function: Callable[..., Any]) -> Compiled:
+        """Another function of the same network, compiled."""
+        return Compiled(self._network, function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._failed:
+            return self.uncompiled(*args, **kwargs)
+        shapes = tuple((each.shape, each.requires_grad) for each in args if isinstance(each, torch.Tensor))
+        state = torch.is_grad_enabled(), self._network.training, shapes
+        try:
+            if state in self._seen:
+                return self._compiled(*args, **kwargs)
+            with _backward_at_once():
+                answer = self._compiled(*args, **kwargs)
+            self._seen.add(state)
+            return answer
+        except Exception as error:
+            answer = self.uncompiled(*args, **kwargs)
+            self._failed = True
+            name = type(self._network).__name__
+            log.warning("%s cannot be compiled and goes on without: %s", name, _first_line(error))
+            return answer
 
 
 def _backward_at_once() -> AbstractContextManager[Any]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from translate.compute.settings import as_written
 from translate.method import Method
 
 
@@ -25,15 +26,14 @@ def flops_of_step(method: Method, batch: Mapping[str, Tensor], step: int = 0) ->
     for buffer in method.buffers():
         memo[id(buffer)] = buffer.detach().to("meta")
     meta_copy = copy.deepcopy(method, memo)
-    for module in meta_copy.modules():
-        # A replaced forward (compiled, checkpointed) is bound to the original method.
-        module.__dict__.pop("forward", None)
+    as_written(meta_copy)
     shapes = {name: tensor.to("meta") for name, tensor in batch.items()}
     with FlopCounterMode(display=False) as counter:
         try:
             for item in meta_copy.updates(shapes, step):
                 for move in item if isinstance(item, tuple) else (item,):
-                    weights = [each for each in meta_copy.players[move.player].parameters() if each.requires_grad]
+                    moving = [weight for name in move.players for weight in meta_copy.players[name].parameters()]
+                    weights = list(dict.fromkeys(each for each in moving if each.requires_grad))
                     loss = torch.stack(list(move.terms.values())).sum()
                     torch.autograd.backward(loss, inputs=weights, retain_graph=True)
         except (NotImplementedError, RuntimeError):

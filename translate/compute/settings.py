@@ -77,7 +77,15 @@ def recompute(networks: Iterable[nn.Module]) -> None:
     networks as segments). Outputs and gradients stay the same to the last bit; random draws are repeated.
     """
     for network in networks:
-        network.forward = partial(_checkpointed, network.forward)
+        for name in ("forward", *Traits(network).passes):
+            setattr(network, name, partial(_checkpointed, getattr(network, name)))
+
+
+def as_written(method: nn.Module) -> None:
+    """Undo, in a copy of a method, what has replaced its modules' methods: compiled or recomputed ones."""
+    for module in method.modules():
+        for name in ("forward", *Traits(module).passes):
+            vars(module).pop(name, None)
 
 
 def _checkpointed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -55,6 +55,13 @@ def bytes_in_parts(work: Work, algorithm: PartsAlgorithm, size: Size) -> int:
     return int(parts.bytes_of(algorithm, size))
 
 
+def rows_in_parts(work: Work, algorithm: PartsAlgorithm, size: Size) -> int:
+    """About how many rows of an image are read or written at once."""
+    parts = parts_of(work)
+    assert parts is not None
+    return int(parts.rows_of(algorithm, size))
+
+
 def why_whole(work: Work, size: Size) -> str:
     """Why an image that needs too much memory is not translated in parts, to follow a semicolon; empty if it is."""
     translator = work.translator

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from translate import images
 from translate.conversion.algorithms import algorithm_for
+from translate.conversion.banding import BandedAlpha, BandedPixels, bands_of
 from translate.conversion.manifest import Ledger
 from translate.conversion.notices import Notices
 from translate.conversion.plan import Task, deepest
@@ -21,7 +23,6 @@ from translate.conversion.showing import Showing
 from translate.conversion.size_warnings import SizeWarnings
 from translate.conversion.stages import Stages
 from translate.data import Depth, Domain
-from translate.errors import TranslateError
 from translate.plugins import Catalog
 from translate.programs import ArrayTranslator
 from translate.sizes import Size
@@ -108,15 +109,15 @@ class Decoded:
     """A decoded image, ready for the network.
 
     ``pixels`` (H', W', C) are stored values, padded to the network's size multiple; ``size`` is (H, W) before padding.
-    ``alpha`` (H, W) is the alpha channel, and ``depth`` the type in which the output is stored. ``metadata`` are
-    those of the file, None if they shall not be written. ``shown`` is the input for a gallery or for outputs side by
-    side, None where neither is asked for.
+    ``alpha`` (H, W) is the alpha channel. Both are read when they are asked for, if a TIFF file is read in bands.
+    ``depth`` is the type in which the output is stored. ``metadata`` are those of the file, None if they shall not be
+    written. ``shown`` is the input for a gallery or for outputs side by side, None where neither is asked for.
     """
 
     task: Task
-    pixels: NDArray[Any]
+    pixels: NDArray[Any] | BandedPixels
     size: Size
-    alpha: NDArray[Any] | None
+    alpha: NDArray[Any] | BandedAlpha | None
     depth: Depth
     metadata: images.Metadata | None = None
     shown: images.Image | None = None
@@ -134,20 +135,24 @@ class Answer:
 
     S is 1 without ``samples``.
 
-    ``algorithm`` is how it was computed, a function of the network, the image's size and the options.
+    ``algorithm`` is how it was computed, a function of the network, the image's size and the options. ``written`` are
+    sentences about what was left out of a file that is written already, row by row; ``stored`` is empty then.
     """
 
     task: Task
     stored: Tensor | NDArray[Any]
     finite: Tensor | bool
-    alpha: NDArray[Any] | None
+    alpha: NDArray[Any] | BandedAlpha | None
     metadata: images.Metadata | None = None
     shown: images.Image | None = None
     algorithm: Algorithm = "whole"
+    written: tuple[str, ...] | None = None
 
 
 def decode(task: Task, work: Work) -> Decoded:
     """Read an image, and convert it to the source domain's channels and the requested size."""
+    if (bands := bands_of(task, work)) is not None:
+        return _in_bands(bands, task, work)
     return prepare(read(task, work), task, work, metadata_of(task, work))
 
 
@@ -180,28 +185,12 @@ def metadata_of(task: Task, work: Work) -> images.Metadata | None:
 
 def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metadata | None = None) -> Decoded:
     """Convert an image, or class indices as its one plane, to the source domain's channels and the requested size."""
-    source, path = work.translator.source, task.source
-    alpha: NDArray[Any] | None = None
-    if source.classes:
-        pixels: NDArray[Any] = image.pixels
-        if (largest := int(pixels.max())) >= source.classes:
-            raise images.ImageError(
-                f"{path} holds the class index {largest}, but this translator knows 0 to {source.classes - 1}; "
-                "give it maps of the kind that it was trained on"
-            )
-    else:
-        # Where alpha is a plane of the target, the network makes it.
-        target = work.translator.target
-        alpha = None if target.classes or target.alpha == "plane" else image.alpha
-        pixels = images.seen(image, source, str(path))
+    source = work.translator.source
+    pixels, alpha = _adapt(image, task, work)
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]
     if alpha is not None and not task.format.alpha:
         # An opaque alpha channel may be dropped without loss.
-        if alpha.min(initial=_opaque(alpha.dtype)) < _opaque(alpha.dtype):
-            suffix = task.outputs[0].suffix
-            raise images.ImageError(
-                f"{path} has transparency, which {suffix} cannot hold; convert it with --format png"
-            )
+        _check_opaque(bool(alpha.min(initial=_opaque(alpha.dtype)) == _opaque(alpha.dtype)), task)
         alpha = None
     own_size = pixels.shape[0], pixels.shape[1]
     if (size := work.resizing.of(own_size)) != own_size:
@@ -215,6 +204,41 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
     return Decoded(task, padded, size, alpha, depth, metadata, shown, algorithm_for(work, size))
 
 
+def _in_bands(bands: images.Bands, task: Task, work: Work) -> Decoded:
+    """The same as ``prepare`` of a file that is read in bands, none of which is kept."""
+    pixels = BandedPixels(bands, partial(_adapt, task=task, work=work), work.translator.size_multiple)
+    if pixels.has_alpha and not task.format.alpha:
+        _check_opaque(pixels.opaque, task)
+    size = bands.height, bands.width
+    own: Depth = str(pixels.dtype)  # type: ignore[assignment]
+    depth = deepest(own, work.translator.source, work.translator.target, task.format)
+    alpha = BandedAlpha(pixels, bands.height, depth) if pixels.has_alpha and task.format.alpha else None
+    return Decoded(task, pixels, size, alpha, depth, metadata_of(task, work), None, algorithm_for(work, size))
+
+
+def _adapt(image: images.Image, task: Task, work: Work) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """The planes that the network sees of an image, or class indices, and the alpha plane for the output."""
+    source, target, path = work.translator.source, work.translator.target, task.source
+    if source.classes:
+        if (largest := int(image.pixels.max())) >= source.classes:
+            raise images.ImageError(
+                f"{path} holds the class index {largest}, but this translator knows 0 to {source.classes - 1}; "
+                "give it maps of the kind that it was trained on"
+            )
+        return image.pixels, None
+    # Where alpha is a plane of the target, the network makes it.
+    alpha = None if target.classes or target.alpha == "plane" else image.alpha
+    return images.seen(image, source, str(path)), alpha
+
+
+def _check_opaque(opaque: bool, task: Task) -> None:
+    if not opaque:
+        suffix = task.outputs[0].suffix
+        raise images.ImageError(
+            f"{task.source} has transparency, which {suffix} cannot hold; convert it with --format png"
+        )
+
+
 def record(task: Task, work: Work, algorithm: str = "whole") -> None:
     """Note that an image's outputs are written."""
     if work.ledger is not None:
@@ -225,6 +249,9 @@ def record(task: Task, work: Work, algorithm: str = "whole") -> None:
 def write(answer: Answer, work: Work) -> None:
     """Write an image's output, or its samples, to files, and record them in a gallery if there is one."""
     task, begun = answer.task, time.perf_counter()
+    if answer.written is not None:
+        work.notices.add(task.source, answer.written)
+        return
     made = outputs(answer, work)
     for path, image in zip(task.outputs, as_files(made, answer, work), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -249,17 +276,22 @@ def show(made: Sequence[images.Image], answer: Answer, work: Work, seconds: floa
 def outputs(answer: Answer, work: Work) -> Sequence[images.Image]:
     """An image's output, or its samples, as they are written."""
     if not bool(answer.finite):
-        raise TranslateError(
-            f"{answer.task.source}: the network's answer is not finite; try --precision float32, or train anew"
-        )
+        raise not_finite(answer.task)
     stored = answer.stored if isinstance(answer.stored, np.ndarray) else answer.stored.cpu().numpy()
     made = []
     for pixels in stored.transpose(0, 2, 3, 1):
-        alpha = answer.alpha
+        alpha = None if answer.alpha is None else np.asarray(answer.alpha)
         if work.translator.target.alpha == "plane" and answer.task.outputs[0].suffix.lower() != ".npy":
             pixels, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1])
         made.append(images.Image(np.ascontiguousarray(pixels), alpha))
     return made
+
+
+def not_finite(task: Task) -> images.ImageError:
+    """The error of an image whose output is none."""
+    return images.ImageError(
+        f"{task.source}: the network's answer is not finite; try --precision float32, or train anew"
+    )
 
 
 def image_seed(seed: int, name: str) -> int:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from translate import images
-from translate.conversion.algorithms import algorithm_for, bytes_in_parts, why_whole
+from translate.conversion.algorithms import algorithm_for, bytes_in_parts, rows_in_parts, why_whole
+from translate.conversion.banding import bands_of, writes_rows
 from translate.conversion.batch import Work
 from translate.conversion.plan import Task
 from translate.errors import TranslateError
@@ -15,6 +16,8 @@ from translate.sizes import Size
 
 if TYPE_CHECKING:
     from translate.large import Algorithm
+
+_DEPTHS = {"uint8": 1, "uint16": 2, "float32": 4}
 
 BASE = 2**20
 """Bytes that any image takes, whatever its size."""
@@ -56,21 +59,63 @@ def plan_memory(task: Task, work: Work) -> Need:
     own = header.height, header.width
     work.sizes.look(task.name, own, work.resizing, getattr(work.translator, "size", None))
     need = need_of(header, work)
-    if task.outputs[0].suffix.lower() != ".avif":
+    if task.outputs[0].suffix.lower() == ".avif":
+        beside = 1 + (work.samples or 1) if work.showing is not None and work.showing.side_by_side else 1
+        encoder = AVIF[need.several == "frames"] * need.size[0] * need.size[1] * beside
+        need = replace(need, writing=need.writing + encoder)
+    if need.algorithm == "whole" or need.several:
         return need
-    beside = 1 + (work.samples or 1) if work.showing is not None and work.showing.side_by_side else 1
-    encoder = AVIF[need.several == "frames"] * need.size[0] * need.size[1] * beside
-    return replace(need, writing=need.writing + encoder)
+    try:
+        return _in_bands(need, header, task, work)
+    except (TranslateError, OSError):
+        # Decoding says what is wrong.
+        return need
+
+
+def _in_bands(need: Need, header: images.Header, task: Task, work: Work) -> Need:
+    """What an image needs in parts where its file is read in bands, its output is written in rows, or both."""
+    assert need.algorithm != "whole"
+    bands = bands_of(task, work)
+    height = need.size[0]
+    rows = min(rows_in_parts(work, need.algorithm, need.size), height)
+    stored, written = _stored(header, work), _written(header, work)
+    if bands is not None:
+        # Bands of the file hold the rows of a part, which come out of them as a copy.
+        kept = stored * min(rows + 2 * bands.rows, height) // height
+        decoding = bands.decoding + kept
+        need = replace(need, decoding=decoding, held=need.held - 2 * stored + kept + decoding)
+    if writes_rows(task, work, alpha=header.alpha):
+        # A band of rows, and as much where it is cut into the strips of the file.
+        band = written * rows // height
+        need = replace(need, held=need.held - written + 2 * band, writing=0)
+    return need
+
+
+def _stored(header: images.Header, work: Work) -> int:
+    """The bytes of an image's pixels as the network sees them, and of its alpha."""
+    source = work.translator.source
+    return _DEPTHS[header.depth] * ((1 if source.classes else source.channels) + header.alpha) * _pixels(header, work)
+
+
+def _written(header: images.Header, work: Work) -> int:
+    """The bytes of an image's output as it is stored."""
+    target = work.translator.target
+    return _DEPTHS[header.depth] * ((1 if target.classes else target.channels) + header.alpha) * _pixels(header, work)
+
+
+def _pixels(header: images.Header, work: Work) -> int:
+    height, width = work.resizing.of((header.height, header.width))
+    return height * width
 
 
 def need_of(header: images.Header, work: Work) -> Need:
     """What the conversion of an image with a header needs."""
     size = work.resizing.of((header.height, header.width))
     algorithm = algorithm_for(work, size)
-    pixels = size[0] * size[1]
-    depth = {"uint8": 1, "uint16": 2, "float32": 4}[header.depth]
-    source, target = work.translator.source, work.translator.target
-    stored = depth * pixels * ((1 if source.classes else source.channels) + header.alpha)
+    pixels = _pixels(header, work)
+    depth = _DEPTHS[header.depth]
+    target = work.translator.target
+    stored = _stored(header, work)
     outputs = 4 * pixels * ((1 if target.classes else target.channels) + header.alpha) * (work.samples or 1)
     if work.showing is not None:
         # The input is kept as it is displayed, and joins the outputs, which may become colours.
@@ -81,7 +126,7 @@ def need_of(header: images.Header, work: Work) -> Need:
     several = header.several if work.frames == "all" else ""
     if algorithm != "whole":
         # Strips are stacked, normalized and stored one by one, so the outputs exist only as they are stored.
-        written = depth * pixels * ((1 if target.classes else target.channels) + header.alpha)
+        written = _written(header, work)
         return Need(header.decoding, 2 * stored + written, 2 * written, size, several, algorithm)
     return Need(header.decoding, 3 * stored, 3 * outputs, size, several)
 

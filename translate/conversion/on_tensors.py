@@ -55,7 +55,9 @@ def _answer_in_parts(decoded: Decoded, work: Work) -> Answer:
     algorithm = decoded.algorithm
     assert algorithm != "whole"
     try:
-        stored, finite = translate_in_parts(decoded, work, algorithm)
+        stored, finite, written = translate_in_parts(decoded, work, algorithm)
+    except images.ImageError:
+        raise
     except TranslateError as error:
         raise TranslateError(f"{decoded.task.source}: {error}") from None
-    return Answer(decoded.task, stored, finite, decoded.alpha, decoded.metadata, decoded.shown, algorithm)
+    return Answer(decoded.task, stored, finite, decoded.alpha, decoded.metadata, decoded.shown, algorithm, written)

@@ -20,6 +20,7 @@ from translate.conversion.framing import convert_frames, why_first_only
 from translate.conversion.plan import Task
 from translate.conversion.replicas import Replicas
 from translate.errors import FullDiskError, TranslateError, UnfitError
+from translate.images import ImageError
 
 BATCH_PIXELS = 1 << 23
 """The most pixels in a batch: larger ones cost memory and are no faster."""
@@ -68,6 +69,8 @@ def convert_all(
                 # It would fail for every image.
                 raise error
             elif len(bucket) == 1:
+                if isinstance(error, ImageError):  # an output that is written while it is computed
+                    refuse_full(error, bucket[0].task)
                 yield ended(bucket[0].task, _sentence(error, bucket[0].task))
             else:
                 # One image is bad, or the batch was too large for the memory: retry one by one.

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from translate.engine.players import MethodError, Player
+from translate.engine.players import MethodError, Player, names_of
 from translate.method import Batch, Method, Update
 from translate.ranks import Waiting
 
@@ -74,7 +74,7 @@ class Accumulation:
             self._seed(number)
             updates = iter(self._method.updates(batch, step))
             moves = self._reach(updates, history)
-            names = None if moves is None else tuple(move.player for move in moves)
+            names = None if moves is None else names_of(moves)
             if number == 0:
                 wanted = names
             if names != wanted or (names is None and history):
@@ -100,7 +100,7 @@ class Accumulation:
         """Replay the moves of the history, and run to the next one."""
         for number, names in enumerate(history):
             moves = self._resume(updates)
-            found = None if moves is None else tuple(move.player for move in moves)
+            found = None if moves is None else names_of(moves)
             if found != names:
                 raise self._differing(None, number, found, names)
             del moves

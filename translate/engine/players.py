@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import nn
 from torch.optim import Optimizer
 
 from translate.adversary import Adversary
 from translate.errors import TranslateError
-from translate.method import Method
+from translate.method import Method, Update
 
 
 class MethodError(TranslateError):
@@ -44,6 +44,18 @@ class Player:
     def moving(self, together: frozenset[str]) -> list[nn.Parameter]:
         """The weights that move when the players named in ``together`` do."""
         return self.own + [weight for weight, owners in self.shared.items() if owners <= together]
+
+
+def names_of(moves: Sequence[Update]) -> tuple[str, ...]:
+    """The names of all players that move together."""
+    return tuple(name for move in moves for name in move.players)
+
+
+def weights_of(players: Sequence[Player], together: frozenset[str]) -> list[nn.Parameter]:
+    """The weights that one update of these players moves, each once, when all ``together`` move."""
+    if len(players) == 1:
+        return players[0].moving(together)
+    return list(dict.fromkeys(weight for player in players for weight in player.moving(together)))
 
 
 def players_of(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
-from translate.engine.players import MethodError, Player
+from translate.engine.players import MethodError, Player, names_of
 from translate.errors import nearest
 from translate.method import Update
 
@@ -20,37 +21,65 @@ def check_moves(method: str, players: Mapping[str, Player], moves: tuple[Update,
     for move in moves:
         if not isinstance(move, Update):
             raise MethodError(f"{method} yielded a {type(move).__name__} instead of an Update")
-    names = [move.player for move in moves]
-    if len(set(names)) != len(names):
-        raise MethodError(f"the player {names[0]!r} moves twice in one tuple of updates; put all its terms into one")
+    names = names_of(moves)
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise MethodError(f"the player {twice!r} moves twice at once; put all its terms into one update")
     for move in moves:
-        if move.player not in players:
-            raise MethodError(f"there is no player {move.player!r}; {nearest(move.player, players)}")
+        if not move.players:
+            raise MethodError("an update names no player; name one, or several as a tuple")
+        for player in move.players:
+            if player not in players:
+                raise MethodError(f"there is no player {player!r}; {nearest(str(player), players)}")
         if not move.terms:
-            raise MethodError(f"the update of {move.player!r} has no terms")
-        weights = set(players[move.player].moving(frozenset(names)))
+            raise MethodError(f"the update of {move.label!r} has no terms")
+        weights = {player: set(players[player].moving(frozenset(names))) for player in move.players}
+        unreached = dict(weights)
         for name, term in move.terms.items():
             if not isinstance(term, Tensor) or term.dim() != 0:
-                raise MethodError(f"the term {move.player}/{name} must be a scalar tensor: take its mean or sum")
-            if not _reaches(term, weights):
+                raise MethodError(f"the term {move.label}/{name} must be a scalar tensor: take its mean or sum")
+            reached = _reached(term, weights)
+            if not reached:
                 raise MethodError(
-                    f"the term {move.player}/{name} has no gradient path to the weights of {move.player!r}; "
+                    f"the term {move.label}/{name} has no gradient path to the weights of {move.label!r}; "
                     "was its input detached, or does it belong to another player?"
                 )
+            for player in reached:
+                unreached.pop(player, None)
+        if unreached:
+            raise MethodError(
+                f"no term of {move.label!r} has a gradient path to the weights of {next(iter(unreached))!r}; "
+                "leave that player out, or give it a term"
+            )
+        _check_log(move)
 
 
-def _reaches(term: Tensor, weights: set[nn.Parameter]) -> bool:
-    """Whether the autograd graph of a term leads to one of the weights."""
-    if isinstance(term, nn.Parameter) and term in weights:
-        return True
+def _check_log(move: Update) -> None:
+    """Raise ``MethodError`` unless what an update logs has names of its own and is a scalar on a device."""
+    for name, value in move.log.items():
+        if name in move.terms:
+            raise MethodError(f"{move.label}/{name} is a term and logged as well; give what is logged another name")
+        if not isinstance(value, Tensor) or value.dim() != 0:
+            raise MethodError(
+                f"the logged {move.label}/{name} must be a scalar tensor: numbers would stay what they are when a "
+                "recorded step is replayed"
+            )
+
+
+def _reached(term: Tensor, weights: Mapping[str, set[nn.Parameter]]) -> set[str]:
+    """The players to whose weights the autograd graph of a term leads."""
+    owners: dict[Tensor, set[str]] = {}
+    for name, each in weights.items():
+        for weight in each:
+            owners.setdefault(weight, set()).add(name)
+    found = set(owners.get(term, ()))
     seen: set[Any] = set()
     ahead = [term.grad_fn]
-    while ahead:
+    while ahead and len(found) < len(weights):
         node = ahead.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        if getattr(node, "variable", None) in weights:
-            return True
+        found |= owners.get(node.variable, set()) if hasattr(node, "variable") else set()
         ahead.extend(following for following, _ in node.next_functions)
-    return False
+    return found

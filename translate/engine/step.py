@@ -14,10 +14,12 @@ from torch.optim import Optimizer
 from translate.engine.accumulation import Accumulation, close
 from translate.engine.capture import Capture, Graph, capturable
 from translate.engine.ema import EMA
-from translate.engine.players import MethodError, Player, players_of
+from translate.engine.log_sums import LogSums
+from translate.engine.players import MethodError, Player, names_of, players_of, weights_of
 from translate.engine.rules import check_moves
 from translate.engine.state import compare, optimizer_numbers, optimizer_state, optimizer_tensors, under
 from translate.errors import NotFiniteError, TranslateError
+from translate.inner_maps import open_watches
 from translate.method import Batch, Method, Update
 from translate.pool import ImagePool
 from translate.precision import to_float32
@@ -62,8 +64,7 @@ class Engine:
         self.device = device or torch.device("cpu")
         self.players = players_of(method, optimizers)
         self._ema = EMA(method.translators, ema)
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._sums = LogSums(self.device)
         self._checked_until = method.period
         self._accumulation = Accumulation(
             method,
@@ -90,7 +91,7 @@ class Engine:
             play=self._play_all,
             seed=self._seed,
             state=self._changed_tensors,
-            counts=self._counts,
+            counts=self._sums.counts,
         )
 
     # --- the hot path -----------------------------------------------------------------------------------------------
@@ -140,16 +141,16 @@ class Engine:
             self._check(moves)
             for wait in self._push(moves, 1, True):
                 wait()
-            self._move_all(tuple(move.player for move in moves))
+            self._move_all(names_of(moves))
 
     def _push(self, moves: tuple[Update, ...], scale: float, last: bool) -> list[Waiting]:
         """Add the gradients of each move to its player's; with the last batch, start their all-reduce."""
-        together = frozenset(move.player for move in moves)
-        for move in moves:
-            self._drop_gradients(self.players[move.player])
+        together = frozenset(names_of(moves))
+        for name in together:
+            self._drop_gradients(self.players[name])
         reducing: list[Waiting] = []
         for number, move in enumerate(moves, start=1):
-            weights = self.players[move.player].moving(together)
+            weights = weights_of([self.players[name] for name in move.players], together)
             loss = self._loss(move, scale)
             torch.autograd.backward(loss, inputs=weights, retain_graph=number < len(moves))
             if last and self.group.size > 1:
@@ -162,9 +163,11 @@ class Engine:
         kind = self.device.type
         # Whatever the method does to the grad mode, also before it raises, ends here.
         with torch.set_grad_enabled(True), torch.autocast(kind, torch.bfloat16, self.precision == "bf16"):
-            before = _autocast_state(kind)
+            before, watches = _autocast_state(kind), open_watches()
             item = next(updates, None)
             what = "autocast" if _autocast_state(kind) != before else None
+            if open_watches() != watches:
+                what = "what layers note"
             if not torch.is_grad_enabled() or torch.is_inference_mode_enabled():
                 what = what or "the grad mode"
             if what is not None:
@@ -182,12 +185,9 @@ class Engine:
         for name, term in move.terms.items():
             term = to_float32(term)
             loss = term if loss is None else loss + term
-            key = f"{move.player}/{name}"
-            if key in self._sums:
-                self._sums[key].add_(term.detach())
-            else:
-                self._sums[key] = term.detach().clone()
-            self._counts[key] = self._counts.get(key, 0) + 1
+            self._sums.add_term(f"{move.label}/{name}", term)
+        for name, value in move.log.items():
+            self._sums.add_value(f"{move.label}/{name}", value)
         assert loss is not None
         return loss if scale == 1 else loss * scale
 
@@ -230,7 +230,7 @@ class Engine:
 
     def _changed_tensors(self) -> dict[str, list[Tensor]]:
         """All tensors that a step changes, by role and player."""
-        groups: dict[str, list[Tensor]] = {"terms": list(self._sums.values()), "buffers": list(self.method.buffers())}
+        groups: dict[str, list[Tensor]] = {"terms": self._sums.changed(), "buffers": list(self.method.buffers())}
         moved: set[Tensor] = set()
         for name, player in self.players.items():
             weights: list[Tensor] = [*player.own, *player.shared]
@@ -246,22 +246,16 @@ class Engine:
     # --- at log intervals -------------------------------------------------------------------------------------------
 
     def fetch(self) -> dict[str, float]:
-        """The mean of each term since the last call, over all ranks.
+        """The mean of each term and of each logged value since the last call, over all ranks.
 
         Raises ``NotFiniteError`` if a term or a weight is not finite.
         """
-        names = [name for name, count in self._counts.items() if count]
-        values = self.group.mean(torch.stack([self._sums[name].double() for name in names])).tolist() if names else []
-        terms = {name: value / self._counts[name] for name, value in zip(names, values, strict=True)}
-        for name in names:
-            # In place, so that a recorded step still finds them.
-            self._sums[name].zero_()
-            self._counts[name] = 0
+        terms, values = self._sums.take(self.group)
         bad = [name for name, value in terms.items() if value != value or value in (float("inf"), -float("inf"))]
         bad = bad or [f"a weight of {name}" for name in self._broken_players()]
         if bad:
             raise NotFiniteError(f"{bad[0]} is not a finite number at step {self.step_count}")
-        return terms
+        return terms | values
 
     @torch.no_grad()
     def _broken_players(self) -> list[str]:
@@ -292,12 +286,7 @@ class Engine:
                 found[_name_on_rank(rank, name)] = value
         found.update(_prefixed("optimizer", optimizer_tensors(self.players.values())))
         found.update(_prefixed("ema", self._ema.tensors()))
-        # The log's sums too, so that a resumed run writes the same lines.
-        for name, count in self._counts.items():
-            if count:
-                if together:
-                    self._sums[name].copy_(self.group.mean(self._sums[name]))
-                found[f"log/{name}"] = self._sums[name]
+        found.update(self._sums.tensors(self.group if together else None))
         return found
 
     def metadata(self) -> dict[str, Any]:
@@ -305,7 +294,7 @@ class Engine:
         return {
             "step": self.step_count,
             "optimizer_numbers": optimizer_numbers(self.players.values()),
-            "log_counts": {name: count for name, count in self._counts.items() if count},
+            "log_counts": self._sums.metadata(),
         }
 
     def load(
@@ -340,12 +329,8 @@ class Engine:
             for name, player in self.players.items()
             if name not in anew
         }
-        sums, counts = under(tensors, "log/"), metadata["log_counts"]
-        if sums.keys() != counts.keys() or not all(
-            value.dim() == 0 and value.dtype == torch.float32 for value in sums.values()
-        ):
-            raise TranslateError("the checkpoint's sums for the log do not fit their counts; it cannot be resumed")
-        known = ("method/", "optimizer/", "ema/", "log/", "rank-")
+        LogSums.check(tensors, metadata["log_counts"])
+        known = ("method/", "optimizer/", "ema/", "log/", "logged/", "rank-")
         for name in tensors:
             if not name.startswith(known):
                 raise TranslateError(f"the checkpoint's tensor {name!r:.100} has no place in a training")
@@ -356,9 +341,7 @@ class Engine:
             self._ema.restart()
         else:
             self._ema.load(averages)
-        self._sums = {name: value.to(self.device) for name, value in sums.items()}
-        self._counts.clear()
-        self._counts.update({name: int(count) for name, count in metadata["log_counts"].items()})
+        self._sums.load(tensors, metadata["log_counts"])
         self.step_count = int(metadata["step"])
         self.forget_graphs()
 

@@ -12,8 +12,9 @@ import torch
 
 from translate.errors import TranslateError, nearest
 from translate.evaluation.subjects import Asked, subject_of
+from translate.layouts import open_dataset
 from translate.memory import limits
-from translate.parts import CatalogParts, SavedMethod, build, open_dataset
+from translate.parts import CatalogParts, SavedMethod, build
 from translate.plugins import discover
 from translate.sizes import Size
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from translate.images.arrays import array_to_stored as array_to_stored
 from translate.images.arrays import normalize_array as normalize_array
+from translate.images.bands import Bands as Bands
+from translate.images.bands import open_bands as open_bands
 from translate.images.display import beside as beside
 from translate.images.display import colours
 from translate.images.display import displayed as displayed
@@ -18,7 +20,10 @@ from translate.images.display import in_limits as in_limits
 from translate.images.display import reduced as reduced
 from translate.images.encoding import WRITABLE
 from translate.images.encoding import encode as encode
+from translate.images.files import RowsFile as RowsFile
+from translate.images.files import takes_rows as takes_rows
 from translate.images.files import write
+from translate.images.files import writing_rows as writing_rows
 from translate.images.finding import READABLE, Found, count_left_out, find, survey, why_left_out
 from translate.images.formats import Source, load, load_indices, read, read_indices
 from translate.images.frames import HOLDS as HOLDS

@@ -7,7 +7,7 @@ is written is sound whatever was read: nothing is copied but the values of tags.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,8 +105,9 @@ def read_directory(
     big: bool = False,
     inner: Mapping[int, Any] | None = None,
     most: int = 1 << 20,
+    only: Container[int] | None = None,
 ) -> Directory:
-    """Read the directory at an offset, and those in it that ``inner`` names.
+    """Read the directory at an offset, and those in it that ``inner`` names; of its tags, all or ``only`` some.
 
     Values beyond ``most`` bytes in all are left out, and so is what lies outside of the data. A directory that
     does so itself is empty and ``damaged``.
@@ -126,6 +127,8 @@ def read_directory(
     block = read(at, count * entry.size + size)
     for place in range(0, min(count * entry.size, len(block) - entry.size + 1), entry.size):
         tag, kind, values, inline = entry.unpack_from(block, place)
+        if only is not None and tag not in only:
+            continue
         length = SIZES.get(kind, 0) * values
         where = at + place + entry.size - size
         if length > size:

@@ -17,7 +17,7 @@ from translate.images.chunks import SIGNATURE, chunk
 from translate.images.embedding import Embedded, jpeg_segments, with_chunks
 from translate.images.opening import ImageError, quiet
 from translate.images.planes import Image
-from translate.images.tiff import LARGEST, TiffPages
+from translate.images.tiff import TIFF, TiffPages, is_large
 
 AVIF = features.check("avif")
 """Whether the installed Pillow reads and writes AVIF files."""
@@ -56,7 +56,7 @@ def encode(
         np.save(file, pixels, allow_pickle=False)
         return file.getvalue()
     _refuse(pixels.shape[2] not in (1, 3), name, f"{pixels.shape[2]} channels", suffix, ".npy")
-    if suffix in (".tif", ".tiff"):
+    if suffix in TIFF:
         _refuse(alpha is not None and pixels.shape[2] == 1, name, "gray with alpha", suffix, ".png")
         return _encode_tiff(pixels, alpha, embedded)
     _refuse(pixels.dtype == np.float32, name, "floating-point values", suffix, ".tif or .npy")
@@ -82,7 +82,7 @@ def _encode_png(pixels: NDArray[Any], alpha: NDArray[Any] | None) -> bytes:
 def _encode_tiff(pixels: NDArray[Any], alpha: NDArray[Any] | None, embedded: Embedded) -> bytes:
     file = io.BytesIO()
     order = "<" if embedded.directory is None else embedded.directory.order
-    TiffPages(file, order=order, big=pixels.nbytes > LARGEST).append(pixels, alpha, embedded)
+    TiffPages(file, order=order, big=is_large(pixels, alpha)).append(pixels, alpha, embedded)
     return file.getvalue()
 
 

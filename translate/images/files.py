@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from translate import atomic
 from translate.images.embedding import Embedded, embed
@@ -14,6 +17,7 @@ from translate.images.encoding import encode
 from translate.images.opening import ImageError
 from translate.images.planes import Image
 from translate.images.scanning import Metadata
+from translate.images.tiff import TIFF, PageRows, TiffPages, is_large
 
 
 def write(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None) -> tuple[str, ...]:
@@ -29,6 +33,57 @@ def write(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | N
         # To flush the folder as well would double the time of many small images, which can be made again.
         atomic.write(path, data, folder=False)
     return told
+
+
+def takes_rows(path: Path, channels: int, *, alpha: bool = False) -> bool:
+    """Whether ``writing_rows`` can write an image of so many colour planes to a path: a TIFF, and no pipe."""
+    return (
+        path.suffix.lower() in TIFF
+        and channels in (1, 3)
+        and not (alpha and channels == 1)
+        and not atomic.is_special(path)
+    )
+
+
+class RowsFile:
+    """A file that is written row by row; ``told`` says what of the metadata was left out."""
+
+    def __init__(self, page: PageRows, path: Path, told: tuple[str, ...]) -> None:
+        self._page, self._path, self.told = page, path, told
+
+    def write(self, pixels: NDArray[Any], alpha: NDArray[Any] | None = None) -> None:
+        """Append rows (h, W, C), and those of the alpha plane (h, W) if the file has one."""
+        with writing(self._path):
+            self._page.write(pixels, alpha)
+
+
+@contextmanager
+def writing_rows(
+    path: Path,
+    shape: tuple[int, int, int],
+    dtype: np.dtype[Any],
+    *,
+    alpha: bool = False,
+    metadata: Metadata | None = None,
+) -> Iterator[RowsFile]:
+    """Write a TIFF file of an image (H, W, C) row by row, the same bytes as ``write`` writes, and as atomically.
+
+    With the block's end it is whole; if the block raises, nothing is left of it.
+    """
+    hollow = np.broadcast_to(np.zeros((), dtype), shape)
+    with ExitStack() as stack:
+        with writing(path):
+            image = Image(hollow, hollow[..., 0] if alpha else None)
+            embedded, told = embed(metadata, image, path.suffix) if metadata is not None else (Embedded(), ())
+            temporary = stack.enter_context(atomic.replacing(path, folder=False))
+            file = stack.enter_context(temporary.open("x+b"))
+            order = "<" if embedded.directory is None else embedded.directory.order
+            pages = TiffPages(file, order=order, big=is_large(hollow, image.alpha))
+            page = pages.begin(shape, hollow.dtype, embedded, alpha=alpha)
+        yield RowsFile(page, path, told)
+        with writing(path):
+            page.end()
+            stack.close()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import PIL.Image
 
 from translate import atomic
 from translate.images.animation import Apng, Avif, FrameWriter, Pages, Webp
-from translate.images.directories import Directory, read_directory, start_of
+from translate.images.directories import start_of
 from translate.images.embedding import Embedded, embed
 from translate.images.files import writing
 from translate.images.formats import load, load_indices
@@ -27,13 +27,12 @@ from translate.images.opening import ImageError, decoding, open_regular
 from translate.images.pictures import from_pillow
 from translate.images.planes import Image
 from translate.images.scanning import Metadata, tiff_metadata
-from translate.images.tiff import LARGEST, single_page
+from translate.images.tiff import LARGEST, read_page, single_page
 
 HOLDS = {"frames": (".png", ".webp", ".avif", ".tif", ".tiff"), "pages": (".tif", ".tiff")}
 """The suffixes of files that can hold the frames of an animation, and the pages of a document."""
 
 _MOST_PAGES = 100_000
-_MOST_TAGS = 1 << 26  # bytes of a page's tags, such as the offsets of its strips
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ class Frames:
             for number, offset in enumerate(self.offsets, 1):
                 name = f"{self.path}, page {number}"
                 with decoding(name):
-                    data = single_page(file, _directory(file, self.order, self.big, offset), self.big, max_pixels, name)
+                    data = single_page(file, read_page(file, self.order, self.big, offset), self.big, max_pixels, name)
                     if check is not None:
                         check(number, open_file(io.BytesIO(data), name).header)
                     if indices:
@@ -128,7 +127,7 @@ def _survey_pages(path: Path, file: BinaryIO, start: tuple[str, bool, int]) -> F
     values = left_out = 0
     while offset and offset not in seen and len(seen) < _MOST_PAGES:
         seen.add(offset)
-        page = _directory(file, order, big, offset)
+        page = read_page(file, order, big, offset)
         if not page.tags:
             raise ImageError(
                 f"{path}, page {len(seen)} lies outside of the file; restore the file, or give --frames first"
@@ -143,14 +142,6 @@ def _survey_pages(path: Path, file: BinaryIO, start: tuple[str, bool, int]) -> F
     if offset:
         told.append("pages that lead back to earlier ones are converted once")
     return Frames(path, "pages", len(offsets), values, order=order, big=big, offsets=tuple(offsets), told=tuple(told))
-
-
-def _directory(file: BinaryIO, order: str, big: bool, offset: int) -> Directory:
-    def read(at: int, length: int) -> bytes:
-        file.seek(at)
-        return file.read(length)
-
-    return read_directory(read, order, offset, big=big, most=_MOST_TAGS)
 
 
 def _animated(path: Path, max_pixels: int) -> Iterator[tuple[Image, float]]:

@@ -1,4 +1,4 @@
-"""TIFF pages: one taken out of a file, and files written page by page, of any depth, with all metadata of a page.
+"""TIFF pages: one taken out of a file, and files written page by page and row by row, of any depth, with metadata.
 
 Pillow writes no 16-bit colours and OpenCV no metadata, while the format itself is simple: strips of rows, packed by
 zlib, and a directory of tags for each page.
@@ -9,13 +9,15 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable, Container, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from translate.images.directories import Directory, Value, write_directory
+from translate.images.directories import Directory, Value, read_directory, write_directory
 from translate.images.embedding import Embedded
 from translate.images.exif import UNIT, X_RESOLUTION, Y_RESOLUTION
 from translate.images.headers import check_size
@@ -26,9 +28,38 @@ _LEVEL = 6
 LARGEST = 2**32 - 2**24
 """The bytes of pixels from which on a file needs offsets of 64 bits (BigTIFF)."""
 
+TIFF = (".tif", ".tiff")
+"""The suffixes of TIFF files."""
+
+
+def is_large(pixels: NDArray[Any], alpha: NDArray[Any] | None) -> bool:
+    """Whether the file of an image needs offsets of 64 bits."""
+    return pixels.nbytes + (0 if alpha is None else alpha.nbytes) > LARGEST
+
 
 _POINTERS = (330, 34665, 34853, 40965, 700, 33723, 34377)
 """Tags that a page needs no more once it stands alone: offsets of further directories, and what is read otherwise."""
+
+
+Range = tuple[int, int]
+"""The offset and the length of a stretch of a file."""
+
+_MOST_TAGS = 1 << 26  # bytes of a page's tags, such as the offsets of its strips
+
+
+def read_page(file: BinaryIO, order: str, big: bool, offset: int, *, only: Container[int] | None = None) -> Directory:
+    """The directory of a page at an offset, with all tags or ``only`` some."""
+
+    def read(at: int, length: int) -> bytes:
+        file.seek(at)
+        return file.read(length)
+
+    return read_directory(read, order, offset, big=big, most=_MOST_TAGS, only=only)
+
+
+def pieces_of(page: Directory) -> tuple[int, int]:
+    """The tags of a page that hold the offsets and the lengths of its tiles, or of its strips."""
+    return (324, 325) if 324 in page.tags else (273, 279)
 
 
 def single_page(file: BinaryIO, page: Directory, big: bool, max_pixels: int, name: str) -> bytes:
@@ -37,7 +68,7 @@ def single_page(file: BinaryIO, page: Directory, big: bool, max_pixels: int, nam
     Raises ``ImageError`` for a page of more than ``max_pixels``, or that is cut off or damaged.
     """
     check_size(name, page.number(257), page.number(256), max_pixels)
-    start, count = (324, 325) if 324 in page.tags else (273, 279)
+    start, count = pieces_of(page)
     starts, lengths = page.numbers(start), page.numbers(count)
     end = file.seek(0, io.SEEK_END)
     if len(lengths) == 0 and len(starts) == 1:
@@ -45,21 +76,30 @@ def single_page(file: BinaryIO, page: Directory, big: bool, max_pixels: int, nam
     sound = len(starts) == len(lengths) > 0 and sum(lengths) <= end
     if not sound or any(at + length > end for at, length in zip(starts, lengths, strict=True)):
         raise ImageError(f"{name} is damaged or truncated; restore or remove its file")
+    return page_file(file, page, big, [[piece] for piece in zip(starts, lengths, strict=True)])
+
+
+def page_file(file: BinaryIO, page: Directory, big: bool, pieces: Sequence[Sequence[Range]]) -> bytes:
+    """A TIFF file of a page's tags and of strips or tiles, each put together from stretches of another file."""
     order = page.order
     mark = b"II" if order == "<" else b"MM"
-    head = 16 if big else 8
-    pieces, places, at = [], [], head
-    for here, length in zip(starts, lengths, strict=True):
-        file.seek(here)
-        pieces.append(file.read(length) + bytes(length % 2))
+    at = 16 if big else 8
+    stored, places, lengths = [], [], []
+    for piece in pieces:
         places.append(at)
-        at += len(pieces[-1])
+        lengths.append(sum(length for _, length in piece))
+        for here, length in piece:
+            file.seek(here)
+            stored.append(file.read(length))
+        stored.append(bytes(lengths[-1] % 2))
+        at += lengths[-1] + lengths[-1] % 2
+    start, count = pieces_of(page)
     alone = Directory(order, {tag: value for tag, value in page.tags.items() if tag not in _POINTERS})
     alone.put(start, 16 if big else 4, *places)
     alone.put(count, 16 if big else 4, *lengths)
     numbers = (43, 8, 0, at) if big else (42, at)
     return b"".join(
-        (mark, struct.pack(order + ("HHHQ" if big else "HI"), *numbers), *pieces, write_directory(alone, at, big=big))
+        (mark, struct.pack(order + ("HHHQ" if big else "HI"), *numbers), *stored, write_directory(alone, at, big=big))
     )
 
 
@@ -78,40 +118,21 @@ class TiffPages:
 
     def append(self, pixels: NDArray[Any], alpha: NDArray[Any] | None, embedded: Embedded, *, pages: int = 1) -> None:
         """Append a page (H, W, C) of uint8, uint16 or float32; ``pages`` is how many there will be."""
-        height, width, channels = pixels.shape
-        planes = channels + (alpha is not None)
-        whole = pixels.dtype.kind == "u"
-        rows = max(1, _STRIP // (width * planes * pixels.dtype.itemsize))
-        starts, lengths = [], []
-        for first in range(0, height, rows):
-            strip = pixels[first : first + rows]
-            if alpha is not None:
-                strip = np.concatenate([strip, alpha[first : first + rows, :, None]], axis=2)
-            if whole:  # each value as its difference from the one to the left
-                strip = np.concatenate([strip[:, :1], strip[:, 1:] - strip[:, :-1]], axis=1)
-            packed = zlib.compress(
-                strip.astype(f"{self._order}{strip.dtype.kind}{strip.dtype.itemsize}").tobytes(), _LEVEL
-            )
-            starts.append(self._file.tell())
-            lengths.append(len(packed))
-            self._file.write(packed)
+        page = self.begin(pixels.shape, pixels.dtype, embedded, alpha=alpha is not None, pages=pages)
+        page.write(pixels, alpha)
+        page.end()
+
+    def begin(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], embedded: Embedded, *, alpha: bool = False, pages: int = 1
+    ) -> PageRows:
+        """Begin a page of a shape (H, W, C) that is written in bands of rows; only one at a time."""
+        return PageRows(self._file, self._order, shape, dtype, alpha, partial(self._end, embedded, pages))
+
+    def _end(self, embedded: Embedded, pages: int, stored: Directory, starts: Sequence[int]) -> None:
+        """Write the directory of a page whose strips begin at ``starts``."""
         page = self._described(embedded)
-        page.put(256, 4, width)
-        page.put(257, 4, height)
-        page.put(258, 3, *[8 * pixels.dtype.itemsize] * planes)
-        page.put(259, 3, 8)
-        page.put(262, 3, 2 if channels == 3 else 1)
-        offset = 16 if self._big else 4
-        page.put(273, offset, *starts)
-        page.put(277, 3, planes)
-        page.put(278, 4, rows)
-        page.put(279, 4, *lengths)
-        page.put(284, 3, 1)
-        if whole:
-            page.put(317, 3, 2)
-        if alpha is not None:
-            page.put(338, 3, 2)
-        page.put(339, 3, *[1 if whole else 3] * planes)
+        page.tags |= stored.tags
+        page.put(273, 16 if self._big else 4, *starts)
         if pages > 1:
             page.put(254, 4, 2)
             page.put(297, 3, min(self._pages, 65535), min(pages, 65535))
@@ -154,3 +175,79 @@ class TiffPages:
         self._link = end + (8 + 20 * tags if self._big else 2 + 12 * tags)
         self._file.seek(0, io.SEEK_END)
         self._pages += 1
+
+
+class PageRows:
+    """A page of a TIFF file that is written row by row, from the top; it is on the file after ``end``."""
+
+    def __init__(
+        self,
+        file: IO[bytes],
+        order: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        alpha: bool,
+        ended: Callable[[Directory, Sequence[int]], None],
+    ) -> None:
+        self._file, self._order, self._shape, self._dtype, self._alpha = file, order, shape, dtype, alpha
+        self._ended = ended
+        _, width, channels = shape
+        self._rows = max(1, _STRIP // (width * (channels + alpha) * dtype.itemsize))
+        self._held: list[NDArray[Any]] = []
+        self._waiting = self._written = 0
+        self._starts: list[int] = []
+        self._lengths: list[int] = []
+
+    def write(self, pixels: NDArray[Any], alpha: NDArray[Any] | None = None) -> None:
+        """Append rows (h, W, C), and those of the alpha plane (h, W) if there is one."""
+        at = 0
+        while at < len(pixels):
+            end = min(at + self._rows - self._waiting, len(pixels))
+            some = pixels[at:end]
+            if alpha is not None:
+                some = np.concatenate([some, alpha[at:end, :, None]], axis=2)
+            self._held.append(some)
+            self._waiting += end - at
+            at = end
+            if self._waiting == self._rows:
+                self._pack()
+        # The caller may use its array for the next rows.
+        self._held = [np.concatenate(self._held)] if self._held else []
+
+    def end(self) -> None:
+        """Write what is left, and the page's directory."""
+        if self._held:
+            self._pack()
+        height, width, channels = self._shape
+        if self._written != height:
+            raise ValueError(f"{self._written} of {height} rows are there")
+        planes, whole = channels + self._alpha, self._dtype.kind == "u"
+        page = Directory(self._order)
+        page.put(256, 4, width)
+        page.put(257, 4, height)
+        page.put(258, 3, *[8 * self._dtype.itemsize] * planes)
+        page.put(259, 3, 8)
+        page.put(262, 3, 2 if channels == 3 else 1)
+        page.put(277, 3, planes)
+        page.put(278, 4, self._rows)
+        page.put(279, 4, *self._lengths)
+        page.put(284, 3, 1)
+        if whole:
+            page.put(317, 3, 2)
+        if self._alpha:
+            page.put(338, 3, 2)
+        page.put(339, 3, *[1 if whole else 3] * planes)
+        self._ended(page, self._starts)
+
+    def _pack(self) -> None:
+        """Write a strip; whole numbers are stored as their differences from the ones to the left."""
+        strip = np.concatenate(self._held) if len(self._held) > 1 else self._held[0]
+        self._held, self._waiting = [], 0
+        self._written += len(strip)
+        if self._dtype.kind == "u":
+            strip = np.concatenate([strip[:, :1], strip[:, 1:] - strip[:, :-1]], axis=1)
+        values = strip.astype(f"{self._order}{strip.dtype.kind}{strip.dtype.itemsize}").tobytes()
+        packed = zlib.compress(values, _LEVEL)
+        self._starts.append(self._file.tell())
+        self._lengths.append(len(packed))
+        self._file.write(packed)

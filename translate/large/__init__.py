@@ -72,6 +72,7 @@ class InParts:
         self._halo: Size | None = None
         self._refused: dict[PartsAlgorithm, str | None] = {}
         self._chosen: dict[Size, PartsAlgorithm] = {}
+        self._rows: dict[Size, int] = {}
 
     def algorithm(self, size: Size) -> PartsAlgorithm:
         """The algorithm for an image of a (height, width), a function of these and the network alone.
@@ -92,6 +93,18 @@ class InParts:
         with self._lock:
             inner, halo = self._tile()
             return min(self._bytes_for((inner + 2 * halo[0], inner + 2 * halo[1])), whole)
+
+    def rows_of(self, algorithm: PartsAlgorithm, size: Size) -> int:
+        """The most rows of an image of a (height, width) that an algorithm reads or writes at once."""
+        height, width = self._padded(size)
+        with self._lock:
+            if algorithm == "strips":
+                if (height, width) not in self._rows:
+                    strips = Strips(self._network, self._channels, (height, width), self._device, self._half)
+                    self._rows[height, width] = strips.most_rows
+                return self._rows[height, width]
+            inner, halo = self._tile()
+            return min(height, inner + 2 * halo[0])
 
     @torch.inference_mode()
     def translate(self, picture: Picture, algorithm: PartsAlgorithm) -> None:
@@ -118,6 +131,7 @@ class InParts:
                 reason = str(error)
             else:
                 if strips.plan.least_bytes <= STRIP_BYTES:
+                    self._rows[size] = strips.most_rows
                     return "strips"
                 reason = "its rows are too wide"
         if self._tried("passes") is None:

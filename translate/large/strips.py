@@ -157,6 +157,13 @@ def rows_needed(sweep: Sweep, rows: Rows) -> dict[Node, Rows]:
     return need
 
 
+def _rows_at_once(sweep: Sweep, strip_bytes: int, count: int) -> int:
+    """How many rows of a sweep's target are computed at once."""
+    rows = max(1, min(int(strip_bytes / sweep.row_bytes), sweep.target.rows // count))
+    # Fast convolutions compute tiles of rows.
+    return rows - (rows % ROWS if rows > ROWS else 0)
+
+
 class Strips:
     """A network over images of one size, in strips."""
 
@@ -175,11 +182,21 @@ class Strips:
             for sweep in self.plan.sweeps:
                 self._run(sweep, picture, strip_bytes or STRIP_BYTES, count)
 
+    @property
+    def most_rows(self) -> int:
+        """The most rows of the image that are read, or of the output that are written, at once."""
+        found = 1
+        for sweep in self.plan.sweeps:
+            rows = _rows_at_once(sweep, STRIP_BYTES, 1)
+            begin = (sweep.target.rows - rows) // 2
+            for node, (first, last) in rows_needed(sweep, (begin, begin + rows)).items():
+                if node.kind == "image" or node is self.plan.output:
+                    found = max(found, last - first)
+        return found
+
     def _run(self, sweep: Sweep, picture: Picture, strip_bytes: int, count: int) -> None:
         target = sweep.target
-        step = max(1, min(int(strip_bytes / sweep.row_bytes), target.rows // count))
-        # Fast convolutions compute tiles of rows.
-        step -= step % ROWS if step > ROWS else 0
+        step = _rows_at_once(sweep, strip_bytes, count)
         for node in sweep.moments:
             self._numbers[id(node)] = Moments(node.groups)
         for first in range(0, target.rows, step):

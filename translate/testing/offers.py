@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from translate import images
-from translate.answers import KINDS
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.options import parse_call
@@ -169,7 +168,7 @@ def check_hooks(plugin: Plugin, catalog: Catalog) -> None:
     """
     with _warnings() as warned, tempfile.TemporaryDirectory(prefix="translate-") as place:
         alone = catalog.only(plugin)
-        for kind in KINDS:
+        for kind in alone.kinds:
             alone.offers(kind)
         for root in make_trees(Path(place)).values():
             for _, calls in alone.ask("recognize", root=root):
