@@ -24,8 +24,8 @@ from translate import images
 from translate.conversion import convert
 from translate.conversion.identity import identity_of
 from translate.conversion.inputs import gather
-from translate.conversion.lines import fields_of, line_of, read_lines
-from translate.conversion.manifest import Making, Manifest
+from translate.conversion.lines import append, fields_of, line_of, read_lines
+from translate.conversion.manifest import Ledger, Making, Manifest
 from translate.conversion.plan import Shard, name_outputs, parse_shard, same_name
 from translate.conversion.stages import Stages
 from translate.conversion.stored_plan import StoredPlan
@@ -178,6 +178,49 @@ def test_a_file_that_came_after_a_failure_is_somebody_elses(tmp_path: Path) -> N
         convert(Known(), source, tmp_path / "out")
 
 
+def test_failures_are_flushed_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in range(100):
+        (source / f"{number:03}.png").write_bytes(b"broken")
+    flushed: list[bytes] = []
+
+    def noted(handle: int, data: bytes) -> None:
+        flushed.append(data)
+        append(handle, data)
+
+    monkeypatch.setattr("translate.conversion.manifest.append", noted)
+    assert len(convert(Known(), source, tmp_path / "out").failed) == 100
+    # One for each 16 that are begun, whose line takes what failed before with it, and one at the end.
+    assert len(flushed) <= 100 // 16 + 3
+    assert Manifest.read(tmp_path / "out").begun == {}
+    (tmp_path / "out" / "099.png").write_bytes(b"mine")
+    with pytest.raises(TranslateError, match=r"099\.png exists already"):
+        convert(Known(), source, tmp_path / "out")
+
+
+def test_failures_are_told_when_the_last_image_failed(tmp_path: Path) -> None:
+    with Ledger(tmp_path, Making("a", {})) as ledger:
+        ledger.begin([tmp_path / "a.png", tmp_path / "b.png"])
+        ledger.fail([tmp_path / "a.png"])
+    assert list(Manifest.read(tmp_path).begun) == ["b.png"]
+
+
+def test_a_single_image_hashes_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = many(tmp_path / "in", 1)
+    hashed: list[object] = []
+
+    def noted(translator: object) -> str:
+        hashed.append(translator)
+        return "one"
+
+    monkeypatch.setattr("translate.conversion.converting.identity_of", noted)
+    convert(Negative(), source / "000.png", tmp_path / "a.png")
+    assert not hashed
+    convert(Negative(), source / "000.png", tmp_path / "b.png", report=tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text())["translator"] == "one"
+
+
 def test_outputs_of_another_folder_are_not_replaced(tmp_path: Path) -> None:
     convert(Known(), many(tmp_path / "a", 3), tmp_path / "out")
     for number in range(3):
@@ -286,6 +329,47 @@ def test_one_image_through_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     streams()
     assert convert(Known(), "-", tmp_path / "b.png").converted == 1
     assert (images.read(tmp_path / "b.png").pixels == images.load(made.getvalue()).pixels).all()
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("target", ["-", "b.png"])
+def test_nothing_names_the_files_behind_pipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: bool, target: str
+) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    data = (tmp_path / "a.png").read_bytes()
+
+    class Stream(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return False
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", Stream(io.BytesIO(data[:70] if broken else data)))
+    monkeypatch.setattr(sys, "stdout", Stream(io.BytesIO()))
+    translator = Known()
+    result = convert(translator, "-", target, report="report.json")
+    assert str(result.target) == target
+    found = json.loads((tmp_path / "report.json").read_text())
+    (row,) = found["images"]
+    assert (row["name"], row["source"], row["outputs"], found["target"]) == ("-", "-", [target], target)
+    assert translator.events[1][1]["source"] == Path("-")
+    told = json.dumps([found, translator.events, caplog.text, result.failed], default=str)
+    assert "translate-" not in told
+    if broken:
+        ((file, reason),) = result.failed
+        assert file == Path("-")
+        assert reason == row["reason"] == translator.events[1][1]["error"]
+        assert "standard input" in reason
+
+
+def test_a_request_that_piping_cannot_serve_names_no_file_behind_pipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "a.png").read_bytes())))
+    with pytest.raises(TranslateError) as refused:
+        convert(Known(), "-", tmp_path / "b.png", shard=Shard(1, 2))
+    assert "translate-" not in str(refused.value)
 
 
 # --- shards -----------------------------------------------------------------------------------------------------------

@@ -138,14 +138,14 @@ def test_what_is_not_kept_is_told_once_for_all_devices(
     (tmp_path / "in").mkdir()
     for number in range(3):
         PIL.Image.new("RGB", (8, 8)).save(tmp_path / "in" / f"{number}.jpg", comment=b"hello")
-    given: dict[str, Any] = {"gps": True, "suffix": "_b", "plugins": [str(plugin)]}
+    given: dict[str, Any] = {"gps": True, "suffix": "_b", "format": "webp", "plugins": [str(plugin)]}
     caplog.clear()
     result = translate.convert(run.folder, tmp_path / "in", tmp_path / "out", devices=2, **given)
     assert result.converted == 3
     assert [message for message in caplog.messages if "kept" in message] == [
         "3 images (0.jpg, 1.jpg, 2.jpg): comments in the file are not kept"
     ]
-    assert (tmp_path / "out" / "2_b.jpg").exists()
+    assert (tmp_path / "out" / "2_b.webp").exists()
 
 
 def test_devices_share_a_gallery(run: Run, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

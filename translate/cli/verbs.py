@@ -96,14 +96,14 @@ def _report_conversion(context: click.Context, result: Any, as_json: bool, **_: 
         return
     if as_json:
         found = result.forecast.to_json() if result.forecast is not None else _conversion_as_json(result)
-        click.echo(json.dumps(found, indent=2))
+        # Standard output may hold the image.
+        click.echo(json.dumps(found, indent=2), err=str(result.target) == "-")
     elif result.forecast is not None:
         for line in result.forecast.lines():
             say(line)
     else:
         kept = f", kept {result.kept}" if result.kept else ""
         failed = f", {len(result.failed)} could not be converted" if result.failed else ""
-        # Standard output may hold the image.
         say(f"converted {result.converted} to {result.target}{kept}{failed}", error=str(result.target) == "-")
     if result.failed:
         context.exit(1)

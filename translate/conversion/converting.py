@@ -14,14 +14,15 @@ from typing import Any
 
 from translate import atomic, images, outputs
 from translate.conversion.batch import AnyTranslator, Work
-from translate.conversion.fitting import Account
+from translate.conversion.calibration import Calibration, calibrate, calibration_for
 from translate.conversion.forecast import Forecast, forecast
 from translate.conversion.identity import identity_of
 from translate.conversion.inputs import Inputs, gather
+from translate.conversion.kept_previews import not_shown, show_kept
 from translate.conversion.manifest import Ledger, Making, unwritable
 from translate.conversion.on_ray import convert_on_ray
 from translate.conversion.pipeline import convert_all
-from translate.conversion.piping import from_standard_input, is_standard, to_standard_output
+from translate.conversion.piping import Piped, from_standard_input, is_standard, to_standard_output
 from translate.conversion.plan import Task, plan_single, suffix_rule
 from translate.conversion.report import Report
 from translate.conversion.resizing import check_resizing
@@ -44,9 +45,6 @@ log = logging.getLogger("translate")
 
 GPU_BATCH = 8
 MOST_WORKERS = 16
-CALIBRATION_IMAGES = 32
-"""How many images a runtime is calibrated on, if it needs calibration."""
-
 BEGUN = 16
 """How many images are said to be begun at a time."""
 
@@ -66,8 +64,9 @@ def convert_as_asked(
     asked: Mapping[str, Any],
     plugins: Sequence[str],
     no_plugins: Sequence[str],
+    piped: Piped | None = None,
 ) -> tuple[int, Failed, Path, int, Forecast | None]:
-    """Convert with the checked options of ``convert``.
+    """Convert with the checked options of ``convert``; ``piped`` are files that stand for standard input and output.
 
     Returns (number converted, failures with reasons, target, number kept, forecast of a dry run).
     """
@@ -80,7 +79,8 @@ def convert_as_asked(
     if asked["devices"] > 1 and Path("@-") in sources:
         raise TranslateError("convert: several devices cannot share a list from standard input; write it to a file")
     check_resizing(asked)
-    report = Report(asked["report"], overwrite=asked["overwrite"])
+    piped = piped or Piped()
+    report = Report(asked["report"], overwrite=asked["overwrite"], piped=piped)
     if isinstance(translator, (str, Path)):
         translator = _load(translator, asked, plugins, no_plugins)
     elif asked["range"] or asked["layout"]:
@@ -92,27 +92,37 @@ def convert_as_asked(
             f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
         )
     inputs = gather(sources)
-    making = Making(identity_of(translator), {name: asked[name] for name in SHAPING if name in asked})
     all_tasks, listed = _plan(inputs, target, translator, asked)
     rank, ranks = rank_and_world_size()
     together = run is not None and asked["devices"] > 1 and not on_ray
     here = listed if together else listed[rank::ranks]
-    if inputs.single:
-        standing = Standing(todo=list(here))
-    else:
-        standing = stand(here, target, making, verify=asked["verify"], again=asked["again"])
     shown_in = target if target.is_dir() or not inputs.single else target.parent
     silent = rank > 0 or is_a_share()
     shares = max(ranks, asked["devices"] if on_ray else 1)
     work = _work(translator, asked, shown_in, shares=shares, silent=silent)
+    # Processes that share the memory are given the images by the one that began them.
+    share = replace(work, memory=(work.memory or 0) // asked["devices"]) if together else work
+    calibration = calibration_for(
+        all_tasks, None if inputs.single else target, share, store=not asked["dry_run"], share=is_a_share(),
+        silent=silent,
+    )  # fmt: skip
+    options = {name: asked[name] for name in SHAPING if name in asked} | calibration.options
+    # One image has no manifest, and hashing weights may take longer than translating it.
+    unnamed = inputs.single and asked["report"] is None
+    making = Making("" if unnamed else identity_of(translator), options)
+    if inputs.single:
+        standing = Standing(todo=list(here))
+    else:
+        standing = stand(here, target, making, verify=asked["verify"], again=asked["again"])
     threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // shares)
     batch = _batch_size(translator, asked)
     if asked["dry_run"]:
-        _calibrate(work, all_tasks)
+        calibrate(calibration, work)
         return 0, (), target, len(standing.kept), forecast(inputs, standing, target, work, batch=batch, workers=threads)
     first = rank == 0 and not is_a_share()
+    unshown = [] if is_a_share() else not_shown(standing.kept, work)
     if first:
-        _tell(standing)
+        _tell(standing, len(unshown))
     tasks = standing.todo
     failed: list[tuple[Path, str]] = list(inputs.missing)
     converted = 0
@@ -125,20 +135,19 @@ def convert_as_asked(
             )  # fmt: skip
         elif run is not None and on_ray and not inputs.single:
             _sweep(tasks)
-            calibrating = all_tasks if translator.needs_calibration else ()
             place = shown_in.absolute()
-            prepare = partial(prepare_actor, run.absolute(), asked, place, calibrating, plugins, no_plugins)
+            prepare = partial(prepare_actor, run.absolute(), asked, place, calibration, plugins, no_plugins)
             outcomes = convert_on_ray(
                 tasks, prepare, target, making, work, count=asked["devices"], batch=batch, workers=threads,
                 catalog=translator.catalog,
             )  # fmt: skip
         else:
             if tasks:
-                _calibrate(work, all_tasks)
+                calibrate(calibration, work)
             if not inputs.single and tasks:
                 _sweep(tasks)
                 work = replace(work, ledger=stack.enter_context(Ledger(target, making)))
-            outcomes = _convert_here(tasks, work, batch, threads, rank, alone=len(listed) == 1)
+            outcomes = _convert_here(tasks, work, batch, threads, rank, alone=len(listed) == 1, piped=piped)
         stack.enter_context(finishing(work.showing))
         translator.catalog.tell("conversion_started", total=len(tasks))
         try:
@@ -149,6 +158,9 @@ def convert_as_asked(
                     else:
                         failed.append((file, reason))
                         record_failures(work.showing, inputs.root, failed[-1:])
+            show_kept(unshown, work, threads)
+            if first and work.showing is not None and work.showing.gallery is not None:
+                work.showing.gallery.sweep({task.name for task in all_tasks})
         finally:
             translator.catalog.tell("conversion_ended")
             found = left_out(images.Found((), inputs.left_out, inputs.closed))
@@ -186,15 +198,19 @@ def _convert_piped(
         if isinstance(translator, (str, Path)):
             translator = _load(translator, asked, plugins, no_plugins)
             asked = {**asked, "step": None, "direction": None, "range": "", "layout": ""}
-        if not is_standard(target):
-            return convert_as_asked(translator, [source], target, asked, plugins, no_plugins)
-        rule = suffix_rule(translator.source, translator.target, asked["format"])
-        file, send = stack.enter_context(to_standard_output(rule(source.suffix)))
-        options = {**asked, "samples": None, "suffix": ""}
-        converted, failed, _, kept, _ = convert_as_asked(translator, [source], file, options, plugins, no_plugins)
-        if converted:
+        options, file, send = asked, target, None
+        if is_standard(target):
+            rule = suffix_rule(translator.source, translator.target, asked["format"])
+            file, send = stack.enter_context(to_standard_output(rule(source.suffix)))
+            options = {**asked, "samples": None, "suffix": ""}
+        piped = Piped(source if is_standard(sources[0]) else None, file if is_standard(target) else None)
+        with piped.errors():
+            converted, failed, _, kept, _ = convert_as_asked(
+                translator, [source], file, options, plugins, no_plugins, piped
+            )
+        if converted and send is not None:
             send()
-        return converted, failed, target, kept, None
+        return converted, tuple((piped.path(path), reason) for path, reason in failed), target, kept, None
 
 
 def _plan(
@@ -257,14 +273,14 @@ def prepare_actor(
     run: Path,
     asked: Mapping[str, Any],
     shown_in: Path,
-    calibrating: Sequence[Task],
+    calibration: Calibration,
     plugins: Sequence[str],
     no_plugins: Sequence[str],
 ) -> Work:
     """Load the translator in a process of its own, and prepare it as the others are."""
     translator = _load(run, asked, plugins, no_plugins)
     work = _work(translator, asked, shown_in, shares=asked["devices"], silent=True)
-    _calibrate(work, calibrating)
+    calibrate(calibration, work)
     return work
 
 
@@ -291,12 +307,14 @@ def _sweep(tasks: Sequence[Task]) -> None:
         atomic.sweep(folder)
 
 
-def _tell(standing: Standing) -> None:
-    """Say what is kept, and why other images are done anew."""
+def _tell(standing: Standing, unshown: int) -> None:
+    """Say what is kept, why other images are done anew, and how many a gallery still lacks."""
     if standing.kept:
         log.warning("%s converted already and kept; --again converts anew", _images_are(len(standing.kept)))
     for reason, count in standing.again.most_common():
         log.warning("%s converted anew: %s", _images_are(count), _why[reason])
+    if unshown:
+        log.warning("%s read for the gallery, which does not show what was converted before", _images_are(unshown))
 
 
 def _images_are(count: int) -> str:
@@ -305,6 +323,7 @@ def _images_are(count: int) -> str:
 
 _why = {
     "other options": "their outputs were made with other options",
+    "another calibration": "their outputs were calibrated on other images",
     "another translator": "their outputs were made by another translator",
     "another name": "their outputs have other names now",
     "a changed file": "their files have changed since",
@@ -338,15 +357,6 @@ def _load(
     )  # fmt: skip
 
 
-def _calibrate(work: Work, tasks: Sequence[Task]) -> None:
-    """Calibrate a translator that needs it, on images of the whole plan, so that shards and reruns answer alike."""
-    if isinstance(work.translator, ArrayTranslator) or not work.translator.needs_calibration:
-        return
-    from translate.conversion.on_tensors import calibration_images
-
-    work.translator.calibrate(calibration_images(tasks, work, CALIBRATION_IMAGES, Account(work).fits))
-
-
 def _batch_size(translator: AnyTranslator, asked: Mapping[str, Any]) -> int:
     """The batch size; with ``samples`` it is 1, since noise is drawn for one image at a time."""
     if asked["samples"] is not None:
@@ -366,7 +376,7 @@ def _begun(tasks: Sequence[Task], ledger: Ledger | None) -> Iterator[Task]:
 
 
 def _convert_here(
-    tasks: Sequence[Task], work: Work, batch: int, workers: int, rank: int, *, alone: bool
+    tasks: Sequence[Task], work: Work, batch: int, workers: int, rank: int, *, alone: bool, piped: Piped
 ) -> Generator[tuple[Path, str | None], None, None]:
     """Convert on this device; report each outcome to the parent process, if one asked for it, or to the observers."""
     begun = _begun(tasks, work.ledger)
@@ -376,5 +386,7 @@ def _convert_here(
                 work.ledger.fail(task.outputs)
             if not log_outcome(rank, task.source, reason, work):
                 slowest = work.stages.bottleneck(workers)
-                work.translator.catalog.tell("image_converted", source=task.source, error=reason, bottleneck=slowest)
+                reason = None if reason is None else piped.sentence(reason)
+                source = piped.path(task.source)
+                work.translator.catalog.tell("image_converted", source=source, error=reason, bottleneck=slowest)
             yield task.source, reason

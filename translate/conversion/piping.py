@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from translate import images
@@ -14,6 +15,39 @@ from translate.errors import TranslateError
 
 LONGEST = 1 << 32
 """The most bytes of an image from standard input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piped:
+    """The temporary files that stand for standard input and standard output, which is what people are told of.
+
+    >>> piped = Piped(source=Path("/tmp/x/standard-input.png"))
+    >>> piped.path(Path("/tmp/x/standard-input.png")), piped.sentence("/tmp/x/standard-input.png is truncated")
+    (PosixPath('-'), 'standard input is truncated')
+    """
+
+    source: Path | None = None
+    target: Path | None = None
+
+    def path(self, path: Path) -> Path:
+        """A path as it was asked for."""
+        return STANDARD if path in (self.source, self.target) else path
+
+    def sentence(self, text: str) -> str:
+        """A sentence that names no temporary file."""
+        for path, name in ((self.source, "standard input"), (self.target, "standard output")):
+            if path is not None:
+                text = text.replace(str(path), name)
+        return text
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Let errors of the block name no temporary file."""
+        try:
+            yield
+        except TranslateError as error:
+            error.args = tuple(self.sentence(str(each)) for each in error.args)
+            raise
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from translate.conversion.manifest import Entry, Making, Manifest, Stamp
@@ -131,7 +131,7 @@ def _why_again(
     reason = ""
     for entry in reversed(entries):
         if entry.made != key:
-            found = "other options" if _translator(manifest, entry) == making.translator else "another translator"
+            found = _made_by(manifest.makings.get(entry.made), making)
         elif [path for path, _ in entry.outputs] != wanted:
             found = "another name"
         elif not entry.source.fits(task.source, verify=verify):
@@ -144,9 +144,12 @@ def _why_again(
     return reason
 
 
-def _translator(manifest: Manifest, entry: Entry) -> str | None:
-    made = manifest.makings.get(entry.made)
-    return None if made is None else made.translator
+def _made_by(made: Making | None, making: Making) -> str:
+    """What makes the difference between two ways of making."""
+    if made is None or made.translator != making.translator:
+        return "another translator"
+    one, other = (replace(each, options={**each.options, "calibration": None}).key for each in (made, making))
+    return "another calibration" if one == other else "other options"
 
 
 def _is_ours(

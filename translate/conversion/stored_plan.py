@@ -94,7 +94,7 @@ def planned(target: Path, root: Path, names: Sequence[str], naming: Naming, *, s
         return plan
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.parent):
+        with alone(path.parent):
             atomic.sweep(path.parent)
             plan = StoredPlan.read(path) or StoredPlan(os.path.realpath(root))
             if plan.extend(names, naming):
@@ -109,8 +109,8 @@ def _is_below(path: object) -> bool:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other writers of the plan out, where the file system has locks; elsewhere the last one wins."""
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other writers of a folder's plan out, where the file system has locks; elsewhere the last one wins."""
     if fcntl is None:
         yield
         return
