@@ -67,7 +67,9 @@ class Session(ABC):
     shape: tuple[int | None, ...]
     dtype: Any
     outputs: list[str]
-    """The names of the outputs that may be images."""
+    """The names of the outputs that may be images, those that must be first."""
+    weights: tuple[Path, ...] = ()
+    """Further files, with weights of the network."""
 
     @abstractmethod
     def compute(self, batch: NDArray[Any], output: str) -> Any:
@@ -102,10 +104,9 @@ class Program(nn.Module):
     def identity(self) -> str:
         """The hash of the file, with its weights beside it, and of how images are handed to it."""
         digest = hashlib.blake2b(repr(self.facts).encode(), digest_size=16)
-        for path in (self.session.path, self.session.path.with_suffix(".bin")):
-            if path.is_file() and (path == self.session.path or self.session.path.suffix.lower() == ".xml"):
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        for path in (self.session.path, *self.session.weights):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Program:
