@@ -353,6 +353,7 @@ def test_weights_in_a_file_beside_are_used(tmp_path: Path) -> None:
 
 def test_other_weights_in_a_file_beside_make_another_translator(tmp_path: Path) -> None:
     path = put(external("weights.bin"), tmp_path / "m.onnx")
+    (tmp_path / "in").mkdir()
     picture(tmp_path / "in" / "a.png")
     for value, done in ((-0.5, 1), (-0.5, 0), (0.25, 1)):
         (tmp_path / "weights.bin").write_bytes(np.full(3, value, np.float32).tobytes())

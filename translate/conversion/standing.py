@@ -52,10 +52,10 @@ def refuse_within(tasks: Sequence[Task], target: Path, folders: Sequence[Path]) 
         if destination == origin or destination.is_relative_to(origin):
             where = "the folder to convert" if destination == origin else f"inside {folder}"
             raise TranslateError(f"{target} is {where}, so outputs would mix with inputs; name a folder outside of it")
-    for place, real in _linked(tasks, folders).items():
+    for link, real in _linked(tasks, folders).items():
         if destination == real or destination.is_relative_to(real):
             raise TranslateError(
-                f"{target} is inside {place}, a link among the folders to convert, so outputs would mix with inputs; "
+                f"{target} is inside {link}, a link among the folders to convert, so outputs would mix with inputs; "
                 "name another folder"
             )
     inner = [folder.resolve().relative_to(destination).as_posix() for folder in folders if _below(folder, destination)]

@@ -103,7 +103,8 @@ class Program(nn.Module):
     @property
     def identity(self) -> str:
         """The hash of the file, with its weights beside it, and of how images are handed to it."""
-        digest = hashlib.blake2b(repr(self.facts).encode(), digest_size=16)
+        # As JSON, so that facts are the same when they come from a file as when they were found out.
+        digest = hashlib.blake2b(self.facts.to_json().encode(), digest_size=16)
         for path in (self.session.path, *self.session.weights):
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
