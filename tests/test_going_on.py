@@ -561,6 +561,29 @@ def test_names_that_are_missing_or_closed_are_told(tmp_path: Path, caplog: pytes
     assert (alone.converted, files(tmp_path / "listed")) == (1, ["000.png"])
 
 
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        ("a.exe", "001.png"),
+        ("001.png", "001.png"),
+        ("../000.png", "001.png"),
+        ("/000.png", "001.png"),
+        ("a", "001.png"),
+    ],
+)
+def test_a_stored_plan_that_no_conversion_makes_is_made_anew(outputs: tuple[str, str], tmp_path: Path) -> None:
+    source, out = many(tmp_path / "in", 2), tmp_path / "out"
+    convert(Known(), source, out)
+    (plan,) = (out / ".translate").glob("plan-*.jsonl")
+    sound = plan.read_bytes()
+    lines = [{"name": f"{number:03}.png", "outputs": [path]} for number, path in enumerate(outputs)]
+    first = {"version": 1, "root": os.path.realpath(source), "count": 2}
+    plan.write_bytes(b"".join(map(line_of, (first, *lines))))
+    result = convert(Known(), source, out)
+    assert (result.kept, result.failed, files(out)) == (2, (), ["000.png", "001.png"])
+    assert plan.read_bytes() == sound
+
+
 # --- dry runs and reports ---------------------------------------------------------------------------------------------
 
 
