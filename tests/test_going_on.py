@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 from tests.test_conversion import Negative, files, many, random_image, real_translator, save
 from translate import images
+from translate.cli import cli
 from translate.conversion import convert
 from translate.conversion.identity import identity_of
 from translate.conversion.inputs import gather
@@ -329,6 +331,38 @@ def test_one_image_through_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     streams()
     assert convert(Known(), "-", tmp_path / "b.png").converted == 1
     assert (images.read(tmp_path / "b.png").pixels == images.load(made.getvalue()).pixels).all()
+    (tmp_path / "list.txt").write_text(f"{tmp_path / 'a.png'}\n")
+    for several in (f"@{tmp_path / 'list.txt'}", tmp_path / "a*.png", tmp_path):
+        streams()
+        with pytest.raises(TranslateError, match="- stands for one image"):
+            convert(Known(), several, "-")
+    streams()
+    with pytest.raises(TranslateError, match="leave out .*--engine"):
+        convert(Known(), "-", "-", engine="ray")
+
+
+def test_what_standard_output_holds_is_the_image_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    monkeypatch.setattr("translate.conversion.converting.load", lambda *_, **__: Known())
+    cli.main(["convert", "run", str(tmp_path / "a.png"), "-", "--json"], standalone_mode=False)
+    out, err = capfdbinary.readouterr()
+    assert (images.load(out).pixels == 255 - images.read(tmp_path / "a.png").pixels).all()
+    assert out.endswith(b"IEND\xaeB`\x82")
+    assert json.loads(err) == {"converted": 1, "kept": 0, "failed": [], "target": "-"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_standard_output_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(FullDiskError, match="the disk of standard output is full"):
+            convert(Known(), tmp_path / "a.png", "-")
+        monkeypatch.undo()
+        # What is left in its buffer cannot be written when it is closed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
 
 
 @pytest.mark.parametrize("broken", [False, True])
@@ -545,6 +579,95 @@ def test_a_making_is_known_by_what_changes_bytes() -> None:
     assert len(keys) == 6
 
 
+def test_what_a_killed_writer_began_is_no_claim_once_another_has_made_it(tmp_path: Path) -> None:
+    """A file that somebody has changed since stays, also where a line of a killed conversion names it."""
+    source, out = many(tmp_path / "in", 3), tmp_path / "out"
+    out.mkdir()
+    killed = Ledger(out, Making("one", {}))
+    killed.__enter__()
+    killed.begin([out / "000.png", out / "001.png"])
+    assert set(Manifest.read(out).begun) == {"000.png", "001.png"}
+    assert convert(Known(), source, out).converted == 3
+    assert Manifest.read(out).begun == {}
+    (out / "000.png").write_bytes(b"somebody's own")
+    with pytest.raises(TranslateError, match="000.png exists already, not made by a conversion of this image"):
+        convert(Known(), source, out)
+    assert (out / "000.png").read_bytes() == b"somebody's own"
+    # What is begun after that is a claim again.
+    killed.begin([out / "002.png"])
+    assert set(Manifest.read(out).begun) == {"002.png"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "loop"])
+@pytest.mark.parametrize("place", ["plan", "manifest"])
+def test_what_is_no_file_in_place_of_one_is_named_and_never_waited_for(kind: str, place: str, tmp_path: Path) -> None:
+    source, out = many(tmp_path / "in", 2), tmp_path / "out"
+    convert(Known(), source, out)
+    (file,) = (out / ".translate").glob("plan-*.jsonl" if place == "plan" else "manifest/*.jsonl")
+    file.unlink()
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to(file.name)
+    before = bytes_of(out)
+    for options in ({}, {"dry_run": True}):
+        with pytest.raises(TranslateError, match=re.escape(str(file))) as refused:
+            convert(Known(), source, out, **options)
+        assert "\n" not in str(refused.value)
+    assert bytes_of(out) == before
+
+
+def test_a_link_that_leads_back_lets_no_outputs_mix_with_inputs(tmp_path: Path) -> None:
+    many(tmp_path / "all" / "deep", 2)
+    source = many(tmp_path / "in", 1)
+    (source / "link").symlink_to(tmp_path / "all", target_is_directory=True)
+    for target in (tmp_path / "all" / "out", tmp_path / "all"):
+        with pytest.raises(TranslateError, match="a link among the folders to convert"):
+            convert(Known(), source, target)
+    assert not (tmp_path / "all" / "out").exists()
+    assert convert(Known(), source, tmp_path / "out").converted == 3
+
+
+def test_names_that_are_missing_or_closed_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = many(tmp_path / "in", 2)
+    (source / "self.png").symlink_to("self.png")
+    listed = tmp_path / "list.txt"
+    listed.write_bytes(b"\xef\xbb\xbf" + f"{source / '000.png'}\r\n{source / 'gone.png'}\r\n".encode())
+    result = convert(Known(), [source, f"@{listed}"], tmp_path / "out")
+    assert result.converted == 2
+    assert len(result.failed) == 2
+    told = [record.message for record in caplog.records]
+    assert f"left out: {source / 'gone.png'} does not exist; check the list" in told
+    assert f"left out: {source / 'self.png'}: too many levels of symbolic links" in told
+    alone = convert(Known(), f"@{listed}", tmp_path / "listed")
+    assert (alone.converted, files(tmp_path / "listed")) == (1, ["000.png"])
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        ("a.exe", "001.png"),
+        ("001.png", "001.png"),
+        ("../000.png", "001.png"),
+        ("/000.png", "001.png"),
+        ("a", "001.png"),
+    ],
+)
+def test_a_stored_plan_that_no_conversion_makes_is_made_anew(outputs: tuple[str, str], tmp_path: Path) -> None:
+    source, out = many(tmp_path / "in", 2), tmp_path / "out"
+    convert(Known(), source, out)
+    (plan,) = (out / ".translate").glob("plan-*.jsonl")
+    sound = plan.read_bytes()
+    lines = [{"name": f"{number:03}.png", "outputs": [path]} for number, path in enumerate(outputs)]
+    first = {"version": 1, "root": os.path.realpath(source), "count": 2}
+    plan.write_bytes(b"".join(map(line_of, (first, *lines))))
+    result = convert(Known(), source, out)
+    assert (result.kept, result.failed, files(out)) == (2, (), ["000.png", "001.png"])
+    assert plan.read_bytes() == sound
+
+
 # --- dry runs and reports ---------------------------------------------------------------------------------------------
 
 
@@ -569,6 +692,21 @@ def test_a_dry_run_foretells_and_writes_nothing(tmp_path: Path) -> None:
     again = convert(Known(), source, tmp_path / "out", format="png", dry_run=True).forecast
     assert again is not None
     assert (again.images, again.kept) == (0, 9)
+
+
+def test_a_dry_run_with_nothing_to_do_foretells_no_more_than_that(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 1)
+    (source / "scan.psd").write_bytes(b"8BPS")
+    before = convert(Known(), source, tmp_path / "out", dry_run=True).forecast
+    convert(Known(), source, tmp_path / "out")
+    after = convert(Known(), source, tmp_path / "out", dry_run=True).forecast
+    assert before is not None
+    assert after is not None
+    assert before.lines()[0].startswith("1 image of ")
+    assert after.lines() == [
+        f"0 images of 0 bytes would be converted into {tmp_path / 'out'}, 1 are done already",
+        f"left out: {source / 'scan.psd'}",
+    ]
 
 
 def test_a_report_tells_what_became_of_every_image(tmp_path: Path) -> None:

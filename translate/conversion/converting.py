@@ -174,6 +174,8 @@ def convert_as_asked(
             log.warning("%s", printable(sentence))
         for sentence in images.count_left_out(inputs.left_out):
             log.warning("%s: %s", inputs.root, sentence)
+        for reason in (*(each for _, each in inputs.missing), *(f"{path}: {each}" for path, each in inputs.closed)):
+            log.warning("left out: %s", printable(reason))
         failed += found
     return converted, tuple(failed), target, len(standing.kept), None
 
@@ -187,10 +189,13 @@ def _convert_piped(
     no_plugins: Sequence[str],
 ) -> tuple[int, Failed, Path, int, Forecast | None]:
     """Convert one image from standard input, or to standard output, or both."""
-    if len(sources) != 1 or (is_standard(target) and sources[0].is_dir()):
+    if len(sources) != 1 or not (is_standard(sources[0]) or gather(sources).single):
         raise TranslateError("convert: - stands for one image; name one input and one output")
-    if asked["dry_run"] or asked["devices"] > 1 or (is_standard(target) and (asked["samples"] or 1) > 1):
-        raise TranslateError("convert: - takes one image and gives one; leave out --dry-run, --devices and --samples")
+    several = asked["devices"] > 1 or asked["engine"] == "ray"
+    if asked["dry_run"] or several or (is_standard(target) and (asked["samples"] or 1) > 1):
+        raise TranslateError(
+            "convert: - takes one image and gives one; leave out --dry-run, --devices, --engine and --samples"
+        )
     if asked["gallery"] and is_standard(target):
         raise TranslateError("convert: a gallery lies with its outputs, and - writes none; name a folder")
     with ExitStack() as stack:

@@ -129,7 +129,7 @@ class Manifest:
         self.entries: dict[str, list[Entry]] = {}
         self.makings = dict(makings or {})
         self.begun: dict[str, list[int]] = {}
-        """When outputs were begun of which nobody said what became of them, in nanoseconds since 1970."""
+        """When outputs were begun of which nobody has said since what became of them, in nanoseconds since 1970."""
         for entry in entries:
             self.entries.setdefault(entry.name, []).append(entry)
 
@@ -137,13 +137,15 @@ class Manifest:
     def read(cls, target: Path) -> Self:
         """Merge the files of all writers; torn and damaged lines are passed over."""
         manifest = cls()
+        open_ended: list[tuple[str, int]] = []
+        settled: dict[str, int] = {}
         for file in sorted((target / FOLDER / "manifest").glob("*.jsonl")):
             begun: dict[str, int] = {}
             for found in read_lines(file):
                 if (entry := Entry.from_json(found)) is not None:
                     manifest.entries.setdefault(entry.name, []).append(entry)
                     for path, _ in entry.outputs:
-                        begun.pop(path, None)
+                        settled[path] = max(begun.pop(path, 0), settled.get(path, 0))
                 elif isinstance(found.get("begun"), list) and isinstance(found.get("at"), int):
                     begun |= {str(path): found["at"] for path in found["begun"]}
                 elif isinstance(found.get("failed"), list):
@@ -151,7 +153,10 @@ class Manifest:
                         begun.pop(str(path), None)
                 elif isinstance(found.get("making"), str) and isinstance(found.get("options"), dict):
                     manifest.makings[found["making"]] = Making(str(found.get("translator")), found["options"])
-            for path, at in begun.items():
+            open_ended += begun.items()
+        for path, at in open_ended:
+            # Whoever came later has made it anew, and what is there now is known by that one's line.
+            if at > settled.get(path, 0):
                 manifest.begun.setdefault(path, []).append(at)
         return manifest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from translate import images
 from translate.conversion.inputs import STANDARD
-from translate.errors import TranslateError
+from translate.errors import FullDiskError, TranslateError
 
 LONGEST = 1 << 32
 """The most bytes of an image from standard input."""
@@ -82,10 +83,15 @@ def to_standard_output(suffix: str) -> Iterator[tuple[Path, Callable[[], None]]]
         file = Path(folder) / f"output{suffix}"
 
         def send() -> None:
-            with file.open("rb") as read:
-                while piece := read.read(1 << 20):
-                    sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+            try:
+                with file.open("rb") as read:
+                    while piece := read.read(1 << 20):
+                        sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise FullDiskError("the disk of standard output is full; free space, and run it again") from None
 
         yield file, send
 

@@ -52,6 +52,12 @@ def refuse_within(tasks: Sequence[Task], target: Path, folders: Sequence[Path]) 
         if destination == origin or destination.is_relative_to(origin):
             where = "the folder to convert" if destination == origin else f"inside {folder}"
             raise TranslateError(f"{target} is {where}, so outputs would mix with inputs; name a folder outside of it")
+    for link, real in _linked(tasks, folders).items():
+        if destination == real or destination.is_relative_to(real):
+            raise TranslateError(
+                f"{target} is inside {link}, a link among the folders to convert, so outputs would mix with inputs; "
+                "name another folder"
+            )
     inner = [folder.resolve().relative_to(destination).as_posix() for folder in folders if _below(folder, destination)]
     sources = {os.path.realpath(task.source) for task in tasks}
     for task in tasks:
@@ -63,6 +69,19 @@ def refuse_within(tasks: Sequence[Task], target: Path, folders: Sequence[Path]) 
                 raise TranslateError(
                     f"{output} is an image to convert and would be overwritten; name another folder for the outputs"
                 )
+
+
+def _linked(tasks: Iterable[Task], folders: Sequence[Path]) -> dict[Path, Path]:
+    """The folders of images that links lead to, below the folders of inputs, with where they really are."""
+    found: dict[Path, Path] = {}
+    seen: set[Path] = set(folders)
+    for place in {task.source.parent for task in tasks}:
+        while place not in seen and place != place.parent:
+            seen.add(place)
+            if place.is_symlink() and any(place.is_relative_to(folder) for folder in folders):
+                found[place] = place.resolve()
+            place = place.parent
+    return found
 
 
 def refuse_foreign(tasks: Sequence[Task], target: Path, *, moved_from: str | None) -> None:
