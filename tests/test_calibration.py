@@ -16,8 +16,8 @@ from tests.test_conversion import Negative, many, random_image, save
 from translate.conversion import convert
 from translate.conversion.batch import Work
 from translate.conversion.calibration import COUNT, FILE, calibrate, calibration_for
-from translate.conversion.converting import prepare_actor
 from translate.conversion.lines import line_of, read_lines
+from translate.conversion.loading import prepare_actor
 from translate.conversion.manifest import FOLDER
 from translate.conversion.plan import Shard, Task
 from translate.errors import TranslateError
@@ -212,7 +212,7 @@ def test_one_process_chooses_for_several_devices_within_the_share_of_each(
         kept.append([pick[0] for pick in line["picks"]])
         yield from ()
 
-    monkeypatch.setattr("translate.conversion.converting._load", lambda *_: Calibrated())
+    monkeypatch.setattr("translate.conversion.converting.load_asked", lambda *_: Calibrated())
     monkeypatch.setattr("translate.conversion.converting.convert_together", together)
     convert(tmp_path / "run", source, tmp_path / "one", devices=1, memory=memory)
     convert(tmp_path / "run", source, tmp_path / "two", devices=2, memory=memory)
@@ -237,7 +237,7 @@ def test_an_actor_is_calibrated_on_what_it_is_given(tmp_path: Path, monkeypatch:
     tasks = [Task(source / f"{number:03}.png", f"{number:03}.png", (tmp_path / "x.png",)) for number in range(3)]
     given = calibration_for(tasks[1:], None, Work(Calibrated()), silent=True)
     assert all(task.source.is_absolute() for task in given.tasks)
-    monkeypatch.setattr("translate.conversion.converting._load", lambda *_: Calibrated())
+    monkeypatch.setattr("translate.conversion.loading.load_asked", lambda *_: Calibrated())
     asked = {name: option.default for name, option in declared_by(convert).items()} | {"devices": 2}
     work = prepare_actor(tmp_path / "run", asked, tmp_path, copy.deepcopy(given), (), ())
     assert isinstance(work.translator, Calibrated)

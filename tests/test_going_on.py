@@ -345,7 +345,7 @@ def test_what_standard_output_holds_is_the_image_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     save(tmp_path / "a.png", random_image((6, 8, 3)))
-    monkeypatch.setattr("translate.conversion.converting.load", lambda *_, **__: Known())
+    monkeypatch.setattr("translate.conversion.converting.load_asked", lambda *_, **__: Known())
     cli.main(["convert", "run", str(tmp_path / "a.png"), "-", "--json"], standalone_mode=False)
     out, err = capfdbinary.readouterr()
     assert (images.load(out).pixels == 255 - images.read(tmp_path / "a.png").pixels).all()

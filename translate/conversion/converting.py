@@ -12,38 +12,33 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from translate import atomic, images, outputs
+from translate import atomic, images
 from translate.conversion.batch import AnyTranslator, Work
-from translate.conversion.calibration import Calibration, calibrate, calibration_for
+from translate.conversion.calibration import calibrate, calibration_for
 from translate.conversion.forecast import Forecast, forecast
 from translate.conversion.identity import identity_of
-from translate.conversion.inputs import Inputs, gather
+from translate.conversion.inputs import gather
 from translate.conversion.kept_previews import not_shown, show_kept
-from translate.conversion.manifest import Ledger, Making, unwritable
+from translate.conversion.loading import batch_size, load_asked, prepare_actor, work_for
+from translate.conversion.manifest import Ledger, Making
 from translate.conversion.on_ray import convert_on_ray
 from translate.conversion.pipeline import convert_all
 from translate.conversion.piping import Piped, from_standard_input, is_standard, to_standard_output
-from translate.conversion.plan import Task, plan_single, suffix_rule
+from translate.conversion.plan import Task, suffix_rule
+from translate.conversion.planning import plan_conversion
 from translate.conversion.report import Report
 from translate.conversion.resizing import check_resizing
-from translate.conversion.showing import finishing, record_failures, showing_for, target_side_by_side
-from translate.conversion.size_warnings import SizeWarnings
-from translate.conversion.standing import Standing, refuse_foreign, refuse_twins, refuse_within, stand
-from translate.conversion.stored_plan import Naming, planned
+from translate.conversion.showing import finishing, record_failures
+from translate.conversion.standing import Standing, stand
 from translate.conversion.together import convert_together, is_a_share, log_outcome
 from translate.errors import TranslateError
-from translate.job import is_distributed, rank_and_world_size
-from translate.machine import keep_memory
-from translate.memory import free_share
+from translate.job import rank_and_world_size
 from translate.overview import left_out
 from translate.paths import expanded
-from translate.plugins import discover
-from translate.programs import ArrayTranslator, is_program, open_program
 from translate.terminal import printable
 
 log = logging.getLogger("translate")
 
-GPU_BATCH = 8
 MOST_WORKERS = 16
 BEGUN = 16
 """How many images are said to be begun at a time."""
@@ -82,7 +77,7 @@ def convert_as_asked(
     piped = piped or Piped()
     report = Report(asked["report"], overwrite=asked["overwrite"], piped=piped)
     if isinstance(translator, (str, Path)):
-        translator = _load(translator, asked, plugins, no_plugins)
+        translator = load_asked(translator, asked, plugins, no_plugins)
     elif asked["range"] or asked["layout"]:
         raise TranslateError("convert: range and layout are for an .onnx file, and this translator is loaded already")
     elif asked["step"] is not None:
@@ -92,14 +87,14 @@ def convert_as_asked(
             f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
         )
     inputs = gather(sources)
-    all_tasks, listed = _plan(inputs, target, translator, asked)
+    all_tasks, listed = plan_conversion(inputs, target, translator, asked)
     rank, ranks = rank_and_world_size()
     together = run is not None and asked["devices"] > 1 and not on_ray
     here = listed if together else listed[rank::ranks]
     shown_in = target if target.is_dir() or not inputs.single else target.parent
     silent = rank > 0 or is_a_share()
     shares = max(ranks, asked["devices"] if on_ray else 1)
-    work = _work(translator, asked, shown_in, shares=shares, silent=silent)
+    work = work_for(translator, asked, shown_in, shares=shares, silent=silent)
     # Processes that share the memory are given the images by the one that began them.
     share = replace(work, memory=(work.memory or 0) // asked["devices"]) if together else work
     calibration = calibration_for(
@@ -115,7 +110,7 @@ def convert_as_asked(
     else:
         standing = stand(here, target, making, verify=asked["verify"], again=asked["again"])
     threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // shares)
-    batch = _batch_size(translator, asked)
+    batch = batch_size(translator, asked)
     if asked["dry_run"]:
         calibrate(calibration, work)
         return 0, (), target, len(standing.kept), forecast(inputs, standing, target, work, batch=batch, workers=threads)
@@ -201,7 +196,7 @@ def _convert_piped(
     with ExitStack() as stack:
         source = stack.enter_context(from_standard_input()) if is_standard(sources[0]) else sources[0]
         if isinstance(translator, (str, Path)):
-            translator = _load(translator, asked, plugins, no_plugins)
+            translator = load_asked(translator, asked, plugins, no_plugins)
             asked = {**asked, "step": None, "direction": None, "range": "", "layout": ""}
         options, file, send = asked, target, None
         if is_standard(target):
@@ -216,94 +211,6 @@ def _convert_piped(
         if converted and send is not None:
             send()
         return converted, tuple((piped.path(path), reason) for path, reason in failed), target, kept, None
-
-
-def _plan(
-    inputs: Inputs, target: Path, translator: AnyTranslator, asked: Mapping[str, Any]
-) -> tuple[list[Task], list[Task]]:
-    """All images of the plan, and those of this shard; refuse what must not be written."""
-    strips = asked["side_by_side"]
-    written = target_side_by_side(translator.source, translator.target) if strips else translator.target
-    rule = suffix_rule(translator.source, written, asked["format"])
-    samples = None if strips else asked["samples"]
-    if inputs.single:
-        if asked["shard"] is not None:
-            raise TranslateError("convert: one image has no shards; leave out --shard, or name a folder")
-        task = plan_single(inputs.files[0][1], target, rule, asked["format"], samples, asked["suffix"])
-        if not asked["overwrite"]:
-            outputs.refuse_existing(*task.outputs)
-        if not asked["dry_run"]:
-            _make_folder(task.outputs[0].parent)
-        return [task], [task]
-    if target.exists() and not target.is_dir():
-        what = f"{inputs.folders[0]} is a folder" if inputs.folders else "there are several images"
-        raise TranslateError(f"{target} is a file, but {what}; name a folder for the outputs")
-    naming = Naming(rule, samples, asked["suffix"])
-    names = [name for name, _ in inputs.files]
-    # Before anything is stored, these must not be refused.
-    unstored = planned(target, inputs.root, names, naming, store=False)
-    files = dict(inputs.files)
-    tasks = _tasks(unstored.outputs, files, target)
-    if not is_a_share():
-        refuse_twins(tasks)
-        refuse_within(tasks, target, inputs.folders)
-        if not asked["overwrite"]:
-            root = os.path.realpath(inputs.root)
-            refuse_foreign(tasks, target, moved_from=unstored.root if unstored.root != root else None)
-    plan = unstored
-    if not asked["dry_run"]:
-        _make_folder(target)
-        plan = planned(target, inputs.root, names, naming)
-        tasks = _tasks(plan.outputs, files, target)
-    # Of the stored plan, which another shard may have made of another listing.
-    numbers = {name: number for number, name in enumerate(plan.outputs)}
-    if asked["shard"] is None:
-        return tasks, tasks
-    shard, shards = asked["shard"]
-    return tasks, [task for task in tasks if numbers[task.name] % shards == shard - 1]
-
-
-def _work(translator: AnyTranslator, asked: Mapping[str, Any], shown_in: Path, *, shares: int, silent: bool) -> Work:
-    """What holds for every image, of one of several processes that share the memory."""
-    showing = None if asked["dry_run"] else showing_for(translator.source, translator.target, shown_in, asked)
-    return Work(
-        translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
-        (asked["memory"] or free_share()) // shares, asked["metadata"], asked["gps"], asked["frames"],
-        whole=asked["memory"] and asked["memory"] // shares, statistics=asked["statistics"],
-        long_side=asked["long_side"], scale=asked["scale"], sizes=SizeWarnings(silent=silent), showing=showing,
-    )  # fmt: skip
-
-
-def prepare_actor(
-    run: Path,
-    asked: Mapping[str, Any],
-    shown_in: Path,
-    calibration: Calibration,
-    plugins: Sequence[str],
-    no_plugins: Sequence[str],
-) -> Work:
-    """Load the translator in a process of its own, and prepare it as the others are."""
-    translator = _load(run, asked, plugins, no_plugins)
-    work = _work(translator, asked, shown_in, shares=asked["devices"], silent=True)
-    calibrate(calibration, work)
-    return work
-
-
-def _tasks(planned_outputs: Mapping[str, tuple[str, ...]], files: Mapping[str, Path], target: Path) -> list[Task]:
-    return [
-        Task(files[name], name, tuple(target / path for path in paths))
-        for name, paths in planned_outputs.items()
-        if name in files
-    ]
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TranslateError(f"cannot make the folder {folder}: {error.strerror}; choose another place") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise unwritable(folder, PermissionError(13, "permission denied"))
 
 
 def _sweep(tasks: Sequence[Task]) -> None:
@@ -334,39 +241,6 @@ _why = {
     "a changed file": "their files have changed since",
     "an output that is gone or changed": "their outputs are gone or have changed",
 }
-
-
-def _load(
-    path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]
-) -> AnyTranslator:
-    if is_program(path):
-        catalog = discover(extra=plugins, blocked=no_plugins)
-        others = {name: asked[name] for name in ("step", "runtime", "precision")}
-        program = open_program(
-            expanded(path), direction=asked["direction"], device=asked["device"], others=others, limits=asked["range"],
-            layout=asked["layout"],
-        )  # fmt: skip
-        return ArrayTranslator(program, catalog)
-    # Imported here: what follows needs torch.
-    from translate.devices import pick_device
-    from translate.ranks import device_of_rank
-    from translate.translator import load
-
-    device = device_of_rank(asked["device"]) if is_distributed() else asked["device"]
-    if not asked["runtime"] and pick_device(device).type == "cpu":
-        # This must precede loading, whose threads could otherwise get heaps of their own.
-        keep_memory()
-    return load(
-        path, step=asked["step"], direction=asked["direction"], device=device, precision=asked["precision"],
-        runtime=asked["runtime"], plugins=plugins, no_plugins=no_plugins, range=asked["range"], layout=asked["layout"],
-    )  # fmt: skip
-
-
-def _batch_size(translator: AnyTranslator, asked: Mapping[str, Any]) -> int:
-    """The batch size; with ``samples`` it is 1, since noise is drawn for one image at a time."""
-    if asked["samples"] is not None:
-        return 1
-    return int(asked["batch"] or (1 if translator.device.type == "cpu" else GPU_BATCH))
 
 
 def _begun(tasks: Sequence[Task], ledger: Ledger | None) -> Iterator[Task]:
