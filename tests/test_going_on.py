@@ -743,3 +743,26 @@ def test_the_slowest_stage_is_known() -> None:
     assert stages.bottleneck(1) == "decode"
     stages.share(4)
     assert stages.bottleneck(2) == "decode"
+
+
+def test_a_damaged_plan_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, random_image((6, 8, 3)))
+    convert(Known(), tmp_path / "in", tmp_path / "out")
+    assert "damaged" not in caplog.text
+    (plan,) = (tmp_path / "out" / ".translate").glob("plan-*.jsonl")
+    plan.write_bytes(plan.read_bytes()[:-9])
+    assert convert(Known(), tmp_path / "in", tmp_path / "out").kept == 2
+    assert f"{plan} is damaged and made anew" in caplog.text
+
+
+def test_images_in_tiles_are_made_anew_with_other_memory(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, random_image((6, 8, 3)))
+    for statistics, kept in (("exact", 2), ("tile", 0)):
+        asked = {"statistics": statistics, "memory": "900MB"}
+        convert(Known(), tmp_path / "in", tmp_path / statistics, **asked)
+        assert convert(Known(), tmp_path / "in", tmp_path / statistics, **asked).kept == 2
+        assert convert(Known(), tmp_path / "in", tmp_path / statistics, **asked | {"memory": "800MB"}).kept == kept

@@ -102,6 +102,9 @@ def convert_as_asked(
         silent=silent,
     )  # fmt: skip
     options = {name: asked[name] for name in SHAPING if name in asked} | calibration.options
+    if asked["statistics"] == "tile" and asked["memory"] is not None:
+        # Which images are translated in tiles, of other pixels, depends on it.
+        options["memory"] = asked["memory"]
     # One image has no manifest, and hashing weights may take longer than translating it.
     unnamed = inputs.single and asked["report"] is None
     making = Making("" if unnamed else identity_of(translator), options)

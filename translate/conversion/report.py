@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -36,6 +37,8 @@ class Report:
             return
         if not path.absolute().parent.is_dir():
             raise TranslateError(f"there is no folder {path.parent} for the report {path.name}; make it first")
+        if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+            raise TranslateError(f"the report {path} cannot be written into its folder; check its permissions")
         if not overwrite and not _is_report(path):
             outputs.refuse_existing(path)
 

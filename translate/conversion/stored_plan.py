@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,8 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger("translate")
 
 VERSION = 1
 
@@ -100,7 +103,10 @@ def planned(target: Path, root: Path, names: Sequence[str], naming: Naming, *, s
         path.parent.mkdir(parents=True, exist_ok=True)
         with alone(path.parent):
             atomic.sweep(path.parent)
-            plan = StoredPlan.read(path) or StoredPlan(os.path.realpath(root))
+            known = StoredPlan.read(path)
+            if known is None and path.exists():
+                log.warning("%s is damaged and made anew: outputs whose names collided may have others now", path)
+            plan = known or StoredPlan(os.path.realpath(root))
             if plan.extend(names, naming):
                 atomic.write(path, plan.to_bytes())
     except OSError as error:

@@ -85,8 +85,8 @@ def _facts(session: Session, own: Facts | None, bounds: Bounds, limits: str, lay
         if limits or layout:
             raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")
         facts = own
-    elif (noted := _noted(path)) is not None:
-        facts = _overridden(noted, limits, layout)
+    elif (known := noted(path)) is not None:
+        facts = _overridden(known, limits, layout)
     else:
         return _found(session, bounds, limits, layout)
     _check_noted(path, session, facts)
@@ -126,7 +126,7 @@ def _beside(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def _noted(path: Path) -> Facts | None:
+def noted(path: Path) -> Facts | None:
     """The facts beside a file; None if there are none."""
     beside = _beside(path)
     try:
