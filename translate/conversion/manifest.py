@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -105,14 +106,14 @@ class Entry:
             return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Making:
     """How outputs are made: the hash of the translator, and the options that their bytes depend on."""
 
     translator: str
     options: Mapping[str, Any]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A short name of it, the same for the same translator and options.
 

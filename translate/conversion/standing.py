@@ -59,16 +59,19 @@ def refuse_within(tasks: Sequence[Task], target: Path, folders: Sequence[Path]) 
                 "name another folder"
             )
     inner = [folder.resolve().relative_to(destination).as_posix() for folder in folders if _below(folder, destination)]
-    sources = {os.path.realpath(task.source) for task in tasks}
-    for task in tasks:
-        for output in task.outputs:
-            place = output.relative_to(target).as_posix()
-            if any(place.startswith(f"{each}/") for each in inner):
-                raise TranslateError(f"{output} would be written among the inputs; name another folder")
-            if os.path.realpath(output) in sources:
-                raise TranslateError(
-                    f"{output} is an image to convert and would be overwritten; name another folder for the outputs"
-                )
+    outputs = [output for task in tasks for output in task.outputs]
+    # Only a file that is there can be one of the images.
+    existing = [output for output in outputs if os.path.lexists(output)]
+    sources = {os.path.realpath(task.source) for task in tasks} if existing else set()
+    for output in outputs if inner else ():
+        place = output.relative_to(target).as_posix()
+        if any(place.startswith(f"{each}/") for each in inner):
+            raise TranslateError(f"{output} would be written among the inputs; name another folder")
+    for output in existing:
+        if os.path.realpath(output) in sources:
+            raise TranslateError(
+                f"{output} is an image to convert and would be overwritten; name another folder for the outputs"
+            )
 
 
 def _linked(tasks: Iterable[Task], folders: Sequence[Path]) -> dict[Path, Path]:
