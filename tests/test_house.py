@@ -50,7 +50,7 @@ FLOORS = [
     {"adversary", "overview", "gallery"},
     {"method"},
     {"run", "frozen", "consistency", "background", "contract"},
-    {"compute"},
+    {"compute", "features"},
     {"engine", "loader", "large"},
     {"hookspecs", "isolation"},
     {"answers"},

@@ -18,6 +18,9 @@ NAME = re.compile(r"[A-Za-z_][\w. -]{0,63}")
 
 DOMAINS = ("source", "target")
 
+OF_ENCODERS = ("feature_extractor", "encodes", "named_codes", "variational_pass", "negative_log_likelihood")
+"""The traits of translators with an encoder."""
+
 
 def check_contract(method: Method, name: str) -> None:
     """Raise ``TranslateError`` for the first of a method's properties that breaks the contract; ``name`` names it."""
@@ -48,8 +51,11 @@ def check_contract(method: Method, name: str) -> None:
     for direction, module in translators.items():
         if role_of(direction) == "sampler":
             _named_by(name, lambda module=module: Traits(module).noise)  # type: ignore[misc]
-        if role_of(direction) == "classifier" and not callable(getattr(module, "features", None)):
+        if role_of(direction) == "classifier" and _named_by(name, lambda module=module: Traits(module).features) is None:  # type: ignore[misc]
             raise TranslateError(f"{name}: its classifier {type(module).__name__} must have a method features")
+        if role_of(direction) == "translator":
+            for trait in OF_ENCODERS:
+                _named_by(name, lambda module=module, trait=trait: getattr(Traits(module), trait))  # type: ignore[misc]
         if role_of(direction) != "translator":
             _named_by(name, lambda module=module: Traits(module).domain)  # type: ignore[misc]
     needs = read("needs", "a translate.method.Needs", lambda value: isinstance(value, Needs))
@@ -62,9 +68,9 @@ def check_contract(method: Method, name: str) -> None:
         read(attribute, "shares of the training between 0 and 1 in their order", _are_shares)
 
 
-def _named_by(name: str, read: Callable[[], Any]) -> None:
+def _named_by(name: str, read: Callable[[], Any]) -> Any:
     try:
-        read()
+        return read()
     except TranslateError as error:
         raise TranslateError(f"{name}: {error}") from None
 
