@@ -10,7 +10,7 @@ from typing import Any, get_args
 from torch import nn
 
 from translate.errors import TranslateError
-from translate.method import Method, Needs, Stream, role_of
+from translate.method import Method, Needs, Role, Stream, role_of
 from translate.traits import Traits
 
 NAME = re.compile(r"[A-Za-z_][\w. -]{0,63}")
@@ -18,8 +18,12 @@ NAME = re.compile(r"[A-Za-z_][\w. -]{0,63}")
 
 DOMAINS = ("source", "target")
 
-OF_ENCODERS = ("feature_extractor", "encodes", "named_codes", "variational_pass", "negative_log_likelihood")
-"""The traits of translators with an encoder."""
+OF_ROLES: Mapping[Role, Sequence[str]] = {
+    "sampler": ("noise", "domain"),
+    "classifier": ("features", "domain"),
+    "translator": ("feature_extractor", "encodes", "named_codes", "variational_pass", "negative_log_likelihood"),
+}
+"""The traits of each role that are checked."""
 
 
 def check_contract(method: Method, name: str) -> None:
@@ -49,15 +53,8 @@ def check_contract(method: Method, name: str) -> None:
                     "and begins with a letter"
                 )
     for direction, module in translators.items():
-        if role_of(direction) == "sampler":
-            _named_by(name, lambda module=module: Traits(module).noise)  # type: ignore[misc]
-        if role_of(direction) == "classifier" and _named_by(name, lambda module=module: Traits(module).features) is None:  # type: ignore[misc]
-            raise TranslateError(f"{name}: its classifier {type(module).__name__} must have a method features")
-        if role_of(direction) == "translator":
-            for trait in OF_ENCODERS:
-                _named_by(name, lambda module=module, trait=trait: getattr(Traits(module), trait))  # type: ignore[misc]
-        if role_of(direction) != "translator":
-            _named_by(name, lambda module=module: Traits(module).domain)  # type: ignore[misc]
+        for trait in OF_ROLES[role_of(direction)]:
+            _check_trait(name, module, trait)
     needs = read("needs", "a translate.method.Needs", lambda value: isinstance(value, Needs))
     if not isinstance(needs.paired, bool):
         raise TranslateError(f"{name}: needs.paired must be True or False, not {_short(needs.paired)}")
@@ -68,11 +65,13 @@ def check_contract(method: Method, name: str) -> None:
         read(attribute, "shares of the training between 0 and 1 in their order", _are_shares)
 
 
-def _named_by(name: str, read: Callable[[], Any]) -> Any:
+def _check_trait(name: str, module: nn.Module, trait: str) -> None:
     try:
-        return read()
+        value = getattr(Traits(module), trait)
     except TranslateError as error:
         raise TranslateError(f"{name}: {error}") from None
+    if trait == "features" and value is None:
+        raise TranslateError(f"{name}: its classifier {type(module).__name__} must have a method features")
 
 
 def _check_names(name: str, what: str, given: Any, known: Sequence[str], kind: str) -> None:

@@ -22,7 +22,6 @@ from translate.features import as_features, check_size, chosen, domain_of_featur
 from translate.frozen import Features, Frozen
 from translate.method import M, Method, Parts, Role, role_of
 from translate.options import Call, check_options, options_of, parse_call, parse_calls
-from translate.overview import is_there
 from translate.paths import expanded
 from translate.plugins import Catalog
 from translate.pool import ImagePool

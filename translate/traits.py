@@ -96,7 +96,7 @@ class Traits:
 
     @property
     def noise(self) -> tuple[int, ...]:
-        """A sampler: the shape of the noise of one image. It has no default."""
+        """A sampler, or a network with a ``variational_pass``: the shape of one image's noise. It has no default."""
         return self._read("noise", _NEEDED, _is_shape, "a tuple of whole numbers")
 
     @property
@@ -135,10 +135,10 @@ class Traits:
 
     @property
     def variational_pass(self) -> Callable[..., tuple[Tensor, Tensor]] | None:
-        """A variational autoencoder: a method from images (N, C, H, W) to (N,) and (N, C, H, W).
+        """A variational autoencoder: a method from images (N, C, H, W) and noise to (N,) and (N, C, H, W).
 
-        They are the KL divergence of each posterior from the prior in nats, and an image decoded from one code drawn
-        from the posterior. Metrics such as ``elbo`` call it; the default is None.
+        They are the KL divergence of each posterior from the prior in nats, and an image decoded from one code of the
+        posterior, drawn by standard normal noise (N, *noise). Metrics such as ``elbo`` call it; the default is None.
         """
         return self._read("variational_pass", None, callable, "a method")
 

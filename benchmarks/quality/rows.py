@@ -78,6 +78,61 @@ def few(labels: int) -> dict[str, Row]:
     }
 
 
+CODED: Mapping[str, Any] = {
+    **FEW,
+    "batch": 64,
+    "steps": 3000,
+    "optimizer": ("adam(lr=0.001)",),
+    "encoder": "dcgan(width=32, latent=64)",
+    "decoder": "dcgan(width=32)",
+}
+"""Of autoencoders whose encoders recognize digits afterwards: the images are those of the rows with few labels."""
+
+
+def on_features(labels: int) -> dict[str, Row]:
+    """An autoencoder that saw no label, and what learns from so many labels on top of it."""
+    layout = f"arrays(labels_per_class={labels // 10}, label_seed=SEED)"
+    shared = {**FEW, "layout": layout, "steps": 2000, "domain": "target", "features": "{vae-features}"}
+    return {
+        "vae-features": Row(
+            "the autoencoder of MNIST, without labels, whose encoder the next rows use",
+            "vae",
+            "mnist",
+            {**CODED, "likelihood": "gaussian", "scale": 0.3},
+            {"forward": ("elbo",)},
+        ),
+        f"vae-frozen-{labels}": Row(
+            f"{labels} labels, on the frozen encoder of the autoencoder",
+            "classifier",
+            "mnist",
+            {**shared, "hidden": 256},
+            {"classify": ("classification_error",)},
+        ),
+        f"vae-finetuned-{labels}": Row(
+            f"{labels} labels, the encoder of the autoencoder trained on",
+            "classifier",
+            "mnist",
+            {**shared, "hidden": 256, "finetune": True},
+            {"classify": ("classification_error",)},
+        ),
+    }
+
+
+AUTOENCODER: Mapping[str, Any] = {
+    **DIGITS,
+    "batch": 64,
+    "steps": 5000,
+    "encoder": "dcgan(width=32)",
+    "decoder": "dcgan(width=32)",
+    "optimizer": ("adam(lr=0.001)",),
+    "ema": 0.99,
+}
+"""Of the autoencoders that are measured for themselves."""
+
+BY_JUDGE = "frechet(extractor='{mnist}')"
+"""The distance of sets in the features of the judge of MNIST."""
+
+
 SMALL: Mapping[str, Any] = {
     "batch": 16,
     "generator": "small_unet(norm=instance)",
@@ -219,6 +274,21 @@ ROWS: dict[str, Row] = {
     **few(100),
     **few(50),
     **few(20),
+    **on_features(100),
+    "vae": Row(
+        "MNIST, no label",
+        "vae",
+        "mnist",
+        AUTOENCODER,
+        {"forward": ("elbo",), "sample": (BY_JUDGE,)},
+    ),
+    "vaegan": Row(
+        "MNIST, no label; its bound is that of the likelihood of vae, which it is not trained by",
+        "vaegan",
+        "mnist",
+        {**AUTOENCODER, "discriminator": "small_patch(width=16)", "optimizer": ("adam(lr=0.0005)",)},
+        {"forward": ("elbo(likelihood=laplace)",), "sample": (BY_JUDGE,)},
+    ),
     **dtn("usps", "mnist"),
     **dtn("mnist", "usps"),
     "unit-usps-mnist": Row(

@@ -39,16 +39,16 @@ class Classifier(Method):
         self,
         parts: Parts,
         *,
-        network: Annotated[
-            str, Option("network: a discriminator with class logits", part="discriminators")
-        ] = NETWORK,
+        network: Annotated[str, Option("network: a discriminator with class logits", part="discriminators")] = NETWORK,
         domain: Annotated[
             Literal["source", "target"],
             Option("domain to train on; choose target for few labels or data of one domain"),
         ] = "source",
         features: Annotated[
             str,
-            Option("feature extractor in place of network: a part, or a run with an encoder", part="feature_extractors"),
+            Option(
+                "feature extractor in place of network: a part, or a run with an encoder", part="feature_extractors"
+            ),
         ] = "",
         finetune: Annotated[bool, Option("train the features, too; otherwise they are frozen")] = False,
         hidden: Annotated[int, Option("units of a hidden layer between features and logits; 0: none", ge=0)] = 0,

@@ -105,12 +105,13 @@ class Autoencoder(ThroughLatent):
         self, encoder: nn.Module, decoder: nn.Module, likelihood: Callable[[Tensor, Tensor], Tensor] | None = None
     ) -> None:
         super().__init__(encoder, decoder, encodes="target")
+        self.noise = Traits(encoder).latent
         self.negative_log_likelihood = likelihood
 
-    def variational_pass(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def variational_pass(self, image: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """The KL divergence (N,) of the codes of images (N, C, H, W) in nats, and an image from one code each."""
         mean, log_variance = split(self.encoder(image))
-        return divergences(mean, log_variance), self.decoder(reparameterize(mean, log_variance))
+        return divergences(mean, log_variance), self.decoder(mean + torch.exp(log_variance / 2) * noise)
 
 
 class PriorSampler(nn.Module):
