@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from recorder import Recorder
 from torch import Tensor, nn
 
 import translate
 from translate.checkpoint import load as load_tensors
 from translate.data import Domain
+from translate.engine import Engine
+from translate.engine.capture import capturable
 from translate.errors import TranslateError
 from translate.features import chosen, offered, run_and_choice
 from translate.frozen import Features, Frozen
-from translate.parts import CatalogParts, SavedMethod
+from translate.parts import CatalogParts, SavedMethod, build_method
 from translate.plugins import discover
 from translate.run import Run
 from translate.saved import load_classifier
@@ -229,8 +232,6 @@ def test_it_needs_no_run_afterwards(vae: Run, tmp_path: Path, finetune: bool) ->
 
 
 def test_maps_are_pooled_or_taken_whole(unit: Run) -> None:
-    from translate.parts import build_method
-
     domain = Domain(3, labels=("a", "b"))
     made = CatalogParts(discover(), source=domain, target=domain, size=(16, 16))
     options = {"features": f"{unit.folder}:target", "domain": "target"}
@@ -253,10 +254,85 @@ def test_maps_are_pooled_or_taken_whole(unit: Run) -> None:
     ],
 )
 def test_options_that_do_not_fit(vae: Run, options: dict[str, Any], message: str) -> None:
-    from translate.parts import build_method
-
     domain = Domain(3, labels=("a", "b"))
     made = CatalogParts(discover(), source=domain, target=domain, size=(16, 16))
     given = {name: str(vae.folder) if value == "RUN" else value for name, value in options.items()}
     with pytest.raises(TranslateError, match=message):
         build_method(discover(), "classifier", given, made)
+
+
+# --- every lever of a training ----------------------------------------------------------------------------------------
+
+
+def few(vae: Run, finetune: bool) -> Any:
+    domain = Domain(3, labels=("a", "b", "c"))
+    made = CatalogParts(discover(), source=domain, target=domain, size=(16, 16))
+    torch.manual_seed(3)
+    options = {"features": str(vae.folder), "finetune": finetune, "hidden": 4}
+    return build_method(discover(), "classifier", options, made).train()
+
+
+def labelled(step: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    return {
+        "source": torch.rand(4, 3, 16, 16, generator=generator) * 2 - 1,
+        "source_label": torch.randint(0, 3, (4,), generator=generator),
+    }
+
+
+def adam(weights: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.Adam(weights, lr=1e-2, betas=(0.5, 0.999), fused=True)
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+@pytest.mark.parametrize("options", [{}, {"ema": 0.9}, {"precision": "bf16"}], ids=lambda options: "-".join(options))
+def test_a_recorded_step_is_the_step(vae: Run, finetune: bool, options: dict[str, Any]) -> None:
+    first, second = few(vae, finetune), few(vae, finetune)
+    names = first.players
+    alone = Engine(first, dict.fromkeys(names, adam), steps=5, seed=7, **options)
+    recorded = Engine(second, dict.fromkeys(names, adam), steps=5, seed=7, graphs=Recorder, **options)
+    capturable((player.optimizer for player in alone.players.values()), alone.device)
+    for step in range(5):
+        alone.step([labelled(step)])
+        recorded.step([labelled(step)])
+    assert recorded.replays
+    found = recorded.tensors()
+    for name, value in alone.tensors().items():
+        assert torch.equal(value, found[name]), name
+
+
+def test_two_batches_are_one_large_batch(vae: Run) -> None:
+    both = {name: torch.cat([labelled(0)[name], labelled(1)[name]]) for name in labelled(0)}
+    whole, parted = few(vae, True).double(), few(vae, True).double()
+    for method, batches in ((whole, [both]), (parted, [labelled(0), labelled(1)])):
+        made = [
+            {name: value.double() if value.is_floating_point() else value for name, value in each.items()}
+            for each in batches
+        ]
+        Engine(method, dict.fromkeys(method.players, adam), steps=1, seed=7).step(made)
+    for (name, one), other in zip(whole.named_parameters(), parted.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_recomputed_it_is_the_same(vae: Run, tmp_path: Path, finetune: bool) -> None:
+    runs = [
+        trained(tmp_path / str(again), vae.folder, finetune=finetune, recompute=again, ema=0.9)
+        for again in (False, True)
+    ]
+    plain, recomputed = (load_tensors(run.checkpoints[-1])[0] for run in runs)
+    assert plain.keys() == recomputed.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(recomputed[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("finetune", [False, True])
+def test_compiled_it_is_the_same(vae: Run, tmp_path: Path, finetune: bool) -> None:
+    runs = [
+        trained(tmp_path / how, vae.folder, finetune=finetune, compile=how, optimizer=("sgd(lr=0.01)",))
+        for how in ("no", "yes")
+    ]
+    plain, compiled = (load_tensors(run.checkpoints[-1])[0] for run in runs)
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-4)
