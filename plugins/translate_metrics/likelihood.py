@@ -45,6 +45,8 @@ class EvidenceLowerBound:
     parts, in nats.
     """
 
+    needs = frozenset({"divergence", "encoded", "reconstruction"})
+
     def __init__(
         self,
         *,
@@ -54,7 +56,8 @@ class EvidenceLowerBound:
         scale: Annotated[float, Option("scale of laplace or gaussian, for values in [-1, 1]", ge=0.001)] = 0.1,
     ) -> None:
         self._likelihood, self._scale = likelihood, scale
-        self.needs = frozenset({"divergence", "encoded", "reconstruction" if likelihood == "trained" else "rebuilt"})
+        if likelihood != "trained":
+            self.needs = frozenset({"divergence", "encoded", "rebuilt"})
         self._averages = {name: Average(name) for name in ("elbo", "elbo_bits_per_dim", "kl", "reconstruction")}
 
     @property
