@@ -24,6 +24,7 @@ from translate.parts import CatalogParts, SavedMethod, build_method
 from translate.plugins import discover
 from translate.run import Run
 from translate.saved import load_classifier
+from translate_metrics.extraction import name_of
 
 CODERS = {"encoder": "dcgan(width=4, latent=6)", "decoder": "dcgan(width=4)"}
 MAPS = {"encoder": "residual(width=4)", "decoder": "residual(width=4)"}
@@ -108,6 +109,28 @@ def test_the_domain_that_fits() -> None:
     same = {"forward": Encoding(), "again": Encoding()}
     with pytest.raises(TranslateError, match="choose one of them: run:forward or run:again$"):
         chosen("run", metadata, same, "source")
+
+
+def test_what_a_crafted_file_says_of_its_features(vae: Run) -> None:
+    metadata = SavedMethod.open(vae.folder, discover()).metadata
+    for direction, message in (("nowhere", "'nowhere', which is not"), ("sample", "'sample' gives no features")):
+        resources = {"runs/vae": {**metadata, "features": direction}}
+        domain = Domain(3)
+        rebuilding = CatalogParts(discover(), source=domain, target=domain, size=(16, 16), resources=resources)
+        with pytest.raises(TranslateError, match=message):
+            rebuilding.feature_extractor("runs/vae")
+        with pytest.raises(TranslateError, match="is not the name of a part"):
+            rebuilding.feature_extractor(str(vae.folder))
+
+
+def test_metrics_name_the_encoder(unit: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(unit.folder.parent)
+    assert name_of("unit:target") == "unit:target"
+    assert name_of(f"{unit.translator}:target") == "unit:target"
+    found = translate.evaluate(
+        unit.folder, "demo(size=16, count=6)", metrics=["kid(extractor='unit:target')"], split="train", device="cpu"
+    )
+    assert found.protocol["metrics"]["kid"].startswith("unit:target, weights ")
 
 
 def test_a_name_with_a_colon_is_that_file(tmp_path: Path) -> None:
