@@ -94,17 +94,18 @@ def _report_conversion(context: click.Context, result: Any, as_json: bool, **_: 
 
     if not is_launcher_or_main():
         return
+    # Standard output may hold the image.
+    aside = str(result.target) == "-"
     if as_json:
         found = result.forecast.to_json() if result.forecast is not None else _conversion_as_json(result)
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(found, indent=2), err=aside)
     elif result.forecast is not None:
         for line in result.forecast.lines():
             say(line)
     else:
         kept = f", kept {result.kept}" if result.kept else ""
         failed = f", {len(result.failed)} could not be converted" if result.failed else ""
-        # Standard output may hold the image.
-        say(f"converted {result.converted} to {result.target}{kept}{failed}", error=str(result.target) == "-")
+        say(f"converted {result.converted} to {result.target}{kept}{failed}", error=aside)
     if result.failed:
         context.exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import sys
@@ -115,6 +116,8 @@ def _listed(place: str) -> Iterator[Path]:
         ) from None
     if len(data) > LONGEST_LIST:
         raise TranslateError(f"the list {place} has more than {LONGEST_LIST >> 20} MB; give it in parts")
+    # Editors of Windows begin a text with a mark of its encoding.
+    data = data.removeprefix(codecs.BOM_UTF8)
     # A list that `find -print0` or `git ls-files -z` wrote holds names with line ends, too.
     lines = data.split(b"\0") if b"\0" in data else data.splitlines()
     paths = [expanded(os.fsdecode(line)) for line in lines if line.strip()]

@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from translate.conversion.manifest import Entry, Making, Manifest, Stamp
@@ -52,6 +52,12 @@ def refuse_within(tasks: Sequence[Task], target: Path, folders: Sequence[Path]) 
         if destination == origin or destination.is_relative_to(origin):
             where = "the folder to convert" if destination == origin else f"inside {folder}"
             raise TranslateError(f"{target} is {where}, so outputs would mix with inputs; name a folder outside of it")
+    for link, real in _linked(tasks, folders).items():
+        if destination == real or destination.is_relative_to(real):
+            raise TranslateError(
+                f"{target} is inside {link}, a link among the folders to convert, so outputs would mix with inputs; "
+                "name another folder"
+            )
     inner = [folder.resolve().relative_to(destination).as_posix() for folder in folders if _below(folder, destination)]
     sources = {os.path.realpath(task.source) for task in tasks}
     for task in tasks:
@@ -63,6 +69,19 @@ def refuse_within(tasks: Sequence[Task], target: Path, folders: Sequence[Path]) 
                 raise TranslateError(
                     f"{output} is an image to convert and would be overwritten; name another folder for the outputs"
                 )
+
+
+def _linked(tasks: Iterable[Task], folders: Sequence[Path]) -> dict[Path, Path]:
+    """The folders of images that links lead to, below the folders of inputs, with where they really are."""
+    found: dict[Path, Path] = {}
+    seen: set[Path] = set(folders)
+    for place in {task.source.parent for task in tasks}:
+        while place not in seen and place != place.parent:
+            seen.add(place)
+            if place.is_symlink() and any(place.is_relative_to(folder) for folder in folders):
+                found[place] = place.resolve()
+            place = place.parent
+    return found
 
 
 def refuse_foreign(tasks: Sequence[Task], target: Path, *, moved_from: str | None) -> None:
@@ -131,7 +150,7 @@ def _why_again(
     reason = ""
     for entry in reversed(entries):
         if entry.made != key:
-            found = "other options" if _translator(manifest, entry) == making.translator else "another translator"
+            found = _made_by(manifest.makings.get(entry.made), making)
         elif [path for path, _ in entry.outputs] != wanted:
             found = "another name"
         elif not entry.source.fits(task.source, verify=verify):
@@ -144,9 +163,12 @@ def _why_again(
     return reason
 
 
-def _translator(manifest: Manifest, entry: Entry) -> str | None:
-    made = manifest.makings.get(entry.made)
-    return None if made is None else made.translator
+def _made_by(made: Making | None, making: Making) -> str:
+    """What makes the difference between two ways of making."""
+    if made is None or made.translator != making.translator:
+        return "another translator"
+    one, other = (replace(each, options={**each.options, "calibration": None}).key for each in (made, making))
+    return "another calibration" if one == other else "other options"
 
 
 def _is_ours(
