@@ -233,7 +233,7 @@ def test_every_command_that_decodes_refuses_by_max_pixels(tmp_path: Path, caplog
     assert "more than the limit of 2000" in str(fitted.exception)
     assert runner.invoke(cli, given).exit_code == 0
     assert any("left out" in each.getMessage() and "0.png" in each.getMessage() for each in caplog.records)
-    for function in (translate.convert, translate.classify, translate.evaluate):
+    for function in (translate.convert, translate.classify, translate.encode, translate.evaluate):
         assert declared_by(function)["max_pixels"] == parameter_of("max_pixels", MaxPixels, MAX_PIXELS)
         assert declared_by(function)["memory"] == parameter_of("memory", Memory, None)
 

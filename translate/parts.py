@@ -18,10 +18,10 @@ from translate.adversary import Adversary
 from translate.contract import check_contract
 from translate.data import Domain, domain_of
 from translate.errors import TranslateError, nearest
-from translate.frozen import ClassifierFeatures, Frozen
+from translate.features import as_features, check_size, chosen, domain_of_features, run_and_choice
+from translate.frozen import Features, Frozen
 from translate.method import M, Method, Parts, Role, role_of
 from translate.options import Call, check_options, options_of, parse_call, parse_calls
-from translate.overview import is_there
 from translate.paths import expanded
 from translate.plugins import Catalog
 from translate.pool import ImagePool
@@ -117,35 +117,44 @@ class CatalogParts:
         channels = self.target.channels if outputs is None else outputs
         return self._network("decoders", name, latent=latent, outputs=channels)
 
-    def feature_extractor(self, name: str, *, inputs: int | None = None) -> nn.Module:
-        """A frozen feature extractor: a part, or the classifier of a run."""
+    def feature_extractor(self, name: str, *, inputs: int | None = None, frozen: bool = True) -> nn.Module:
+        """A feature extractor: a part, or the classifier or an encoder of a run."""
         channels = self.source.channels if inputs is None else inputs
-        if self._rebuilding and name in self.resources:
+        network = self._features_of_run(name, channels)
+        if network is None:
+            network = self._network("feature_extractors", name, inputs=channels)
+            weights = parse_call(name).options.get("weights")
+            if weights is not None and not self._rebuilding and hasattr(network, "read"):
+                network.read(expanded(str(weights)))  # type: ignore[operator]
+        return (Frozen if frozen else Features)(network, self.size, channels)
+
+    def _features_of_run(self, name: str, channels: int) -> nn.Module | None:
+        """The network of a run that gives features; None if the text names no run."""
+        if self._rebuilding:
+            # A saved method must not say which file is opened.
+            if name not in self.resources:
+                return None
             metadata = self.resources[name]
-            return Frozen(
-                ClassifierFeatures(rebuild(self._catalog, metadata).translators["classify"]), self.size, channels
+            translators, direction = rebuild(self._catalog, metadata).translators, metadata.get("features", "classify")
+            if direction not in translators:
+                raise TranslateError(f"the features of {name} came from its direction {direction!r:.100}, which is not")
+            return as_features(translators[direction], direction)
+        found = run_and_choice(name)
+        if found is None:
+            return None
+        run, choice = found
+        saved = SavedMethod.open(run, self._catalog)
+        direction = chosen(run, saved.metadata, saved.method.translators, choice, channels)
+        module = saved.module(direction)
+        domain = domain_of_features(saved.metadata, module, direction)
+        if domain.channels != channels:
+            raise TranslateError(
+                f"{name} was trained on images of {domain.channels} channels, and these have {channels}; "
+                "train it on images like these"
             )
-        # A saved method must not say which file is opened.
-        if not self._rebuilding and is_there(expanded(name)):
-            saved = SavedMethod.open(name, self._catalog)
-            if "classify" not in saved.metadata["directions"]:
-                raise TranslateError(
-                    f"{name} was trained by {saved.metadata['method']} and keeps no classifier whose features could be "
-                    "used; name the run of a classifier"
-                )
-            self.resources[name] = saved.metadata
-            domain = saved.domain("classify")
-            if domain.channels != channels:
-                raise TranslateError(
-                    f"{name} was trained on images of {domain.channels} channels, and these have {channels}; "
-                    "train a classifier on images like these"
-                )
-            return Frozen(ClassifierFeatures(saved.module("classify")), self.size, channels)
-        network = self._network("feature_extractors", name, inputs=channels)
-        weights = parse_call(name).options.get("weights")
-        if weights is not None and not self._rebuilding and hasattr(network, "read"):
-            network.read(expanded(str(weights)))  # type: ignore[operator]
-        return Frozen(network, self.size, channels)
+        check_size(name, module, self.size)
+        self.resources[name] = saved.metadata if direction == "classify" else {**saved.metadata, "features": direction}
+        return as_features(module, direction)
 
     def classifier(self, path: Path) -> nn.Module:
         """The classifier of a run, frozen; its attribute ``labels`` holds the names of its classes."""

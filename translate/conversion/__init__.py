@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from translate.common_options import At, Device, Direction, NoiseSeed, Overwrite, Precision, Step
+from translate.conversion.inputs import gather as gather
 from translate.conversion.plan import FormatName, Shard, parse_added, parse_shard
 from translate.conversion.plan import suffix_rule as suffix_rule
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
