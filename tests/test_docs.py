@@ -26,6 +26,7 @@ from translate.cli import cli
 from translate.cli.flags import Session
 from translate.cli.training import MethodCommand
 from translate.conversion import convert
+from translate.encoding import encode
 from translate.errors import TranslateError
 from translate.evaluation import evaluate
 from translate.exporting import export
@@ -281,8 +282,9 @@ def test_pages_tell_every_part_with_its_options(page: str, kind: str) -> None:
         ("exporting.md", export),
         ("importing.md", import_network),
         ("evaluation.md", evaluate),
+        ("encoding.md", encode),
     ],
-    ids=["convert", "export", "import", "evaluate"],
+    ids=["convert", "export", "import", "evaluate", "encode"],
 )
 def test_pages_tell_every_option_of_a_verb(page: str, verb: Any) -> None:
     table = rows(page)

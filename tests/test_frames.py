@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import struct
+import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +22,12 @@ from torch import Tensor
 
 from translate import images
 from translate.conversion import convert
+from translate.conversion.batch import Work
+from translate.conversion.fitting import plan_memory
+from translate.conversion.plan import Task
 from translate.data import Domain
-from translate.images import animation
+from translate.images import Image, animation
+from translate.images.embedding import Embedded
 from translate.images.frames import Frames
 
 TIMES = [10, 40, 70, 1230, 90]
@@ -99,6 +104,52 @@ def test_webp_and_avif_animations(suffix: str, tmp_path: Path) -> None:
     assert np.abs(after[..., 3] - before[..., 3]).max() <= (0 if suffix == "webp" else 8)
     error = np.abs(255 - before[..., :3] - after[..., :3])[before[..., 3] > 250]
     assert error.max() == 0 if suffix == "webp" else error.mean() < 4
+
+
+needs_avif = pytest.mark.skipif(".avif" not in images.WRITABLE, reason="this Pillow writes no AVIF")
+
+
+@needs_avif
+def test_frames_of_avif_wait_on_the_disk(tmp_path: Path) -> None:
+    frames = [Image(random_image((128, 128, 3), seed=number)) for number in range(4)]
+    with (tmp_path / "a.avif").open("wb") as file, (tmp_path / "waiting").open("w+b") as waiting:
+        writer = animation.Avif(file, waiting, 80)
+        writer.append(frames[0], 40, Embedded())
+        tracemalloc.start()
+        for number in range(30):
+            writer.append(frames[number % 4], 40, Embedded())
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        waiting.seek(0, io.SEEK_END)
+        assert waiting.tell() > 30 * 40_000
+        assert held < 40_000
+    assert list(tmp_path.glob(".*")) == []
+
+
+@needs_avif
+def test_the_memory_of_avif_encoders_is_planned(tmp_path: Path) -> None:
+    animated(tmp_path / "a.gif", loop=0)
+    images.write(tmp_path / "b.png", Image(random_image((12, 16, 3))))
+    found = {}
+    for name in ("a.gif", "b.png"):
+        for suffix in ("png", "avif"):
+            task = Task(tmp_path / name, name, (tmp_path / f"out.{suffix}",))
+            found[name, suffix] = plan_memory(task, Work(Negative()))
+    for name, bytes_a_pixel in (("a.gif", 620), ("b.png", 80)):
+        height, width = found[name, "png"].size
+        more = found[name, "avif"].writing - found[name, "png"].writing
+        assert more == bytes_a_pixel * height * width
+
+
+@needs_avif
+def test_an_avif_animation_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    still = PIL.Image.fromarray(np.zeros((200, 200, 3), np.uint8))
+    (tmp_path / "in").mkdir()
+    still.save(tmp_path / "in" / "a.webp", save_all=True, append_images=[PIL.Image.new("RGB", (200, 200), "red")])
+    result = convert(Negative(), tmp_path / "in", tmp_path / "out", format="avif", memory=20 * 2**20)
+    assert "needs 2" in result.failed[0][1]
+    assert "MB of memory" in result.failed[0][1]
+    assert convert(Negative(), tmp_path / "in", tmp_path / "out", format="webp", memory=20 * 2**20).converted == 1
 
 
 def test_one_animation_in_every_format(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -21,11 +22,12 @@ from hypothesis import strategies as st
 
 from tests.test_conversion import Negative, files, many, random_image, real_translator, save
 from translate import images
+from translate.cli import cli
 from translate.conversion import convert
 from translate.conversion.identity import identity_of
 from translate.conversion.inputs import gather
-from translate.conversion.lines import fields_of, line_of, read_lines
-from translate.conversion.manifest import Making, Manifest
+from translate.conversion.lines import append, fields_of, line_of, read_lines
+from translate.conversion.manifest import Ledger, Making, Manifest
 from translate.conversion.plan import Shard, name_outputs, parse_shard, same_name
 from translate.conversion.stages import Stages
 from translate.conversion.stored_plan import StoredPlan
@@ -178,6 +180,49 @@ def test_a_file_that_came_after_a_failure_is_somebody_elses(tmp_path: Path) -> N
         convert(Known(), source, tmp_path / "out")
 
 
+def test_failures_are_flushed_in_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in range(100):
+        (source / f"{number:03}.png").write_bytes(b"broken")
+    flushed: list[bytes] = []
+
+    def noted(handle: int, data: bytes) -> None:
+        flushed.append(data)
+        append(handle, data)
+
+    monkeypatch.setattr("translate.conversion.manifest.append", noted)
+    assert len(convert(Known(), source, tmp_path / "out").failed) == 100
+    # One for each 16 that are begun, whose line takes what failed before with it, and one at the end.
+    assert len(flushed) <= 100 // 16 + 3
+    assert Manifest.read(tmp_path / "out").begun == {}
+    (tmp_path / "out" / "099.png").write_bytes(b"mine")
+    with pytest.raises(TranslateError, match=r"099\.png exists already"):
+        convert(Known(), source, tmp_path / "out")
+
+
+def test_failures_are_told_when_the_last_image_failed(tmp_path: Path) -> None:
+    with Ledger(tmp_path, Making("a", {})) as ledger:
+        ledger.begin([tmp_path / "a.png", tmp_path / "b.png"])
+        ledger.fail([tmp_path / "a.png"])
+    assert list(Manifest.read(tmp_path).begun) == ["b.png"]
+
+
+def test_a_single_image_hashes_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = many(tmp_path / "in", 1)
+    hashed: list[object] = []
+
+    def noted(translator: object) -> str:
+        hashed.append(translator)
+        return "one"
+
+    monkeypatch.setattr("translate.conversion.converting.identity_of", noted)
+    convert(Negative(), source / "000.png", tmp_path / "a.png")
+    assert not hashed
+    convert(Negative(), source / "000.png", tmp_path / "b.png", report=tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text())["translator"] == "one"
+
+
 def test_outputs_of_another_folder_are_not_replaced(tmp_path: Path) -> None:
     convert(Known(), many(tmp_path / "a", 3), tmp_path / "out")
     for number in range(3):
@@ -286,6 +331,79 @@ def test_one_image_through_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     streams()
     assert convert(Known(), "-", tmp_path / "b.png").converted == 1
     assert (images.read(tmp_path / "b.png").pixels == images.load(made.getvalue()).pixels).all()
+    (tmp_path / "list.txt").write_text(f"{tmp_path / 'a.png'}\n")
+    for several in (f"@{tmp_path / 'list.txt'}", tmp_path / "a*.png", tmp_path):
+        streams()
+        with pytest.raises(TranslateError, match="- stands for one image"):
+            convert(Known(), several, "-")
+    streams()
+    with pytest.raises(TranslateError, match="leave out .*--engine"):
+        convert(Known(), "-", "-", engine="ray")
+
+
+def test_what_standard_output_holds_is_the_image_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    monkeypatch.setattr("translate.conversion.converting.load_asked", lambda *_, **__: Known())
+    cli.main(["convert", "run", str(tmp_path / "a.png"), "-", "--json"], standalone_mode=False)
+    out, err = capfdbinary.readouterr()
+    assert (images.load(out).pixels == 255 - images.read(tmp_path / "a.png").pixels).all()
+    assert out.endswith(b"IEND\xaeB`\x82")
+    assert json.loads(err) == {"converted": 1, "kept": 0, "failed": [], "target": "-"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_standard_output_is_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(FullDiskError, match="the disk of standard output is full"):
+            convert(Known(), tmp_path / "a.png", "-")
+        monkeypatch.undo()
+        # What is left in its buffer cannot be written when it is closed.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), full.fileno())
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("target", ["-", "b.png"])
+def test_nothing_names_the_files_behind_pipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: bool, target: str
+) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    data = (tmp_path / "a.png").read_bytes()
+
+    class Stream(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return False
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", Stream(io.BytesIO(data[:70] if broken else data)))
+    monkeypatch.setattr(sys, "stdout", Stream(io.BytesIO()))
+    translator = Known()
+    result = convert(translator, "-", target, report="report.json")
+    assert str(result.target) == target
+    found = json.loads((tmp_path / "report.json").read_text())
+    (row,) = found["images"]
+    assert (row["name"], row["source"], row["outputs"], found["target"]) == ("-", "-", [target], target)
+    assert translator.events[1][1]["source"] == Path("-")
+    told = json.dumps([found, translator.events, caplog.text, result.failed], default=str)
+    assert "translate-" not in told
+    if broken:
+        ((file, reason),) = result.failed
+        assert file == Path("-")
+        assert reason == row["reason"] == translator.events[1][1]["error"]
+        assert "standard input" in reason
+
+
+def test_a_request_that_piping_cannot_serve_names_no_file_behind_pipes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO((tmp_path / "a.png").read_bytes())))
+    with pytest.raises(TranslateError) as refused:
+        convert(Known(), "-", tmp_path / "b.png", shard=Shard(1, 2))
+    assert "translate-" not in str(refused.value)
 
 
 # --- shards -----------------------------------------------------------------------------------------------------------
@@ -461,6 +579,95 @@ def test_a_making_is_known_by_what_changes_bytes() -> None:
     assert len(keys) == 6
 
 
+def test_what_a_killed_writer_began_is_no_claim_once_another_has_made_it(tmp_path: Path) -> None:
+    """A file that somebody has changed since stays, also where a line of a killed conversion names it."""
+    source, out = many(tmp_path / "in", 3), tmp_path / "out"
+    out.mkdir()
+    killed = Ledger(out, Making("one", {}))
+    killed.__enter__()
+    killed.begin([out / "000.png", out / "001.png"])
+    assert set(Manifest.read(out).begun) == {"000.png", "001.png"}
+    assert convert(Known(), source, out).converted == 3
+    assert Manifest.read(out).begun == {}
+    (out / "000.png").write_bytes(b"somebody's own")
+    with pytest.raises(TranslateError, match="000.png exists already, not made by a conversion of this image"):
+        convert(Known(), source, out)
+    assert (out / "000.png").read_bytes() == b"somebody's own"
+    # What is begun after that is a claim again.
+    killed.begin([out / "002.png"])
+    assert set(Manifest.read(out).begun) == {"002.png"}
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "loop"])
+@pytest.mark.parametrize("place", ["plan", "manifest"])
+def test_what_is_no_file_in_place_of_one_is_named_and_never_waited_for(kind: str, place: str, tmp_path: Path) -> None:
+    source, out = many(tmp_path / "in", 2), tmp_path / "out"
+    convert(Known(), source, out)
+    (file,) = (out / ".translate").glob("plan-*.jsonl" if place == "plan" else "manifest/*.jsonl")
+    file.unlink()
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to(file.name)
+    before = bytes_of(out)
+    for options in ({}, {"dry_run": True}):
+        with pytest.raises(TranslateError, match=re.escape(str(file))) as refused:
+            convert(Known(), source, out, **options)
+        assert "\n" not in str(refused.value)
+    assert bytes_of(out) == before
+
+
+def test_a_link_that_leads_back_lets_no_outputs_mix_with_inputs(tmp_path: Path) -> None:
+    many(tmp_path / "all" / "deep", 2)
+    source = many(tmp_path / "in", 1)
+    (source / "link").symlink_to(tmp_path / "all", target_is_directory=True)
+    for target in (tmp_path / "all" / "out", tmp_path / "all"):
+        with pytest.raises(TranslateError, match="a link among the folders to convert"):
+            convert(Known(), source, target)
+    assert not (tmp_path / "all" / "out").exists()
+    assert convert(Known(), source, tmp_path / "out").converted == 3
+
+
+def test_names_that_are_missing_or_closed_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = many(tmp_path / "in", 2)
+    (source / "self.png").symlink_to("self.png")
+    listed = tmp_path / "list.txt"
+    listed.write_bytes(b"\xef\xbb\xbf" + f"{source / '000.png'}\r\n{source / 'gone.png'}\r\n".encode())
+    result = convert(Known(), [source, f"@{listed}"], tmp_path / "out")
+    assert result.converted == 2
+    assert len(result.failed) == 2
+    told = [record.message for record in caplog.records]
+    assert f"left out: {source / 'gone.png'} does not exist; check the list" in told
+    assert f"left out: {source / 'self.png'}: too many levels of symbolic links" in told
+    alone = convert(Known(), f"@{listed}", tmp_path / "listed")
+    assert (alone.converted, files(tmp_path / "listed")) == (1, ["000.png"])
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        ("a.exe", "001.png"),
+        ("001.png", "001.png"),
+        ("../000.png", "001.png"),
+        ("/000.png", "001.png"),
+        ("a", "001.png"),
+    ],
+)
+def test_a_stored_plan_that_no_conversion_makes_is_made_anew(outputs: tuple[str, str], tmp_path: Path) -> None:
+    source, out = many(tmp_path / "in", 2), tmp_path / "out"
+    convert(Known(), source, out)
+    (plan,) = (out / ".translate").glob("plan-*.jsonl")
+    sound = plan.read_bytes()
+    lines = [{"name": f"{number:03}.png", "outputs": [path]} for number, path in enumerate(outputs)]
+    first = {"version": 1, "root": os.path.realpath(source), "count": 2}
+    plan.write_bytes(b"".join(map(line_of, (first, *lines))))
+    result = convert(Known(), source, out)
+    assert (result.kept, result.failed, files(out)) == (2, (), ["000.png", "001.png"])
+    assert plan.read_bytes() == sound
+
+
 # --- dry runs and reports ---------------------------------------------------------------------------------------------
 
 
@@ -485,6 +692,21 @@ def test_a_dry_run_foretells_and_writes_nothing(tmp_path: Path) -> None:
     again = convert(Known(), source, tmp_path / "out", format="png", dry_run=True).forecast
     assert again is not None
     assert (again.images, again.kept) == (0, 9)
+
+
+def test_a_dry_run_with_nothing_to_do_foretells_no_more_than_that(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 1)
+    (source / "scan.psd").write_bytes(b"8BPS")
+    before = convert(Known(), source, tmp_path / "out", dry_run=True).forecast
+    convert(Known(), source, tmp_path / "out")
+    after = convert(Known(), source, tmp_path / "out", dry_run=True).forecast
+    assert before is not None
+    assert after is not None
+    assert before.lines()[0].startswith("1 image of ")
+    assert after.lines() == [
+        f"0 images of 0 bytes would be converted into {tmp_path / 'out'}, 1 are done already",
+        f"left out: {source / 'scan.psd'}",
+    ]
 
 
 def test_a_report_tells_what_became_of_every_image(tmp_path: Path) -> None:
@@ -521,3 +743,26 @@ def test_the_slowest_stage_is_known() -> None:
     assert stages.bottleneck(1) == "decode"
     stages.share(4)
     assert stages.bottleneck(2) == "decode"
+
+
+def test_a_damaged_plan_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, random_image((6, 8, 3)))
+    convert(Known(), tmp_path / "in", tmp_path / "out")
+    assert "damaged" not in caplog.text
+    (plan,) = (tmp_path / "out" / ".translate").glob("plan-*.jsonl")
+    plan.write_bytes(plan.read_bytes()[:-9])
+    assert convert(Known(), tmp_path / "in", tmp_path / "out").kept == 2
+    assert f"{plan} is damaged and made anew" in caplog.text
+
+
+def test_images_in_tiles_are_made_anew_with_other_memory(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        save(tmp_path / "in" / name, random_image((6, 8, 3)))
+    for statistics, kept in (("exact", 2), ("tile", 0)):
+        asked = {"statistics": statistics, "memory": "900MB"}
+        convert(Known(), tmp_path / "in", tmp_path / statistics, **asked)
+        assert convert(Known(), tmp_path / "in", tmp_path / statistics, **asked).kept == 2
+        assert convert(Known(), tmp_path / "in", tmp_path / statistics, **asked | {"memory": "800MB"}).kept == kept

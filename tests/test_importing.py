@@ -407,3 +407,29 @@ def test_real_networks_of_another_architecture_are_refused(name: str, tmp_path: 
     ) as error:
         translate.import_network(DATA / name, output=tmp_path / "ours.safetensors")
     assert "\n" not in str(error.value)
+
+
+def test_a_changed_byte_anywhere_in_the_tensors_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "latest_net_G.pth"
+    torch.save(seeded(resnet(1, "instance")).state_dict(), path)
+    sound = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        places = [each.header_offset for each in archive.infolist() if "/data/" in each.filename]
+        sizes = [each.file_size for each in archive.infolist() if "/data/" in each.filename]
+    weight = max(range(len(sizes)), key=lambda number: sizes[number])
+    place = places[weight] + 256 + sizes[weight] // 2
+    path.write_bytes(sound[:place] + bytes([sound[place] ^ 1]) + sound[place + 1 :])
+    with pytest.raises(TranslateError, match=r"latest_net_G.pth is damaged: its bytes do not fit their checksums"):
+        translate.import_network(path, output=tmp_path / "ours.safetensors")
+    assert not (tmp_path / "ours.safetensors").exists()
+
+
+def test_a_file_without_checksums_is_read(tmp_path: Path) -> None:
+    network = seeded(resnet(1, "instance"))
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        made = imported(network, tmp_path)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert_same(network, made.path)

@@ -25,8 +25,8 @@ from translate.cli import cli
 from translate.compute.activations import WORKSPACE, PassBytes
 from translate.conversion import convert
 from translate.conversion.batch import Work
+from translate.conversion.calibration import calibration_for
 from translate.conversion.fitting import Account, Need, plan_memory
-from translate.conversion.on_tensors import calibration_images
 from translate.conversion.plan import Task
 from translate.data import Dataset, Domain, Example
 from translate.devices import free_memory
@@ -209,9 +209,11 @@ def test_calibration_takes_images_that_fit(tmp_path: Path) -> None:
         Task(photo(tmp_path / f"{number}.png", side), "", (tmp_path / "x.png",))
         for number, side in enumerate((64, 256, 64))
     ]
-    work = Work(Hungry(), memory=1000 * 64 * 64 + 2 * MEGABYTE)
-    found = list(calibration_images(tasks, work, 32, Account(work).fits))
-    assert [tuple(each.shape) for each in found] == [(1, 3, 64, 64)] * 2
+    translator = Hungry()
+    translator.needs_calibration = True
+    work = Work(translator, memory=1000 * 64 * 64 + 2 * MEGABYTE)
+    found = calibration_for(tasks, None, work, silent=False)
+    assert [each.source.name for each in found.tasks] == ["0.png", "2.png"]
 
 
 def test_every_command_that_decodes_refuses_by_max_pixels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -231,7 +233,7 @@ def test_every_command_that_decodes_refuses_by_max_pixels(tmp_path: Path, caplog
     assert "more than the limit of 2000" in str(fitted.exception)
     assert runner.invoke(cli, given).exit_code == 0
     assert any("left out" in each.getMessage() and "0.png" in each.getMessage() for each in caplog.records)
-    for function in (translate.convert, translate.classify, translate.evaluate):
+    for function in (translate.convert, translate.classify, translate.encode, translate.evaluate):
         assert declared_by(function)["max_pixels"] == parameter_of("max_pixels", MaxPixels, MAX_PIXELS)
         assert declared_by(function)["memory"] == parameter_of("memory", Memory, None)
 

@@ -16,7 +16,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import ImageCms
+from PIL import ImageCms, IptcImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 from test_conversion import PHOTOS, Negative, random_image
 
@@ -24,9 +24,11 @@ from translate import images
 from translate.conversion import convert
 from translate.data import Domain
 from translate.images.chunks import chunk
-from translate.images.directories import Directory, Value
+from translate.images.directories import Directory, Value, write_directory
 from translate.images.embedding import embed
 from translate.images.exif import block, parse
+from translate.images.iptc import clean_records, resource, resources
+from translate.images.scanning import tiff_metadata
 from translate.images.srgb import srgb_profile
 
 XMP = b"""<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -206,15 +208,166 @@ def test_what_is_not_kept_is_told_once_for_each_kind(tmp_path: Path, caplog: pyt
         assert image.info["dpi"] == pytest.approx((300, 150), abs=0.02)
 
 
-def test_gain_maps_and_iptc_are_named(tmp_path: Path) -> None:
+def test_gain_maps_are_named(tmp_path: Path) -> None:
     image = PIL.Image.new("RGB", (8, 8))
     image.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[PIL.Image.new("RGB", (4, 4))])
-    data = (tmp_path / "a.jpg").read_bytes()
-    (tmp_path / "a.jpg").write_bytes(data[:2] + b"\xff\xed\0\x10Photoshop 3.0\0" + data[2:])
-    assert set(images.metadata(tmp_path / "a.jpg").lost) == {
-        "IPTC data and Photoshop's resources are not kept",
+    assert images.metadata(tmp_path / "a.jpg").lost == (
         "further pictures in the file (gain map, preview, MPF) are not kept",
-    }
+    )
+
+
+# --- IPTC, comments and GeoTIFF ---------------------------------------------------------------------------------------
+
+CAPTION = b"\x1c\x01\x5a\0\3\x1b%G\x1c\x02\x78\0\3cat\x1c\x02\x19\0\5black"
+PREVIEW = b"\x1c\x02\xca\x80\x04\0\0\0\6jpegxx"  # of the old pixels, of extended length
+
+
+def iptc_photo(path: Path, *segments: bytes, comment: bytes = b"hello") -> Path:
+    """A JPEG file with segments of Photoshop's resources and a comment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.new("RGB", (8, 8)).save(path, comment=comment)
+    data = path.read_bytes()
+    parts = [b"\xff\xed" + struct.pack(">H", len(each) + 16) + b"Photoshop 3.0\0" + each for each in segments]
+    path.write_bytes(data[:2] + b"".join(parts) + data[2:])
+    return path
+
+
+def pillows(path: Path) -> dict[tuple[int, int], Any]:
+    """IPTC's records as Pillow reads them."""
+    with PIL.Image.open(path) as image:
+        image.load()
+        return dict(IptcImagePlugin.getiptcinfo(image) or {})  # type: ignore[arg-type]
+
+
+def converted(tmp_path: Path, caplog: pytest.LogCaptureFixture, target: str, **options: Any) -> tuple[Path, list[str]]:
+    """The output of the one image of a folder, and what was told without the number of images."""
+    caplog.set_level(logging.WARNING, "translate")
+    caplog.clear()
+    result = convert(Negative(multiple=1), tmp_path / "in", tmp_path / target, **options)
+    assert result.converted == 1
+    (output,) = (path for path in (tmp_path / target).iterdir() if path.is_file())
+    return output, [message.partition("): ")[2] for message in caplog.messages]
+
+
+def test_iptc_and_comments_stay_in_jpeg(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    records = resource(0x0404, CAPTION + PREVIEW)
+    # It is cut in the middle, as long ones are; a thumbnail of the old pixels comes first.
+    whole = resource(0x040C, b"thumbnail") + records
+    iptc_photo(tmp_path / "in" / "a.jpg", whole[:30], whole[30:], comment=b"caf\xc3\xa9")
+    output, told = converted(tmp_path, caplog, "jpg", quality=90)
+    assert told == []
+    assert pillows(output) == {(1, 90): b"\x1b%G", (2, 120): b"cat", (2, 25): b"black"}
+    with PIL.Image.open(output) as image:
+        assert image.info["comment"] == b"caf\xc3\xa9"
+        assert (np.asarray(image) > 250).all()
+    assert b"thumbnail" not in output.read_bytes()
+    assert b"jpegxx" not in output.read_bytes()
+    again = images.metadata(output)
+    assert (again.iptc, again.comments, again.lost) == (CAPTION, (b"caf\xc3\xa9",), ())
+
+
+def test_iptc_goes_into_tiff_and_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    iptc_photo(tmp_path / "in" / "a.jpg", resource(0x0404, CAPTION))
+    output, told = converted(tmp_path, caplog, "tiff", format="tiff")
+    assert told == ["comments in the file are not kept"]
+    assert pillows(output) == {(1, 90): b"\x1b%G", (2, 120): b"cat", (2, 25): b"black"}
+    output.rename(tmp_path / "in" / "a.tiff")
+    (tmp_path / "in" / "a.jpg").unlink()
+    output, told = converted(tmp_path, caplog, "back", format="jpg")
+    assert (told, images.metadata(output).iptc) == ([], CAPTION)
+    output, told = converted(tmp_path, caplog, "png", format="png")
+    assert told == ["IPTC data are not kept: .png files hold none"]
+    output, told = converted(tmp_path, caplog, "dropped", metadata="drop")
+    assert (told, images.metadata(output).iptc) == ([], b"")
+
+
+@pytest.mark.parametrize("kind", [1, 4, 7])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_iptc_of_tiff_files_of_any_type_is_read(tmp_path: Path, kind: int, order: str) -> None:
+    data = CAPTION + bytes(-len(CAPTION) % 4)
+    if (kind, order) == (4, "<"):  # as by libtiff, which takes them for numbers
+        data = b"".join(data[at : at + 4][::-1] for at in range(0, len(data), 4))
+    page = Directory(order, {33723: Value(kind, len(data) // (4 if kind == 4 else 1), data)})
+    (tmp_path / "a.tif").write_bytes(
+        (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 8) + write_directory(page, 8)
+    )
+    with (tmp_path / "a.tif").open("rb") as file:
+        assert tiff_metadata(file, order, False, 8).iptc == CAPTION
+
+
+@pytest.mark.parametrize(("segment", "sentence"), [
+    (resource(0x0404, CAPTION[:-2]), "damaged IPTC data are left out"),
+    (resource(0x0404, CAPTION + b"junk"), "damaged IPTC data are left out"),
+    (resource(0x0404, b"\x1c\x02\x78\xff\xff"), "damaged IPTC data are left out"),
+    (resource(0x0404, CAPTION)[:-5], ""),
+    (b"8BIM", ""), (b"8BIM\4\4\xff", ""), (b"", ""), (b"\xff" * 40, ""),
+    (resource(0x07D0, b"a path"), "Photoshop's resources (paths, layers, settings) are not kept"),
+])  # fmt: skip
+def test_strange_resources_cost_themselves_alone(tmp_path: Path, segment: bytes, sentence: str) -> None:
+    found = images.metadata(iptc_photo(tmp_path / "a.jpg", segment))
+    assert found.iptc == b""
+    assert found.lost == ((sentence,) if sentence else ())
+    assert found.comments == (b"hello",)
+
+
+@given(st.binary(max_size=80))
+def test_records_are_clean_whatever_was_read(data: bytes) -> None:
+    cleaned = clean_records(data)
+    assert cleaned is None or clean_records(cleaned) == cleaned
+    assert clean_records(CAPTION + (cleaned or b"")) == CAPTION + (cleaned or b"")
+    list(resources(data))
+
+
+def test_iptc_that_no_segment_holds_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    long = b"".join(b"\x1c\x02\x78\x7f\xff" + b"x" * 0x7FFF for _ in range(3))
+    whole = resource(0x0404, long)
+    iptc_photo(tmp_path / "in" / "a.jpg", *(whole[at : at + 60_000] for at in range(0, len(whole), 60_000)))
+    _, told = converted(tmp_path, caplog, "jpg")
+    assert told == ["IPTC data of more than 64 KB are not kept: .jpg files hold no more"]
+    output, told = converted(tmp_path, caplog, "tiff", format="tiff")
+    assert images.metadata(output).iptc == long
+
+
+GEO = [
+    (33550, 12, 3, (0.5, 0.5, 0.0)), (33922, 12, 6, (0.0, 0.0, 0.0, 440720.0, 3751320.0, 0.0)),
+    (34735, 3, 4, (1, 1, 0, 0)), (34737, 2, 0, "WGS 84|"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_geotiff_stays_in_tiff_with_gps(order: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "in").mkdir()
+    pixels = random_image((9, 12, 3))
+    more = [(42113, 2, 0, "0")]
+    tifffile.imwrite(tmp_path / "in" / "a.tif", pixels, byteorder=order, photometric="rgb", extratags=GEO + more)
+    output, told = converted(tmp_path, caplog, "gps", gps=True)
+    assert told == ["GDAL's metadata and its value of missing pixels are not kept, since they hold for the old pixels"]
+    with tifffile.TiffFile(output) as file:
+        tags = file.pages[0].tags
+        for tag, _, _, value in GEO:
+            assert tags[tag].value == (value.rstrip("\0") if isinstance(value, str) else value)
+        assert 42113 not in tags
+        assert (file.asarray() == 255 - pixels).all()
+    what = "GeoTIFF's position and projection are"
+    for name, sentence, options in (
+        ("plain", f"{what} left out; --gps keeps them", {}),
+        ("half", f"{what} not kept where an image is resized, turned or laid beside others", {"scale": 0.5}),
+        ("strip", f"{what} not kept where an image is resized, turned or laid beside others", {"side_by_side": True}),
+        ("png", f"{what} not kept: .png files hold none", {"format": "png"}),
+    ):
+        output, told = converted(tmp_path, caplog, name, **{"gps": name != "plain", **options})
+        assert told[1:] == [sentence], name
+        assert b"WGS 84" not in output.read_bytes()
+
+
+def test_geotiff_of_a_turned_page_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "in").mkdir()
+    turned = [(274, 3, 1, 3)]
+    tifffile.imwrite(tmp_path / "in" / "a.tif", random_image((9, 12, 3)), photometric="rgb", extratags=GEO + turned)
+    _, told = converted(tmp_path, caplog, "out", gps=True)
+    assert told == [
+        "GeoTIFF's position and projection are not kept where an image is resized, turned or laid beside others"
+    ]
 
 
 # --- profiles ---------------------------------------------------------------------------------------------------------

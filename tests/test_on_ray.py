@@ -133,3 +133,22 @@ def test_what_is_wrong_for_all_ends_it_in_one_sentence(tmp_path: Path, trained: 
     translator = translate.load(run, plugins=[str(plugin)])
     with pytest.raises(TranslateError, match="lies on one device"):
         convert(translator, source, tmp_path / "out2", engine="ray")
+
+
+def test_a_cluster_that_is_not_there_is_one_sentence(
+    tmp_path: Path, trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, plugin = trained
+    many(tmp_path / "in", 1)
+
+    def init(**_: Any) -> None:
+        raise ConnectionError("ray.init() could not find it\nmore of it")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with pytest.raises(TranslateError, match=r"cluster '10.0.0.1:6379', which RAY_ADDRESS names: .* find it$"):
+        convert(run, tmp_path / "in", tmp_path / "out", plugins=[str(plugin)], engine="ray")
+    monkeypatch.delenv("RAY_ADDRESS")
+    with pytest.raises(TranslateError, match="Ray does not start on this machine"):
+        convert(run, tmp_path / "in", tmp_path / "out", plugins=[str(plugin)], engine="ray")

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 from click.testing import CliRunner
 
@@ -18,6 +19,7 @@ from translate.cli.flags import Session
 from translate.errors import TranslateError
 from translate.images import Image
 from translate.layouts import open_dataset
+from translate.overview import first_only_among_some
 from translate.plugins import discover
 from translate.run import Config
 from translate.setup import Setup
@@ -231,3 +233,49 @@ def test_an_epoch_of_unpaired_data_is_the_longer_side(tmp_path: Path, counts: tu
     for side, count in zip("AB", counts, strict=True):
         fill(tmp_path / f"train{side}", [f"{side}{number}.png" for number in range(count)], 8, 8)
     assert setup(tmp_path, epochs=2).steps == 80
+
+
+def save_several(folder: Path) -> None:
+    """Four files of each side: two animations, a TIFF file of two pages, and one image."""
+    frames = [PIL.Image.fromarray(np.full((16, 16, 3), 40 * number, np.uint8)) for number in range(3)]
+    for side in ("source", "target"):
+        (folder / side).mkdir(parents=True)
+        frames[0].save(folder / side / "a.gif", save_all=True, append_images=frames[1:])
+        frames[0].save(folder / side / "b.webp", save_all=True, append_images=frames[1:], lossless=True)
+        frames[0].save(folder / side / "c.tif", save_all=True, append_images=frames[1:])
+        frames[0].save(folder / side / "d.png")
+
+
+def test_further_frames_and_pages_are_told_once_a_kind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save_several(tmp_path / "data")
+    told = [
+        "4 files hold further frames, and only the first is taken (source/a.gif, source/b.webp, target/a.gif, ...)",
+        "2 files hold further pages, and only the first is taken (source/c.tif, target/c.tif)",
+    ]
+    found = CliRunner().invoke(cli, ["data", str(tmp_path / "data"), "--json"])
+    assert [note for note in json.loads(found.output)["notes"] if "further" in note] == told
+    shown = CliRunner().invoke(cli, ["data", str(tmp_path / "data")])
+    assert [line for line in shown.output.splitlines() if "further" in line] == told
+    dataset = open_dataset(discover(), str(tmp_path / "data"))
+    assert first_only_among_some(dataset) == told
+    setup(tmp_path / "data")
+    assert [each for each in caplog.messages if "further" in each] == told
+
+
+def test_of_many_files_some_are_looked_into_before_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_several(tmp_path / "data")
+    monkeypatch.setattr("translate.overview.LOOKED_AT", 2)
+    dataset = open_dataset(discover(), str(tmp_path / "data"))
+    # The first and the third of each side.
+    assert first_only_among_some(dataset) == [
+        "of 4 files that were looked at, 2 files hold further frames, and only the first is taken (source/a.gif, target/a.gif)",
+        "of 4 files that were looked at, 2 files hold further pages, and only the first is taken (source/c.tif, target/c.tif)",
+    ]
+
+
+def test_files_of_one_image_each_are_not_told_of(tmp_path: Path) -> None:
+    fill(tmp_path / "data" / "source", ["a.png", "b.tif"])
+    fill(tmp_path / "data" / "target", ["a.png", "b.tif"])
+    dataset = open_dataset(discover(), str(tmp_path / "data"))
+    assert first_only_among_some(dataset) == []
+    assert not any("further" in note for note in inspection.inspect(dataset).notes)

@@ -102,7 +102,9 @@ def test_a_pipe_that_lacks_letters_gets_escapes(tmp_path: Path) -> None:
 
 
 def test_the_api_is_listed_and_says_what_it_is(tmp_path: Path) -> None:
-    assert {"fit", "convert", "load", "evaluate", "sample", "classify", "bench", "resume"} <= set(dir(translate))
+    assert {"fit", "convert", "load", "evaluate", "sample", "classify", "encode", "bench", "resume"} <= set(
+        dir(translate)
+    )
     made = translate.fit(
         "pix2pix", "demo(size=32)", size=32, steps=1, generator="unet(width=2)",
         discriminator="patch(width=2, receptive_field=16)", output=tmp_path / "run",

@@ -124,11 +124,21 @@ def test_devices_share_a_conversion(run: Run, plugin: Path, tmp_path: Path, monk
     assert sorted(lines) == sorted(["parent broken.png fails", *(f"parent {number}.png done" for number in range(5))])
     ((arguments, count),) = launched.calls
     assert count == 2
-    assert arguments[:6] == [
-        f"--plugin={plugin}", "--no-plugin=console", "convert", str(run.folder), str(source), str(tmp_path / "together"),
-    ]  # fmt: skip
-    assert {"--at=8x12", "--format=tiff", "--max-pixels=500"} <= set(arguments[6:])
+    assert arguments[:3] == [f"--plugin={plugin}", "--no-plugin=console", "convert"]
+    assert arguments[-4:] == ["--", str(run.folder), str(source), str(tmp_path / "together")]
+    assert {"--at=8x12", "--format=tiff", "--max-pixels=500"} <= set(arguments[3:-4])
     assert not any(argument.startswith("--devices") for argument in arguments)
+
+
+def test_names_that_begin_with_a_dash_are_names_for_each_device(
+    run: Run, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("translate.conversion.together.launch", Launched())
+    source = folder(tmp_path / "-in", 2)
+    (source / "broken.png").unlink()
+    monkeypatch.chdir(tmp_path)
+    result = translate.convert(run.folder, "-in", "-out", devices=2, plugins=[str(plugin)])
+    assert (result.converted, len(images.find(tmp_path / "-out"))) == (2, 2)
 
 
 def test_what_is_not_kept_is_told_once_for_all_devices(
@@ -138,14 +148,14 @@ def test_what_is_not_kept_is_told_once_for_all_devices(
     (tmp_path / "in").mkdir()
     for number in range(3):
         PIL.Image.new("RGB", (8, 8)).save(tmp_path / "in" / f"{number}.jpg", comment=b"hello")
-    given: dict[str, Any] = {"gps": True, "suffix": "_b", "plugins": [str(plugin)]}
+    given: dict[str, Any] = {"gps": True, "suffix": "_b", "format": "webp", "plugins": [str(plugin)]}
     caplog.clear()
     result = translate.convert(run.folder, tmp_path / "in", tmp_path / "out", devices=2, **given)
     assert result.converted == 3
     assert [message for message in caplog.messages if "kept" in message] == [
         "3 images (0.jpg, 1.jpg, 2.jpg): comments in the file are not kept"
     ]
-    assert (tmp_path / "out" / "2_b.jpg").exists()
+    assert (tmp_path / "out" / "2_b.webp").exists()
 
 
 def test_devices_share_a_gallery(run: Run, plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,6 +171,15 @@ def test_a_program_converts_a_folder_without_torch_as_it_does_with(
     assert (again.converted, again.kept) == (0, 6)
 
 
+def test_what_was_found_out_of_a_program_is_shown(tmp_path: Path) -> None:
+    program = inverting(tmp_path / "m.onnx")
+    with pytest.raises(translate.errors.TranslateError, match="says nothing of itself"):
+        translate.show(program)
+    translate.load(program)
+    shown = translate.show(program)
+    assert (shown.range, shown.layout, shown.size_multiple) == ("0..255", "NCHW", 1)
+
+
 def test_plans_shards_and_single_images_need_no_torch(tmp_path: Path) -> None:
     program, source = inverting(tmp_path / "m.onnx"), strange_images(tmp_path / "in")
     (source / "broken.jpg").unlink()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from translate.classification import classify
     from translate.conversion import convert
     from translate.description import show
+    from translate.encoding import encode
     from translate.evaluation import evaluate
     from translate.exporting import export
     from translate.importing import import_network
@@ -31,6 +32,7 @@ __all__ = [
     "bench",
     "classify",
     "convert",
+    "encode",
     "evaluate",
     "export",
     "fit",
@@ -53,6 +55,7 @@ _modules = {
     "show": "translate.description",
     "sample": "translate.sampling",
     "classify": "translate.classification",
+    "encode": "translate.encoding",
     "load": "translate.translator",
 }
 

@@ -100,8 +100,11 @@ def write(path: Path, data: bytes, *, content: bool = True, folder: bool = True)
         with path.open("wb") as file:
             file.write(data)
         return
-    with replacing(path, content=content, folder=folder) as temporary, temporary.open("xb") as file:
+    with replacing(path, content=False, folder=folder) as temporary, temporary.open("xb") as file:
         file.write(data)
+        if content:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def is_special(path: Path) -> bool:

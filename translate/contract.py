@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, get_args
 
 from torch import nn
 
 from translate.errors import TranslateError
-from translate.method import Method, Needs, Stream, role_of
+from translate.method import Method, Needs, Role, Stream, role_of
 from translate.traits import Traits
 
 NAME = re.compile(r"[A-Za-z_][\w. -]{0,63}")
 """A name of a player or direction: it stands in names of tensors, in the log and in flags."""
 
 DOMAINS = ("source", "target")
+
+OF_ROLES: Mapping[Role, Sequence[str]] = {
+    "sampler": ("noise", "domain"),
+    "classifier": ("features", "domain"),
+    "translator": ("feature_extractor", "encodes", "named_codes", "variational_pass", "negative_log_likelihood"),
+}
+"""The traits of each role that are checked."""
 
 
 def check_contract(method: Method, name: str) -> None:
@@ -46,12 +53,8 @@ def check_contract(method: Method, name: str) -> None:
                     "and begins with a letter"
                 )
     for direction, module in translators.items():
-        if role_of(direction) == "sampler":
-            _named_by(name, lambda module=module: Traits(module).noise)  # type: ignore[misc]
-        if role_of(direction) == "classifier" and not callable(getattr(module, "features", None)):
-            raise TranslateError(f"{name}: its classifier {type(module).__name__} must have a method features")
-        if role_of(direction) != "translator":
-            _named_by(name, lambda module=module: Traits(module).domain)  # type: ignore[misc]
+        for trait in OF_ROLES[role_of(direction)]:
+            _check_trait(name, module, trait)
     needs = read("needs", "a translate.method.Needs", lambda value: isinstance(value, Needs))
     if not isinstance(needs.paired, bool):
         raise TranslateError(f"{name}: needs.paired must be True or False, not {_short(needs.paired)}")
@@ -62,11 +65,13 @@ def check_contract(method: Method, name: str) -> None:
         read(attribute, "shares of the training between 0 and 1 in their order", _are_shares)
 
 
-def _named_by(name: str, read: Callable[[], Any]) -> None:
+def _check_trait(name: str, module: nn.Module, trait: str) -> None:
     try:
-        read()
+        value = getattr(Traits(module), trait)
     except TranslateError as error:
         raise TranslateError(f"{name}: {error}") from None
+    if trait == "features" and value is None:
+        raise TranslateError(f"{name}: its classifier {type(module).__name__} must have a method features")
 
 
 def _check_names(name: str, what: str, given: Any, known: Sequence[str], kind: str) -> None:
@@ -97,3 +102,14 @@ def _short(value: Any) -> str:
     if isinstance(value, Mapping):
         value = {name: type(each).__name__ for name, each in list(value.items())[:4]}
     return f"{value!r:.80}"
+
+
+def check_held(method: Method, losses: Iterable[tuple[str, nn.Module]], name: str) -> None:
+    """Raise ``TranslateError`` if a loss with weights, by its text, is no module of the method that has built it."""
+    held = set(method.modules())
+    for loss, network in losses:
+        if network not in held and network.state_dict():
+            raise TranslateError(
+                f"{name} does not hold the loss {loss} as a module, so that its weights would not be saved with it; "
+                "assign it to an attribute of the method or of one of its modules"
+            )

@@ -206,10 +206,15 @@ def _of_tensors(path: Path) -> Description:
 def _of_exported(path: Path) -> Description:
     """Describe an exported network."""
     from translate.embedded import read_facts
+    from translate.programs import noted
 
-    facts = read_facts(path)
+    # What a conversion has found out of a file that says nothing itself.
+    facts = read_facts(path) or noted(path)
     if facts is None:
-        raise TranslateError(f"{path} says nothing of itself; it was not made by `translate export`")
+        raise TranslateError(
+            f"{path} says nothing of itself, since it was not made by `translate export`; `translate convert` finds "
+            "out what it takes, and notes it beside the file"
+        )
     size = None if facts.size is None else (facts.size[0], facts.size[1])
     fixed = None if facts.fixed_size is None else (facts.fixed_size[0], facts.fixed_size[1])
     return Description(

@@ -1,4 +1,4 @@
-"""Frozen networks: feature extractors, and losses with weights."""
+"""Networks that a method uses: feature extractors, frozen or trained on, and losses with weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from translate.errors import TranslateError
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -32,28 +34,53 @@ def _stay(network: N, mode: bool = True) -> N:
     return network
 
 
-class Frozen(nn.Module):
-    """A frozen network: always in evaluation mode; gradients reach its input images, but not its weights.
+class Features(nn.Module):
+    """A network from images to features, which trains with the method that uses it.
 
     ``channels`` is the number of features, ``latent`` the shape of the output for training images of ``size``, (D,) or
-    (D, h, w).
+    (D, h, w). Raises ``TranslateError`` for a network that gives no such output.
     """
 
     def __init__(self, network: nn.Module, size: tuple[int, int], inputs: int) -> None:
         super().__init__()
-        self.network = network.requires_grad_(False).eval()
-        with torch.no_grad():
-            self.latent: tuple[int, ...] = tuple(network(torch.zeros(1, inputs, *size)).shape[1:])
+        self.network = network
+        training = network.training
+        # In training, a pass would move the statistics of a batch normalization.
+        network.eval()
+        try:
+            with torch.no_grad():
+                output = network(torch.zeros(1, inputs, *size))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise TranslateError(
+                f"the feature extractor {type(network).__name__} takes no images of {size[0]}x{size[1]} and {inputs} "
+                f"channels: {reason:.200}"
+            ) from None
+        network.train(training)
+        if not isinstance(output, Tensor) or output.dim() not in (2, 4) or len(output) != 1:
+            found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise TranslateError(
+                f"the feature extractor {type(network).__name__} gives {found} for one image; it must give a tensor "
+                "(N, D) or (N, D, h, w)"
+            )
+        self.latent: tuple[int, ...] = tuple(output.shape[1:])
         self.channels = self.latent[0]
-
-    def train(self, mode: bool = True) -> Frozen:
-        """Do nothing: a frozen network stays in evaluation mode."""
-        return self
 
     def forward(self, image: Tensor) -> Tensor:
         """Features (N, D) or (N, D, h, w) of images (N, inputs, H, W) in [-1, 1]."""
         features: Tensor = self.network(image)
         return features
+
+
+class Frozen(Features):
+    """A frozen network: always in evaluation mode; gradients reach its input images, but not its weights."""
+
+    def __init__(self, network: nn.Module, size: tuple[int, int], inputs: int) -> None:
+        super().__init__(network.requires_grad_(False).eval(), size, inputs)
+
+    def train(self, mode: bool = True) -> Frozen:
+        """Do nothing: a frozen network stays in evaluation mode."""
+        return self
 
 
 class ClassifierFeatures(nn.Module):

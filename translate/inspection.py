@@ -23,7 +23,7 @@ from translate.images import Image, ImageError
 from translate.inspected import Inspection, Side
 from translate.layouts import open_dataset
 from translate.memory import Budget
-from translate.overview import is_there
+from translate.overview import first_only, is_there
 from translate.plugins import discover
 
 __all__ = [
@@ -74,6 +74,7 @@ def inspect(
             raise
     sides: dict[str, dict[str, Side]] = {}
     unreadable: dict[str, str] = {}
+    several: dict[Path, str] = {}
     for name, split in dataset.splits.items():
         sides[name] = {}
         for side, examples in split.items():
@@ -86,7 +87,9 @@ def inspect(
                     path = example.pixels
                     unreadable[str(path) if isinstance(path, Path) else example.name] = seen
                 else:
-                    height, width, planes, depth, alpha, values = seen
+                    height, width, planes, depth, alpha, values, further = seen
+                    if isinstance(example.pixels, Path):
+                        several[example.pixels] = further
                     extremes += values
                     transparent += alpha
                     sizes[height, width if example.region == "whole" else width // 2] += 1
@@ -115,7 +118,7 @@ def inspect(
         dataset.problems,
         decoded,
         {side: domain.summary for side, domain in dataset.domains.items()},
-        dataset.notes,
+        (*dataset.notes, *first_only(several)),
         dataset.refusal,
         len(work),
         full,
@@ -131,20 +134,21 @@ def _key(example: Example) -> Any:
     return example.pixels if isinstance(example.pixels, Path) else example.key or id(example.pixels)
 
 
-_Seen = tuple[int, int, int, str, bool, tuple[float, ...]]
+_Seen = tuple[int, int, int, str, bool, tuple[float, ...], str]
 
 
 def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) -> _Seen | str:
     """Height, width, channels, depth, whether there is alpha, and the extreme values of an example's file or array.
 
-    If it cannot be used, the reason why. The values are those of the whole file, also of an example that is a half.
+    Last comes what a file has more than one of: frames, pages, or nothing. If it cannot be used, the reason why. The
+    values are those of the whole file, also of an example that is a half.
     """
     whole = replace(example, region="whole")
     try:
         if isinstance(example.pixels, Path):
             values = _extremes(images.read_example(whole, domain, budget=budget)) if decode else ()
             header = images.probe(example.pixels, budget=budget)
-            return header.height, header.width, header.channels, header.depth, header.alpha, values
+            return header.height, header.width, header.channels, header.depth, header.alpha, values, header.several
         made: Any = images.made(whole, budget=budget)
         if domain.classes:
             shown = Image(images.load_indices(made, name=example.name, budget=budget)[..., None])
@@ -152,7 +156,7 @@ def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) 
             shown = images.load(made, name=example.name, budget=budget)
         values = _extremes(images.read_example(replace(whole, pixels=made), domain, budget=budget)) if decode else ()
         height, width, planes = shown.pixels.shape
-        return height, width, planes, str(shown.pixels.dtype), shown.alpha is not None, values
+        return height, width, planes, str(shown.pixels.dtype), shown.alpha is not None, values, ""
     except ImageError as error:
         return str(error)
 

@@ -141,7 +141,8 @@ class Method(nn.Module):
         for one image takes the keyword ``samples`` and then returns (N * samples, C, H, W), the samples of an image
         next to each other. ``sample`` maps standard normal noise (N, *noise), whose shape it has as an attribute
         ``noise``, to images of the target. ``classify`` maps images to class logits (N, K), and has a method
-        ``features`` that maps them to (N, D); see ``translate.discriminator.ClassHead``.
+        ``features`` that maps them to (N, D); see ``translate.discriminator.ClassHead``. A translator that has an
+        encoder says so by the trait ``feature_extractor``, and its run can then be named as a feature extractor.
         """
         raise TypeError(f"{type(self).__name__} does not say which translators it trains")
 
@@ -192,11 +193,13 @@ class Parts(Protocol):
         """A decoder from a latent of that shape, by default to the target's images."""
         ...
 
-    def feature_extractor(self, name: str, *, inputs: int | None = None) -> nn.Module:
-        """A frozen feature extractor of the source's images, unless ``inputs`` says otherwise.
+    def feature_extractor(self, name: str, *, inputs: int | None = None, frozen: bool = True) -> nn.Module:
+        """A feature extractor of the source's images, unless ``inputs`` says otherwise.
 
-        ``name`` is a part, or the folder or file of a run that has trained a classifier. ``channels`` and ``latent``
-        give the shape of its output; its weights are saved with the method.
+        ``name`` is a part, or the folder or file of a run that has trained a classifier or an encoder: ``runs/one``, or
+        of several networks one by its domain or direction, ``runs/one:target``. ``channels`` and ``latent`` give the
+        shape of its output; its weights are saved with the method. Without ``frozen`` it is a network like others,
+        which trains as part of a player and begins with the weights of the run.
         """
         ...
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from translate.images import Found, ImageError
 
 _shown = 6  # folders that are listed
 _probed = 16
+
+LOOKED_AT = 64
+"""How many files of a domain are looked into before a training."""
 
 
 def is_there(root: Path) -> bool:
@@ -50,6 +54,37 @@ def with_left_out(dataset: Dataset, root: Path) -> Dataset:
             are = "image is" if len(beside) == 1 else "images are"
             notes.append(f"{len(beside)} {are} in none of the layout's folders and left out ({names})")
     return replace(dataset, notes=tuple(notes))
+
+
+def first_only(several: Mapping[Path, str]) -> list[str]:
+    """That only the first frame or page of some files is taken: a sentence a kind, of ``frames`` and ``pages``.
+
+    >>> first_only({Path("in/a.gif"): "frames", Path("in/b.gif"): ""})
+    ['1 file holds further frames, and only the first is taken (in/a.gif)']
+    """
+    told = []
+    for kind in ("frames", "pages"):
+        names = sorted(f"{path.parent.name}/{path.name}" for path, found in several.items() if found == kind)
+        if names:
+            shown = ", ".join(names[:3]) + ", ..." * (len(names) > 3)
+            hold = "1 file holds" if len(names) == 1 else f"{len(names)} files hold"
+            told.append(f"{hold} further {kind}, and only the first is taken ({shown})")
+    return told
+
+
+def first_only_among_some(dataset: Dataset) -> list[str]:
+    """``first_only`` of evenly spaced files of each domain's training images, whose headers are read."""
+    several: dict[Path, str] = {}
+    tried = False
+    for examples in dataset.splits.get("train", {}).values():
+        files = list(dict.fromkeys(each.pixels for each in examples if isinstance(each.pixels, Path)))
+        tried |= len(files) > LOOKED_AT
+        for number in range(min(LOOKED_AT, len(files))):
+            path = files[number * len(files) // min(LOOKED_AT, len(files))]
+            with contextlib.suppress(TranslateError, OSError):
+                # What cannot be read is told by whoever decodes it.
+                several[path] = images.probe(path).several
+    return [f"of {len(several)} files that were looked at, {note}" if tried else note for note in first_only(several)]
 
 
 def left_out(found: Found) -> list[tuple[Path, str]]:

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from translate import checkpoint, derived
 from translate.adversary import Adversary
-from translate.contract import check_contract
+from translate.contract import check_contract, check_held
 from translate.data import Domain, domain_of
 from translate.errors import TranslateError, nearest
-from translate.frozen import ClassifierFeatures, Frozen, freeze
+from translate.features import as_features, check_size, chosen, domain_of_features, run_and_choice
+from translate.frozen import Features, Frozen, freeze
 from translate.method import M, Method, Parts, Role, role_of
 from translate.options import Call, check_options, options_of, parse_call, parse_calls
-from translate.overview import is_there
 from translate.paths import expanded
 from translate.plugins import Catalog
 from translate.pool import ImagePool
@@ -29,6 +29,7 @@ from translate.rebuilding import Frugal, check_fit
 from translate.run import Config
 from translate.sizes import Size, fitting_sizes
 from translate.traits import Traits
+from translate.weights import let_read
 
 log = logging.getLogger("translate")
 
@@ -119,33 +120,42 @@ class CatalogParts:
         channels = self.target.channels if outputs is None else outputs
         return self._network("decoders", name, latent=latent, outputs=channels)
 
-    def feature_extractor(self, name: str, *, inputs: int | None = None) -> nn.Module:
-        """A frozen feature extractor: a part, or the classifier of a run."""
+    def feature_extractor(self, name: str, *, inputs: int | None = None, frozen: bool = True) -> nn.Module:
+        """A feature extractor: a part, or the classifier or an encoder of a run."""
         channels = self.source.channels if inputs is None else inputs
-        if self._rebuilding and name in self.resources:
+        network = self._features_of_run(name, channels)
+        if network is None:
+            network = self._network("feature_extractors", name, inputs=channels)
+            self._read_weights("feature_extractors", name, network)
+        return (Frozen if frozen else Features)(network, self.size, channels)
+
+    def _features_of_run(self, name: str, channels: int) -> nn.Module | None:
+        """The network of a run that gives features; None if the text names no run."""
+        if self._rebuilding:
+            # A saved method must not say which file is opened.
+            if name not in self.resources:
+                return None
             metadata = self.resources[name]
-            return Frozen(
-                ClassifierFeatures(rebuild(self._catalog, metadata).translators["classify"]), self.size, channels
+            translators, direction = rebuild(self._catalog, metadata).translators, metadata.get("features", "classify")
+            if direction not in translators:
+                raise TranslateError(f"the features of {name} came from its direction {direction!r:.100}, which is not")
+            return as_features(translators[direction], direction)
+        found = run_and_choice(name)
+        if found is None:
+            return None
+        run, choice = found
+        saved = SavedMethod.open(run, self._catalog)
+        direction = chosen(run, saved.metadata, saved.method.translators, choice, channels)
+        module = saved.module(direction)
+        domain = domain_of_features(saved.metadata, module, direction)
+        if domain.channels != channels:
+            raise TranslateError(
+                f"{name} was trained on images of {domain.channels} channels, and these have {channels}; "
+                "train it on images like these"
             )
-        # A saved method must not say which file is opened.
-        if not self._rebuilding and is_there(expanded(name)):
-            saved = SavedMethod.open(name, self._catalog)
-            if "classify" not in saved.metadata["directions"]:
-                raise TranslateError(
-                    f"{name} was trained by {saved.metadata['method']} and keeps no classifier whose features could be "
-                    "used; name the run of a classifier"
-                )
-            self.resources[name] = saved.metadata
-            domain = saved.domain("classify")
-            if domain.channels != channels:
-                raise TranslateError(
-                    f"{name} was trained on images of {domain.channels} channels, and these have {channels}; "
-                    "train a classifier on images like these"
-                )
-            return Frozen(ClassifierFeatures(saved.module("classify")), self.size, channels)
-        network = self._network("feature_extractors", name, inputs=channels)
-        self._read_weights("feature_extractors", name, network)
-        return Frozen(network, self.size, channels)
+        check_size(name, module, self.size)
+        self.resources[name] = saved.metadata if direction == "classify" else {**saved.metadata, "features": direction}
+        return as_features(module, direction)
 
     def classifier(self, path: Path) -> nn.Module:
         """The classifier of a run, frozen; its attribute ``labels`` holds the names of its classes."""
@@ -214,19 +224,10 @@ class CatalogParts:
 
     def _read_weights(self, kind: str, name: str, network: nn.Module) -> None:
         """Let a network read the file of its option ``weights``, but not that of a saved method: those have tensors."""
-        declared = options_of(self._catalog.offer(kind, parse_call(name).name).load()).get("weights")
-        weights = parse_call(name).options.get("weights", None if declared is None else declared.default)
-        if weights in (None, "none") or declared is None or self._rebuilding or not hasattr(network, "read"):
-            return
-        try:
-            network.read(expanded(str(weights)))  # type: ignore[operator]
-        except TranslateError:
-            raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            raise TranslateError(
-                f"{weights} cannot be read as the weights of {name}: {reason}; give another file"
-            ) from error
+        call = parse_call(name)
+        declared = options_of(self._catalog.offer(kind, call.name).load()).get("weights")
+        if declared is not None and not self._rebuilding:
+            let_read(network, call.options.get("weights", declared.default), name)
 
     def _network(self, kind: str, name: str, **given: Any) -> nn.Module:
         network = build(self._catalog, kind, name, size=self.size, **given)
@@ -252,13 +253,7 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
     if not isinstance(method, Method):
         raise TranslateError(f"method {name!r} of the plugin {offer.plugin} is no translate.method.Method")
     check_contract(method, f"method {name!r} of the plugin {offer.plugin}")
-    held = set(method.modules())
-    for loss, network in getattr(parts, "frozen", ()):
-        if network not in held and network.state_dict():
-            raise TranslateError(
-                f"method {name!r} of the plugin {offer.plugin} does not hold the loss {loss} as a module, so that its "
-                "weights would not be saved with it; assign it to an attribute of the method or of one of its modules"
-            )
+    check_held(method, getattr(parts, "frozen", ()), f"method {name!r} of the plugin {offer.plugin}")
     return method
 
 

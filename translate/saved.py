@@ -1,4 +1,4 @@
-"""Samplers and classifiers: trained networks that are not translators, loaded for use."""
+"""Samplers, classifiers and encoders: trained networks in other uses than translation, loaded."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from translate.compute import PassBytes
 from translate.data import Domain
 from translate.devices import pick_device
 from translate.errors import TranslateError
+from translate.features import as_features, chosen, domain_of_features, offered, run_and_choice
 from translate.method import Role
 from translate.parts import SavedMethod
 from translate.plugins import Catalog, discover
 from translate.seeds import noise_of
 from translate.sizes import Size
+from translate.traits import Traits
 
-Loaded = TypeVar("Loaded", "Sampler", "Classifier")
+Loaded = TypeVar("Loaded", "Sampler", "Classifier", "Encoder")
 
 BATCH = 64
 """Images per forward pass."""
@@ -88,6 +90,69 @@ class Classifier:
         return PassBytes.count(compute, size).at(size[0] * size[1])
 
 
+class Encoder:
+    """Encodes images of ``domain``, the ``side`` of the training's data; ``direction`` is the network's name."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        catalog: Catalog,
+        direction: str,
+        method: str,
+        side: str,
+        domain: Domain,
+        size: Size,
+        device: torch.device,
+    ) -> None:
+        self.network = network.to(device).eval().requires_grad_(False)
+        self.catalog = catalog
+        self.direction = direction
+        self.method = method
+        self.side = side
+        self.domain = domain
+        self.size = size
+        self.device = device
+        self._named = Traits(network).named_codes
+        self._features = as_features(network, direction)
+
+    @torch.inference_mode()
+    def encode(self, batch: Tensor, *, at_once: int = BATCH) -> dict[str, Tensor]:
+        """The codes of images (N, C, H, W) in [-1, 1] at the training size, by name, each (N, ...) float32 on the CPU.
+
+        An autoencoder gives ``mean`` and ``log_variance``, a classifier ``features``. ``at_once`` is the most images a
+        pass. Raises ``TranslateError`` for a network that gives something else.
+        """
+        parts = [self._codes(each.to(self.device, torch.float32)) for each in batch.split(at_once)]
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _codes(self, images: Tensor) -> dict[str, Tensor]:
+        found = self._named(images) if self._named is not None else {"features": self._features(images)}
+        if not isinstance(found, Mapping) or not found:
+            raise TranslateError(f"{self._who} gives no codes by name, but {type(found).__name__}")
+        for name, code in found.items():
+            if not isinstance(name, str) or not name.isidentifier():
+                raise TranslateError(f"{self._who} calls a code {name!r:.80}; a name is a word such as mean")
+            if not isinstance(code, Tensor) or code.shape[:1] != images.shape[:1] or code.is_complex():
+                shown = tuple(code.shape) if isinstance(code, Tensor) else type(code).__name__
+                raise TranslateError(
+                    f"{self._who} gives {shown} as {name} of {len(images)} images, not ({len(images)}, ...)"
+                )
+        return {name: code.float().cpu() for name, code in found.items()}
+
+    @property
+    def _who(self) -> str:
+        return f"the direction {self.direction} of the method {self.method}"
+
+    def bytes_for(self, size: Size) -> int:
+        """About how much memory the pass over one image (height, width) takes, from above."""
+
+        def compute(height: int, width: int) -> Tensor:
+            return next(iter(self.encode(torch.zeros(1, self.domain.channels, height, width)).values()))
+
+        return PassBytes.count(compute, size).at(size[0] * size[1])
+
+
 def loaded(
     network: Loaded | str | Path,
     load: Callable[..., Loaded],
@@ -98,7 +163,8 @@ def loaded(
     """What ``load`` loads from a path, with the options of a verb, or the network itself if it is loaded already."""
     if not isinstance(network, (str, Path)):
         return network
-    return load(network, step=asked["step"], device=asked["device"], plugins=plugins, no_plugins=no_plugins)
+    further = {"direction": asked["direction"]} if "direction" in asked else {}
+    return load(network, step=asked["step"], device=asked["device"], plugins=plugins, no_plugins=no_plugins, **further)
 
 
 def load_sampler(
@@ -136,6 +202,38 @@ def load_classifier(
     network = saved.module(direction)
     return Classifier(
         network, catalog=saved.catalog, domain=saved.domain(direction), size=saved.size, device=pick_device(device)
+    )
+
+
+def load_encoder(
+    path: str | Path,
+    *,
+    step: int | None = None,
+    direction: str | None = None,
+    device: str = "auto",
+    plugins: Sequence[str] = (),
+    no_plugins: Sequence[str] = (),
+) -> Encoder:
+    """Load a network with features of a run's folder, its ``translator.safetensors`` or a checkpoint of it.
+
+    ``direction`` is a direction or a domain, which may also follow the path: ``runs/one:target``. ``step`` chooses a
+    checkpoint of a run's folder. Raises ``TranslateError`` if no network fits, or more than one.
+    """
+    run, choice = run_and_choice(str(path)) or (str(path), "")
+    if choice and direction and choice != direction:
+        raise TranslateError(f"{path} names {choice!r:.100}, and the direction is {direction!r:.100}; name one of them")
+    saved = SavedMethod.open(run, discover(extra=plugins, blocked=no_plugins), step)
+    found = chosen(run, saved.metadata, saved.method.translators, direction or choice)
+    module = saved.module(found)
+    return Encoder(
+        module,
+        catalog=saved.catalog,
+        direction=found,
+        method=saved.metadata["method"],
+        side=offered({found: module})[found],
+        domain=domain_of_features(saved.metadata, module, found),
+        size=saved.size,
+        device=pick_device(device),
     )
 
 

@@ -92,6 +92,7 @@ class TranslatorFacts(Facts):
     source: dict[str, Any]
     target: dict[str, Any]
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
+    features: Annotated[Name | None, Field(description="of a resource: the direction that gives its features")] = None
     licence: Note | None = None
     about: Note | None = None
     range: list[int | float] = Field(default=[-1, 1], description="written by early versions, and not used")

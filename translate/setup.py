@@ -25,6 +25,7 @@ from translate.layouts import open_dataset
 from translate.loader import LeftOut, Loader
 from translate.memory import limits
 from translate.method import Method
+from translate.overview import first_only_among_some
 from translate.parts import CatalogParts, build, build_method
 from translate.plugins import Catalog, discover
 from translate.ranks import ProcessGroup, device_of_rank, join, share_statistics
@@ -248,5 +249,5 @@ def _tell_data(dataset: Dataset) -> None:
     """Say what each domain's images are taken for, and what else the user should know of the data."""
     for side, domain in dataset.domains.items():
         log.warning("%s: %s", side, domain.summary)
-    for note in dataset.notes:
+    for note in (*dataset.notes, *first_only_among_some(dataset)):
         log.warning("%s", note)

@@ -6,7 +6,7 @@ An author sets the attribute on the module, in its ``__init__`` or on its class;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from torch import Tensor, nn
@@ -96,13 +96,59 @@ class Traits:
 
     @property
     def noise(self) -> tuple[int, ...]:
-        """A sampler: the shape of the noise of one image. It has no default."""
+        """A sampler, or a network with a ``variational_pass``: the shape of one image's noise. It has no default."""
         return self._read("noise", _NEEDED, _is_shape, "a tuple of whole numbers")
 
     @property
     def domain(self) -> Literal["source", "target"]:
         """A sampler: whose images it makes; a classifier: whose it was trained on (default ``target``)."""
         return self._read("domain", "target", lambda value: value in ("source", "target"), "'source' or 'target'")
+
+    @property
+    def features(self) -> Callable[..., Tensor] | None:
+        """A classifier: a method from images (N, C, H, W) to its features (N, D); the default is None."""
+        return self._read("features", None, callable, "a method")
+
+    @property
+    def feature_extractor(self) -> Callable[..., Tensor] | None:
+        """A translator with an encoder: a module, or a method, from images (N, C, H, W) to (N, D) or (N, D, h, w).
+
+        Of an autoencoder it is the mean of the code. With it, a run can be named where a feature extractor can
+        (``--features runs/one``). A module is kept alone there, a method with the whole translator. The default is
+        None.
+        """
+        return self._read("feature_extractor", None, callable, "a module or a method")
+
+    @property
+    def encodes(self) -> Literal["source", "target"] | None:
+        """A translator with an encoder: whose images it takes (default None: those that its direction translates)."""
+        return self._read("encodes", None, lambda value: value in ("source", "target"), "'source' or 'target'")
+
+    @property
+    def named_codes(self) -> Callable[..., Mapping[str, Tensor]] | None:
+        """A network with features: a method from images (N, C, H, W) to all that its codes are, by name, (N, ...) each.
+
+        ``translate encode`` writes them, such as ``mean`` and ``log_variance``; without it (default None) it writes
+        the features.
+        """
+        return self._read("named_codes", None, callable, "a method")
+
+    @property
+    def variational_pass(self) -> Callable[..., tuple[Tensor, Tensor]] | None:
+        """A variational autoencoder: a method from images (N, C, H, W) and noise to (N,) and (N, C, H, W).
+
+        They are the KL divergence of each posterior from the prior in nats, and an image decoded from one code of the
+        posterior, drawn by standard normal noise (N, *noise). Metrics such as ``elbo`` call it; the default is None.
+        """
+        return self._read("variational_pass", None, callable, "a method")
+
+    @property
+    def negative_log_likelihood(self) -> Callable[..., Tensor] | None:
+        """A variational autoencoder: a method from decoded and true images (N, C, H, W) to ``-log p(x|z)`` (N,), nats.
+
+        It is the one that it was trained by; the default is None.
+        """
+        return self._read("negative_log_likelihood", None, callable, "a method")
 
     @property
     def bits_per_dimension(self) -> Callable[..., Tensor] | None:

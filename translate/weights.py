@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import TranslateError
+from translate.paths import expanded
 
 __all__ = [
     "read_weights",
@@ -34,6 +35,21 @@ def read_weights(network: nn.Module, path: Path, what: str) -> None:
         if not bool(torch.isfinite(found[name]).all()):
             raise TranslateError(f"{path} is damaged: {name} holds values that are not finite; fetch it anew")
     network.load_state_dict({name: found[name] for name in wanted})
+
+
+def let_read(network: nn.Module, weights: object, name: str) -> None:
+    """Let a network read its file of weights, if it has both; its errors become a sentence that names the part."""
+    if weights in (None, "none") or not hasattr(network, "read"):
+        return
+    try:
+        network.read(expanded(str(weights)))  # type: ignore[operator]
+    except TranslateError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise TranslateError(
+            f"{weights} cannot be read as the weights of {name}: {reason}; give another file"
+        ) from error
 
 
 def tensors_of(path: Path) -> Mapping[str, Tensor]:

@@ -17,6 +17,11 @@ UNITS = {
     "ssim": ("SSIM ↑", 4),
     "l1": ("L1, values in [-1, 1] ↓", 4),
     "bits_per_dim": ("bits/dim ↓", 4),
+    "elbo": ("evidence lower bound, nats ↑", 1),
+    "elbo_bits_per_dim": ("the bound in bits/dim ↓", 4),
+    "kl": ("its KL divergence, nats", 1),
+    "reconstruction": ("its reconstruction, nats ↓", 1),
+    "frechet": ("Fréchet distance of samples ↓", 2),
     "diversity": ("diversity, L1", 4),
 }
 """What a score is called and how many decimals it has."""

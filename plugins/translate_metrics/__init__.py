@@ -17,5 +17,6 @@ def metrics() -> Mapping[str, str]:
         "frechet": "translate_metrics.sets:Frechet",
         "kid": "translate_metrics.sets:KID",
         "bits_per_dim": "translate_metrics.likelihood:BitsPerDimension",
+        "elbo": "translate_metrics.likelihood:EvidenceLowerBound",
         "diversity": "translate_metrics.diversity:Diversity",
     }

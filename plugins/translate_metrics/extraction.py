@@ -44,6 +44,9 @@ def name_of(extractor: str) -> str:
     >>> name_of("runs/usps/translator.safetensors"), name_of("runs/usps")
     ('usps', 'usps')
     """
+    run, colon, choice = extractor.rpartition(":")
+    if colon and "(" not in extractor and Path(run).exists() and not Path(extractor).exists():
+        return f"{name_of(run)}:{choice}"
     if "(" not in extractor and ("/" in extractor or Path(extractor).exists()):
         path = Path(extractor)
         return path.resolve().parent.name if path.suffix == ".safetensors" else path.resolve().name

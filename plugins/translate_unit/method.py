@@ -218,6 +218,16 @@ class ThroughLatent(nn.Module):
         output: Tensor = self.decoder(code)
         return output
 
+    @property
+    def feature_extractor(self) -> nn.Module:
+        """The encoder, whose output is the mean of the code."""
+        return self.encoder
+
+    def named_codes(self, image: Tensor) -> dict[str, Tensor]:
+        """The mean of the codes of images (N, C, H, W), and their log-variance, which is 0, each (N, *latent)."""
+        mean: Tensor = self.encoder(image)
+        return {"mean": mean, "log_variance": torch.zeros_like(mean)}
+
 
 def reparameterize(mean: Tensor) -> Tensor:
     """Sample a code from N(mean, 1) by the reparameterization trick."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -27,8 +30,13 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     >>> float(kl_divergence(torch.tensor([[2.0], [0.0]]), torch.zeros(2, 1)))
     1.0
     """
+    return divergences(mean, log_variance).mean()
+
+
+def divergences(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """``KL(N(mean, var) || N(0, 1))`` of each image (N,) in nats."""
     each = mean.square() + log_variance.exp() - log_variance - 1
-    return each.flatten(1).sum(1).mean() / 2
+    return each.flatten(1).sum(1) / 2
 
 
 def reparameterize(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -36,13 +44,31 @@ def reparameterize(mean: Tensor, log_variance: Tensor) -> Tensor:
     return mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
 
 
-class ThroughLatent(nn.Module):
-    """An encoder followed by a decoder, of the same domain or of another that shares the latent."""
+class Mean(nn.Module):
+    """An encoder as a feature extractor: the mean of the code."""
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Features (N, *latent) of images (N, C, H, W)."""
+        return split(self.encoder(image))[0]
+
+
+class ThroughLatent(nn.Module):
+    """An encoder followed by a decoder, of the same domain or of another that shares the latent.
+
+    ``encodes`` is the domain of its images, where the direction does not say it.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, encodes: Literal["source", "target"] | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.encodes = encodes
         inner = Traits(encoder)
         self.size_multiple, self.fixed_size = inner.size_multiple, inner.fixed_size
 
@@ -57,6 +83,35 @@ class ThroughLatent(nn.Module):
             )
         output: Tensor = self.decoder(mean)
         return output
+
+    @property
+    def feature_extractor(self) -> nn.Module:
+        """The encoder, as one from images to the mean of their codes."""
+        return Mean(self.encoder)
+
+    def named_codes(self, image: Tensor) -> dict[str, Tensor]:
+        """The mean and the log-variance of the codes of images (N, C, H, W), each (N, *latent)."""
+        mean, log_variance = split(self.encoder(image))
+        return {"mean": mean, "log_variance": log_variance}
+
+
+class Autoencoder(ThroughLatent):
+    """An encoder and a decoder of one domain; ``likelihood`` is the one that it is trained by, if it has one.
+
+    ``likelihood(rebuilt, image)`` gives ``-log p(x|z)`` (N,) in nats.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, likelihood: Callable[[Tensor, Tensor], Tensor] | None = None
+    ) -> None:
+        super().__init__(encoder, decoder, encodes="target")
+        self.noise = Traits(encoder).latent
+        self.negative_log_likelihood = likelihood
+
+    def variational_pass(self, image: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The KL divergence (N,) of the codes of images (N, C, H, W) in nats, and an image from one code each."""
+        mean, log_variance = split(self.encoder(image))
+        return divergences(mean, log_variance), self.decoder(mean + torch.exp(log_variance / 2) * noise)
 
 
 class PriorSampler(nn.Module):

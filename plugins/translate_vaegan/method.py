@@ -14,7 +14,14 @@ from translate.latent import logged_as, tie
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option
 from translate.precision import to_float32
-from translate_vaegan.gaussian import PriorSampler, ThroughLatent, kl_divergence, reparameterize, split
+from translate_vaegan.gaussian import (
+    Autoencoder,
+    PriorSampler,
+    ThroughLatent,
+    kl_divergence,
+    reparameterize,
+    split,
+)
 from translate_vaegan.vae import check_one_domain
 
 
@@ -95,7 +102,7 @@ class VAEGAN(Method):
         """The autoencoder of one domain, or both directions between two; and a sampler of the target."""
         saved: dict[str, nn.Module] = {"sample": PriorSampler(self.decoders["target"], self.latent, "target")}
         if len(self.encoders) == 1:
-            return {"forward": ThroughLatent(self.encoders["target"], self.decoders["target"]), **saved}
+            return {"forward": Autoencoder(self.encoders["target"], self.decoders["target"]), **saved}
         return {
             "forward": ThroughLatent(self.encoders["source"], self.decoders["target"]),
             "backward": ThroughLatent(self.encoders["target"], self.decoders["source"]),

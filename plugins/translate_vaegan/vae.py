@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Annotated, Literal
 
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from translate.latent import logged_as
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option
 from translate.precision import to_float32
-from translate_vaegan.gaussian import PriorSampler, ThroughLatent, kl_divergence, reparameterize, split
+from translate_vaegan.gaussian import Autoencoder, PriorSampler, kl_divergence, reparameterize, split
 
 Likelihood = Literal["laplace", "gaussian"]
 
@@ -61,8 +62,9 @@ class VAE(Method):
     @property
     def translators(self) -> Mapping[str, nn.Module]:
         """The autoencoder and the sampler."""
+        likelihood = partial(each_negative_log_likelihood, likelihood=self.likelihood, scale=self.scale)
         return {
-            "forward": ThroughLatent(self.encoder, self.decoder),
+            "forward": Autoencoder(self.encoder, self.decoder, likelihood),
             "sample": PriorSampler(self.decoder, self.latent, "target"),
         }
 
@@ -85,12 +87,17 @@ class VAE(Method):
 
 def negative_log_likelihood(rebuilt: Tensor, image: Tensor, likelihood: Likelihood, scale: float) -> Tensor:
     """``-log p(x|z)`` in nats per image, averaged over the batch."""
+    return each_negative_log_likelihood(rebuilt, image, likelihood, scale).mean()
+
+
+def each_negative_log_likelihood(rebuilt: Tensor, image: Tensor, likelihood: Likelihood, scale: float) -> Tensor:
+    """``-log p(x|z)`` of each image (N,) in nats."""
     difference = to_float32(rebuilt) - to_float32(image)
     if likelihood == "laplace":
         each = difference.abs() / scale + math.log(2 * scale)
     else:
         each = difference.square() / (2 * scale**2) + math.log(2 * math.pi * scale**2) / 2
-    return each.flatten(1).sum(1).mean()
+    return each.flatten(1).sum(1)
 
 
 def check_one_domain(parts: Parts, name: str, hint: str = "") -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,17 @@ from translate import checkpoint
 from translate.data import Domain
 from translate.engine.step import Engine
 from translate.errors import TranslateError
+from translate.evaluation import evaluate
+from translate.layouts import open_dataset
+from translate.loader import decode_all
 from translate.method import Method, Update
-from translate.parts import CatalogParts, build_method
+from translate.parts import CatalogParts, SavedMethod, build_method
 from translate.plugins import discover
-from translate.seeds import seed_step
+from translate.seeds import noise_of, seed_step
 from translate.testing import check_method, check_plugin
-from translate_vaegan.gaussian import kl_divergence, reparameterize, split
-from translate_vaegan.vae import negative_log_likelihood
+from translate_metrics.likelihood import EvidenceLowerBound
+from translate_vaegan.gaussian import Autoencoder, kl_divergence, reparameterize, split
+from translate_vaegan.vae import each_negative_log_likelihood, negative_log_likelihood
 
 CODERS = {"encoder": "dcgan(width=4, latent=6)", "decoder": "dcgan(width=4)"}
 SMALL = {**CODERS, "discriminator": "patch(width=4, receptive_field=16)"}
@@ -212,6 +218,96 @@ def test_a_run_rebuilds_and_samples(name: str, tmp_path: Path) -> None:
     assert translator.translate(image).shape == (1, 3, 20, 24)
     drawn = translator.translate(image, samples=2)
     assert (drawn[0] - drawn[1]).abs().max() > 0.001
+
+
+# --- the bound, measured ----------------------------------------------------------------------------------------------
+
+
+class Linear(torch.nn.Module):
+    """Encodes (N, 1, 1, D) to the posterior of a linear-Gaussian model, or decodes a code (N, D) by its matrix."""
+
+    def __init__(self, matrix: Tensor, log_variance: Tensor | None = None) -> None:
+        super().__init__()
+        self.matrix, self.log_variance = matrix, log_variance
+        self.latent = (matrix.shape[0],)
+
+    def forward(self, given: Tensor) -> Tensor:
+        answer = given.flatten(1) @ self.matrix.T
+        if self.log_variance is None:
+            return answer[:, None, None]
+        return torch.cat([answer, self.log_variance.expand_as(answer)], dim=1)
+
+
+def test_the_bound_of_a_linear_gaussian_model_is_its_evidence() -> None:
+    """x = W z + s e, z ~ N(0, 1): with the true posterior the bound is log p(x), whatever code is drawn on average."""
+    torch.manual_seed(0)
+    scale, count = 0.5, 20000
+    # Orthogonal columns: the posterior's covariance is diagonal, as an encoder's is.
+    weight = torch.linalg.qr(torch.randn(4, 2))[0] * torch.tensor([1.5, 0.4])
+    precision = 1 + (weight.square().sum(0) / scale**2)
+    raw = 14 * torch.atanh(-precision.log() / 14)  # what `split` limits softly
+    encoder = Linear((weight / scale**2 / precision).T, raw)
+    likelihood = partial(each_negative_log_likelihood, likelihood="gaussian", scale=scale)
+    model = Autoencoder(encoder, Linear(weight), likelihood)
+    x = torch.tensor([[0.3, -0.7, 0.2, 0.9], [0.0, 0.1, 0.0, -0.2]])
+    covariance = weight @ weight.T + scale**2 * torch.eye(4)
+    evidence = torch.distributions.MultivariateNormal(torch.zeros(4), covariance).log_prob(x)
+    bounds = []
+    for each in x:
+        image = each.view(1, 1, 1, 4).expand(count, 1, 1, 4)
+        divergence, rebuilt = model.variational_pass(image, torch.randn(count, 2))
+        metric = EvidenceLowerBound()
+        metric.update({"divergence": divergence, "encoded": image, "reconstruction": likelihood(rebuilt, image)})
+        found = metric.result()
+        bounds.append(found["elbo"])
+        assert found["elbo"] == pytest.approx(-found["kl"] - found["reconstruction"])
+        assert found["elbo_bits_per_dim"] == pytest.approx(-found["elbo"] / 4 / math.log(2))
+        by_name = EvidenceLowerBound(likelihood="gaussian", scale=scale)
+        by_name.update({"divergence": divergence, "encoded": image, "rebuilt": rebuilt})
+        assert by_name.result()["elbo"] == pytest.approx(found["elbo"], rel=1e-5)
+    assert bounds == pytest.approx(evidence.tolist(), abs=0.03)
+
+
+def test_a_bound_with_another_likelihood_is_that_of_torch() -> None:
+    image, rebuilt = torch.rand(3, 2, 4, 4), torch.rand(3, 2, 4, 4)
+    metric = EvidenceLowerBound(likelihood="laplace", scale=0.2)
+    metric.update({"divergence": torch.tensor([1.0, 2.0, 3.0]), "encoded": image, "rebuilt": rebuilt})
+    metric.update({"target": image})
+    exact = torch.distributions.Laplace(rebuilt, 0.2).log_prob(image).flatten(1).sum(1) - torch.tensor([1.0, 2.0, 3.0])
+    assert metric.result()["elbo"] == pytest.approx(float(exact.mean()), rel=1e-5)
+
+
+def test_evaluate_measures_the_bound(tmp_path: Path) -> None:
+    data, asked = "demo(size=16, count=8)", {"split": "train", "device": "cpu"}
+    small: dict[str, Any] = {**CODERS, "size": 16, "load_size": 16, "steps": 1, "batch": 2, "sample_every": 9}
+    run = translate.fit("vae", data, output=tmp_path / "vae", likelihood="gaussian", scale=0.4, **small)
+    whole = evaluate(run.folder, data, metrics=["elbo"], **asked)
+    # Of two domains it has learnt the target, and each image's noise depends on the seed and its number alone.
+    module: Any = SavedMethod.open(run.folder, discover()).module("forward").eval()
+    dataset = open_dataset(discover(), data, None)
+    pixels = decode_all(
+        {"target": dataset.splits["train"]["target"]}, {"target": dataset.domains["target"]}, size=(16, 16),
+        resize="stretch", device=torch.device("cpu"),
+    )["target"]  # fmt: skip
+    image = pixels.float() / 127.5 - 1
+    with torch.no_grad():
+        divergence, rebuilt = module.variational_pass(image, noise_of(module, range(len(image)), 0))
+    bound = -divergence + torch.distributions.Normal(rebuilt, 0.4).log_prob(image).flatten(1).sum(1)
+    assert whole.scores["elbo"] == pytest.approx(float(bound.mean()), rel=1e-5)
+    assert whole.counts == {"encoded": len(image)}
+    assert whole.protocol["seed"] == 0
+    parts = evaluate(run.folder, data, metrics=["elbo"], batch=3, **asked)
+    assert parts.scores["elbo"] == pytest.approx(whole.scores["elbo"], rel=1e-6)
+    assert evaluate(run.folder, data, metrics=["elbo"], seed=1, **asked).scores["elbo"] != whole.scores["elbo"]
+    with pytest.raises(TranslateError, match="needs the codes of a variational autoencoder, .* 'sample' does not give"):
+        evaluate(run.folder, data, metrics=["elbo"], direction="sample", **asked)
+
+    patches = {"discriminator": "patch(width=4, receptive_field=16)"}
+    other = translate.fit("vaegan", data, output=tmp_path / "vaegan", **small, **patches)
+    with pytest.raises(TranslateError, match="elbo needs a likelihood of values that an autoencoder was trained by"):
+        evaluate(other.folder, data, metrics=["elbo"], **asked)
+    found = evaluate(other.folder, data, metrics=["elbo(likelihood=laplace)"], **asked)
+    assert "likelihood laplace of scale 0.1" in found.protocol["metrics"]["elbo"]
 
 
 def test_contract() -> None:

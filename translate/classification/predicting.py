@@ -6,13 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from translate import images
-from translate.data import Example
 from translate.errors import TranslateError
-from translate.images import read_example
-from translate.loader import planes
+from translate.file_batches import FileBatch, file_batches
 from translate.memory import Budget, images_at_once
 from translate.overview import left_out
 from translate.saved import BATCH, Classifier, load_classifier, loaded
@@ -39,27 +35,17 @@ def predict(
     at_once = images_at_once(
         BATCH, classifier.size, classifier.bytes_for, memory=budget.total, device=str(classifier.device)
     )
-    for start in range(0, len(files), BATCH):
-        yield from _predict_batch(classifier, files[start : start + BATCH], budget, at_once)
+    for batch in file_batches(files, classifier.domain, classifier.size, budget, BATCH):
+        yield from _predict_batch(classifier, batch, at_once)
     for path, reason in left_out(images.survey(source)):
         yield path, "", 0.0, reason
 
 
-def _predict_batch(classifier: Classifier, files: Sequence[Path], budget: Budget, at_once: int) -> Iterator[Row]:
-    errors: dict[Path, str] = {}
-    rows: list[torch.Tensor] = []
-    domain = classifier.domain
-    for file in files:
-        try:
-            pixels = read_example(Example(file, file.name), domain, budget=budget)
-        except images.ImageError as error:
-            errors[file] = str(error)
-            continue
-        rows.append(images.normalize(planes(pixels, domain, classifier.size, "stretch")[None], domain))
-    probabilities = iter(classifier.classify(torch.cat(rows), at_once=at_once) if rows else ())
-    for file in files:
-        if file in errors:
-            yield file, "", 0.0, errors[file]
+def _predict_batch(classifier: Classifier, batch: FileBatch, at_once: int) -> Iterator[Row]:
+    probabilities = iter(() if batch.images is None else classifier.classify(batch.images, at_once=at_once))
+    for file in batch.files:
+        if file in batch.errors:
+            yield file, "", 0.0, batch.errors[file]
             continue
         probability, label = next(probabilities).max(dim=0)
         yield file, classifier.labels[int(label)], float(probability), None

@@ -1,4 +1,4 @@
-"""The commands ``convert``, ``export``, ``import``, ``show``, ``sample``, ``classify``, ``evaluate`` and ``bench``.
+"""The commands that use what is trained: ``convert``, ``sample``, ``classify``, ``encode``, ``evaluate`` and others.
 
 The function of a command declares its options as keyword-only arguments. Defined here are its positional arguments, its
 help text, and how its result is printed.
@@ -94,17 +94,18 @@ def _report_conversion(context: click.Context, result: Any, as_json: bool, **_: 
 
     if not is_launcher_or_main():
         return
+    # Standard output may hold the image.
+    aside = str(result.target) == "-"
     if as_json:
         found = result.forecast.to_json() if result.forecast is not None else _conversion_as_json(result)
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(found, indent=2), err=aside)
     elif result.forecast is not None:
         for line in result.forecast.lines():
             say(line)
     else:
         kept = f", kept {result.kept}" if result.kept else ""
         failed = f", {len(result.failed)} could not be converted" if result.failed else ""
-        # Standard output may hold the image.
-        say(f"converted {result.converted} to {result.target}{kept}{failed}", error=str(result.target) == "-")
+        say(f"converted {result.converted} to {result.target}{kept}{failed}", error=aside)
     if result.failed:
         context.exit(1)
 
@@ -261,6 +262,37 @@ classify = Verb(
 
     A line holds the file, its class and the probability, separated by tabs. A file that cannot be read is named, the
     others are still classified, and the exit code is 1.
+    """,
+)
+
+
+def _report_encoding(context: click.Context, result: Any, **_: Any) -> None:
+    arrays = ", ".join(f"{name} {'x'.join(map(str, shape)) or '1'}" for name, shape in result.shapes.items())
+    failed = f", {len(result.failed)} could not be encoded" if result.failed else ""
+    say(f"encoded {result.encoded} images by {result.direction} to {result.target}: {arrays} each{failed}")
+    if result.failed:
+        context.exit(1)
+
+
+encode = Verb(
+    "encode",
+    "translate.encoding:encode",
+    arguments=[
+        _path("run", "RUN_OR_FILE"),
+        click.Argument(["source"], metavar="IN...", type=PathType(), nargs=-1, required=True),
+        _path("target", "OUT.npz"),
+    ],
+    report=_report_encoding,
+    help="""Write the codes of images, by a trained autoencoder or classifier, to an .npz file.
+
+    \b
+      translate encode runs/vae photos/ codes.npz
+      translate encode runs/unit night/ codes.npz --direction target
+      translate encode runs/digits a/ b/ "c/*.png" @list.txt codes.npz
+
+    The file holds the images' names, and float32 arrays in the same order: mean and log_variance of an autoencoder's
+    codes, features of a classifier. A file that cannot be read is named and has no row, the others are still encoded,
+    and the exit code is 1. A full disk ends it with exit code 5.
     """,
 )
 

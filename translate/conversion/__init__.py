@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from translate.common_options import At, Device, Direction, NoiseSeed, Overwrite, Precision, Step
+from translate.conversion.inputs import gather as gather
 from translate.conversion.plan import FormatName, Shard, parse_added, parse_shard
 from translate.conversion.plan import suffix_rule as suffix_rule
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
@@ -72,7 +73,7 @@ def convert(
     metadata: Annotated[
         Literal["keep", "drop"], Option("what files say beside pixels: EXIF, XMP, colour profile, resolution")
     ] = "keep",
-    gps: Annotated[bool, Option("keep positions (GPS) among the metadata")] = False,
+    gps: Annotated[bool, Option("keep positions (GPS, GeoTIFF) among the metadata")] = False,
     frames: Annotated[
         Literal["all", "first"], Option("frames of animations and pages of TIFF files that are converted")
     ] = "all",
@@ -138,8 +139,8 @@ def convert(
     and all outputs; ``gallery`` makes a page that shows them. Images of more than
     ``max_pixels`` pixels, according to their header, fail. ``step`` chooses a checkpoint of a run. ``step``,
     ``direction``, ``device``, ``precision``, ``runtime`` and the plugins are used only if ``translator`` is a path. A
-    runtime that needs calibration (int8) is calibrated on up to 32 evenly spaced images of the input. ``devices`` share
-    the images, one process each.
+    runtime that needs calibration (int8) is calibrated on up to 32 evenly spaced images of the input, which later
+    conversions into ``target`` take again. ``devices`` share the images, one process each.
 
     What an image needs is planned from its header before it is read: to decode it, for the network and to write it. The
     images in flight need at most ``memory`` bytes together, by default a share of what is free, and an image that needs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -150,15 +151,18 @@ class Answer:
 
 def decode(task: Task, work: Work) -> Decoded:
     """Read an image, and convert it to the source domain's channels and the requested size."""
-    source, path = work.translator.source, task.source
     if (bands := bands_of(task, work)) is not None:
         return _in_bands(bands, task, work)
+    return prepare(read(task, work), task, work, metadata_of(task, work))
+
+
+def read(task: Task, work: Work) -> images.Image:
+    """Read an image, or class indices as its one plane."""
+    source, path = work.translator.source, task.source
     if source.classes:
-        image = images.Image(images.read_indices(path, max_pixels=work.max_pixels)[..., None])
-    else:
-        planes = source.channels if source.alpha == "dropped" else None
-        image = images.load(path, max_pixels=work.max_pixels, channels=planes)
-    return prepare(image, task, work, metadata_of(task, work))
+        return images.Image(images.read_indices(path, max_pixels=work.max_pixels)[..., None])
+    planes = source.channels if source.alpha == "dropped" else None
+    return images.load(path, max_pixels=work.max_pixels, channels=planes)
 
 
 def source_of(decoded: Decoded, translator: AnyTranslator) -> Domain:
@@ -244,7 +248,7 @@ def record(task: Task, work: Work, algorithm: str = "whole") -> None:
 
 def write(answer: Answer, work: Work) -> None:
     """Write an image's output, or its samples, to files, and record them in a gallery if there is one."""
-    task = answer.task
+    task, begun = answer.task, time.perf_counter()
     if answer.written is not None:
         work.notices.add(task.source, answer.written)
         return
@@ -253,7 +257,7 @@ def write(answer: Answer, work: Work) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         left_out = images.write(path, image, quality=work.quality, metadata=answer.metadata)
         work.notices.add(task.source, left_out)
-    show(made, answer, work)
+    show(made, answer, work, sum(work.stages.of(task.source).values()) + time.perf_counter() - begun)
 
 
 def as_files(made: Sequence[images.Image], answer: Answer, work: Work) -> Sequence[images.Image]:
@@ -263,10 +267,10 @@ def as_files(made: Sequence[images.Image], answer: Answer, work: Work) -> Sequen
     return work.showing.files(answer.shown, made, answer.task.outputs[0].suffix, str(answer.task.source))
 
 
-def show(made: Sequence[images.Image], answer: Answer, work: Work) -> None:
-    """Record an image and its outputs in the gallery, if there is one."""
+def show(made: Sequence[images.Image], answer: Answer, work: Work, seconds: float) -> None:
+    """Record an image, its outputs and what it took in the gallery, if there is one."""
     if work.showing is not None and answer.shown is not None:
-        work.showing.record(answer.task.name, answer.shown, made, answer.task.outputs)
+        work.showing.record(answer.task, answer.shown, made, seconds=seconds)
 
 
 def outputs(answer: Answer, work: Work) -> Sequence[images.Image]:

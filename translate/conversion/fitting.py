@@ -22,6 +22,9 @@ _DEPTHS = {"uint8": 1, "uint16": 2, "float32": 4}
 BASE = 2**20
 """Bytes that any image takes, whatever its size."""
 
+AVIF = {False: 80, True: 620}
+"""Bytes a pixel that AVIF's encoder takes, for a still image and for an animation of any length."""
+
 
 @dataclass(frozen=True, slots=True)
 class Need:
@@ -56,6 +59,10 @@ def plan_memory(task: Task, work: Work) -> Need:
     own = header.height, header.width
     work.sizes.look(task.name, own, work.resizing, getattr(work.translator, "size", None))
     need = need_of(header, work)
+    if task.outputs[0].suffix.lower() == ".avif":
+        beside = 1 + (work.samples or 1) if work.showing is not None and work.showing.side_by_side else 1
+        encoder = AVIF[need.several == "frames"] * need.size[0] * need.size[1] * beside
+        need = replace(need, writing=need.writing + encoder)
     if need.algorithm == "whole" or need.several:
         return need
     try:

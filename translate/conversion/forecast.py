@@ -55,7 +55,8 @@ class Forecast:
     def lines(self) -> list[str]:
         """The forecast in words."""
         done = f", {self.kept} are done already" if self.kept else ""
-        found = [f"{self.images} images of {in_words(self.read)} would be converted into {self.target}{done}"]
+        images = f"{self.images} image{'s' if self.images != 1 else ''}"
+        found = [f"{images} of {in_words(self.read)} would be converted into {self.target}{done}"]
         shown = list(self.names.items())[:SHOWN]
         found += [f"  {name} -> {', '.join(outputs)}" for name, outputs in shown]
         if len(self.names) > SHOWN:
@@ -66,6 +67,9 @@ class Forecast:
         if self.left_out:
             more = f" and {len(self.left_out) - SHOWN} more" if len(self.left_out) > SHOWN else ""
             found.append(f"left out: {', '.join(self.left_out[:SHOWN])}{more}")
+        if not self.images:
+            # Nothing is written, needed or timed.
+            return found
         written = "unknown" if self.written is None else f"about {in_words(self.written)}"
         found.append(f"outputs: {written}; free on that disk: {in_words(self.free)}")
         if self.written is not None and self.written > self.free:

@@ -5,6 +5,7 @@ One file is converted at a time, and of it no more frames are in memory than the
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -38,10 +39,13 @@ def convert_frames(task: Task, need: Need, work: Work, replicas: Replicas, accou
 
     Raises what a frame raises, with its number: a file is converted as a whole or not at all.
     """
+    begun = time.perf_counter()
     frames = images.survey_frames(task.source, max_pixels=work.max_pixels)
     work.notices.add(task.source, frames.told)
     if frames.count <= (1 if frames.kind == "frames" else 0):
-        for answer in replicas.begin([decode(task, work)]).result():
+        with work.stages.timed(task.source, "decode"):
+            decoded_alone = decode(task, work)
+        for answer in replicas.begin([decoded_alone]).result():
             write(answer, work)
         return
     word = "frame" if frames.kind == "frames" else "page"
@@ -87,7 +91,7 @@ def convert_frames(task: Task, need: Need, work: Work, replicas: Replicas, accou
             work.notices.add(task.source, file.told)
     for made, answer in shown:
         # A gallery shows the first of the frames.
-        show(made, answer, work)
+        show(made, answer, work, time.perf_counter() - begun)
 
 
 def _described(frame: images.Frame, work: Work) -> images.Frame:

@@ -1,7 +1,8 @@
-"""Inputs of a conversion: images, folders, globs and lists of them, gathered under names below one common folder."""
+"""Inputs of a verb: images, folders, globs and lists of them, gathered under names below one common folder."""
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import sys
@@ -22,7 +23,7 @@ LONGEST_LIST = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What was asked to be converted: files with their names, and what was found beside them.
+    """What was asked for: files with their names, and what was found beside them.
 
     A name is the path of a file below ``root``, the deepest folder that all inputs lie in, with ``/``. ``folders`` are
     the inputs that are folders; without one, ``single`` says that one image was named. ``missing`` are files of a list
@@ -38,21 +39,21 @@ class Inputs:
     closed: tuple[tuple[Path, str], ...] = field(default=())
 
 
-def gather(sources: Sequence[Path]) -> Inputs:
+def gather(sources: Sequence[Path], verb: str = "convert") -> Inputs:
     """Gather the images of all sources: each is an image, a folder, a glob, or ``@FILE``, a list with a name a line.
 
     ``@-`` reads the list from standard input. Raises ``TranslateError`` if a source is none of these, if a glob fits
-    nothing, or if there is no image at all.
+    nothing, or if there is no image at all. ``verb`` says in an error what the images are for.
     """
     if not sources:
-        raise TranslateError("convert: there is no input; name an image or a folder of images to convert")
+        raise TranslateError(f"{verb}: there is no input; name an image or a folder of images to {verb}")
     named: list[Path] = []
     listed: list[Path] = []
     for source in sources:
         if str(source).startswith("@") and not source.exists():
             listed += _listed(str(source)[1:])
         else:
-            named += _globbed(source)
+            named += _globbed(source, verb)
     several = (
         len(named) > 1
         or listed
@@ -88,13 +89,13 @@ def gather(sources: Sequence[Path]) -> Inputs:
     )
 
 
-def _globbed(source: Path) -> list[Path]:
+def _globbed(source: Path, verb: str) -> list[Path]:
     """The source itself, or what it fits as a glob, which a shell leaves as it is within quotes."""
     text = str(source)
     if os.path.lexists(text):
         return [source]
     if not glob.has_magic(text):
-        raise TranslateError(f"{source} does not exist; name an image or a folder of images to convert")
+        raise TranslateError(f"{source} does not exist; name an image or a folder of images to {verb}")
     found = sorted(Path(path) for path in glob.iglob(text, recursive=True))  # noqa: PTH207 - hidden files stay out
     if not found:
         raise TranslateError(f"{source} fits no file; check the pattern")
@@ -115,6 +116,8 @@ def _listed(place: str) -> Iterator[Path]:
         ) from None
     if len(data) > LONGEST_LIST:
         raise TranslateError(f"the list {place} has more than {LONGEST_LIST >> 20} MB; give it in parts")
+    # Editors of Windows begin a text with a mark of its encoding.
+    data = data.removeprefix(codecs.BOM_UTF8)
     # A list that `find -print0` or `git ls-files -z` wrote holds names with line ends, too.
     lines = data.split(b"\0") if b"\0" in data else data.splitlines()
     paths = [expanded(os.fsdecode(line)) for line in lines if line.strip()]

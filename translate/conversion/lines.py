@@ -9,6 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from translate import images
+from translate.errors import TranslateError
+
 _DIGEST = 8
 _TAIL = len(',"sum":""}') + 2 * _DIGEST
 
@@ -38,14 +41,21 @@ def fields_of(line: bytes) -> dict[str, Any] | None:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The sound lines of a file, in order; nothing if it is not there."""
+    """The sound lines of a file, in order; nothing if it is not there.
+
+    Raises ``TranslateError`` for one that cannot be read.
+    """
     try:
-        with path.open("rb") as file:
+        with images.open_regular(path) as file:
             for line in file:
                 if (found := fields_of(line)) is not None:
                     yield found
     except FileNotFoundError:
         return
+    except OSError as error:
+        raise TranslateError(
+            f"cannot read {path}: {(error.strerror or str(error)).lower()}; check its permissions, or move it away"
+        ) from None
 
 
 def append(handle: int, data: bytes) -> None:

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -105,14 +106,14 @@ class Entry:
             return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Making:
     """How outputs are made: the hash of the translator, and the options that their bytes depend on."""
 
     translator: str
     options: Mapping[str, Any]
 
-    @property
+    @cached_property
     def key(self) -> str:
         """A short name of it, the same for the same translator and options.
 
@@ -129,7 +130,7 @@ class Manifest:
         self.entries: dict[str, list[Entry]] = {}
         self.makings = dict(makings or {})
         self.begun: dict[str, list[int]] = {}
-        """When outputs were begun of which nobody said what became of them, in nanoseconds since 1970."""
+        """When outputs were begun of which nobody has said since what became of them, in nanoseconds since 1970."""
         for entry in entries:
             self.entries.setdefault(entry.name, []).append(entry)
 
@@ -137,13 +138,15 @@ class Manifest:
     def read(cls, target: Path) -> Self:
         """Merge the files of all writers; torn and damaged lines are passed over."""
         manifest = cls()
+        open_ended: list[tuple[str, int]] = []
+        settled: dict[str, int] = {}
         for file in sorted((target / FOLDER / "manifest").glob("*.jsonl")):
             begun: dict[str, int] = {}
             for found in read_lines(file):
                 if (entry := Entry.from_json(found)) is not None:
                     manifest.entries.setdefault(entry.name, []).append(entry)
                     for path, _ in entry.outputs:
-                        begun.pop(path, None)
+                        settled[path] = max(begun.pop(path, 0), settled.get(path, 0))
                 elif isinstance(found.get("begun"), list) and isinstance(found.get("at"), int):
                     begun |= {str(path): found["at"] for path in found["begun"]}
                 elif isinstance(found.get("failed"), list):
@@ -151,7 +154,10 @@ class Manifest:
                         begun.pop(str(path), None)
                 elif isinstance(found.get("making"), str) and isinstance(found.get("options"), dict):
                     manifest.makings[found["making"]] = Making(str(found.get("translator")), found["options"])
-            for path, at in begun.items():
+            open_ended += begun.items()
+        for path, at in open_ended:
+            # Whoever came later has made it anew, and what is there now is known by that one's line.
+            if at > settled.get(path, 0):
                 manifest.begun.setdefault(path, []).append(at)
         return manifest
 
@@ -175,6 +181,7 @@ class Ledger:
         self._target, self._making = target, making
         self._lock = threading.Lock()
         self._waiting: list[Entry] = []
+        self._failed: list[str] = []
         self._seen: dict[str, tuple[int, int]] = {}
         self._since = time.monotonic()
         self._handle: int | None = None
@@ -209,12 +216,16 @@ class Ledger:
     def begin(self, outputs: Iterable[Path]) -> None:
         """Say which outputs are to be written next, before they are: what is lost in between is known as ours."""
         with self._lock:
-            self._append([line_of({"begun": self._below(outputs), "at": time.time_ns()})])
+            failed, self._failed = self._failed, []
+            self._append([*_failure(failed), line_of({"begun": self._below(outputs), "at": time.time_ns()})])
 
     def fail(self, outputs: Iterable[Path]) -> None:
-        """Say that outputs which were begun are not written."""
+        """Say that outputs which were begun are not written, with the next group of images."""
         with self._lock:
-            self._append([line_of({"failed": self._below(outputs)})])
+            self._failed += self._below(outputs)
+            due = self._is_due()
+        if due:
+            self.flush()
 
     def _below(self, outputs: Iterable[Path]) -> list[str]:
         return [path.relative_to(self._target).as_posix() for path in outputs]
@@ -239,7 +250,7 @@ class Ledger:
         entry = Entry(name, stamp, self._making.key, algorithm, written)
         with self._lock:
             self._waiting.append(entry)
-            due = len(self._waiting) >= GROUP or time.monotonic() - self._since > GROUP_SECONDS
+            due = self._is_due()
         if due:
             self.flush()
 
@@ -248,12 +259,16 @@ class Ledger:
         assert self._handle is not None
         with self._lock:
             waiting, self._waiting = self._waiting, []
+            failed, self._failed = self._failed, []
             self._since = time.monotonic()
-            if not waiting:
+            if not waiting and not failed:
                 return
             for folder in dict.fromkeys((self._target / path).parent for entry in waiting for path, _ in entry.outputs):
                 atomic.flush_folder(folder)
-            self._append([line_of(entry.to_json()) for entry in waiting])
+            self._append([*(line_of(entry.to_json()) for entry in waiting), *_failure(failed)])
+
+    def _is_due(self) -> bool:
+        return len(self._waiting) + len(self._failed) >= GROUP or time.monotonic() - self._since > GROUP_SECONDS
 
     def _append(self, lines: Sequence[bytes]) -> None:
         assert self._handle is not None
@@ -267,6 +282,10 @@ class Ledger:
 
     def _first(self) -> bytes:
         return line_of({"version": VERSION, "making": self._making.key, **asdict(self._making), "at": time.time_ns()})
+
+
+def _failure(outputs: Sequence[str]) -> list[bytes]:
+    return [line_of({"failed": list(outputs)})] if outputs else []
 
 
 def unwritable(target: Path, error: OSError) -> TranslateError:

@@ -91,7 +91,10 @@ def convert_on_ray(
     gpus = 1 if work.translator.device.type == "cuda" else 0
     begun = not ray.is_initialized()
     if begun:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
+        except Exception as error:  # a cluster that is not there, or of another version, in the ways that Ray has
+            raise TranslateError(_not_reached(error)) from None
     absolute = [_absolute(task) for task in tasks]
     asked = dict(zip((str(task.source) for task in absolute), tasks, strict=True))
     waiting: deque[list[Task]] = deque(absolute[at : at + GROUP] for at in range(0, len(absolute), GROUP))
@@ -155,6 +158,15 @@ def convert_on_ray(
         else:
             for actor in actors:
                 ray.kill(actor)
+
+
+def _not_reached(error: Exception) -> str:
+    """What to say where Ray does not start, in one sentence."""
+    reason = next((" ".join(line.split()) for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    address = os.environ.get("RAY_ADDRESS")
+    if address is None:
+        return f"Ray does not start on this machine: {reason[:200]}"
+    return f"Ray does not reach the cluster {address!r:.100}, which RAY_ADDRESS names: {reason[:200]}"
 
 
 def _absolute(task: Task) -> Task:

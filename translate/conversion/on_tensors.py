@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -30,30 +29,11 @@ def answer_tensors(decoded: Sequence[Decoded], work: Work, translator: Translati
         return [_answer(each, row, translator.target) for each, row in zip(decoded, rows, strict=True)]
 
 
-def calibration_images(
-    tasks: Sequence[Task], work: Work, count: int, fits: Callable[[Task], bool] = lambda _: True
-) -> Iterator[Tensor]:
-    """Yield up to ``count`` evenly spaced images, each as a batch of one in [-1, 1].
-
-    Those that cannot be read, or for which there is no memory, are replaced by others.
-    """
+def calibration_image(task: Task, work: Work) -> Tensor:
+    """An image as a batch of one in [-1, 1]."""
     translator = work.translator
     assert not isinstance(translator, ArrayTranslator)
-    picked = dict.fromkeys(number * len(tasks) // count for number in range(count)) if tasks else {}
-    others = (number for number in range(len(tasks)) if number not in picked)
-    yielded = 0
-    for number in chain(picked, islice(others, 7 * count)):
-        if not fits(tasks[number]):
-            continue
-        try:
-            decoded = decode(tasks[number], work)
-        except (TranslateError, OSError, MemoryError):
-            # The conversion itself reports it.
-            continue
-        yield _stacked([decoded], translator)
-        yielded += 1
-        if yielded == count:
-            return
+    return _stacked([decode(task, work)], translator)
 
 
 def _stacked(decoded: Sequence[Decoded], translator: Translating) -> Tensor:

@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from translate import images
 from translate.conversion.inputs import STANDARD
-from translate.errors import TranslateError
+from translate.errors import FullDiskError, TranslateError
 
 LONGEST = 1 << 32
 """The most bytes of an image from standard input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piped:
+    """The temporary files that stand for standard input and standard output, which is what people are told of.
+
+    >>> piped = Piped(source=Path("/tmp/x/standard-input.png"))
+    >>> piped.path(Path("/tmp/x/standard-input.png")), piped.sentence("/tmp/x/standard-input.png is truncated")
+    (PosixPath('-'), 'standard input is truncated')
+    """
+
+    source: Path | None = None
+    target: Path | None = None
+
+    def path(self, path: Path) -> Path:
+        """A path as it was asked for."""
+        return STANDARD if path in (self.source, self.target) else path
+
+    def sentence(self, text: str) -> str:
+        """A sentence that names no temporary file."""
+        for path, name in ((self.source, "standard input"), (self.target, "standard output")):
+            if path is not None:
+                text = text.replace(str(path), name)
+        return text
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Let errors of the block name no temporary file."""
+        try:
+            yield
+        except TranslateError as error:
+            error.args = tuple(self.sentence(str(each)) for each in error.args)
+            raise
 
 
 @contextmanager
@@ -48,10 +83,15 @@ def to_standard_output(suffix: str) -> Iterator[tuple[Path, Callable[[], None]]]
         file = Path(folder) / f"output{suffix}"
 
         def send() -> None:
-            with file.open("rb") as read:
-                while piece := read.read(1 << 20):
-                    sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+            try:
+                with file.open("rb") as read:
+                    while piece := read.read(1 << 20):
+                        sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise FullDiskError("the disk of standard output is full; free space, and run it again") from None
 
         yield file, send
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from typing import Any
 from translate import __version__, atomic, outputs
 from translate.conversion.batch import Work
 from translate.conversion.manifest import Making
+from translate.conversion.piping import Piped
 from translate.conversion.plan import Task
 from translate.errors import TranslateError
 
@@ -21,17 +23,22 @@ KIND = "translate conversion report"
 class Report:
     """The report of one conversion, written to ``path`` at its end; nothing if that is None.
 
+    ``piped`` are the files that stand for standard input and output.
+
     Raises ``TranslateError`` if a file is there that is no report, unless ``overwrite``.
     """
 
-    def __init__(self, path: Path | None, *, overwrite: bool = False) -> None:
+    def __init__(self, path: Path | None, *, overwrite: bool = False, piped: Piped | None = None) -> None:
         self._path = path
+        self._piped = piped or Piped()
         self._begun = time.time()
         self._facts: dict[str, Any] = {}
         if path is None:
             return
         if not path.absolute().parent.is_dir():
             raise TranslateError(f"there is no folder {path.parent} for the report {path.name}; make it first")
+        if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+            raise TranslateError(f"the report {path} cannot be written into its folder; check its permissions")
         if not overwrite and not _is_report(path):
             outputs.refuse_existing(path)
 
@@ -40,7 +47,7 @@ class Report:
         self._facts = {
             "translator": making.translator,
             "options": dict(making.options),
-            "target": str(target),
+            "target": str(self._piped.path(target)),
         }
 
     def end(
@@ -63,15 +70,16 @@ class Report:
             reason = reasons.pop(task.source, None)
             done = work.stages.is_done(task.source)
             result = "kept" if task.name in untouched else "failed" if reason else "converted" if done else "not done"
+            source = self._piped.path(task.source)
             row = {
-                "name": task.name,
-                "source": str(task.source),
-                "outputs": [str(output) for output in task.outputs],
+                "name": task.name if source == task.source else str(source),
+                "source": str(source),
+                "outputs": [str(self._piped.path(output)) for output in task.outputs],
                 "result": result,
                 "seconds": stages,
-                "warnings": list(notices.get(task.source, ())),
+                "warnings": [self._piped.sentence(each) for each in notices.get(task.source, ())],
             }
-            rows.append(row | ({"reason": reason} if reason else {}))
+            rows.append(row | ({"reason": self._piped.sentence(reason)} if reason else {}))
         rows += [
             {"name": source.name, "source": str(source), "outputs": [], "result": "left out", "reason": reason}
             for source, reason in reasons.items()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from translate import images
+from translate.conversion.plan import Task
 from translate.data import Depth, Domain
 from translate.errors import TranslateError
 from translate.gallery import PREVIEW, Gallery
@@ -84,17 +85,27 @@ class Showing:
             strip = Image(images.as_channels(strip.pixels, 3, name), strip.alpha)
         return [strip]
 
-    def record(self, name: str, shown: Image, outputs: Sequence[Image], paths: Sequence[Path]) -> None:
+    def record(self, task: Task, shown: Image, outputs: Sequence[Image], *, seconds: float | None = None) -> None:
         """Add what became of an image to the gallery, if there is one."""
         if self.gallery is None:
             return
         self.gallery.add(
-            name,
+            task.name,
+            source=task.source,
             before=self._preview(shown) if self.side_by_side else shown,
             after=[images.displayed(output, self.target) for output in outputs],
-            outputs=paths,
+            outputs=task.outputs,
             as_stored=not self.side_by_side and not self.target.classes and _depth(outputs[0]) == "uint8",
+            seconds=seconds,
         )
+
+    def parts(self, strip: Image, count: int) -> Sequence[Image]:
+        """The input and the ``count`` outputs in an image of all beside each other, as they are displayed."""
+        shown = images.displayed(strip, target_side_by_side(self.source, self.target))
+        width = (shown.pixels.shape[1] - count * GAP) // (count + 1)
+        alpha = shown.alpha
+        columns = [slice(number * (width + GAP), number * (width + GAP) + width) for number in range(count + 1)]
+        return [Image(shown.pixels[:, each], None if alpha is None else alpha[:, each]) for each in columns]
 
     def _preview(self, image: Image) -> Image:
         return image if self.source.classes else images.displayed(image, self.source)
@@ -133,7 +144,7 @@ def record_failures(showing: Showing | None, source: Path, failed: Iterable[tupl
     for file, reason in failed:
         place = Path(os.path.abspath(file))  # noqa: PTH100 - links keep their names
         name = place.relative_to(source) if place.is_relative_to(source) else Path(file.name)
-        showing.gallery.add(name.as_posix(), reason=reason)
+        showing.gallery.add(name.as_posix(), source=file, reason=reason)
 
 
 def _depth(image: Image) -> Depth:

@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from translate.conversion.manifest import Entry, Making, Manifest, Stamp
@@ -52,17 +52,39 @@ def refuse_within(tasks: Sequence[Task], target: Path, folders: Sequence[Path]) 
         if destination == origin or destination.is_relative_to(origin):
             where = "the folder to convert" if destination == origin else f"inside {folder}"
             raise TranslateError(f"{target} is {where}, so outputs would mix with inputs; name a folder outside of it")
+    for link, real in _linked(tasks, folders).items():
+        if destination == real or destination.is_relative_to(real):
+            raise TranslateError(
+                f"{target} is inside {link}, a link among the folders to convert, so outputs would mix with inputs; "
+                "name another folder"
+            )
     inner = [folder.resolve().relative_to(destination).as_posix() for folder in folders if _below(folder, destination)]
-    sources = {os.path.realpath(task.source) for task in tasks}
-    for task in tasks:
-        for output in task.outputs:
-            place = output.relative_to(target).as_posix()
-            if any(place.startswith(f"{each}/") for each in inner):
-                raise TranslateError(f"{output} would be written among the inputs; name another folder")
-            if os.path.realpath(output) in sources:
-                raise TranslateError(
-                    f"{output} is an image to convert and would be overwritten; name another folder for the outputs"
-                )
+    outputs = [output for task in tasks for output in task.outputs]
+    # Only a file that is there can be one of the images.
+    existing = [output for output in outputs if os.path.lexists(output)]
+    sources = {os.path.realpath(task.source) for task in tasks} if existing else set()
+    for output in outputs if inner else ():
+        place = output.relative_to(target).as_posix()
+        if any(place.startswith(f"{each}/") for each in inner):
+            raise TranslateError(f"{output} would be written among the inputs; name another folder")
+    for output in existing:
+        if os.path.realpath(output) in sources:
+            raise TranslateError(
+                f"{output} is an image to convert and would be overwritten; name another folder for the outputs"
+            )
+
+
+def _linked(tasks: Iterable[Task], folders: Sequence[Path]) -> dict[Path, Path]:
+    """The folders of images that links lead to, below the folders of inputs, with where they really are."""
+    found: dict[Path, Path] = {}
+    seen: set[Path] = set(folders)
+    for place in {task.source.parent for task in tasks}:
+        while place not in seen and place != place.parent:
+            seen.add(place)
+            if place.is_symlink() and any(place.is_relative_to(folder) for folder in folders):
+                found[place] = place.resolve()
+            place = place.parent
+    return found
 
 
 def refuse_foreign(tasks: Sequence[Task], target: Path, *, moved_from: str | None) -> None:
@@ -131,7 +153,7 @@ def _why_again(
     reason = ""
     for entry in reversed(entries):
         if entry.made != key:
-            found = "other options" if _translator(manifest, entry) == making.translator else "another translator"
+            found = _made_by(manifest.makings.get(entry.made), making)
         elif [path for path, _ in entry.outputs] != wanted:
             found = "another name"
         elif not entry.source.fits(task.source, verify=verify):
@@ -144,9 +166,12 @@ def _why_again(
     return reason
 
 
-def _translator(manifest: Manifest, entry: Entry) -> str | None:
-    made = manifest.makings.get(entry.made)
-    return None if made is None else made.translator
+def _made_by(made: Making | None, making: Making) -> str:
+    """What makes the difference between two ways of making."""
+    if made is None or made.translator != making.translator:
+        return "another translator"
+    one, other = (replace(each, options={**each.options, "calibration": None}).key for each in (made, making))
+    return "another calibration" if one == other else "other options"
 
 
 def _is_ours(

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,12 +21,14 @@ from typing import Self
 from translate import atomic, images
 from translate.conversion.lines import line_of, read_lines
 from translate.conversion.manifest import FOLDER, unwritable
-from translate.conversion.plan import name_outputs
+from translate.conversion.plan import format_of, name_outputs
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger("translate")
 
 VERSION = 1
 
@@ -62,10 +66,13 @@ class StoredPlan:
         outputs: dict[str, tuple[str, ...]] = {}
         for line in lines:
             name, paths = line.get("name"), line.get("outputs")
-            # What leads out of the folder is none of ours.
-            if isinstance(name, str) and isinstance(paths, list) and paths and all(map(_is_below, paths)):
+            # What leads out of the folder, or cannot be written, is none of ours.
+            if isinstance(name, str) and isinstance(paths, list) and paths and all(map(_is_output, paths)):
                 outputs[name] = tuple(paths)
-        return cls(first["root"], outputs) if len(outputs) == first.get("count") else None
+        made = [path for paths in outputs.values() for path in paths]
+        if len(outputs) != first.get("count") or len(set(made)) < len(made):
+            return None
+        return cls(first["root"], outputs)
 
     def extend(self, names: Sequence[str], naming: Naming) -> bool:
         """Add the images that are new; return whether there are any."""
@@ -94,9 +101,12 @@ def planned(target: Path, root: Path, names: Sequence[str], naming: Naming, *, s
         return plan
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.parent):
+        with alone(path.parent):
             atomic.sweep(path.parent)
-            plan = StoredPlan.read(path) or StoredPlan(os.path.realpath(root))
+            known = StoredPlan.read(path)
+            if known is None and path.exists():
+                log.warning("%s is damaged and made anew: outputs whose names collided may have others now", path)
+            plan = known or StoredPlan(os.path.realpath(root))
             if plan.extend(names, naming):
                 atomic.write(path, plan.to_bytes())
     except OSError as error:
@@ -104,13 +114,15 @@ def planned(target: Path, root: Path, names: Sequence[str], naming: Naming, *, s
     return plan
 
 
-def _is_below(path: object) -> bool:
-    return isinstance(path, str) and not os.path.isabs(path) and ".." not in path.split("/")  # noqa: PTH117
+def _is_output(path: object) -> bool:
+    if not isinstance(path, str) or os.path.isabs(path) or ".." in path.split("/"):  # noqa: PTH117
+        return False
+    return format_of(posixpath.splitext(path)[1]) is not None
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other writers of the plan out, where the file system has locks; elsewhere the last one wins."""
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other writers of a folder's plan out, where the file system has locks; elsewhere the last one wins."""
     if fcntl is None:
         yield
         return

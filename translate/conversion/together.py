@@ -58,7 +58,8 @@ def convert_together(
                         work.stages.done(file_converted)
                     catalog.tell("image_converted", source=file_converted, error=error, bottleneck="")
 
-        arguments = [*flags, "convert", str(run), *map(str, sources), str(target), *options_typed]
+        # Behind "--" a name that begins with a dash is a name.
+        arguments = [*flags, "convert", *options_typed, "--", str(run), *map(str, sources), str(target)]
         try:
             launch(arguments, devices, {OUTCOMES: folder}, collect)
         except LostError as error:

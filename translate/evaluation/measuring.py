@@ -63,7 +63,7 @@ def measure(
     counts: dict[str, int] = {}
     with torch.no_grad():  # not inference mode: decoding threads write into tensors made here
         for each in subject.batches(wanted):
-            for name in ("source", "target", "fake", "samples", "bits", "logits"):
+            for name in ("source", "target", "fake", "samples", "bits", "encoded", "logits"):
                 if name in each and name in wanted:
                     counts[name] = counts.get(name, 0) + len(each[name])
             for metric in built.values():
@@ -96,6 +96,8 @@ def measure(
     protocol |= subject.metadata
     if "samples" in wanted:
         protocol |= {"samples": samples, "seed": seed}
+    if "divergence" in wanted:
+        protocol |= {"seed": seed}
     path = saved.path.resolve()
     if path.name == "translator.safetensors":
         name = path.parent.name

@@ -20,7 +20,7 @@ from translate.memory import images_at_once
 from translate.method import role_of
 from translate.parts import SavedMethod
 from translate.saved import BATCH, load_classifier, load_sampler
-from translate.seeds import key
+from translate.seeds import key, noise_of
 from translate.sizes import Size
 from translate.traits import Traits
 
@@ -57,9 +57,17 @@ _words = {
     "pairs": "pairs of a source and its target",
     "bits": "exact likelihoods",
     "samples": "several translations of one image",
+    "divergence": "the codes of a variational autoencoder",
+    "encoded": "the codes of a variational autoencoder",
+    "rebuilt": "the codes of a variational autoencoder",
+    "reconstruction": "a likelihood of values that an autoencoder was trained by",
     "logits": "a classifier's answers",
     "label": "a classifier's answers",
 }
+
+
+OF_CODES = frozenset({"encoded", "divergence", "rebuilt", "reconstruction"})
+"""The tensors of a variational autoencoder's pass."""
 
 
 class Subject(ABC):
@@ -172,17 +180,43 @@ class Translations(Subject):
         self._bits = Traits(network).bits_per_dimension
         if self._bits is not None:
             gives.add("bits")
+        traits = Traits(network)
+        self._variational, self._likelihood = traits.variational_pass, traits.negative_log_likelihood
+        if self._variational is not None:
+            gives |= {"divergence", "encoded", "rebuilt"} | ({"reconstruction"} if self._likelihood else set())
+        # Which of the batch's images the encoder is for; an autoencoder of the target may stand in any direction.
+        own = traits.encodes or names[0]
+        self._encoded = "source" if own == names[0] or "target" not in self.examples else "target"
         self.gives = frozenset(gives)
-        self._drawn = 0
+        self._drawn = self._coded = 0
 
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """Pairs in common batches; for unpaired data the sources first, then the targets."""
-        with_target = "target" in self.examples and bool(wanted & {"target", "target_label", "pairs", "bits"})
+        needs_target = {"target", "target_label", "pairs", "bits"} | (OF_CODES if self._encoded == "target" else set())
+        with_target = "target" in self.examples and bool(wanted & needs_target)
         together = with_target and self.asked.dataset.paired
         for found in self.read("source", "target") if together else self.read("source"):
-            yield self._add_outputs(found, wanted)
+            yield self._with_codes(self._add_outputs(found, wanted), wanted)
         if with_target and not together:
-            yield from self.read("target")
+            for found in self.read("target"):
+                yield self._with_codes(found, wanted)
+
+    def _with_codes(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
+        """Add what an autoencoder says of its images; the noise of each depends on the seed and its index only."""
+        if self._variational is None or self._encoded not in found or not wanted & OF_CODES:
+            return found
+        image, network = found[self._encoded], self.translator.network
+        indices = range(self._coded, self._coded + len(image))
+        self._coded += len(image)
+        noise = noise_of(network, indices, self.asked.seed).to(self.device)
+        passes = [
+            self._variational(*part) for part in zip(image.split(self.at_once), noise.split(self.at_once), strict=True)
+        ]
+        found |= {"encoded": image, "divergence": torch.cat([kl for kl, _ in passes])}
+        found["rebuilt"] = torch.cat([rebuilt for _, rebuilt in passes])
+        if self._likelihood is not None:
+            found["reconstruction"] = self._likelihood(found["rebuilt"], image)
+        return found
 
     def _add_outputs(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
         source = found["source"]

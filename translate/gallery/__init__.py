@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from translate import atomic
 from translate.errors import TranslateError
 from translate.gallery.page import MARKER, page_of
 from translate.gallery.previews import LONGEST as PREVIEW
-from translate.gallery.previews import keep_previews
+from translate.gallery.previews import keep_previews, remove_previews
 from translate.gallery.records import Record, Records
 from translate.images import Image, load, open_regular
 from translate.memory import MAX_PIXELS
@@ -50,16 +50,17 @@ class Gallery:
         self._known = self._records.read()
         self._lock = threading.Lock()
 
-    def __contains__(self, name: str) -> bool:
-        """Whether an image of this name has a record of its outputs, not of a failure."""
+    def shows(self, name: str, outputs: Sequence[Path]) -> bool:
+        """Whether an image of this name has a record of these outputs as they are now, not of a failure."""
         with self._lock:
             found = self._known.get(name)
-        return found is not None and found.reason is None
+        return found is not None and found.reason is None and bool(found.stamps) and found.stamps == _stamps(outputs)
 
     def add(
         self,
         name: str,
         *,
+        source: Path | None = None,
         before: Image | Path | None = None,
         after: Sequence[Image | Path] = (),
         outputs: Sequence[Path] = (),
@@ -67,22 +68,41 @@ class Gallery:
         reason: str | None = None,
         seconds: float | None = None,
     ) -> None:
-        """Record what became of the image ``name``; a later record of that name takes its place.
+        """Record what became of the image ``name``, whose file is ``source``; a later record takes its place.
 
         ``before`` and ``after`` are as displayed (``translate.images.displayed``), or files to read; several of
         ``after`` are samples. ``outputs`` are the files, below ``root``, which the page links; with ``as_stored`` each
-        holds the pixels of one of ``after``, and may be shown itself. ``reason`` says why there are none. Raises
-        ``OSError`` where the previews or the record cannot be written, and ``TranslateError`` where a file cannot be
-        read.
+        holds the pixels of one of ``after``, and may be shown itself. ``reason`` says why there are none, and
+        ``seconds`` how long it took. Raises ``OSError`` where the previews or the record cannot be written, and
+        ``TranslateError`` where a file cannot be read.
         """
         first = None if before is None else _picture(before)
         holding = outputs if as_stored else [None] * len(after)
         shown = keep_previews(self._folder, name, first, [_picture(each) for each in after], holding)
         links = tuple(os.path.relpath(output, self.root) for output in outputs)
-        record = Record(name, links, shown, reason, seconds)
+        place = None if source is None else os.path.abspath(source)  # noqa: PTH100 - a link keeps its name
+        record = Record(name, links, shown, reason, seconds, place, _stamps(outputs))
         self._records.append(record)
         with self._lock:
+            former = self._known.get(name)
             self._known[name] = record
+        if former is not None:
+            remove_previews(self._folder, name, former.shown, but=shown)
+
+    def sweep(self, names: Container[str]) -> None:
+        """Forget the images that are none of ``names`` and of which nothing is left, and remove their previews.
+
+        Something is left where the image's file or one of its outputs is still there: a page outlives its inputs. Only
+        what this gallery has made is removed.
+        """
+        for name, record in self._records.read().items():
+            if name in names or record.source is None or os.path.lexists(record.source):
+                continue
+            if not any(os.path.lexists(self.root / output) for output in record.outputs):
+                self._records.forget(name)
+                remove_previews(self._folder, name, record.shown)
+                with self._lock:
+                    self._known.pop(name, None)
 
     def write(self) -> Path:
         """Make the page of all records, also those of other processes, and return its path."""
@@ -98,6 +118,14 @@ class Gallery:
 
 def _picture(given: Image | Path) -> Image:
     return load(given, max_pixels=MAX_PIXELS) if isinstance(given, Path) else given
+
+
+def _stamps(outputs: Sequence[Path]) -> tuple[tuple[int, int], ...]:
+    """The sizes and times of change of files; none where one is not there."""
+    try:
+        return tuple((found.st_size, found.st_mtime_ns) for found in (output.stat() for output in outputs))
+    except OSError:
+        return ()
 
 
 def _refuse_foreign(page: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,13 +35,12 @@ def keep_previews(
     is no larger than a preview gets none, since a page shows the file itself. The names of previews are hashes of
     ``name``, in 256 folders.
     """
-    place = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-    base = f"{place[:2]}/{place[2:]}"
+    base = _base(name)
     shown = [reduced(each, LONGEST) for each in after]
     pictures = [*([] if before is None else [reduced(before, LONGEST)]), *shown[:1]]
     if not pictures:
         return Shown()
-    (folder / place[:2]).mkdir(exist_ok=True)
+    (folder / base).parent.mkdir(exist_ok=True)
     kept = tuple(
         None if _is_shown(output, each) else _keep(folder, f"{base}-{number}", small)
         for number, (each, small, output) in enumerate(zip(after, shown, outputs, strict=True), 1)
@@ -52,6 +52,25 @@ def keep_previews(
         (after[0].pixels.shape[1], after[0].pixels.shape[0]) if after else None,
         any(each.alpha is not None for each in (*pictures, *after)),
     )
+
+
+def remove_previews(folder: Path, name: str, shown: Shown, *, but: Shown | None = None) -> None:
+    """Remove the previews of an image that were written below ``folder``, but those of ``but``; nothing else."""
+    kept = set() if but is None else set(_files(but))
+    for file in _files(shown):
+        # What a line names that is no preview of this image is not of this gallery's making.
+        if file not in kept and file.startswith(f"{_base(name)}-") and not (folder / file).parent.is_symlink():
+            with contextlib.suppress(OSError):
+                (folder / file).unlink()
+
+
+def _files(shown: Shown) -> list[str]:
+    return [each for each in (shown.thumbnail, shown.before, *shown.after) if each is not None]
+
+
+def _base(name: str) -> str:
+    place = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{place[:2]}/{place[2:]}"
 
 
 def _is_shown(output: Path | None, image: Image) -> bool:

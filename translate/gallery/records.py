@@ -31,13 +31,19 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of the image ``name``: its output files below the root, or the reason why there are none."""
+    """What became of the image ``name``: its output files below the root, or the reason why there are none.
+
+    ``source`` is where its file lay. ``stamps`` are the size and the time of change, in nanoseconds, of each output
+    whose pixels the previews show.
+    """
 
     name: str
     outputs: tuple[str, ...] = ()
     shown: Shown = field(default_factory=Shown)
     reason: str | None = None
     seconds: float | None = None
+    source: str | None = None
+    stamps: tuple[tuple[int, int], ...] = ()
 
 
 class Records:
@@ -52,7 +58,14 @@ class Records:
 
     def append(self, record: Record) -> None:
         """Append a record as one line, by one write: a kill leaves it whole or torn, and the others as they are."""
-        line = (json.dumps({"at": time.time(), **asdict(record)}) + "\n").encode()
+        self._append(asdict(record))
+
+    def forget(self, name: str) -> None:
+        """Append a line by which the records of a name up to now count no more."""
+        self._append({"name": name, "forgotten": True})
+
+    def _append(self, fields: dict[str, Any]) -> None:
+        line = (json.dumps({"at": time.time(), **fields}) + "\n").encode()
         with self._lock:
             if self._file is None:
                 self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o666)
@@ -62,13 +75,15 @@ class Records:
 
     def read(self) -> dict[str, Record]:
         """The last record of each name, sorted by name; lines that are torn or of another kind are passed over."""
-        found: dict[str, tuple[float, Record]] = {}
+        found: dict[str, tuple[float, Record | None]] = {}
         for path in sorted(self._folder.glob("*.jsonl")):
             for line in path.read_bytes().split(b"\n"):
-                entry = _parsed(line)
-                if entry is not None and (entry[1].name not in found or entry[0] >= found[entry[1].name][0]):
-                    found[entry[1].name] = entry
-        return {name: found[name][1] for name in sorted(found)}
+                if (entry := _parsed(line)) is None:
+                    continue
+                at, name, record = entry
+                if name not in found or at >= found[name][0]:
+                    found[name] = at, record
+        return {name: record for name in sorted(found) if (record := found[name][1]) is not None}
 
     def close(self) -> None:
         """Close this writer's file."""
@@ -78,24 +93,33 @@ class Records:
                 self._file = None
 
 
-def _parsed(line: bytes) -> tuple[float, Record] | None:
+def _parsed(line: bytes) -> tuple[float, str, Record | None] | None:
+    """When a line was written, of which name, and its record, None if it forgets that name; None of another line."""
     try:
         content: dict[str, Any] = json.loads(line)
-        at = float(content.pop("at"))
+        at, name = float(content.pop("at")), _text(content.pop("name"))
+        if content.get("forgotten") is True:
+            return at, name, None
         shown: dict[str, Any] = content.pop("shown")
         size = shown.pop("size")
-        return at, Record(
-            name=_text(content.pop("name")),
-            outputs=tuple(_text(each) for each in content.pop("outputs")),
-            shown=Shown(
-                thumbnail=_preview(shown.pop("thumbnail")),
-                before=_preview(shown.pop("before")),
-                after=tuple(_preview(each) for each in shown.pop("after")),
-                size=None if size is None else (int(size[0]), int(size[1])),
-                alpha=bool(shown.pop("alpha")),
+        return (
+            at,
+            name,
+            Record(
+                name=name,
+                outputs=tuple(_text(each) for each in content.pop("outputs")),
+                shown=Shown(
+                    thumbnail=_preview(shown.pop("thumbnail")),
+                    before=_preview(shown.pop("before")),
+                    after=tuple(_preview(each) for each in shown.pop("after")),
+                    size=None if size is None else (int(size[0]), int(size[1])),
+                    alpha=bool(shown.pop("alpha")),
+                ),
+                reason=None if content["reason"] is None else str(content["reason"]),
+                seconds=None if content["seconds"] is None else float(content["seconds"]),
+                source=None if content.get("source") is None else _text(content["source"]),
+                stamps=tuple((int(size), int(changed)) for size, changed in content.get("stamps", ())),
             ),
-            reason=None if content["reason"] is None else str(content["reason"]),
-            seconds=None if content["seconds"] is None else float(content["seconds"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError):
         return None
@@ -104,7 +128,8 @@ def _parsed(line: bytes) -> tuple[float, Record] | None:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("no text")
-    os.fsencode(value)  # what names no file is no name
+    if b"\0" in os.fsencode(value):  # what names no file is no name
+        raise ValueError("no name")
     return value
 
 

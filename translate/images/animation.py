@@ -1,7 +1,7 @@
 """Animations written frame by frame: APNG, WebP and AVIF, of whole frames, each shown for its own time.
 
 Frames are encoded as still images of their format, whose parts are then put together, so that one frame at a time is in
-memory; of AVIF, which predicts frames from others, the frames wait as PNG files.
+memory; of AVIF, which predicts frames from others, the frames wait as PNG files on the disk.
 """
 
 from __future__ import annotations
@@ -149,11 +149,11 @@ def _coded(webp: bytes) -> bytes:
 
 
 class Avif:
-    """Writes an AVIF image sequence by Pillow."""
+    """Writes an AVIF image sequence by Pillow; its frames wait in ``waiting``, an empty file."""
 
-    def __init__(self, file: IO[bytes], quality: int) -> None:
-        self._file, self._quality = file, quality
-        self._frames: list[bytes] = []
+    def __init__(self, file: IO[bytes], waiting: IO[bytes], quality: int) -> None:
+        self._file, self._waiting, self._quality = file, waiting, quality
+        self._frames: list[tuple[int, int]] = []
         self._durations: list[int] = []
         self._embedded = Embedded()
 
@@ -161,7 +161,9 @@ class Avif:
         """Append a frame."""
         if not self._frames:
             self._embedded = embedded
-        self._frames.append(encode(image, ".png"))
+        png = encode(image, ".png")
+        self._frames.append((self._waiting.tell(), len(png)))
+        self._waiting.write(png)
         self._durations.append(max(round(duration), 1))
 
     def close(self) -> None:
@@ -173,7 +175,7 @@ class Avif:
             beside["xmp"] = self._embedded.xmp
         if self._embedded.profile:
             beside["icc_profile"] = self._embedded.profile
-        first, *others = (_Waiting(png) for png in self._frames)
+        first, *others = (_Waiting(self._waiting, *place) for place in self._frames)
         data = io.BytesIO()
         first.save(
             data, "AVIF", save_all=True, append_images=others, duration=self._durations, quality=self._quality,
@@ -185,10 +187,10 @@ class Avif:
 class _Waiting(PIL.Image.Image):
     """A frame that is decoded each time its pixels are asked for, and forgotten again."""
 
-    def __init__(self, png: bytes) -> None:
+    def __init__(self, file: IO[bytes], at: int, length: int) -> None:
         super().__init__()
-        self._png = png
-        with PIL.Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+        self._file, self._at, self._length = file, at, length
+        with self._opened() as image:
             self._mode, self._size = image.mode, image.size
 
     def seek(self, frame: int) -> None:
@@ -196,12 +198,16 @@ class _Waiting(PIL.Image.Image):
             raise EOFError("there is one frame")
 
     def tobytes(self, encoder_name: str = "raw", *args: Any) -> bytes:
-        with PIL.Image.open(io.BytesIO(self._png), formats=["PNG"]) as image:
+        with self._opened() as image:
             return image.tobytes(encoder_name, *args)
 
     def convert(self, mode: Any = None, *args: Any, **settings: Any) -> PIL.Image.Image:
-        with PIL.Image.open(io.BytesIO(self._png), formats=["PNG"]) as image:
+        with self._opened() as image:
             return image.convert(mode, *args, **settings)
+
+    def _opened(self) -> PIL.Image.Image:
+        self._file.seek(self._at)
+        return PIL.Image.open(io.BytesIO(self._file.read(self._length)), formats=["PNG"])
 
 
 class Pages:

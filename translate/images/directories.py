@@ -34,6 +34,18 @@ class Value:
     data: bytes
     at: int = 0
 
+    def reordered(self, own: str, wanted: str) -> Value:
+        r"""The values in another order of bytes.
+
+        >>> Value(3, 2, b"\1\0\2\0").reordered("<", ">").data
+        b'\x00\x01\x00\x02'
+        """
+        width = 4 if self.kind in (5, 10) else SIZES[self.kind]
+        if own == wanted or width == 1:
+            return self
+        swapped = b"".join(self.data[at : at + width][::-1] for at in range(0, len(self.data), width))
+        return Value(self.kind, self.count, swapped)
+
 
 @dataclass(slots=True)
 class Directory:

@@ -6,19 +6,19 @@ import struct
 import zlib
 from dataclasses import dataclass, replace
 
-from translate.images import exif
+from translate.images import exif, iptc
 from translate.images.chunks import chunk
 from translate.images.directories import EXIF, MAKER_NOTE, Directory
 from translate.images.planes import Image
 from translate.images.profiles import is_srgb
-from translate.images.scanning import DAMAGED, Metadata
+from translate.images.scanning import COMMENTS, DAMAGED, GEOTIFF, Metadata
 from translate.images.srgb import srgb_profile
 from translate.images.xmp import clean_xmp
 
 _kept = {
     ".png": ("exif", "xmp", "profile", "dpi", "texts"),
-    ".jpg": ("exif", "xmp", "profile", "dpi"), ".jpeg": ("exif", "xmp", "profile", "dpi"),
-    ".tif": ("exif", "xmp", "profile", "dpi"), ".tiff": ("exif", "xmp", "profile", "dpi"),
+    ".jpg": ("exif", "xmp", "profile", "dpi", "iptc"), ".jpeg": ("exif", "xmp", "profile", "dpi", "iptc"),
+    ".tif": ("exif", "xmp", "profile", "dpi", "iptc"), ".tiff": ("exif", "xmp", "profile", "dpi", "iptc"),
     ".webp": ("exif", "xmp", "profile"), ".avif": ("exif", "xmp", "profile"), ".bmp": ("dpi",),
 }  # fmt: skip
 """What files of a suffix can hold."""
@@ -26,9 +26,11 @@ _kept = {
 _named = {
     "exif": "EXIF data are", "xmp": "XMP packets are", "profile": "colour profiles are",
     "dpi": "the resolution (dpi) is", "texts": "texts of PNG files, such as titles and comments, are",
+    "iptc": "IPTC data are",
 }  # fmt: skip
 
 _JPEG_SEGMENT = 65533
+_JPEG_IPTC = _JPEG_SEGMENT - len(iptc.SIGNATURE) - 13
 _JPEG_XMP = _JPEG_SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
 
 
@@ -43,6 +45,9 @@ class Embedded:
     srgb: bool = False
     dpi: tuple[float, float] | None = None
     texts: tuple[tuple[bytes, bytes], ...] = ()
+    comments: tuple[bytes, ...] = ()
+    iptc: bytes = b""
+    geo: Directory | None = None
 
 
 def embed(metadata: Metadata, image: Image, suffix: str) -> tuple[Embedded, tuple[str, ...]]:
@@ -79,7 +84,7 @@ def embed(metadata: Metadata, image: Image, suffix: str) -> tuple[Embedded, tupl
     resolved = suffix in (".webp", ".avif") and cleaned.directory is not None and exif.resolution(cleaned.directory)
     held = {
         "exif": found.directory, "xmp": found.xmp, "profile": found.profile, "texts": found.texts,
-        "dpi": None if resolved else found.dpi,
+        "iptc": metadata.iptc, "dpi": None if resolved else found.dpi,
     }  # fmt: skip
     for kind, value in held.items():
         if value and kind not in kept:
@@ -87,7 +92,8 @@ def embed(metadata: Metadata, image: Image, suffix: str) -> tuple[Embedded, tupl
     found = Embedded(
         directory=found.directory if "exif" in kept else None, xmp=found.xmp if "xmp" in kept else b"",
         profile=found.profile if "profile" in kept else b"", srgb=found.srgb, dpi=found.dpi if "dpi" in kept else None,
-        texts=found.texts if "texts" in kept else (),
+        texts=found.texts if "texts" in kept else (), comments=_comments(metadata, suffix, told),
+        iptc=metadata.iptc if "iptc" in kept else b"", geo=_geo(metadata, suffix, (height, width), told),
     )  # fmt: skip
     if suffix in (".jpg", ".jpeg"):
         found = _within_segments(found, told)
@@ -96,6 +102,31 @@ def embed(metadata: Metadata, image: Image, suffix: str) -> tuple[Embedded, tupl
     if planes not in (1, 3):
         found = replace(found, profile=b"", srgb=False)
     return found, tuple(told)
+
+
+def _comments(metadata: Metadata, suffix: str, told: dict[str, None]) -> tuple[bytes, ...]:
+    if suffix in (".jpg", ".jpeg"):
+        return metadata.comments
+    if metadata.comments:
+        told[COMMENTS] = None
+    return ()
+
+
+def _geo(metadata: Metadata, suffix: str, size: tuple[int, int], told: dict[str, None]) -> Directory | None:
+    """The tags of a GeoTIFF's position, where they are true of an image of a (height, width) and may be kept."""
+    geo = metadata.geo
+    if geo is None:
+        return None
+    what = "GeoTIFF's position and projection are"
+    if suffix not in (".tif", ".tiff"):
+        told[f"{what} not kept: {suffix} files hold none"] = None
+    elif (geo.number(257), geo.number(256)) != size or geo.number(exif.ORIENTATION, 1) != 1:
+        told[f"{what} not kept where an image is resized, turned or laid beside others"] = None
+    elif not metadata.gps:
+        told[f"{what} left out; --gps keeps them"] = None
+    else:
+        return Directory(geo.order, {tag: value for tag, value in geo.tags.items() if tag in GEOTIFF})
+    return None
 
 
 def _profile(metadata: Metadata, image: Image, told: dict[str, None]) -> bytes:
@@ -139,10 +170,21 @@ def _within_segments(found: Embedded, told: dict[str, None]) -> Embedded:
     if len(found.xmp) > _JPEG_XMP:
         told["XMP packets of more than 64 KB are not kept: .jpg files hold no more"] = None
         found = replace(found, xmp=b"")
+    if len(found.iptc) > _JPEG_IPTC:
+        told["IPTC data of more than 64 KB are not kept: .jpg files hold no more"] = None
+        found = replace(found, iptc=b"")
     if found.dpi is not None and max(found.dpi) > 65535:
         told["resolutions of more than 65535 dpi are not kept: .jpg files hold no more"] = None
         found = replace(found, dpi=None)
     return found
+
+
+def jpeg_segments(embedded: Embedded) -> bytes:
+    """The segments of IPTC data and comments, which lie between the beginning of a JPEG file and its pixels."""
+    segments = [(0xFE, comment) for comment in embedded.comments]
+    if embedded.iptc:
+        segments.insert(0, (0xED, iptc.SIGNATURE + iptc.resource(iptc.RECORDS, embedded.iptc)))
+    return b"".join(struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data for marker, data in segments)
 
 
 # --- PNG ------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import features
 
 from translate.images.chunks import SIGNATURE, chunk
-from translate.images.embedding import Embedded, with_chunks
+from translate.images.embedding import Embedded, jpeg_segments, with_chunks
 from translate.images.opening import ImageError, quiet
 from translate.images.planes import Image
 from translate.images.tiff import TIFF, TiffPages, is_large
@@ -140,7 +140,7 @@ def _encode_bytes(
     else:
         longest = 65535
         _refuse(max(image.size) > longest, name, f"a side of more than {longest} pixels", suffix, ".png")
-        image.save(file, "JPEG", quality=quality, subsampling=0, **beside)
+        image.save(file, "JPEG", quality=quality, subsampling=0, extra=jpeg_segments(embedded), **beside)
     return file.getvalue()
 
 

@@ -32,9 +32,9 @@ _camera = (
     ".rwl .sr2 .srf .srw .x3f"
 )
 _others = (
-    ".ai .apng .avifs .bpg .cdr .cur .dcm .dcx .dds .dib .djvu .emf .eps .exr .fit .fits .flif .hdr .heics .icns .ico "
-    ".j2c .j2k .jls .jng .jp2 .jpc .jpf .jpm .jpx .jxl .jxr .kra .mng .ora .pam .pcx .pfm .pic .pict .psb .psd .qoi "
-    ".ras .sgi .svg .svgz .tga .wbmp .wdp .wmf .xbm .xcf .xpm"
+    ".ai .apng .avifs .bpg .cdr .cin .cur .dcm .dcx .dds .dib .djvu .dpx .emf .eps .exr .fit .fits .flif .fts .hdr "
+    ".heics .heifs .icns .ico .j2c .j2k .jls .jng .jp2 .jpc .jpf .jpm .jps .jpx .jxl .jxr .kra .mng .mpo .ora .pam "
+    ".pcd .pcx .pfm .pic .pict .pns .psb .psd .qoi .ras .sgi .svg .svgz .tga .vda .vst .wbmp .wdp .wmf .xbm .xcf .xpm"
 )
 LIKE_IMAGES = READABLE | HEIF | frozenset(f"{_camera} {_others}".split())
 """The suffixes of files that look like images, whether they are read here or not."""

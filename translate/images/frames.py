@@ -6,8 +6,9 @@ Frames are read as they are displayed, each on what is left of those before it.
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -201,14 +202,18 @@ def writing_frames(
     order = frames.order
     if metadata is not None and (directory := metadata.exif) is not None and frames.kind == "frames":
         order = directory.order
-    with writing(path), atomic.replacing(path, folder=False) as temporary, temporary.open("x+b") as file:
+    with writing(path), ExitStack() as stack:
+        temporary = stack.enter_context(atomic.replacing(path, folder=False))
+        file = stack.enter_context(temporary.open("x+b"))
         writer: FrameWriter
         if suffix == ".png":
             writer = Apng(file, frames.count, frames.loop)
         elif suffix == ".webp":
             writer = Webp(file, frames.loop, quality)
         elif suffix == ".avif":
-            writer = Avif(file, quality)
+            # On the outputs' disk, which has room for them, as a folder for temporary files may lie in memory.
+            waiting = stack.enter_context(tempfile.TemporaryFile(dir=path.parent, prefix=".", suffix=".part"))
+            writer = Avif(file, waiting, quality)
         else:
             # Outputs may hold floats and alpha where inputs hold bytes.
             writer = Pages(file, frames.count, order=order, big=frames.values * 16 > LARGEST)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from translate.images import iptc
 from translate.images.directories import INNER, Directory, read_directory, start_of
 from translate.images.exif import DESCRIBING, block, parse, resolution
 from translate.images.headers import open_file
@@ -30,7 +31,11 @@ _MOST_PARTS = 10_000
 
 DAMAGED = "damaged EXIF data are left out"
 FURTHER = "further pictures in the file (gain map, preview, MPF) are not kept"
-IPTC = "IPTC data and Photoshop's resources are not kept"
+RESOURCES = "Photoshop's resources (paths, layers, settings) are not kept"
+GDAL = "GDAL's metadata and its value of missing pixels are not kept, since they hold for the old pixels"
+COMMENTS = "comments in the file are not kept"
+GEOTIFF = (33550, 33922, 34264, 34735, 34736, 34737)
+"""The tags of a GeoTIFF's position and projection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,9 @@ class Metadata:
     ``exif`` is the first directory of EXIF data, with those in it. ``dpi`` is the resolution in pixels an inch, across
     and down, of the stored pixels. ``srgb`` is a PNG's mark that its colours are sRGB. ``converted`` says whether the
     colours are converted to sRGB as they are read, which floats are not. ``texts`` are a PNG's, each its kind of chunk
-    and content. ``gps`` says whether positions may be kept. ``lost`` are sentences about what no output can keep.
+    and content, ``comments`` a JPEG's. ``iptc`` are IPTC's records. ``geo`` are the tags of a GeoTIFF's position, with
+    the page's size and orientation. ``gps`` says whether positions may be kept. ``lost`` are sentences about what no
+    output can keep.
     """
 
     exif: Directory | None = None
@@ -50,6 +57,9 @@ class Metadata:
     srgb: bool = False
     converted: bool = True
     texts: tuple[tuple[bytes, bytes], ...] = ()
+    comments: tuple[bytes, ...] = ()
+    iptc: bytes = b""
+    geo: Directory | None = None
     gps: bool = False
     lost: tuple[str, ...] = ()
 
@@ -93,7 +103,9 @@ class _Found:
     """Metadata as they are being found, each kind the first time, within its bounds."""
 
     def __init__(self) -> None:
-        self.exif = self.xmp = self.profile = b""
+        self.exif = self.xmp = self.profile = self.iptc = b""
+        self.geo: Directory | None = None
+        self.comments: list[bytes] = []
         self.dpi: tuple[float, float] | None = None
         self.srgb, self.converted = False, True
         self.texts: list[tuple[bytes, bytes]] = []
@@ -105,10 +117,17 @@ class _Found:
     def keep(self, kind: str, data: bytes) -> None:
         most = MOST_PROFILE if kind == "profile" else MOST_BYTES
         if len(data) > most:
-            name = {"exif": "EXIF data", "xmp": "XMP packets", "profile": "ICC profiles"}[kind]
+            name = _names[kind]
             self.tell(f"{name} of more than {most >> 20} MB are left out")
         elif data and not getattr(self, kind):
             setattr(self, kind, data)
+
+    def resources(self, data: bytes) -> None:
+        """IPTC's records among Photoshop's resources; the others are told."""
+        records, others = iptc.taken_from(data)
+        self.keep("iptc", records)
+        if others:
+            self.tell(RESOURCES)
 
     def resolution(self, across: float, down: float) -> None:
         if self.dpi is None and 0 < across < 1e6 and 0 < down < 1e6:
@@ -126,8 +145,16 @@ class _Found:
             self.tell(DAMAGED)
         if self.dpi is None and directory is not None:
             self.dpi = resolution(directory)
-        texts, lost = tuple(self.texts), tuple(self.lost)
-        return Metadata(directory, self.xmp, self.profile, self.dpi, self.srgb, self.converted, texts, lost=lost)
+        records = iptc.clean_records(self.iptc)
+        if records is None:
+            self.tell("damaged IPTC data are left out")
+        return Metadata(
+            directory, self.xmp, self.profile, self.dpi, self.srgb, self.converted, tuple(self.texts),
+            tuple(self.comments), records or b"", self.geo, lost=tuple(self.lost),
+        )  # fmt: skip
+
+
+_names = {"exif": "EXIF data", "xmp": "XMP packets", "profile": "ICC profiles", "iptc": "IPTC data"}
 
 
 # --- JPEG -----------------------------------------------------------------------------------------------------------
@@ -137,6 +164,7 @@ _XMP, _EXTENSION = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/
 
 def _jpeg(file: BinaryIO, found: _Found) -> None:
     profile: dict[int, bytes] = {}
+    resources = b""
     for marker, content in _segments(file):
         if marker == 0xE0 and content[:5] == b"JFIF\0" and len(content) >= 12:
             unit, across, down = struct.unpack_from(">BHH", content, 7)
@@ -155,10 +183,12 @@ def _jpeg(file: BinaryIO, found: _Found) -> None:
             found.tell(FURTHER)
         elif marker == 0xEB and content[:2] == b"JP":
             found.tell("content credentials (C2PA) are not kept, since they hold for the old pixels")
-        elif marker == 0xED:
-            found.tell(IPTC)
-        elif marker == 0xFE:
-            found.tell("comments in the file are not kept")
+        elif marker == 0xED and content.startswith(iptc.SIGNATURE) and len(resources) <= MOST_BYTES:
+            # What is too long for one segment goes on in the next.
+            resources += content[len(iptc.SIGNATURE) :]
+        elif marker == 0xFE and sum(map(len, found.comments)) <= MOST_BYTES:
+            found.comments.append(content)
+    found.resources(resources)
     found.keep("profile", b"".join(profile[number] for number in sorted(profile)))
 
 
@@ -278,7 +308,7 @@ def _by_pillow(image: Any, found: _Found) -> None:
         if isinstance(value, bytes):
             found.keep(kind, value)
     if info.get("comment"):
-        found.tell("comments in the file are not kept")
+        found.tell(COMMENTS)
 
 
 # --- TIFF -----------------------------------------------------------------------------------------------------------
@@ -306,9 +336,18 @@ def tiff_metadata(file: BinaryIO, order: str, big: bool, offset: int, *, found: 
     if describing.tags.keys() - {256, 257, 274, 282, 283, 296} or describing.inner or page.number(274, 1) != 1:
         found.keep("exif", block(describing))
     found.converted = page.number(339, 1) not in (2, 3) and page.number(258, 1) <= 16
+    if 33723 in page.tags:
+        records = page.tags[33723].data
+        if records[3:4] == b"\x1c" and records[:1] != b"\x1c":  # numbers of 32 bits in the other order
+            records = b"".join(records[at : at + 4][::-1] for at in range(0, len(records), 4))
+        found.keep("iptc", records)
+    if 34377 in page.tags:
+        found.resources(page.tags[34377].data)
+    if any(tag in page.tags for tag in GEOTIFF):
+        found.geo = Directory(order, {tag: page.tags[tag] for tag in (*GEOTIFF, 256, 257, 274) if tag in page.tags})
     for tags, sentence in (
-        ((33723, 34377, 37724), IPTC),
-        ((33550, 33922, 34264, 34735, 34736, 34737), "GeoTIFF's position and projection are not kept"),
+        ((37724,), RESOURCES),
+        ((42112, 42113), GDAL),
         ((330,), "pictures inside of pages (previews, pyramids) are not kept"),
     ):
         if any(tag in page.tags for tag in tags):

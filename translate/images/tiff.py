@@ -152,6 +152,11 @@ class TiffPages:
             page.put(UNIT, 3, 2)
         if embedded.xmp:
             page.tags[700] = Value(1, len(embedded.xmp), embedded.xmp)
+        if embedded.iptc:
+            page.tags[33723] = Value(7, len(embedded.iptc), embedded.iptc)
+        if embedded.geo is not None:
+            for tag, value in embedded.geo.tags.items():
+                page.tags[tag] = value.reordered(embedded.geo.order, self._order)
         if embedded.profile:
             page.tags[34675] = Value(7, len(embedded.profile), embedded.profile)
         return page

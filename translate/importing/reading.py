@@ -6,7 +6,7 @@ import re
 import stat
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from translate.errors import TranslateError, nearest
 
 SPARE_BYTES = 2**20
 """By how much tensors may claim more memory than their file has bytes."""
+
+CHUNK = 2**20
+"""How many bytes are read at a time to check them."""
 
 WRAPPERS = ("module.", "_orig_mod.")
 """The prefixes by which wrappers of torch for several devices, and compiled networks, change all names."""
@@ -107,6 +110,21 @@ def _check_archive(path: Path) -> None:
     size = path.stat().st_size
     if sum(each.file_size for each in members) > size or any(each.compress_type for each in members):
         raise TranslateError(f"{path} unpacks to more than it holds, which no file of torch does; get it anew")
+    _check_sums(path, members)
+
+
+def _check_sums(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse an archive in which a byte has changed, which torch does not look at."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for each in members:
+                # Torch can leave the checksums out, and then writes zeros.
+                if each.CRC:
+                    with archive.open(each) as file:
+                        while file.read(CHUNK):
+                            pass
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+        raise TranslateError(f"{path} is damaged: its bytes do not fit their checksums; get it anew") from None
 
 
 def _entry(path: Path, found: Any, name: str) -> Any:

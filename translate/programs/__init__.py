@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from translate.errors import TranslateError
 from translate.programs.array_translator import ArrayTranslator
-from translate.programs.facts import open_program
+from translate.programs.facts import noted, open_program
 from translate.programs.program import Program
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "Program",
     "ProgramNetwork",
     "is_program",
+    "noted",
     "open_program",
     "refuse_other",
 ]

@@ -73,7 +73,9 @@ def _opened(path: Path) -> tuple[Session, Bounds]:
         return OpenVINOSession(path), {}
     graph = read_graph(path)
     _check(path, graph)
-    return OnnxSession(path), graph.bounds
+    session = OnnxSession(path)
+    session.weights = tuple(path.resolve().parent / name for name in sorted(graph.external))
+    return session, graph.bounds
 
 
 def _facts(session: Session, own: Facts | None, bounds: Bounds, limits: str, layout: str) -> tuple[Facts, list[str]]:
@@ -83,8 +85,8 @@ def _facts(session: Session, own: Facts | None, bounds: Bounds, limits: str, lay
         if limits or layout:
             raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")
         facts = own
-    elif (noted := _noted(path)) is not None:
-        facts = _overridden(noted, limits, layout)
+    elif (known := noted(path)) is not None:
+        facts = _overridden(known, limits, layout)
     else:
         return _found(session, bounds, limits, layout)
     _check_noted(path, session, facts)
@@ -124,7 +126,7 @@ def _beside(path: Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def _noted(path: Path) -> Facts | None:
+def noted(path: Path) -> Facts | None:
     """The facts beside a file; None if there are none."""
     beside = _beside(path)
     try:
@@ -190,10 +192,9 @@ def _found(session: Session, bounds: Bounds, limits: str, layout: str) -> tuple[
     output = session.outputs[0]
     bound = bounds.get(output)
     known = [name for name, ends in LIMITS.items() if bound is not None and bound[:2] == ends]
-    if session.dtype == np.uint8:
-        known = ["0..255"]
+    by_bytes = session.dtype == np.uint8
     given = ranges(limits) if limits else None
-    tried = given[0] if given else known[0] if known else "0..1"
+    tried = given[0] if given else "0..255" if by_bytes else known[0] if known else "0..1"
     multiple, counts = _multiple(session, output, order, channels, fixed, tried)
     made = Facts(
         format_version=1,
@@ -208,15 +209,14 @@ def _found(session: Session, bounds: Bounds, limits: str, layout: str) -> tuple[
     )
     if given:
         taken, other, why = given[0], given[1], "as asked"
-    elif known:
-        taken, other = cast("Range", known[0]), None
-        why = (
-            "its input takes bytes"
-            if session.dtype == np.uint8
-            else f"by its last operation, {cast(tuple[Any, ...], bound)[2]}"
-        )
     else:
-        taken, other, why = _tried(session, made), None, "the only one whose answers stay in it"
+        # What takes bytes may answer in any range.
+        answer = cast("Range", known[0]) if known else _tried(session, made, "0..255" if by_bytes else None)
+        last = f"by its last operation, {cast(tuple[Any, ...], bound)[2]}" if known else ""
+        taken, why = answer, last or "the only one whose answers stay in it"
+        if by_bytes:
+            taken, why = "0..255", f"its input takes bytes{'' if answer == '0..255' else f'; its output: {why}'}"
+        other = None if answer == taken else answer
     made = made.model_copy(update={"range": taken, "output_range": other})
     sides = f"sides of {fixed[0]} x {fixed[1]}" if fixed else "any sides" if multiple == 1 else f"sides of {multiple} n"
     return made, [
@@ -260,20 +260,22 @@ def _multiple(
     raise TranslateError(f"{session.path} does not answer an image of its input's size: {seen}")
 
 
-def _tried(session: Session, facts: Facts) -> Range:
-    """The only range whose images come out within it; raises where there is none, or more than one."""
+def _tried(session: Session, facts: Facts, given: Range | None) -> Range:
+    """The only range in which the answers stay to images of it, or of a ``given`` range; raises where it is not one."""
     fitting: list[Range] = []
     height, width = facts.fixed_size or [2 * side for side in _sides(facts.size_multiple)]
     picture = _picture(facts.domains[0].channels, height, width)
     for each, (low, high) in LIMITS.items():
-        found = session.run(to_range(picture, each, facts.layout, session.dtype), facts.output or session.outputs[0])
+        image = to_range(picture, given or each, facts.layout, session.dtype)
+        found = session.run(image, facts.output or session.outputs[0])
         least, most, span = float(found.min()), float(found.max()), high - low
         if least >= low - SPILL * span and most <= high + SPILL * span and most - least >= USED * span:
             fitting.append(cast("Range", each))
     if len(fitting) == 1:
         return fitting[0]
     why = "answers of several ranges look alike" if fitting else "no range's answers stay in it"
-    raise TranslateError(f"{session.path} does not tell its range ({why}); give --range -1..1, 0..1 or 0..255")
+    *others, last = [each if given in (None, each) else f"{given},{each}" for each in LIMITS]
+    raise TranslateError(f"{session.path} does not tell its range ({why}); give --range {', '.join(others)} or {last}")
 
 
 def _note(path: Path, facts: Facts, how: list[str]) -> None:

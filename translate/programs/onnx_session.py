@@ -68,7 +68,9 @@ class OnnxSession(Session):
         given = Input.only(path, [(each.name, each.type, each.shape) for each in inputs])
         self.path = path
         self.name, self.shape, self.dtype = given.name, given.shape, given.dtype
-        self.outputs = [each.name for each in outputs if len(each.shape or ()) in (0, 4)]
+        # A number has no dimensions, and so has what does not tell its shape: images come first.
+        ranks = {each.name: len(each.shape or ()) for each in outputs}
+        self.outputs = [name for rank in (4, 0) for name in ranks if ranks[name] == rank]
 
     def compute(self, batch: NDArray[Any], output: str) -> Any:
         """Compute an output for a batch."""

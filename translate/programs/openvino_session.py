@@ -40,13 +40,17 @@ class OpenVINOSession(Session):
         ]
         given = Input.only(path, inputs)
         self.path = path
+        beside = path.with_suffix(".bin")
+        self.weights = (beside,) if beside.is_file() else ()
         self.shape, self.dtype = given.shape, given.dtype
         self._places = {
             _name(each, number): number
             for number, each in enumerate(self._model.outputs)
             if each.get_partial_shape().rank.is_dynamic or len(each.get_partial_shape()) == 4
         }
-        self.outputs = list(self._places)
+        # Images come before what does not tell its shape.
+        shapes = {name: self._model.outputs[place].get_partial_shape() for name, place in self._places.items()}
+        self.outputs = sorted(shapes, key=lambda name: bool(shapes[name].rank.is_dynamic))
 
     def compute(self, batch: NDArray[Any], output: str) -> Any:
         """Compute an output for a batch."""

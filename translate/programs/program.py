@@ -36,11 +36,11 @@ class Program:
     @property
     def identity(self) -> str:
         """The hash of the file, with its weights beside it, and of how images are handed to it."""
+        # As JSON, so that facts are the same when they come from a file as when they were found out.
         digest = hashlib.blake2b(self.facts.to_json().encode(), digest_size=16)
-        for path in (self.session.path, self.session.path.with_suffix(".bin")):
-            if path.is_file() and (path == self.session.path or self.session.path.suffix.lower() == ".xml"):
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        for path in (self.session.path, *self.session.weights):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
     def __call__(self, image: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -54,7 +54,9 @@ class Session(ABC):
     shape: tuple[int | None, ...]
     dtype: Any
     outputs: list[str]
-    """The names of the outputs that may be images."""
+    """The names of the outputs that may be images, those that must be first."""
+    weights: tuple[Path, ...] = ()
+    """Further files, with weights of the network."""
 
     @abstractmethod
     def compute(self, batch: NDArray[Any], output: str) -> Any:

@@ -14,12 +14,13 @@ from translate import checkpoint, conversion, images, translator
 from translate.adversary import Adversary
 from translate.engine import Engine
 from translate.errors import TranslateError
+from translate.features import as_features, offered
 from translate.method import Method, role_of
 from translate.options import parse_call
-from translate.parts import build_method
+from translate.parts import SavedMethod, build_method
 from translate.plugins import discover
 from translate.run import Run
-from translate.saved import load_classifier, load_sampler
+from translate.saved import load_classifier, load_encoder, load_sampler
 from translate.seeds import seed_step
 from translate.testing.networks import CHANNELS, parts_of
 from translate.training import fit, resume
@@ -152,6 +153,7 @@ def _check_exact_resume(name: str, options: Mapping[str, Any], folder: Path, plu
     for key, value in wanted.items():
         assert torch.equal(value, got[key]), f"{name}: resumed, {key} differs from the uninterrupted run"
     _check_sampler_and_classifier(name, whole, resumed, plugins)
+    _check_encoders(name, whole, resumed, plugins)
     if "forward" in checkpoint.load(whole.translator)[1]["directions"]:
         first, second = (translator.load(run.folder, plugins=plugins) for run in (whole, resumed))
         image = torch.rand(1, first.source.channels, 45, 37) * 2 - 1
@@ -186,3 +188,20 @@ def _check_sampler_and_classifier(name: str, whole: Run, resumed: Run, plugins: 
         assert torch.equal(logits, other.classify(image)), f"{name}: save and load change the classifier"
         features = classifier.network.features(image)  # type: ignore[operator]
         assert features.shape[:1] == (3,), f"{name}: no features (N, D)"
+
+
+def _check_encoders(name: str, whole: Run, resumed: Run, plugins: Sequence[str]) -> None:
+    """Check the networks of a run that give features: shapes, equality after a resume, and one image's own codes."""
+    saved = SavedMethod.open(whole.folder, discover(extra=plugins))
+    for direction in offered(saved.method.translators):
+        first, second = (load_encoder(run.folder, direction=direction, plugins=plugins) for run in (whole, resumed))
+        image = torch.rand(3, first.domain.channels, *first.size) * 2 - 1
+        codes, again, alone = first.encode(image), second.encode(image), first.encode(image[:1])
+        for key, code in codes.items():
+            assert torch.equal(code, again[key]), f"{name}: save and load change the code {key} of {direction}"
+            assert torch.allclose(code[:1], alone[key], rtol=1e-3, atol=1e-4), (
+                f"{name}: a code {key} depends on its neighbours"
+            )
+        features = as_features(first.network, direction)(image)
+        assert features.dim() in (2, 4), f"{name}: the features of {direction} are {tuple(features.shape)}"
+        assert features.shape[:1] == (3,), f"{name}: the features of {direction} are not (N, ...)"

@@ -157,6 +157,10 @@ def _measured(generator: torch.Generator, count: int = 6) -> dict[str, torch.Ten
     }
     made["samples"] = torch.rand((count, 4, 3, SIZE, SIZE), generator=generator) * 2 - 1
     made["bits"] = torch.rand(count, generator=generator) * 8
+    for name in ("encoded", "rebuilt"):
+        made[name] = torch.rand((count, 3, SIZE, SIZE), generator=generator) * 2 - 1
+    for name in ("divergence", "reconstruction"):
+        made[name] = torch.rand(count, generator=generator) * 8
     made["logits"] = torch.randn((count, 3), generator=generator)
     return made | {name: torch.arange(count) % 3 for name in ("source_label", "target_label", "label")}
 
