@@ -6,15 +6,11 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from translate.data import Domain
 
 FLOAT_LEVELS = 256
 """Floats have no steps; their bits are counted as if they were rounded to as many levels as 8 bits have."""
-
-EDGE = 1e-6
-"""Values nearer to the ends of the logit's interval are taken for this near: farther out it is infinite."""
 
 
 class Pixels:
@@ -23,7 +19,8 @@ class Pixels:
     A value x in [-1, 1] is the middle of the k-th of ``levels`` steps, ``v = (k + 1/2) / levels`` with ``k = (levels -
     1) (x + 1) / 2``, so v lies in (0, 1); noise of half a step to each side fills [0, 1] (uniform dequantisation, Theis
     et al. 2016, arXiv:1511.01844, section 3.1). Then ``y = logit(alpha + (1 - 2 alpha) v)`` (RealNVP, Dinh et al. 2017,
-    arXiv:1605.08803, section 4.1, with alpha = 0.05).
+    arXiv:1605.08803, section 4.1, with alpha = 0.05). Beyond [0, 1], where no image lies but a translation may, y goes
+    on as the logit's tangent. So every y has an image, and floats do not lose it where a sigmoid would be flat.
     """
 
     def __init__(self, levels: int, *, noisy: bool, alpha: float) -> None:
@@ -53,15 +50,25 @@ class Pixels:
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Images (N, C, H, W) to maps y, and the log-determinants (N,) of dy/dv."""
         share = (image + 1) * ((self.levels - 1) / (2 * self.levels)) + 0.5 / self.levels
-        y = torch.logit(self.alpha + (1 - 2 * self.alpha) * share, eps=EDGE)
-        # dy/dv = (1 - 2 alpha) / (s (1 - s)) with s = sigmoid(y).
-        each = F.softplus(y) + F.softplus(-y) + math.log(1 - 2 * self.alpha)
+        wide = self.alpha + (1 - 2 * self.alpha) * share
+        s = wide.clamp(self.alpha, 1 - self.alpha)
+        y = torch.log(s / (1 - s)) + (wide - s) / self._slope
+        # dy/dv = (1 - 2 alpha) / (s (1 - s)), also on the tangents.
+        each = math.log(1 - 2 * self.alpha) - torch.log(s * (1 - s))
         return y, each.flatten(1).sum(1)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """Maps y to images, which may leave [-1, 1] by the room that alpha leaves."""
-        share = (torch.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha)
+        """Maps y to images, which may leave [-1, 1]."""
+        edge = math.log((1 - self.alpha) / self.alpha)
+        inside = y.clamp(-edge, edge)
+        wide = torch.sigmoid(inside) + (y - inside) * self._slope
+        share = (wide - self.alpha) / (1 - 2 * self.alpha)
         return (share - 0.5 / self.levels) * (2 * self.levels / (self.levels - 1)) - 1
+
+    @property
+    def _slope(self) -> float:
+        """The sigmoid's slope at both ends of the interval."""
+        return self.alpha * (1 - self.alpha)
 
     def bits(self, log_density: Tensor, values: int) -> Tensor:
         """Bits for one value of an image, from the log-densities (N,) of its v in nats: 8 where 256 are as likely."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from recorder import Recorder
 from torch import Tensor, nn
 
 import translate
@@ -183,8 +182,11 @@ def test_the_logit_by_hand_and_its_determinant() -> None:
     # Black is the middle of the first of 256 steps, white that of the last.
     low = 0.05 + 0.9 * 0.5 / 256
     assert torch.allclose(y.flatten(), torch.tensor([1.0, -1.0]).double() * math.log(low / (1 - low)), atol=1e-12)
-    image = torch.rand(1, 1, 2, 2, dtype=torch.float64) * 2 - 1
+    # Two within [-1, 1], and two beyond, where the logit goes on as its tangent.
+    image = torch.tensor([-0.9, 0.3, -2.0, 9.0], dtype=torch.float64).reshape(1, 1, 2, 2)
     y, found = pixels.forward(image)
+    beyond = math.log(19) + 0.9 * ((255 * 5 + 0.5) / 256 - 1) / (0.05 * 0.95)
+    assert math.isclose(y.flatten()[3].item(), beyond, rel_tol=1e-12)
     assert torch.allclose(pixels.inverse(y), image, atol=1e-14)
     # v is (255 / 512) of the image.
     wanted = jacobian_log_determinant(lambda v: pixels.forward(v)[0], image) - 4 * math.log(255 / 512)
@@ -329,7 +331,7 @@ def test_bits_pull_by_their_weight_and_are_logged_as_they_are() -> None:
         assert set(update.terms) == {"source_bits", "target_bits"}
         moved = next(method.flows["source"].parameters())
         pulls.append((update.terms["source_bits"], torch.autograd.grad(update.terms["source_bits"], moved)[0]))
-    assert torch.equal(pulls[0][0], pulls[1][0])
+    assert torch.allclose(pulls[0][0], pulls[1][0])
     assert torch.allclose(3.4 * pulls[0][1], pulls[1][1], rtol=1e-4)
 
 
@@ -434,16 +436,6 @@ def test_recomputed_passes_change_nothing() -> None:
         for seed in range(2):
             machine.step([batch(seed=seed)])
     assert distance(plain, other) == 0
-
-
-def test_a_recorded_step_is_the_step() -> None:
-    plain, recorded = make(), make()
-    first, second = engine(plain), engine(recorded, graphs=Recorder)
-    for seed in range(5):
-        first.step([batch(seed=seed)])
-        second.step([batch(seed=seed)])
-    assert second.replays
-    assert distance(plain, recorded) == 0
 
 
 def test_bf16_and_averages() -> None:
