@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from translate import hookimpl
-from translate.hookspecs import Offers
 
 
 @hookimpl
@@ -13,7 +12,7 @@ def methods() -> Mapping[str, str]:
 
 
 @hookimpl
-def parts() -> Mapping[str, Offers]:
+def parts() -> Mapping[str, Mapping[str, str]]:
     """Open a kind of part: networks of coupling layers, called as ``factory(inputs, outputs, size, **options)``.
 
     They map (N, inputs, h, w) to (N, outputs, h, w) at any size, and answer zeros before they are trained, so that
