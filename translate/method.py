@@ -249,8 +249,8 @@ class Parts(Protocol):
         """Say that a network of the method's own is one of its networks, and return it.
 
         It is then compiled, recomputed in backward passes and measured as the networks are that ``parts`` builds. Give
-        whole networks that are called, not layers within another one. What its trait ``passes`` names beside
-        ``forward`` is compiled as well.
+        whole networks that are called, not layers within another one; networks within it that ``parts`` has built count
+        as its layers from then on. What its trait ``passes`` names beside ``forward`` is compiled as well.
         """
         ...
 

@@ -210,12 +210,14 @@ class CatalogParts:
         return self._network(kind, name, **given)
 
     def own(self, module: M) -> M:
-        """Add a network of the method's own to the lists of networks, once, and return it."""
+        """Put a network of the method's own on the lists of networks, once, in place of those within it; return it."""
         if not isinstance(module, nn.Module):
             raise TranslateError(f"parts.own takes a network, not a {type(module).__name__}")
         if not any(module is each for each in self.networks):
-            self.networks.append(module)
-            self.translating.append(module)
+            within = set(module.modules())
+            for listed in (self.networks, self.translating):
+                # The lists are those of parts at other sizes, too.
+                listed[:] = [*(each for each in listed if each not in within), module]
         return module
 
     def pool(self, size: int, channels: int) -> ImagePool:

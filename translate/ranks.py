@@ -195,7 +195,9 @@ def share_statistics(method: nn.Module) -> None:
 
 
 def mean_of_all(values: Tensor) -> Tensor:
-    """The mean of a tensor over all ranks, through which gradients flow back to all of them."""
+    """The mean of a tensor over all ranks, through which gradients flow back to all of them; of one rank, itself."""
+    if not distributed.is_initialized():
+        return values
     total: Tensor = collectives.all_reduce(values)
     return total / distributed.get_world_size()
 

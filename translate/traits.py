@@ -60,6 +60,14 @@ class Traits:
         return self._read("translates_each_alone", False, _is_flag, "True or False")
 
     @property
+    def unbounded(self) -> bool:
+        """A translator: its outputs may leave [-1, 1], as those of an exact inverse must (default False).
+
+        Conversion, sample grids and metrics clamp them; tensors keep them.
+        """
+        return self._read("unbounded", False, _is_flag, "True or False")
+
+    @property
     def judges_each_alone(self) -> bool:
         """A discriminator: its output for an image depends on no other image of the batch (default False).
 
@@ -152,9 +160,10 @@ class Traits:
 
     @property
     def bits_per_dimension(self) -> Callable[..., Tensor] | None:
-        """A network with a likelihood: a method from images (N, C, H, W), and their sources, to bits (N,).
+        """A network with a likelihood: a method from images (N, C, H, W) to bits (N,) for one value of each.
 
-        Metrics such as ``bits_per_dim`` call it; the default is None.
+        That of a translator takes targets and their sources, ``(image, condition)``, or, if it has one argument, the
+        images of its direction's source. Metrics such as ``bits_per_dim`` call it; the default is None.
         """
         return self._read("bits_per_dimension", None, callable, "a method")
 

@@ -277,7 +277,7 @@ class Translator:
                 "give floats in [-1, 1], or uint8 or uint16 as files store them"
             )
         low, high = (float(value) for value in batch.aminmax())
-        if not (low >= -1 - ROUNDING and high <= 1 + ROUNDING):
+        if not (low >= -1 - ROUNDING and high <= 1 + ROUNDING) and not Traits(self.network).unbounded:
             warnings.warn(
                 f"a float tensor for a translator holds values in [-1, 1], but this one goes from {low:.4g} to "
                 f"{high:.4g}; give uint8 or uint16 tensors for values as files store them",

@@ -27,8 +27,10 @@ from benchmarks.quality.timing import seconds_of
 from translate.benchmark.hardware import machine
 from translate.errors import TranslateError
 from translate.evaluation import evaluate
+from translate.reshaping import resized
 from translate.run import Run
 from translate.training import fit, resume
+from translate.translator import load
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = Path(__file__).resolve().parent / "results" / "digits"
@@ -180,6 +182,8 @@ class Bench:
             prefix = f"{direction} " if direction else ""
             scores |= {f"{prefix}{metric}": value for metric, value in found["scores"].items()}
             protocol[direction] = {key: value for key, value in found.items() if key not in ("scores", "run", "data")}
+        if row.cycle:
+            scores |= cycle_errors(run.folder, data)
         result = {
             "row": name,
             "method": row.method,
@@ -197,6 +201,30 @@ class Bench:
         path = self.results / f"{name}-{seed}.json"
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         return path
+
+
+def cycle_errors(folder: Path, data: Path, size: int = 32) -> dict[str, float]:
+    """How far digits of the test splits come back from, in [-1, 1]: the mean and the largest |B(A(x)) - x|.
+
+    As floats, and with the translation rounded to 8 bits in between, as a file holds it.
+    """
+    found: dict[str, float] = {}
+    with np.load(data, allow_pickle=False) as arrays:
+        sides = {side: torch.from_numpy(arrays[f"{side}_test"])[:, None] for side in ("source", "target")}
+    for direction, side in (("forward", "source"), ("backward", "target")):
+        there = load(folder, direction=direction)
+        back = load(folder, direction="backward" if direction == "forward" else "forward")
+        errors: dict[str, list[torch.Tensor]] = {"": [], " by 8 bits": []}
+        for part in resized(sides[side].float() / 127.5 - 1, (size, size)).split(256):
+            made = there.translate(part)
+            stored = ((made.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+            for name, given in (("", made), (" by 8 bits", stored)):
+                errors[name].append((back.translate(given) - part).abs())
+        for name, each in errors.items():
+            all_errors = torch.cat(each)
+            found[f"{direction} cycle{name}, mean"] = all_errors.mean().item()
+            found[f"{direction} cycle{name}, largest"] = all_errors.max().item()
+    return found
 
 
 class _Judges(dict[str, str]):

@@ -23,6 +23,8 @@ class Row:
     data: str
     options: Mapping[str, Any]
     metrics: Mapping[str, Sequence[str]]
+    cycle: bool = False
+    """Whether the error of translating there and back is measured, too."""
 
 
 JUDGED_MNIST = "content_accuracy(classifier='{mnist}')"
@@ -264,6 +266,18 @@ def known(change: str) -> dict[str, Row]:
     }
 
 
+FLOW: Mapping[str, Any] = {
+    "batch": 16,
+    "steps": 2000,
+    "couplings": "convolutions(width=32)",
+    "scales": 3,
+    "discriminator": "small_patch(width=16)",
+    "optimizer": ("adam(lr=0.0005)",),
+    "clip_norm": 10.0,
+    "ema": 0.99,
+}
+"""Couplings that are narrow enough for a CPU."""
+
 PIXELS: Mapping[str, Any] = {
     **DIGITS,
     "size": 28,
@@ -346,6 +360,23 @@ ROWS: dict[str, Row] = {
         "usps-mnist",
         {**DIGITS, **SMALL, "steps": 2000},
         {"forward": (JUDGED_MNIST,), "backward": (JUDGED_USPS,)},
+        cycle=True,
+    ),
+    "flow": Row(
+        "both ways, no label, by adversaries and likelihoods",
+        "flow",
+        "usps-mnist",
+        {**DIGITS, **FLOW},
+        {"forward": (JUDGED_MNIST, "bits_per_dim"), "backward": (JUDGED_USPS, "bits_per_dim")},
+        cycle=True,
+    ),
+    "flow-likelihood": Row(
+        "both ways, no label, by likelihoods alone",
+        "flow",
+        "usps-mnist",
+        {**DIGITS, **FLOW, "gan": 0.0},
+        {"forward": (JUDGED_MNIST, "bits_per_dim"), "backward": (JUDGED_USPS, "bits_per_dim")},
+        cycle=True,
     ),
     "cyclegan-sgan": Row(
         "with an adversary that knows ten labels a class of MNIST, USPS labelled",

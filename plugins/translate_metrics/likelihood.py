@@ -16,11 +16,12 @@ class BitsPerDimension:
     """The mean of ``-log2 p(target | source) / (C H W)``: bits for one value of one channel of an image.
 
     For networks with an exact likelihood, given by a method ``bits_per_dimension(image, condition)`` that returns
-    (N,). A uniform distribution over b-bit values has b bits per dimension.
+    (N,). A uniform distribution over b-bit values has b bits per dimension. Of a translator whose method takes images
+    alone it is ``-log2 p(source) / (C H W)``, with the images of the direction's source.
     """
 
     needs = frozenset({"bits"})
-    protocol = "exact; of the target given its source"
+    protocol = "of the target given its source; of one domain alone where bits_of names it, or of a sampler's"
 
     def __init__(self) -> None:
         self._average = Average("bits_per_dim")

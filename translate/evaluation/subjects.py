@@ -158,9 +158,6 @@ class Subject(ABC):
 class Translations(Subject):
     """A translator's outputs for the sources, and the targets."""
 
-    # Bits are the likelihood of a target given its source, so they need pairs.
-    of_pairs = frozenset({"pairs", "bits"})
-
     def __init__(self, asked: Asked, **loading: Any) -> None:
         self.translator = translator.load(asked.saved.path, direction=asked.direction, **loading)
         self.device = self.translator.device
@@ -178,9 +175,16 @@ class Translations(Subject):
         if "samples" in inspect.signature(network.forward).parameters:
             gives.add("samples")
         self._bits = Traits(network).bits_per_dimension
+        self._conditional = self._bits is not None and len(inspect.signature(self._bits).parameters) > 1
         if self._bits is not None:
             gives.add("bits")
+            if self._conditional:
+                # The likelihood of a target given its source needs pairs.
+                self.of_pairs = frozenset({"pairs", "bits"})
+            else:
+                self.metadata = {"bits_of": names[0]}
         traits = Traits(network)
+        self._unbounded = traits.unbounded
         self._variational, self._likelihood = traits.variational_pass, traits.negative_log_likelihood
         if self._variational is not None:
             gives |= {"divergence", "encoded", "rebuilt"} | ({"reconstruction"} if self._likelihood else set())
@@ -192,8 +196,9 @@ class Translations(Subject):
 
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """Pairs in common batches; for unpaired data the sources first, then the targets."""
-        needs_target = {"target", "target_label", "pairs", "bits"} | (OF_CODES if self._encoded == "target" else set())
-        with_target = "target" in self.examples and bool(wanted & needs_target)
+        of_target = {"target", "target_label", "pairs", *(["bits"] if self._conditional else [])}
+        of_target |= OF_CODES if self._encoded == "target" else set()
+        with_target = "target" in self.examples and bool(wanted & of_target)
         together = with_target and self.asked.dataset.paired
         for found in self.read("source", "target") if together else self.read("source"):
             yield self._with_codes(self._add_outputs(found, wanted), wanted)
@@ -221,12 +226,15 @@ class Translations(Subject):
     def _add_outputs(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
         source = found["source"]
         if "fake" in wanted:
-            found["fake"] = torch.cat([self.translator.translate(part) for part in source.split(self.at_once)])
+            made = [self.translator.translate(part) for part in source.split(self.at_once)]
+            # Metrics see what a file would hold.
+            found["fake"] = torch.cat(made).clamp_(-1, 1) if self._unbounded else torch.cat(made)
         if "samples" in wanted:
             found["samples"] = torch.stack([self._samples(image) for image in source.split(1)])
         if "bits" in wanted:
             assert self._bits is not None
-            parts = zip(found["target"].split(self.at_once), source.split(self.at_once), strict=True)
+            given = (found["target"], source) if self._conditional else (source,)
+            parts = zip(*(images.split(self.at_once) for images in given), strict=True)
             found["bits"] = torch.cat([self._bits(*part) for part in parts])
         return found
 
