@@ -47,9 +47,7 @@ def let_read(network: nn.Module, weights: object, name: str) -> None:
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        raise TranslateError(
-            f"{weights} cannot be read as the weights of {name}: {reason}; give another file"
-        ) from error
+        raise TranslateError(f"{weights} is not read as the weights of {name}: {reason}; give another file") from error
 
 
 def tensors_of(path: Path) -> Mapping[str, Tensor]:
