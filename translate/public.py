@@ -88,6 +88,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
         "write",
     ),
     "translate.importing": ("Imported", "import_network"),
+    "translate.inner_maps": ("inner", "watch"),
     "translate.inspection": ("Inspection", "Side", "inspect"),
     "translate.latent": ("logged_as", "tie"),
     "translate.libraries": ("openvino_core", "openvino_library", "quiet"),
