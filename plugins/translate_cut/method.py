@@ -129,20 +129,19 @@ class CUT(Method):
         if not moves:
             return
         terms = {name: self.gan * term for name, term in self.adversary.generator_terms(fake, target).items()}
-        losses, accuracy = self._contrast(passes)
+        losses, accuracy = map(torch.cat, zip(*map(self._contrast, passes), strict=True))
         terms["nce"] = self.nce * losses[: len(source)].mean()
         if self.identity_nce:
             terms["identity_nce"] = self.identity_nce * losses[len(source) :].mean()
         yield Update(("generator", "projector"), terms, log={"accuracy": accuracy[: len(source)].mean()})
 
-    def _contrast(self, passes: list[_Pass]) -> tuple[Tensor, Tensor]:
-        """The loss and the accuracy of each image (N,), means over the layers."""
-        pairs = [each.patches(self.patches) for each in passes]
-        queries = self.projector(*(torch.cat(each) for each in zip(*(q for q, _ in pairs), strict=True)))
+    def _contrast(self, images: _Pass) -> tuple[Tensor, Tensor]:
+        """The loss and the accuracy of each image of a pass (N,), means over the layers."""
+        queries, keys = images.patches(self.patches)
         with torch.no_grad():
-            keys = self.projector(*(torch.cat(each) for each in zip(*(k for _, k in pairs), strict=True)))
-        found = [info_nce(q, k, self.temperature) for q, k in zip(queries, keys, strict=True)]
-        losses, accuracies = zip(*found, strict=True)
+            projected = self.projector(*keys)
+        pairs = zip(self.projector(*queries), projected, strict=True)
+        losses, accuracies = zip(*(info_nce(query, key, self.temperature) for query, key in pairs), strict=True)
         return torch.stack(losses).mean(0), torch.stack(accuracies).mean(0)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import Adam
 
 from translate.errors import TranslateError
@@ -81,9 +80,8 @@ class PlainCUT:
             projected = self.projector(*keys)
         for query, key in zip(self.projector(*queries), projected, strict=True):
             logits = query @ key.transpose(1, 2) / self.temperature
-            labels = torch.arange(logits.shape[1], device=logits.device).repeat(len(logits))
-            losses.append(F.cross_entropy(logits.flatten(0, 1), labels))
-        return torch.stack(losses).mean()
+            losses.append((logits.logsumexp(2) - logits.diagonal(dim1=1, dim2=2)).mean(1))
+        return torch.stack(losses).mean(0).mean()
 
 
 def set_requires_grad(network: nn.Module, *, required: bool) -> None:
