@@ -168,6 +168,20 @@ def gan(source: str, target: str, judge: str) -> dict[str, Row]:
     }
 
 
+def cut(source: str, target: str, judge: str) -> dict[str, Row]:
+    """A translation held to its source by its patches, one way."""
+    return {
+        f"cut-{source}-{target}": Row(
+            f"{source.upper()} to {target.upper()}, patches of source and translation compared, no label",
+            "cut",
+            f"{source}-{target}",
+            # Of small networks the published projector would take most of a step.
+            {**DIGITS, **SMALL, "steps": 2000, "patches": 64, "features": 64},
+            {"": (judge,)},
+        )
+    }
+
+
 def known(change: str) -> dict[str, Row]:
     """A judge of changed digits, and pix2pix, which learns the change from pairs."""
     return {
@@ -266,6 +280,8 @@ ROWS: dict[str, Row] = {
     ),
     **gan("usps", "mnist", JUDGED_MNIST),
     **gan("mnist", "usps", JUDGED_USPS),
+    **cut("usps", "mnist", JUDGED_MNIST),
+    **cut("mnist", "usps", JUDGED_USPS),
     **known("inverted"),
     **known("rotated"),
     **known("blurred"),

@@ -26,7 +26,7 @@ Nce = Annotated[float, Option("weight of the contrastive loss of sources (lambda
 IdentityNce = Annotated[float, Option("weight of the contrastive loss of targets (lambda_Y)", ge=0)]
 Layers = Annotated[
     tuple[str, ...],
-    Option("generator layers to compare, (image, encoder.3) say; none: all feature layers with several locations"),
+    Option("generator layers to compare, (image, encoder.4) say; none: all feature layers with several locations"),
 ]
 Patches = Annotated[int, Option("random locations of each layer and image", ge=2)]
 Features = Annotated[int, Option("width and outputs of the projector", ge=1)]
