@@ -66,7 +66,8 @@ class PlainCUT:
         """The PatchNCE loss between images and their translations."""
         with torch.no_grad():
             of_images = inner(self.generator, images, self.layers)
-        keys, queries = [], []
+        keys: list[Tensor] = []
+        queries: list[Tensor] = []
         for name, answer in inner(self.generator, translations, self.layers).items():
             there = answer.shape[2] * answer.shape[3]
             chosen = torch.arange(there, device=answer.device).expand(len(answer), -1)

@@ -109,7 +109,7 @@ def test_locations_are_drawn_without_repetition_for_each_image() -> None:
     maps = torch.arange(2 * 3 * 4 * 5.0).view(2, 3, 4, 5)
     locations = draw_locations(maps, 7)
     assert locations.shape == (2, 7)
-    assert all(len(set(row)) == 7 and 0 <= min(row) and max(row) < 20 for row in locations.tolist())
+    assert all(len(set(row)) == 7 and min(row) >= 0 and max(row) < 20 for row in locations.tolist())
     assert sorted(locations[0].tolist()) != sorted(locations[1].tolist())
     vectors = take(maps, locations)
     for image in range(2):
@@ -225,10 +225,14 @@ def test_only_the_discriminator_moves_while_the_generator_waits() -> None:
     machine = engine(method)
     before = {name: value.clone() for name, value in method.state_dict().items()}
     machine.step([batch()])
-    changed = {name.split(".")[0] for name, value in method.state_dict().items() if not torch.equal(value, before[name])}
+    changed = {
+        name.split(".")[0] for name, value in method.state_dict().items() if not torch.equal(value, before[name])
+    }
     assert changed == {"adversary"}
     machine.step([batch()])
-    changed = {name.split(".")[0] for name, value in method.state_dict().items() if not torch.equal(value, before[name])}
+    changed = {
+        name.split(".")[0] for name, value in method.state_dict().items() if not torch.equal(value, before[name])
+    }
     assert changed == {"adversary", "generator", "projector"}
 
 
@@ -392,7 +396,11 @@ def test_contract() -> None:
     options = ", ".join(f"{name}={value!r}" for name, value in SMALL.items())
     check_plugin(
         "cut",
-        examples={"cut": f"cut({options}, pool=3)", "fastcut": f"fastcut({options})", "plain_loops/cut": f"cut({options})"},
+        examples={
+            "cut": f"cut({options}, pool=3)",
+            "fastcut": f"fastcut({options})",
+            "plain_loops/cut": f"cut({options})",
+        },
     )
 
 
