@@ -21,11 +21,11 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     # Park et al. 2020, arXiv:2007.15651, sections 3.3 and 4: lambda_X, lambda_Y, tau, 256 patches and dimensions.
     "cut": {
         "adversarial": "lsgan", "nce": 1.0, "identity_nce": 1.0, "temperature": 0.07, "patches": 256, "features": 256,
-        "flip_equivariance": False, "pool": 0, "layers": (),
+        "flip_equivariance": False, "pool": 0, "layers": "",
     },
     "fastcut": {
         "adversarial": "lsgan", "nce": 10.0, "identity_nce": 0.0, "temperature": 0.07, "patches": 256, "features": 256,
-        "flip_equivariance": True, "pool": 0, "layers": (),
+        "flip_equivariance": True, "pool": 0, "layers": "",
     },
     "gan": {"pool": 0, "geometry": "none", "geometric": 20.0, "semantic": 0.0, "confidence": 0.0},
     # Taigman et al. 2017, arXiv:1611.02200, section 5.

@@ -37,7 +37,7 @@ class FastCUT(CUT):
         gan: Gan = 2.0,
         nce: Nce = 10.0,
         identity_nce: IdentityNce = 0.0,
-        layers: Layers = (),
+        layers: Layers = "",
         patches: Patches = 256,
         features: Features = 256,
         temperature: Temperature = 0.07,

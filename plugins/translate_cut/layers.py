@@ -17,21 +17,22 @@ IMAGE = "image"
 """What the input of a network is called in the option ``layers``."""
 
 
-def chosen_layers(generator: nn.Module, asked: Sequence[str], parts: Parts) -> dict[str, int]:
-    """The channels of each layer that is compared, by its name: of those asked for, by default the feature layers.
+def chosen_layers(generator: nn.Module, asked: str, parts: Parts) -> dict[str, int]:
+    """The channels of each layer that is compared, by its name: of those asked for, or else of the feature layers.
 
-    A layer with one location alone has no negatives: by default it is left out. Raises ``TranslateError`` if it is
-    asked for, if a layer has no maps, and if there is nothing to compare.
+    ``asked`` is a list of names between commas. A layer of one location has no negatives: by default it is left out.
+    Raises ``TranslateError`` if it is asked for, if a layer has no maps, and if there is nothing to compare.
     """
     name = type(generator).__name__
-    layers = ["" if each == IMAGE else each for each in asked] or list(Traits(generator).feature_layers)
+    names = [each.strip() for each in asked.split(",") if each.strip()]
+    layers = ["" if each == IMAGE else each for each in names] or list(Traits(generator).feature_layers)
     if not layers:
-        raise TranslateError(f"{name} names no feature layers; name some of its layers: --layers '({IMAGE}, ...)'")
+        raise TranslateError(f"{name} names no feature layers; name some of its layers: --layers '{IMAGE}, ...'")
     found: dict[str, int] = {}
     for layer, shape in _shapes(generator, layers, parts).items():
         if len(shape) == 4 and shape[2] * shape[3] > 1:
             found[layer] = shape[1]
-        elif asked:
+        elif names:
             what = "one location" if len(shape) == 4 else "no map"
             raise TranslateError(
                 f"the layer {layer!r} of {name} has {what} at {parts.size[0]}x{parts.size[1]}, so its patches cannot "

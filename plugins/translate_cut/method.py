@@ -25,8 +25,8 @@ Gan = Annotated[float, Option("weight of the generator's adversarial term; 2 wit
 Nce = Annotated[float, Option("weight of the contrastive loss of sources (lambda_X)", ge=0)]
 IdentityNce = Annotated[float, Option("weight of the contrastive loss of targets (lambda_Y)", ge=0)]
 Layers = Annotated[
-    tuple[str, ...],
-    Option("generator layers to compare, (image, encoder.4) say; none: all feature layers with several locations"),
+    str,
+    Option('generator layers to compare, such as "image, encoder.4"; empty: all feature layers of several locations'),
 ]
 Patches = Annotated[int, Option("random locations of each layer and image", ge=2)]
 Features = Annotated[int, Option("width and outputs of the projector", ge=1)]
@@ -64,7 +64,7 @@ class CUT(Method):
         gan: Gan = 2.0,
         nce: Nce = 1.0,
         identity_nce: IdentityNce = 1.0,
-        layers: Layers = (),
+        layers: Layers = "",
         patches: Patches = 256,
         features: Features = 256,
         temperature: Temperature = 0.07,

@@ -136,7 +136,7 @@ class Scaled(nn.Module):
 @pytest.mark.parametrize("flip", [False, True])
 def test_locations_are_those_of_the_source(flip: bool) -> None:
     """A translation that is its source has its vectors, so that each patch is nearest to its own."""
-    method = make(layers=("image",), flip_equivariance=flip)
+    method = make(layers="image", flip_equivariance=flip)
     method.generator = Scaled()
     seen: list[tuple[Tensor, ...]] = []
     method.projector.register_forward_hook(lambda _module, given, _answer: seen.append(given))
@@ -181,7 +181,7 @@ def test_gradients_go_where_they_belong() -> None:
 
 def test_keys_are_constants() -> None:
     """With a projector that is linear, the slope of the loss is that of the queries alone."""
-    method = make(layers=("image",), patches=256, identity_nce=0.0)
+    method = make(layers="image", patches=256, identity_nce=0.0)
     method.generator = Scaled()
     update = moves(method, batch())[BOTH]
     (found,) = torch.autograd.grad(update.terms["nce"], [method.generator.scale], retain_graph=True)
@@ -334,7 +334,7 @@ def test_layers_of_one_location_are_left_out() -> None:
 
 
 def test_layers_are_chosen_by_name() -> None:
-    method = make(layers=("image", "blocks.0"))
+    method = make(layers="image, blocks.0")
     assert method.layers == ("", "blocks.0")
     assert [each[0].in_features for each in method.projector.perceptrons] == [3, 16]
 
@@ -342,10 +342,10 @@ def test_layers_are_chosen_by_name() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"layers": ("encoder.44",)}, r"ResNet has no layer 'encoder\.44'; did you mean encoder\.4"),
-        ({"layers": ("blocks",)}, "'blocks' of ResNet is a list of modules"),
+        ({"layers": "encoder.44"}, r"ResNet has no layer 'encoder\.44'; did you mean encoder\.4"),
+        ({"layers": "blocks"}, "'blocks' of ResNet is a list of modules"),
         (
-            {"generator": "unet(width=4, depth=4)", "layers": ("image", "encoder.3")},
+            {"generator": "unet(width=4, depth=4)", "layers": "image,encoder.3"},
             "the layer 'encoder.3' of UNet has one location at 16x16, .* leave it out of --layers",
         ),
         ({"nce": 0.0}, "with nce=0 nothing holds a translation to its source; use the method gan"),
@@ -383,7 +383,7 @@ def test_a_generator_that_looks_at_values_and_names_no_layers() -> None:
     given = Own(discover(), source=Domain(3), target=Domain(3), size=(16, 16))
     with pytest.raises(TranslateError, match="Reading names no feature layers; name some of its layers: --layers"):
         build_method(discover(), "cut", SMALL, given)
-    method = build_method(discover(), "cut", {**SMALL, "layers": ("first",)}, given)
+    method = build_method(discover(), "cut", {**SMALL, "layers": "first"}, given)
     assert method.layers == ("first",)
     assert method.generator.training
     engine(method).step([batch()])
@@ -417,7 +417,7 @@ def test_the_projector_is_in_checkpoints_and_not_in_the_translator(tmp_path: Pat
 
 def test_the_projector_learns_to_find_patches() -> None:
     """Of a translation that mixes the colours, 16 patches: at chance level the loss is log 16 and the share 1 / 16."""
-    method = make(layers=("image",), gan=0.0, identity_nce=0.0, features=32)
+    method = make(layers="image", gan=0.0, identity_nce=0.0, features=32)
     torch.manual_seed(0)
     method.generator = nn.Conv2d(3, 3, 1)
     machine = engine(method)
