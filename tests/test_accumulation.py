@@ -28,6 +28,8 @@ PLAIN: dict[str, dict[str, Any]] = {
         "discriminator": JUDGE,
     },
     "cyclegan": {"generator": "resnet(width=4, blocks=1)", "discriminator": JUDGE, "pool": 0},
+    # All locations of each layer, so that none are drawn.
+    "cut": {"generator": "resnet(width=4, blocks=1)", "discriminator": JUDGE, "patches": 1024, "features": 8},
     "unit": {"encoder": "residual(width=4)", "decoder": "residual(width=4)", "discriminator": JUDGE},
     "pix2pixhd": {
         "generator": "global_local(width=4, halvings=1, blocks=1, enhancer_blocks=1)", "enhance": 0.4, "joint": 0.7,

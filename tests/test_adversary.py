@@ -262,7 +262,9 @@ def test_a_penalty_keeps_its_share_of_the_adversarial_loss_where_that_is_halved(
     assert (terms["r1"] / terms["adversarial"]).item() == pytest.approx(0.0354456, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["pix2pix", "gan", "sgan", "vaegan", "cyclegan", "stackgan", "pix2pixhd", "unit"])
+@pytest.mark.parametrize(
+    "name", ["pix2pix", "gan", "sgan", "vaegan", "cyclegan", "cut", "stackgan", "pix2pixhd", "unit"]
+)
 def test_a_penalty_has_one_share_in_every_method(name: str) -> None:
     size = (32, 32)
     parts = CatalogParts(discover(), source=Domain(3), target=Domain(3), size=size)

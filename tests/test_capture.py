@@ -450,9 +450,9 @@ def test_no_discriminators_term_leads_to_a_generator(name: str) -> None:
         method.stage = stage
         for moves in method.updates(drawn(method, 0), method.period - 1):
             for move in moves if isinstance(moves, tuple) else (moves,):
-                own = set(method.players[move.player].parameters())
+                own = {weight for player in move.players for weight in method.players[player].parameters()}
                 others = [weight for weight in method.parameters() if weight.requires_grad and weight not in own]
-                if not move.player.startswith("discriminator") or not others:
+                if not move.label.startswith("discriminator") or not others:
                     continue
                 total = torch.stack(list(move.terms.values())).sum()
                 found = torch.autograd.grad(total, others, allow_unused=True, retain_graph=True)

@@ -26,6 +26,8 @@ SMALL = {
     # Without noise, which a pool and dropout would draw in another order than its loop by hand.
     "cyclegan": f"cyclegan({GAN.replace('(width=4)', '(width=4, dropout=0)', 1)})",
     "gan": f"gan({GAN})",
+    "cut": f"cut({GAN.replace('(width=4)', '(width=4, dropout=0)', 1)}, patches=16, features=8)",
+    "fastcut": f"fastcut({GAN}, patches=16, features=8)",
     "small_resnet": "small_resnet(blocks=1, width=4)",
     "small_unet": "small_unet(width=4)",
     "small_patch": "small_patch(width=4)",

@@ -18,6 +18,15 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "pix2pix": {"l1": 100.0, "gan": 1.0, "matching_aware": False, "pool": 0, "semantic": 0.0},
     # Zhu et al. 2017, arXiv:1703.10593, section 4: least squares, lambda = 10, 50 earlier images.
     "cyclegan": {"adversarial": "lsgan", "cycle": 10.0, "pool": 50, "semantic": 0.0, "confidence": 0.0},
+    # Park et al. 2020, arXiv:2007.15651, sections 3.3 and 4: lambda_X, lambda_Y, tau, 256 patches and dimensions.
+    "cut": {
+        "adversarial": "lsgan", "nce": 1.0, "identity_nce": 1.0, "temperature": 0.07, "patches": 256, "features": 256,
+        "flip_equivariance": False, "pool": 0, "layers": "",
+    },
+    "fastcut": {
+        "adversarial": "lsgan", "nce": 10.0, "identity_nce": 0.0, "temperature": 0.07, "patches": 256, "features": 256,
+        "flip_equivariance": True, "pool": 0, "layers": "",
+    },
     "gan": {"pool": 0, "geometry": "none", "geometric": 20.0, "semantic": 0.0, "confidence": 0.0},
     # Taigman et al. 2017, arXiv:1611.02200, section 5.
     "dtn": {"adversarial": "ternary", "alpha": 15.0, "beta": 15.0, "gamma": 0.0, "distance": "mse"},
@@ -61,6 +70,7 @@ def test_numbers_that_are_not_given_are_the_published_ones(name: str) -> None:
         ("stackgan", {}, Needs(paired=True, streams=("mismatched",))),
         ("stackgan", {"matching_aware": False}, Needs(paired=True)),
         ("cyclegan", {}, Needs()),
+        ("cut", {}, Needs()),
         ("gan", {}, Needs()),
         ("unit", {}, Needs()),
         ("flow", {}, Needs()),

@@ -31,7 +31,7 @@ WIDE = (
 
 @pytest.mark.parametrize("memory_format", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("networks", [NETWORKS, WIDE], ids=["small", "wide"])
-@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan", "cut"])
 def test_levers_in_float64(name: str, networks: str, memory_format: str) -> None:
     def prepare(method: Method) -> None:
         lay_out(method, memory_format)

@@ -55,7 +55,7 @@ class GlobalLocal(nn.Module):
         for scale in reversed(range(halvings)):
             self.coarse.extend(_doubling(width * 2 ** (scale + 1), width * 2**scale, norm))
         chosen = [4 + 3 * scale for scale in range(halvings)]
-        chosen += [4 + 3 * halvings + number for number in range(0, blocks, 4)]
+        chosen += [4 + 3 * halvings + number for number in range(0, min(blocks, 5), 4)]
         self.feature_layers = ("", *(f"coarse.{number}" for number in chosen))
         narrow = width // 2
         self.opening = nn.Sequential(*_opening(inputs, narrow, norm), *_halving(narrow, width, norm))

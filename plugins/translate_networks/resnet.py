@@ -105,7 +105,8 @@ class ResNet(nn.Module):
         self.feature_layers = (
             "",
             *(f"encoder.{name}" for name in convolutions[1:]),
-            *(f"blocks.{number}" for number in range(0, blocks, 4)),
+            # The first and the fifth: with 9 blocks these are the five layers of CUT.
+            *(f"blocks.{number}" for number in range(0, min(blocks, 5), 4)),
         )
         self.blocks = nn.ModuleList(Block(4 * width, norm, dropout) for _ in range(blocks))
         self.decoder = nn.Sequential()

@@ -28,6 +28,7 @@ GAMES = {
     "pix2pixhd": "pix2pixhd(generator='global_local(width=4, halvings=1, blocks=1, enhancer_blocks=1)', "
     "discriminator='multiscale(width=4, scales=1, receptive_field=16)')",
     "cyclegan": f"cyclegan(generator='unet(width=4)', discriminator='{JUDGE}', pool=0)",
+    "cut": f"cut(generator='unet(width=4)', discriminator='{JUDGE}', features=8)",
     "gan": f"gan(generator='unet(width=4)', discriminator='{JUDGE}', geometry=flip)",
     "unit": f"unit({CODERS}, discriminator='{JUDGE}', tie_shared=no)",
     "sgan": f"sgan(generator='dcgan(width=4)', discriminator='{JUDGE}', latent=6)",
