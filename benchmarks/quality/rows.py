@@ -253,7 +253,8 @@ def cut(source: str, target: str, judge: str) -> dict[str, Row]:
             "cut",
             f"{source}-{target}",
             # Of small networks the published projector would take most of a step. With the published weight of 1 this
-            # generator, which copies its source easily, still changed a quarter of the training digits.
+            # generator, which copies its source easily, still changed the class of more than a quarter
+            # of the training digits.
             {**DIGITS, **SMALL, "steps": 2000, "patches": 64, "features": 64, "nce": 3.0, "identity_nce": 0.0},
             {"": (judge,)},
         )
