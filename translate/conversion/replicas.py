@@ -15,6 +15,7 @@ from types import ModuleType
 from translate.conversion.answering import translate
 from translate.conversion.batch import Answer, Decoded, Work
 from translate.machine import keep_memory
+from translate.programs import ArrayTranslator
 
 TOGETHER = 2**21
 """The most pixels in flight, unless one bucket has more: activations take some hundred bytes per pixel."""
@@ -32,11 +33,11 @@ class Replicas:
         self._local = threading.local()
         self._pool: ThreadPoolExecutor | None = None
         self._cores = self.count = 1
-        if alone or work.translator.replicate() is None:
+        if alone or isinstance(work.translator, ArrayTranslator):
             return
         self._cores = _torch().get_num_threads()
         self._free = threading.Semaphore(self._cores)
-        if self._cores > 1:
+        if self._cores > 1 and work.translator.replicate() is not None:
             keep_memory()
             self._pool = ThreadPoolExecutor(self._cores, thread_name_prefix="translate-convert-lane")
             self.count = self._cores
