@@ -766,3 +766,13 @@ def test_images_in_tiles_are_made_anew_with_other_memory(tmp_path: Path) -> None
         convert(Known(), tmp_path / "in", tmp_path / statistics, **asked)
         assert convert(Known(), tmp_path / "in", tmp_path / statistics, **asked).kept == 2
         assert convert(Known(), tmp_path / "in", tmp_path / statistics, **asked | {"memory": "800MB"}).kept == kept
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    monkeypatch.setattr("translate.conversion.report.os.access", lambda *_: False)
+    with pytest.raises(TranslateError, match=r"report .*out\.json cannot be written into its folder"):
+        convert(Known(), tmp_path / "a.png", tmp_path / "b.png", report=tmp_path / "out.json")
+    assert not (tmp_path / "b.png").exists()
