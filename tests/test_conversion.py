@@ -572,10 +572,10 @@ def test_a_batch_that_fails_is_retried_one_by_one(tmp_path: Path, error: Any, se
 def test_running_out_of_memory_costs_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load = images.load
 
-    def starving(path: Path, **options: Any) -> images.Image:
-        if path.name == "001.png":
+    def starving(source: images.Source, *, name: str, **options: Any) -> images.Image:
+        if name.endswith("001.png"):
             raise MemoryError
-        return load(path, **options)
+        return load(source, name=name, **options)
 
     monkeypatch.setattr(images, "load", starving)
     result = convert(Negative(), many(tmp_path / "in", 3), tmp_path / "out")
@@ -770,11 +770,11 @@ def test_memory_does_not_grow_with_the_folder(tmp_path: Path, monkeypatch: pytes
         weakref.finalize(decoded.pixels, count, -1)
         return decoded
 
-    def slow(answer: Any, work: Any) -> None:
+    def slow(answer: Any, work: Any) -> Any:
         count(1)
         weakref.finalize(answer.stored, count, -1)
         time.sleep(0.002)
-        write(answer, work)
+        return write(answer, work)
 
     monkeypatch.setattr("translate.conversion.pipeline.decode", counting)
     monkeypatch.setattr("translate.conversion.pipeline.write", slow)

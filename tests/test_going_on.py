@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -23,13 +25,15 @@ from hypothesis import strategies as st
 from tests.test_conversion import Negative, files, many, random_image, real_translator, save
 from translate import images
 from translate.cli import cli
-from translate.conversion import convert
+from translate.conversion import convert, pipeline
 from translate.conversion.identity import identity_of
 from translate.conversion.inputs import gather
 from translate.conversion.lines import append, fields_of, line_of, read_lines
-from translate.conversion.manifest import Ledger, Making, Manifest
+from translate.conversion.manifest import Entry, Ledger, Making, Manifest
 from translate.conversion.plan import Shard, name_outputs, parse_shard, same_name
+from translate.conversion.sources import SMALL, Sources
 from translate.conversion.stages import Stages
+from translate.conversion.stamps import Stamp
 from translate.conversion.stored_plan import StoredPlan
 from translate.errors import FullDiskError, TranslateError
 
@@ -199,6 +203,75 @@ def test_failures_are_flushed_in_groups(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "out" / "099.png").write_bytes(b"mine")
     with pytest.raises(TranslateError, match=r"099\.png exists already"):
         convert(Known(), source, tmp_path / "out")
+
+
+def entries_of(folder: Path) -> dict[str, Entry]:
+    return {name: entries[-1] for name, entries in Manifest.read(folder).entries.items()}
+
+
+@pytest.mark.parametrize("side", [8, 400], ids=["small", "large"])
+def test_what_is_known_of_files_is_true_of_their_bytes(tmp_path: Path, side: int) -> None:
+    source = many(tmp_path / "in", 2, sizes=((side, side),))
+    assert ((source / "000.png").stat().st_size > SMALL) == (side == 400)
+    convert(Known(), source, tmp_path / "out")
+    for name, entry in entries_of(tmp_path / "out").items():
+        assert entry.source == Stamp.of(source / name)
+        assert [stamp for _, stamp in entry.outputs] == [Stamp.of(tmp_path / "out" / name)]
+        assert entry.source.hash == hashlib.blake2b((source / name).read_bytes(), digest_size=16).hexdigest()
+
+
+@pytest.mark.parametrize("side", [8, 400], ids=["small", "large"])
+def test_a_file_that_changes_while_it_is_converted_is_converted_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    source = many(tmp_path / "in", 3, sizes=((side, side),))
+    write = pipeline.write
+
+    def changed(answer: Any, work: Any) -> Any:
+        if answer.task.name == "001.png":
+            save(answer.task.source, random_image((side, side, 3), np.uint8, seed=77))
+        return write(answer, work)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "write", changed)
+        convert(Known(), source, tmp_path / "out")
+    before = bytes_of(tmp_path / "out")
+    result = convert(Known(), source, tmp_path / "out")
+    assert (result.converted, result.kept) == (1, 2)
+    assert [name for name, data in bytes_of(tmp_path / "out").items() if data != before[name]] == ["001.png"]
+
+
+def test_a_small_file_is_read_once_and_a_large_one_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = many(tmp_path / "in", 1, sizes=((8, 8),))
+    save(source / "large.png", random_image((400, 400, 3), np.uint8))
+    sources = Sources()
+    for path in (source / "000.png", source / "large.png"):
+        sources.begin(path)
+    assert sources.held(source / "large.png") is None
+    held = sources.held(source / "000.png")
+    assert held is not None
+    assert held.header.width == 8
+    sources.release(source / "000.png")
+    assert sources.held(source / "000.png") is None
+    assert sources.end(source / "000.png") == Stamp.of(source / "000.png")
+    opened: list[str] = []
+    open_, path_open = os.open, Path.open
+
+    def noted(path: Any, *given_: Any, **more: Any) -> int:
+        opened.append(Path(path).parent.name + "/" + Path(path).name)
+        return open_(path, *given_, **more)
+
+    def noted_too(path: Path, *given_: Any, **more: Any) -> Any:
+        opened.append(path.parent.name + "/" + path.name)
+        return path_open(path, *given_, **more)
+
+    monkeypatch.setattr(os, "open", noted)
+    monkeypatch.setattr(Path, "open", noted_too)
+    convert(Known(), source, tmp_path / "out")
+    assert opened.count("in/000.png") == 1
+    assert opened.count("in/large.png") > 1
+    # An output is hashed as it is written.
+    assert opened.count("out/000.png") == opened.count("out/large.png") == 0
 
 
 def test_failures_are_told_when_the_last_image_failed(tmp_path: Path) -> None:
@@ -463,7 +536,7 @@ KILLED = """
 import sys, threading, time, os, signal
 from pathlib import Path
 from tests.test_going_on import Known
-from translate.conversion import convert
+from translate.conversion import convert, pipeline
 threading.Timer(float(sys.argv[3]), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
 convert(Known(), Path(sys.argv[1]), Path(sys.argv[2]), workers=2)
 os._exit(0)
@@ -500,7 +573,7 @@ def test_a_file_whose_line_was_lost_is_made_again_without_a_word(tmp_path: Path)
 
 def test_a_full_disk_ends_a_conversion_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = many(tmp_path / "in", 30)
-    real = images.write
+    real = images.put
     written = 0
 
     def full(path: Path, *given_: Any, **more: Any) -> Any:
@@ -513,7 +586,7 @@ def test_a_full_disk_ends_a_conversion_at_once(tmp_path: Path, monkeypatch: pyte
                 raise images.ImageError(f"cannot write {path}") from None
         return real(path, *given_, **more)
 
-    monkeypatch.setattr(images, "write", full)
+    monkeypatch.setattr(images, "put", full)
     with pytest.raises(FullDiskError, match="the disk of .* is full; free space, and run the same command again"):
         convert(Known(), source, tmp_path / "out", workers=1)
     assert FullDiskError.exit_code == 5

@@ -94,17 +94,21 @@ def replacing_together(paths: Sequence[Path]) -> Iterator[list[Path]]:
             _remove(place)
 
 
-def write(path: Path, data: bytes, *, content: bool = True, folder: bool = True) -> None:
-    """Write a file atomically; what is no regular file, such as a pipe or ``/dev/stdout``, is written to directly."""
+def write(path: Path, data: bytes, *, content: bool = True, folder: bool = True) -> int | None:
+    """Write a file atomically; what is no regular file, such as a pipe or ``/dev/stdout``, is written to directly.
+
+    Returns the file's time of change in nanoseconds, None of what is no regular file.
+    """
     if is_special(path):
         with path.open("wb") as file:
             file.write(data)
-        return
+        return None
     with replacing(path, content=False, folder=folder) as temporary, temporary.open("xb") as file:
         file.write(data)
+        file.flush()
         if content:
-            file.flush()
             os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_mtime_ns
 
 
 def is_special(path: Path) -> bool:

@@ -34,6 +34,8 @@ def bands_of(task: Task, work: Work) -> images.Bands | None:
     source = work.translator.source
     if work.showing is not None or work.samples is not None or parts_of(work) is None:
         return None
+    if (held := work.sources.held(task.source)) is not None and not held.is_tiff:
+        return None
 
     def wanted(size: Size) -> bool:
         return min(size) > 1 and work.resizing.of(size) == size and algorithm_for(work, size) != "whole"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -21,7 +22,9 @@ from translate.conversion.plan import Task, deepest
 from translate.conversion.resizing import Resizing
 from translate.conversion.showing import Showing
 from translate.conversion.size_warnings import SizeWarnings
+from translate.conversion.sources import Sources
 from translate.conversion.stages import Stages
+from translate.conversion.stamps import Stamp
 from translate.data import Depth, Domain
 from translate.plugins import Catalog
 from translate.programs import ArrayTranslator
@@ -93,6 +96,8 @@ class Work:
     """What was left out of the outputs, by image."""
     stages: Stages = field(default_factory=Stages, compare=False)
     """The seconds of each image in each stage."""
+    sources: Sources = field(default_factory=Sources, compare=False)
+    """The files of the images in flight."""
     ledger: Ledger | None = field(default=None, compare=False)
     """The manifest that converted images are added to, if one is kept."""
     showing: Showing | None = None
@@ -150,7 +155,14 @@ class Answer:
 
 
 def decode(task: Task, work: Work) -> Decoded:
-    """Read an image, and convert it to the source domain's channels and the requested size."""
+    """Read an image, and convert it to the source domain's channels and the requested size; its file is released."""
+    try:
+        return _decode(task, work)
+    finally:
+        work.sources.release(task.source)
+
+
+def _decode(task: Task, work: Work) -> Decoded:
     if (bands := bands_of(task, work)) is not None:
         return _in_bands(bands, task, work)
     return prepare(read(task, work), task, work, metadata_of(task, work))
@@ -158,11 +170,12 @@ def decode(task: Task, work: Work) -> Decoded:
 
 def read(task: Task, work: Work) -> images.Image:
     """Read an image, or class indices as its one plane."""
-    source, path = work.translator.source, task.source
+    source, name = work.translator.source, str(task.source)
+    file = work.sources.held(task.source) or task.source
     if source.classes:
-        return images.Image(images.read_indices(path, max_pixels=work.max_pixels)[..., None])
+        return images.Image(images.load_indices(file, name=name, max_pixels=work.max_pixels)[..., None])
     planes = source.channels if source.alpha == "dropped" else None
-    return images.load(path, max_pixels=work.max_pixels, channels=planes)
+    return images.load(file, name=name, max_pixels=work.max_pixels, channels=planes)
 
 
 def source_of(decoded: Decoded, translator: AnyTranslator) -> Domain:
@@ -178,7 +191,7 @@ def metadata_of(task: Task, work: Work) -> images.Metadata | None:
     """The metadata of an image's file, as far as they hold for an output; None if they shall not be kept."""
     if work.metadata == "drop":
         return None
-    found = images.metadata(task.source, gps=work.gps)
+    found = images.metadata(work.sources.held(task.source) or task.source, gps=work.gps)
     # Class indices are no colours.
     return replace(found, profile=b"", srgb=False) if work.translator.target.classes else found
 
@@ -239,25 +252,33 @@ def _check_opaque(opaque: bool, task: Task) -> None:
         )
 
 
-def record(task: Task, work: Work, algorithm: str = "whole") -> None:
-    """Note that an image's outputs are written."""
+def record(task: Task, work: Work, written: Mapping[Path, Stamp], algorithm: str = "whole") -> None:
+    """Note that an image's outputs are written; ``written`` are the stamps of those that are known."""
     if work.ledger is not None:
-        work.ledger.add(task.name, task.source, task.outputs, algorithm)
+        outputs = {path: written.get(path) or Stamp.of(path) for path in task.outputs}
+        work.ledger.add(task.name, work.sources.end(task.source), outputs, algorithm)
     work.stages.done(task.source)
 
 
-def write(answer: Answer, work: Work) -> None:
-    """Write an image's output, or its samples, to files, and record them in a gallery if there is one."""
+def write(answer: Answer, work: Work) -> dict[Path, Stamp]:
+    """Write an image's output, or its samples, to files, and record them in a gallery if there is one.
+
+    Returns the stamps of the files that are known without reading them again.
+    """
     task, begun = answer.task, time.perf_counter()
     if answer.written is not None:
         work.notices.add(task.source, answer.written)
-        return
+        return {}
+    stamps: dict[Path, Stamp] = {}
     made = outputs(answer, work)
     for path, image in zip(task.outputs, as_files(made, answer, work), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        left_out = images.write(path, image, quality=work.quality, metadata=answer.metadata)
-        work.notices.add(task.source, left_out)
+        written = images.put(path, image, quality=work.quality, metadata=answer.metadata)
+        work.notices.add(task.source, written.told)
+        if work.ledger is not None and written.mtime is not None:
+            stamps[path] = Stamp.of_written(written.data, written.mtime)
     show(made, answer, work, sum(work.stages.of(task.source).values()) + time.perf_counter() - begun)
+    return stamps
 
 
 def as_files(made: Sequence[images.Image], answer: Answer, work: Work) -> Sequence[images.Image]:

@@ -24,8 +24,9 @@ from translate import atomic
 from translate.conversion.batch import Work, decode
 from translate.conversion.fitting import Account
 from translate.conversion.lines import line_of, read_lines
-from translate.conversion.manifest import FOLDER, Stamp, unwritable
+from translate.conversion.manifest import FOLDER, unwritable
 from translate.conversion.plan import Task
+from translate.conversion.stamps import Stamp
 from translate.conversion.stored_plan import alone
 from translate.errors import TranslateError
 from translate.programs import ArrayTranslator

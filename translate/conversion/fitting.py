@@ -51,7 +51,8 @@ class Need:
 def plan_memory(task: Task, work: Work) -> Need:
     """Read an image's header, and plan what its conversion needs."""
     try:
-        header = images.probe(task.source)
+        held = work.sources.held(task.source)
+        header = images.probe(task.source) if held is None else held.header
     except (TranslateError, OSError):
         return Need()
     if header.height * header.width > work.max_pixels:

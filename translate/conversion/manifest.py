@@ -15,7 +15,6 @@ import hashlib
 import os
 import re
 import secrets
-import stat
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +26,7 @@ from typing import Any, Self
 
 from translate import atomic
 from translate.conversion.lines import append, line_of, read_lines
+from translate.conversion.stamps import Stamp
 from translate.errors import FullDiskError, TranslateError
 from translate.processes import Process
 
@@ -40,38 +40,6 @@ GROUP_SECONDS = 1.0
 """How long an image waits at most for others to be flushed together."""
 
 VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What a file is known by: its size in bytes, its time of change in nanoseconds, and the hash of its bytes."""
-
-    size: int
-    mtime: int
-    hash: str
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        """The stamp of a file; raises ``OSError``."""
-        with path.open("rb") as file:
-            before = os.fstat(file.fileno())
-            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-            after = os.fstat(file.fileno())
-        changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
-        # A hash of bytes that somebody was writing must never be taken for that of the file.
-        return cls(after.st_size, after.st_mtime_ns, "" if changed else digest)
-
-    def fits(self, path: Path, *, verify: bool = False) -> bool:
-        """Whether a file is still the same: by size and time, or by its bytes where they differ or with ``verify``."""
-        try:
-            now = path.stat()
-            if not stat.S_ISREG(now.st_mode) or now.st_size != self.size or not self.hash:
-                return False
-            if now.st_mtime_ns == self.mtime and not verify:
-                return True
-            return self.of(path).hash == self.hash
-        except OSError:
-            return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +150,6 @@ class Ledger:
         self._lock = threading.Lock()
         self._waiting: list[Entry] = []
         self._failed: list[str] = []
-        self._seen: dict[str, tuple[int, int]] = {}
         self._since = time.monotonic()
         self._handle: int | None = None
         self._begun = False
@@ -230,24 +197,10 @@ class Ledger:
     def _below(self, outputs: Iterable[Path]) -> list[str]:
         return [path.relative_to(self._target).as_posix() for path in outputs]
 
-    def see(self, name: str, source: Path) -> None:
-        """Note an image's size and time before it is read."""
-        with contextlib.suppress(OSError):
-            found = source.stat()
-            self._seen[name] = (found.st_size, found.st_mtime_ns)
-
-    def add(self, name: str, source: Path, outputs: Sequence[Path], algorithm: str = "whole") -> None:
-        """Add an image whose outputs are written."""
-        before = self._seen.pop(name, (-1, -1))
-        try:
-            stamp = Stamp.of(source)
-        except OSError:
-            stamp = Stamp(*before, "")
-        if (stamp.size, stamp.mtime) != before:
-            # It changed while it was converted, so nobody can tell what the outputs show.
-            stamp = Stamp(*before, "")
-        written = tuple((path.relative_to(self._target).as_posix(), Stamp.of(path)) for path in outputs)
-        entry = Entry(name, stamp, self._making.key, algorithm, written)
+    def add(self, name: str, source: Stamp, outputs: Mapping[Path, Stamp], algorithm: str = "whole") -> None:
+        """Add an image whose outputs are written, with the stamps of its file and of theirs."""
+        written = tuple((path.relative_to(self._target).as_posix(), stamp) for path, stamp in outputs.items())
+        entry = Entry(name, source, self._making.key, algorithm, written)
         with self._lock:
             self._waiting.append(entry)
             due = self._is_due()

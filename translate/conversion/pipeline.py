@@ -53,6 +53,7 @@ def convert_all(
 
     def ended(task: Task, reason: str | None) -> Outcome:
         account.give_back(task)
+        work.sources.forget(task.source)
         return task, reason
 
     def begin(bucket: list[Decoded]) -> None:
@@ -103,12 +104,14 @@ def convert_all(
                     work.notices.add(task.source, (reason,))
                 elif refusal is None and need.several:
                     planning.popleft()
+                    work.sources.release(task.source)
                     of_frames.append((task, need))
                     continue
                 if refusal is None and not account.take(task, need):
                     break
                 planning.popleft()
                 if refusal is not None:
+                    work.sources.forget(task.source)
                     yield task, refusal
                 else:
                     decoding.append((task, pool.submit(_decode, task, work)))
@@ -136,11 +139,12 @@ def convert_all(
             # One file at a time, while nothing else is in flight: its frames share the memory.
             try:
                 convert_frames(task, need, work, replicas, account)
-                record(task, work)
+                record(task, work, {})
             except UnfitError:
                 raise
             except Exception as error:
                 refuse_full(error, task)
+                work.sources.forget(task.source)
                 yield task, _sentence(error, task)
             else:
                 yield task, None
@@ -150,9 +154,7 @@ def convert_all(
 
 
 def _plan(task: Task, work: Work) -> Need:
-    if work.ledger is not None:
-        # Before anything is read, so that a file that changes meanwhile is known by it.
-        work.ledger.see(task.name, task.source)
+    work.sources.begin(task.source)
     return plan_memory(task, work)
 
 
@@ -163,8 +165,7 @@ def _decode(task: Task, work: Work) -> Decoded:
 
 def _write(answer: Answer, work: Work) -> None:
     with work.stages.timed(answer.task.source, "write"):
-        write(answer, work)
-        record(answer.task, work, answer.algorithm)
+        record(answer.task, work, write(answer, work), answer.algorithm)
 
 
 def _most_images(key: tuple[Any, ...]) -> int:

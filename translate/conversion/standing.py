@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from translate.conversion.manifest import Entry, Making, Manifest, Stamp
+from translate.conversion.manifest import Entry, Making, Manifest
 from translate.conversion.plan import Task, same_name
+from translate.conversion.stamps import Stamp
 from translate.errors import TranslateError
 
 CLOCKS = 5 * 10**9

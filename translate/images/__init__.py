@@ -21,6 +21,7 @@ from translate.images.display import reduced as reduced
 from translate.images.encoding import WRITABLE
 from translate.images.encoding import encode as encode
 from translate.images.files import RowsFile as RowsFile
+from translate.images.files import put as put
 from translate.images.files import takes_rows as takes_rows
 from translate.images.files import write
 from translate.images.files import writing_rows as writing_rows
@@ -32,6 +33,7 @@ from translate.images.frames import Frames as Frames
 from translate.images.frames import survey_frames as survey_frames
 from translate.images.frames import writing_frames as writing_frames
 from translate.images.headers import Header, probe
+from translate.images.headers import HeldFile as HeldFile
 from translate.images.headers import suffix_of as suffix_of
 from translate.images.npy import ArrayHeader, array_header
 from translate.images.opening import ImageError, open_regular

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,18 @@ from translate.images.scanning import Metadata
 from translate.images.tiff import TIFF, PageRows, TiffPages, is_large
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file that was written: its bytes, its time of change in nanoseconds, and what of the metadata was left out.
+
+    ``mtime`` is None of what is no regular file.
+    """
+
+    data: bytes
+    mtime: int | None
+    told: tuple[str, ...]
+
+
 def write(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None) -> tuple[str, ...]:
     """Write an image in the format of the path's suffix, as ``translate.images.encode`` says.
 
@@ -27,12 +40,17 @@ def write(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | N
     the whole old or the whole new file. The file's mode is that of the umask. ``metadata`` of the image's own file are
     written too, true of this image; the result is a sentence for each kind of them that was left out.
     """
+    return put(path, image, quality=quality, metadata=metadata).told
+
+
+def put(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None) -> Written:
+    """Write an image as ``write`` does, and return what the file holds now."""
     with writing(path):
         embedded, told = embed(metadata, image, path.suffix) if metadata is not None else (Embedded(), ())
         data = encode(image, path.suffix, quality=quality, name=str(path), embedded=embedded)
         # To flush the folder as well would double the time of many small images, which can be made again.
-        atomic.write(path, data, folder=False)
-    return told
+        mtime = atomic.write(path, data, folder=False)
+    return Written(data, mtime, told)
 
 
 def takes_rows(path: Path, channels: int, *, alpha: bool = False) -> bool:

@@ -18,7 +18,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from translate.images.deep import decode_deep
-from translate.images.headers import Opened, check_budget, check_size, open_file
+from translate.images.headers import HeldFile, Opened, check_budget, check_size, open_file
 from translate.images.npy import ArrayHeader
 from translate.images.opening import ImageError, decoding, open_regular
 from translate.images.pictures import from_pillow, indices_from_pillow
@@ -26,8 +26,11 @@ from translate.images.planes import Image, checked, depth_of_type, indices, plan
 from translate.images.whole import check_whole
 from translate.memory import MAX_PIXELS, Budget, budget_here
 
-Source = str | Path | bytes | bytearray | memoryview | BinaryIO | PIL.Image.Image | NDArray[Any] | Image
-"""What can be read: a file's path, its bytes, an open binary file, a Pillow image, an array, or a decoded image."""
+Source = str | Path | bytes | bytearray | memoryview | BinaryIO | PIL.Image.Image | NDArray[Any] | Image | HeldFile
+"""What can be read: a file's path, its bytes, an open binary file, a Pillow image, an array, or a decoded image.
+
+A ``HeldFile`` is a file that conversion holds in memory.
+"""
 
 
 def load(
@@ -60,7 +63,7 @@ def load(
             check_size(name, source.height, source.width, max_pixels)
             return from_pillow(source, name)
         with _opened(source) as file, ExitStack() as stack:
-            opened = _checked(file, name, max_pixels, channels, budget, stack)
+            opened = _checked(source, file, name, max_pixels, channels, budget, stack)
             if opened.array is not None:
                 depth_of_type(opened.array.dtype, name)
                 return Image(planes(_array(file, opened.array), name))
@@ -92,7 +95,7 @@ def load_indices(
             check_size(name, source.height, source.width, max_pixels)
             return indices_from_pillow(source, name)
         with _opened(source) as file, ExitStack() as stack:
-            opened = _checked(file, name, max_pixels, None, budget, stack)
+            opened = _checked(source, file, name, max_pixels, None, budget, stack)
             if opened.array is not None:
                 return indices(_array(file, opened.array), name)
             if opened.image is not None:
@@ -135,6 +138,8 @@ def _named(source: Source, name: str) -> str:
 
 
 def _opened(source: Any) -> AbstractContextManager[BinaryIO]:
+    if isinstance(source, HeldFile):
+        return nullcontext(source.file)
     if isinstance(source, (str, os.PathLike)):
         return open_regular(Path(source))
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -147,10 +152,16 @@ def _opened(source: Any) -> AbstractContextManager[BinaryIO]:
 
 
 def _checked(
-    file: BinaryIO, name: str, max_pixels: int, channels: int | None, budget: Budget | None, stack: ExitStack
+    source: Any,
+    file: BinaryIO,
+    name: str,
+    max_pixels: int,
+    channels: int | None,
+    budget: Budget | None,
+    stack: ExitStack,
 ) -> Opened:
     """Read a file's header, refuse what may not be decoded, and hold the memory of decoding until the stack ends."""
-    opened = open_file(file, name)
+    opened = source.opened if isinstance(source, HeldFile) else open_file(file, name)
     header = opened.header
     check_size(name, header.height, header.width, max_pixels)
     if channels is not None and header.channels not in (channels, 1, 3):

@@ -88,6 +88,39 @@ class Opened:
     """The type of a TIFF's values that no decoder knows (``translate.images.carried``)."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldFile:
+    """A file whose bytes are in memory and whose header has been read: it is read once for all that it is asked.
+
+    It is decoded once, by one thread at a time.
+    """
+
+    name: str
+    file: io.BytesIO
+    opened: Opened
+
+    @classmethod
+    def of(cls, data: bytes, name: str) -> HeldFile:
+        """Read the header of a file's bytes; ``name`` names it in an ``ImageError``."""
+        file = io.BytesIO(data)
+        with decoding(name):
+            opened = open_file(file, name)
+            if opened.array is not None:
+                depth_of_type(opened.array.dtype, name)
+            return cls(name, file, opened)
+
+    @property
+    def header(self) -> Header:
+        """The size, channels and depth of the image."""
+        return self.opened.header
+
+    @property
+    def is_tiff(self) -> bool:
+        """Whether it is a TIFF file."""
+        image = self.opened.image
+        return self.opened.kind == "tiff" or (image is not None and image.format == "TIFF")
+
+
 def suffix_of(path: Path) -> str:
     """The usual suffix of a file's format, by its content; raises ``ImageError`` if it is none that is read here."""
     with decoding(path), open_regular(path) as file:

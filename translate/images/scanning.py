@@ -11,6 +11,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +19,7 @@ from typing import Any, BinaryIO
 from translate.images import iptc
 from translate.images.directories import INNER, Directory, read_directory, start_of
 from translate.images.exif import DESCRIBING, block, parse, resolution
-from translate.images.headers import open_file
+from translate.images.headers import HeldFile, open_file
 from translate.images.opening import ImageError, decoding, open_regular
 
 MOST_BYTES = 1 << 20
@@ -64,13 +65,14 @@ class Metadata:
     lost: tuple[str, ...] = ()
 
 
-def metadata(path: Path, *, gps: bool = False) -> Metadata:
+def metadata(path: Path | HeldFile, *, gps: bool = False) -> Metadata:
     """Read a file's metadata without decoding it; with ``gps`` its position may be written again.
 
     Raises ``ImageError`` if the file itself cannot be read.
     """
-    with decoding(path), open_regular(path) as file:
-        return replace(read_metadata(file, str(path)), gps=gps)
+    name = str(path) if isinstance(path, Path) else path.name
+    with decoding(name), open_regular(path) if isinstance(path, Path) else nullcontext(path.file) as file:
+        return replace(read_metadata(file, name), gps=gps)
 
 
 def read_metadata(file: BinaryIO, name: str) -> Metadata:
