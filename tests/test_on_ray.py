@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -146,9 +147,17 @@ def test_a_cluster_that_is_not_there_is_one_sentence(
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
-    with pytest.raises(TranslateError, match=r"cluster '10.0.0.1:6379', which RAY_ADDRESS names: .* find it$"):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", f"ray://{address}")
+        with pytest.raises(TranslateError, match=f"cluster 'ray://{address}', which RAY_ADDRESS names: .* find it$"):
+            convert(run, tmp_path / "in", tmp_path / "out", plugins=[str(plugin)], engine="ray")
+    # Now nobody listens there, and Ray is not asked: it would wait for minutes.
+    monkeypatch.setattr(ray, "init", None)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(TranslateError, match=f"cluster '{address}', which RAY_ADDRESS names: .*refused"):
         convert(run, tmp_path / "in", tmp_path / "out", plugins=[str(plugin)], engine="ray")
+    monkeypatch.setattr(ray, "init", init)
     monkeypatch.delenv("RAY_ADDRESS")
     with pytest.raises(TranslateError, match="Ray does not start on this machine"):
         convert(run, tmp_path / "in", tmp_path / "out", plugins=[str(plugin)], engine="ray")

@@ -11,7 +11,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from translate.precision import to_float32
 from translate.ranks import mean_of_all
 
 Mask = Literal["checkerboard", "channels"]
@@ -106,8 +105,12 @@ class Coupling(nn.Module):
         return self._joined(first, (second - shift) * (-log_scale).exp())
 
     def _statistics(self, stays: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-scale and shift in float32 at least, since both are undone again."""
-        found = to_float32(self.network(stays))
+        """Log-scale and shift in the type of the maps, in which both are undone again.
+
+        The network has its own: if maps are float64 it sees them rounded, on the way there as on the way back.
+        """
+        weights = next(self.network.parameters(), stays)
+        found = self.network(stays.to(weights.dtype)).to(stays.dtype)
         if self.factor is None:
             return torch.zeros_like(found), found
         raw, shift = found.chunk(2, dim=1)

@@ -49,6 +49,8 @@ class Scale(nn.Module):
 class FlowNetwork(nn.Module):
     """A normalizing flow of several scales (RealNVP, Dinh et al. 2017, arXiv:1605.08803, section 3.6).
 
+    What is float64 is computed in it, beside the networks of the couplings; all else in float32.
+
     Each scale has ``layers`` couplings with checkerboard masks, a squeeze, ``layers`` couplings with channel masks, and
     leaves half of the channels to the latent; the last has ``layers + 1`` checkerboard couplings. The latent z has the
     image's shape (N, C, H, W): the parts that were left are put where their pixels were. Its values are independent

@@ -30,9 +30,10 @@ class ThroughFlows(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Translate (N, C, H, W)."""
-        latent, _ = self.first(image)
+        # What float32 rounds would be missing on the way back; Apple's GPUs have no float64.
+        latent, _ = self.first(image if image.device.type == "mps" else image.double())
         output: Tensor = self.second.inverse(latent)
-        return output
+        return output.to(image.dtype)
 
     def bits_per_dimension(self, image: Tensor) -> Tensor:
         """The bits (N,) for one value of each of the direction's source images (N, C, H, W)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
@@ -24,6 +25,9 @@ from translate.plugins import Catalog
 
 GROUP = 16
 """How many images an actor gets at a time."""
+
+PATIENCE = 10.0
+"""Seconds to wait for a cluster's answer."""
 
 TRIES = 2
 """How many actors an image may cost."""
@@ -91,6 +95,7 @@ def convert_on_ray(
     gpus = 1 if work.translator.device.type == "cuda" else 0
     begun = not ray.is_initialized()
     if begun:
+        _refuse_deaf()
         try:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
         except Exception as error:  # a cluster that is not there, or of another version, in the ways that Ray has
@@ -158,6 +163,19 @@ def convert_on_ray(
         else:
             for actor in actors:
                 ray.kill(actor)
+
+
+def _refuse_deaf() -> None:
+    """Raise ``TranslateError`` if nobody listens where ``RAY_ADDRESS`` points; Ray itself would wait for minutes."""
+    address = os.environ.get("RAY_ADDRESS", "")
+    host, colon, port = address.rpartition("://")[2].split("/")[0].rpartition(":")
+    if not colon or not port.isdecimal():
+        # A word such as "auto" or "local".
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise TranslateError(_not_reached(error)) from None
 
 
 def _not_reached(error: Exception) -> str:
