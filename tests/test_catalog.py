@@ -44,6 +44,7 @@ SMALL = {
     "sgan": "sgan(generator='dcgan(width=4)', discriminator='semi_supervised(width=4)', latent=8)",
     "dcgan": "dcgan(width=4)",
     "residual": "residual(width=4)",
+    "regression": "regression(generator='unet(width=4)')",
     "unit": "unit(encoder='residual(width=4)', decoder='residual(width=4)', "
     "discriminator='patch(width=4, receptive_field=16)')",
     "vae": "vae(encoder='dcgan(width=4)', decoder='dcgan(width=4)')",
