@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -319,7 +320,7 @@ def test_a_log_that_cannot_be_written_ends_all_ranks_at_the_same_step_exactly_sa
     assert done.returncode == 5, done.stderr
     (last,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert "metrics.jsonl: No space left on device; step " in last
-    assert "of 4 is saved; go on with" in last
+    assert re.search("step [1-3] of 4 is saved; go on with", last)
     assert "Traceback" not in done.stderr
     (folder / "metrics.jsonl").unlink()
     hook.write_text("", encoding="utf-8")
