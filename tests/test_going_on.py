@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_conversion import Negative, files, many, random_image, real_translator, save
@@ -55,6 +56,7 @@ def times_of(folder: Path) -> dict[str, int]:
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text(), st.recursive(st.integers() | st.text(), st.lists)))
 def test_lines_come_back_and_a_torn_one_does_not(fields: dict[str, Any]) -> None:
     fields["name"] = "a\n\udcff.png"
@@ -533,28 +535,44 @@ def test_a_plan_that_leads_out_of_its_folder_is_not_taken(tmp_path: Path) -> Non
 # --- kills, disks, writers --------------------------------------------------------------------------------------------
 
 KILLED = """
-import sys, threading, time, os, signal
+import sys, threading, os, signal
 from pathlib import Path
 from tests.test_going_on import Known
-from translate.conversion import convert, pipeline
-threading.Timer(float(sys.argv[3]), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
-convert(Known(), Path(sys.argv[1]), Path(sys.argv[2]), workers=2)
-os._exit(0)
+from translate.conversion import convert
+for line in sys.stdin:
+    number = os.fork()
+    if not number:
+        threading.Timer(float(line), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+        convert(Known(), Path(sys.argv[1]), Path(sys.argv[2]), workers=2)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]), flush=True)
 """
+"""A process that converts in forks of itself, each of which is killed so many seconds after it began."""
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 def test_killed_conversions_go_on_and_end_at_the_same_bytes(tmp_path: Path) -> None:
     source = many(tmp_path / "in", 40, sizes=((60, 64), (33, 40)))
     convert(Known(), source, tmp_path / "whole")
     drawn = random.Random(0)
     kept = 0
-    for _ in range(4):
-        arguments = [sys.executable, "-c", KILLED, str(source), str(tmp_path / "out"), str(drawn.uniform(0.0, 0.08))]
-        subprocess.run(arguments, cwd=Path(__file__).parents[1], check=False)
-        done = [name for name in files(tmp_path / "out") if not Path(name).name.startswith(".")]
-        for name in done:
-            images.read(tmp_path / "out" / name)
-        kept = len(done)
+    codes: list[int] = []
+    arguments = [sys.executable, "-c", KILLED, str(source), str(tmp_path / "out")]
+    with subprocess.Popen(
+        arguments, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(6):
+            print(drawn.uniform(0.0, 0.08), file=process.stdin, flush=True)
+            codes.append(int(process.stdout.readline()))
+            done = [name for name in files(tmp_path / "out") if not Path(name).name.startswith(".")]
+            for name in done:
+                images.read(tmp_path / "out" / name)
+            kept = len(done)
+        process.stdin.close()
+    assert set(codes) <= {0, -signal.SIGKILL}
+    assert -signal.SIGKILL in codes
     result = convert(Known(), source, tmp_path / "out")
     assert result.converted + result.kept == 40
     assert result.kept >= kept - 40
