@@ -275,7 +275,7 @@ def header(entries: Any) -> bytes:
     ],
 )
 def test_what_is_no_file_of_ours_is_one_sentence(tmp_path: Path, content: bytes, told: str) -> None:
-    path = tmp_path / "file.pth"
+    path = tmp_path / "file.safetensors"
     path.write_bytes(content)
     with pytest.raises(TranslateError, match=told):
         translate.show(path)
