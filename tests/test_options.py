@@ -164,3 +164,8 @@ def test_a_missing_option_is_named() -> None:
 def test_nearest_names() -> None:
     assert nearest("hing", ["hinge", "lsgan"]) == "did you mean hinge? (hinge, lsgan)"
     assert nearest("zzz", ["hinge"]) == "choose from hinge"
+
+
+def test_a_path_that_is_not_there_is_no_part() -> None:
+    with pytest.raises(TranslateError, match=r"'runs/nope' is neither a file or folder that is there, nor a part"):
+        parse_calls("runs/nope")
