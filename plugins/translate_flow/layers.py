@@ -54,7 +54,7 @@ class ActNorm(nn.Module):
         """Normalize (N, C, h, w)."""
         y = (x - planes(self.mean)) * self._scale(x) + planes(self.shift)
         log_determinant = (self.log_scale - self.deviation.log()).sum() * (x.shape[-2] * x.shape[-1])
-        return y, log_determinant.expand(len(x))
+        return y, log_determinant.expand(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
         """Undo it."""

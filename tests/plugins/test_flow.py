@@ -540,3 +540,12 @@ def test_other_translators_take_float32_of_float64(tmp_path: Path) -> None:
     translator = translate.load(run.folder)
     image = torch.rand(1, 3, 16, 16, dtype=torch.float64) * 2 - 1
     assert torch.equal(translator.translate(image), translator.translate(image.float()))
+
+
+def test_batches_of_any_size_are_exported(run: Any) -> None:
+    network = translate.load(run.folder).network
+    exported = torch.export.export(
+        network, (torch.zeros(2, 3, 16, 16),), dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},)
+    )
+    images = torch.rand(3, 3, 16, 16) * 2 - 1
+    torch.testing.assert_close(exported.module()(images), network(images), rtol=0, atol=1e-5)
