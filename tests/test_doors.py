@@ -194,7 +194,6 @@ def test_two_ranks_train_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.compiled
 @pytest.mark.skipif(missing_compiler(torch.device("cpu")) is not None, reason="no C++ compiler")
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 def test_compiled_it_is_the_same() -> None:
     wanted, told = played(made()[0])
     method, parts = made()

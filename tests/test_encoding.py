@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import subprocess
 import sys
@@ -228,7 +229,47 @@ def test_from_the_command_line(vae: Run, folder: Path, tmp_path: Path) -> None:
     assert (
         "encoded 67 images by forward to codes.npz: mean 6, log_variance 6 each, 1 could not be encoded" in told.stdout
     )
-    assert told.stderr.count("broken.png") == 1
+    assert told.stderr.count("\n") == 1
+    assert told.stderr.startswith("cannot encode in/broken.png: ")
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert again.stderr.startswith("error: codes.npz exists already")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drops rights as Linux does")
+def test_what_may_not_be_read_is_one_sentence(vae: Run, folder: Path, tmp_path: Path) -> None:
+    """Also for the superuser, whom a process forgoes the rights of; ``classify`` and ``convert`` gather as ``encode``."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (folder / "a" / "00.png").rename(closed / "00.png")
+    (tmp_path / "secret.safetensors").write_bytes(vae.translator.read_bytes())
+    (tmp_path / "secret.safetensors").chmod(0)
+    closed.chmod(0)
+    libc = ctypes.CDLL(None)
+
+    def forgo() -> None:
+        for right in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+            libc.prctl(24, right, 0, 0, 0)  # PR_CAPBSET_DROP
+
+    def told(verb: str, *arguments: str) -> str:
+        command = [sys.executable, "-m", "translate", verb, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=forgo)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        return done.stderr
+
+    try:
+        run = str(vae.folder)
+        assert (
+            told("encode", run, "closed", "x.npz")
+            == "error: cannot list closed: Permission denied; check its permissions\n"
+        )
+        for one in ("closed/00.png", "closed/*.png"):
+            assert told("encode", run, one, "x.npz").startswith(f"error: cannot enter {one}: Permission denied")
+        assert told("encode", run, "in", "in/b/01.png/x.npz") == (
+            "error: cannot make the folder in/b/01.png: a file has that name; choose another place\n"
+        )
+        assert "secret.safetensors is not a readable safetensors file: Permission denied" in told(
+            "encode", "secret.safetensors", "in", "x.npz"
+        )
+    finally:
+        closed.chmod(0o700)

@@ -179,7 +179,7 @@ def test_hooks_are_called_in_the_order_of_pluggy(install: Install) -> None:
     heard: list[str] = []
     catalog = discover()
     theirs = [plugin for plugin in catalog.plugins if plugin.distribution != OURS]
-    catalog.tell("conversion_started", total=heard)
+    catalog.tell("conversion_started", total=heard, verb="convert")
     assert heard == ["c", "e", "a", "d", "b"]
     # As pluggy itself calls them.
     again: list[str] = []
@@ -188,7 +188,7 @@ def test_hooks_are_called_in_the_order_of_pluggy(install: Install) -> None:
             "conversion_started", [each.module for each in catalog.plugins if each not in theirs]
         ),
     ):
-        caller(total=again)
+        caller(total=again, verb="convert")
     assert again == heard
 
 
@@ -219,7 +219,7 @@ def test_an_observer_that_raises_is_told_once_and_harms_nobody(
     )
     catalog = discover()
     for total in (1, 2, 3):
-        catalog.tell("conversion_started", total=total)
+        catalog.tell("conversion_started", total=total, verb="convert")
     assert len(caplog.records) == 1
     assert "failed in conversion_started and is left out there: ValueError: 1" in caplog.records[0].getMessage()
     assert sys.modules["translate_quiet"].heard == [1, 2, 3]

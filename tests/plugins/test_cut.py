@@ -281,7 +281,6 @@ def test_what_is_recomputed_is_the_same(name: str) -> None:
 
 
 @pytest.mark.compiled
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 @pytest.mark.skipif(missing_compiler(torch.device("cpu")) is not None, reason="nothing compiles here")
 @pytest.mark.parametrize("name", ["cut", "fastcut"])
 def test_what_is_compiled_is_the_same(name: str) -> None:

@@ -452,7 +452,6 @@ def test_bf16_and_averages() -> None:
 
 
 @pytest.mark.compiled
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 def test_compiled_flows_are_the_flows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from translate.compute.compilation import Compilation, Compiled
     from translate.ranks import ProcessGroup
