@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -426,6 +429,48 @@ def test_accumulation_takes_the_first_batchs_statistics() -> None:
             assert torch.equal(value, other), name
     # Twice the same batch with the same draws is that batch; here draws differ, so a step moves otherwise.
     assert distance(one, two) > 0
+
+
+RANK = """
+import sys
+import torch
+sys.path.insert(0, sys.argv[2])
+from test_flow import batch, engine, make
+from translate.ranks import join
+from translate_flow.layers import ActNorm
+group = join(torch.device("cpu"))
+layer = ActNorm(2)
+layer.prepare(torch.tensor([[1.0, 5.0], [3.0, 9.0]])[:, group.rank].view(1, 2, 1, 1))
+method = make()
+engine(method, group=group).step([batch(seed=group.rank)])
+found = {"mean": layer.mean, "deviation": layer.deviation}
+found |= {name: value for name, value in method.state_dict().items() if name.startswith("flows")}
+torch.save(found, f"{sys.argv[1]}/{group.rank}.pt")
+group.close()
+"""
+
+
+def test_two_ranks_take_the_statistics_of_both_and_stay_alike(tmp_path: Path) -> None:
+    environment = {**os.environ, "WORLD_SIZE": "2", "TRANSLATE_STORE": str(tmp_path / "store"), "OMP_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", RANK, str(tmp_path), str(Path(__file__).parent)],
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    assert [rank.wait(300) for rank in ranks] == [0, 0]
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    # 1 and 5 of the first channel, 3 and 9 of the second, one on each rank.
+    assert first.pop("mean").tolist() == second.pop("mean").tolist() == [3.0, 6.0]
+    assert first.pop("deviation").tolist() == second.pop("deviation").tolist() == [2.0, 3.0]
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    alone = make()
+    engine(alone).step([batch(seed=0)])
+    # Couplings begin as identities, so the first layer's statistics are those of the data.
+    for name in ("flows.source.checkered.0.layers.0.mean", "flows.target.checkered.0.layers.0.mean"):
+        assert abs(first[name] - alone.state_dict()[name]) > 1e-3
 
 
 def test_recomputed_passes_change_nothing() -> None:
