@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +295,27 @@ def test_layers_that_are_not_there_are_named() -> None:
     with pytest.raises(TranslateError, match="answered a tuple"):
         inner(nn.Sequential(Pair()), image, ["0"])
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
+def test_a_pass_goes_only_as_far_as_the_last_layer_and_nobody_keeps_its_maps() -> None:
+    network = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(3)))
+    called: list[int] = []
+    for number, layer in enumerate(network):
+        layer.register_forward_hook(lambda *_, number=number: called.append(number))
+    maps = inner(network, torch.zeros(1, 3, 4, 4), ["1", "0", "1"])
+    assert called == [0, 1]
+    assert list(maps) == ["1", "0"]
+    kept = [weakref.ref(each) for each in maps.values()]
+    with watch(network, ["1", "0", "1"]) as watched:
+        network(torch.zeros(1, 3, 4, 4))
+    assert list(watched) == ["1", "0"]
+    assert called == [0, 1, 0, 1, 2]
+    kept += [weakref.ref(each) for each in watched.values()]
+    del maps, watched
+    gc.collect()
+    assert not any(each() is not None for each in kept)
+    with pytest.raises(TranslateError, match="'apart' of ModuleDict is a list of modules and never called"):
+        inner(nn.ModuleDict({"apart": nn.ModuleDict()}), torch.zeros(1, 3, 4, 4), ["apart"])
 
 
 @pytest.mark.parametrize("name", ["unet", "resnet", "global_local", "small_unet", "small_resnet", "shallow"])

@@ -313,6 +313,37 @@ def test_an_offer_that_cannot_be_imported_names_its_plugin(install: Install) -> 
         catalog.offer("methods", "text").load()
 
 
+def test_options_of_a_base_are_read_without_importing_either(install: Install, tmp_path: Path) -> None:
+    """A preset has no constructor of its own in its source; a base of another package is not looked for."""
+    package = tmp_path / "translate_family"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "whole.py").write_text(
+        "raise RuntimeError('imported')\n"
+        "class Whole:\n    def __init__(self, parts, *, weight=1.0, depth=2): pass\nclass Alike(Whole): pass\n"
+        "class Round(Circle): pass\nclass Circle(Round): pass\n"
+    )
+    (package / "quick.py").write_text(
+        "from torch.nn import Module as Foreign\nfrom translate_family.whole import Alike as Base\n"
+        "class Quick(Base):\n    'Quick.'\n    __init__ = preset(Base.__init__, weight=3.0)\n"
+        "class Own(Base):\n    def __init__(self, *, other): pass\n"
+        "class Stranger(Foreign): pass\nclass Alone: pass\n"
+    )
+    places = {
+        "quick": "quick:Quick", "own": "quick:Own", "stranger": "quick:Stranger", "alone": "quick:Alone",
+        "round": "whole:Round", "alike": "whole:Alike", "gone": "quick:Gone",
+    }  # fmt: skip
+    offered = {name: f"translate_family.{place}" for name, place in places.items()}
+    install("translate-near", f"from translate import hookimpl\n@hookimpl\ndef methods(): return {offered!r}")
+    offers = discover().offers("methods")
+    assert {name: offers[name].option_names for name in places} == {
+        "quick": ["weight", "depth"], "own": ["other"], "stranger": [], "alone": [], "round": [],
+        "alike": ["weight", "depth"], "gone": [],
+    }  # fmt: skip
+    assert offers["quick"].summary == "Quick."
+    assert not {"translate_family.whole", "translate_family.quick"} & set(sys.modules)
+
+
 @pytest.mark.parametrize("code", ["raise RuntimeError('no colours')", "raise SystemExit(3)", "1 / 0"])
 def test_an_offer_in_a_broken_package_harms_no_other(
     install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture, code: str

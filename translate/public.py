@@ -105,6 +105,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
         "options_of",
         "parse_call",
         "parse_calls",
+        "preset",
     ),
     "translate.pool": ("ImagePool",),
     "translate.precision": ("to_float32",),
