@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import weakref
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from translate import checkpoint
 from translate.compute import Compilation, missing_compiler, recompute
 from translate.engine import Engine
+from translate.engine.log_sums import LogSums
 from translate.engine.players import MethodError
 from translate.errors import TranslateError
 from translate.inner_maps import inner, watch
@@ -118,7 +120,9 @@ def test_logged_values_are_means_over_the_steps_that_have_one() -> None:
         translators = property(lambda self: {"forward": self.one})  # type: ignore[assignment]
 
         def updates(self, given: Any, step: int) -> Any:
-            yield Update("one", {"loss": self.one(given["source"]).mean()}, log={"value": torch.tensor(values[step])})
+            yield Update(
+                "one", {"loss": self.one(given["source"]).mean()}, log={"value": torch.tensor(values[step % 4])}
+            )
 
     machine = engine(Telling())
     for step in range(4):
@@ -127,7 +131,53 @@ def test_logged_values_are_means_over_the_steps_that_have_one() -> None:
     other = engine(Telling())
     other.load({name: value.clone() for name, value in first[0].items()}, first[1])
     assert machine.fetch()["one/value"] == other.fetch()["one/value"] == 2.5
-    assert "one/value" not in machine.fetch()
+    assert machine.fetch() == {}
+    # What an engine has summed gives way to what it loads, here nothing.
+    other.step([batch(0)])
+    other.load({name: value.clone() for name, value in machine.tensors().items()}, machine.metadata())
+    assert other.fetch() == {}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "counts", "fits"),
+    [
+        ({"log/a": torch.zeros(()), "logged/v": torch.zeros(2)}, {"a": 1}, True),
+        ({"log/a": torch.zeros((), dtype=torch.float64)}, {"a": 1}, False),
+        ({"log/a": torch.zeros(1)}, {"a": 1}, False),
+        ({"log/a": torch.zeros(())}, {}, False),
+        ({}, {"a": 1}, False),
+        ({"logged/v": torch.zeros(())}, {}, False),
+        ({"logged/v": torch.zeros(2, dtype=torch.int64)}, {}, False),
+    ],
+)
+def test_sums_of_a_checkpoint_fit_their_counts(tensors: Any, counts: Any, fits: bool) -> None:
+    with nullcontext() if fits else pytest.raises(TranslateError, match="sums for the log do not fit their counts"):
+        LogSums.check(tensors, counts)
+
+
+def test_the_log_leaves_the_methods_own_tensors_alone() -> None:
+    """A term and a logged value may be tensors that the method goes on with."""
+
+    class Bare(Method):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Module()
+            self.one.scale = nn.Parameter(torch.tensor(3.0))
+            self.register_buffer("level", torch.tensor(5.0))
+
+        players = property(lambda self: {"one": self.one})  # type: ignore[assignment]
+        translators = property(lambda self: {"forward": self.one})  # type: ignore[assignment]
+
+        def updates(self, given: Any, step: int) -> Any:
+            yield Update("one", {"loss": self.one.scale}, log={"level": self.level})
+
+    method = Bare()
+    machine = Engine(method, {"one": lambda weights: torch.optim.SGD(weights, lr=1.0)}, steps=9)
+    for step in range(3):
+        machine.step([batch(step)])
+    assert (method.one.scale.item(), method.level.item()) == (0.0, 5.0)
+    assert machine.fetch() == {"one/loss": 2.0, "one/level": 5.0}
+    assert method.level.item() == 5.0
 
 
 def test_recomputed_accumulated_recorded_and_averaged_it_is_the_same() -> None:
