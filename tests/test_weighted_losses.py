@@ -40,7 +40,7 @@ class Weighed(nn.Module):
     '''Distances of frozen maps.'''
     def __init__(self, parts, *, weights: Annotated[Path | None, Option("file of weights")] = None):
         super().__init__()
-        self.maps = nn.Conv2d(parts.target.channels, 2, 3)
+        self.maps = parts.own(nn.Conv2d(parts.target.channels, 2, 3))
         self.drop = nn.Dropout(0.9)
         self.register_buffer("linear", torch.ones(2))
     def read(self, weights):
@@ -273,6 +273,7 @@ def test_recomputed_recorded_accumulated_and_in_bf16_it_is_the_same(catalog: Cat
     method, _, machine = started(catalog, weights)
     wanted, told = played(method, machine)
     method, parts, machine = started(catalog, weights)
+    assert method.distance.maps in parts.translating
     recompute([method.network, *parts.translating])
     found, said = played(method, machine)
     assert (apart(found, wanted), said) == (0, told)
@@ -316,9 +317,9 @@ def test_compiled_it_is_the_same(catalog: Catalog, weights: Path) -> None:
     wanted, told = played(method, machine)
     method, parts, machine = started(catalog, weights)
     Compilation("yes", parts.networks, left=0, group=ProcessGroup(), device=torch.device("cpu"))
-    assert "forward" in vars(method.distance)
+    assert "forward" in vars(method.distance.maps)
     found, said = played(method, machine)
     assert apart(found, wanted) < 1e-4
     assert said == pytest.approx(told, rel=1e-4)
-    assert not method.distance.forward._failed
+    assert not method.distance.maps.forward._failed
     assert method.distance.linear.tolist() == [0.25, 4.0]

@@ -203,7 +203,6 @@ class CatalogParts:
         if isinstance(built, nn.Module):
             self._read_weights("losses", name, built)
             self.frozen.append((name, freeze(built)))
-            self.networks.append(built)
         return built
 
     def network(self, kind: str, name: str, **given: Any) -> nn.Module:

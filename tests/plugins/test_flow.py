@@ -148,6 +148,20 @@ def test_log_determinants_of_couplings_are_those_of_the_jacobian(
     assert not torch.allclose(y, x)
 
 
+@pytest.mark.parametrize("mask", ["checkerboard", "channels"])
+def test_float64_maps_beside_a_float32_network_are_undone_to_the_rounding_of_float64(mask: Mask) -> None:
+    from translate_flow.layers import part_sizes
+
+    seen, changed = part_sizes(2, mask, flipped=False)
+    network = ResidualCoupling(seen, changed * 2, width=4, blocks=1)
+    layer = drawn(Coupling(network, 2, mask, flipped=False, affine=True), 0.5)
+    x = torch.randn(2, 2, 4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y, found = layer(x)
+    assert (y.dtype, found.dtype) == (torch.float64, torch.float64)
+    assert (layer.inverse(y) - x).abs().max() < 1e-13
+    assert not torch.allclose(y, x)
+
+
 def test_activation_normalization() -> None:
     layer = ActNorm(3).double()
     x = torch.randn(8, 3, 4, 5, dtype=torch.float64) * torch.tensor([0.1, 1.0, 30.0])[:, None, None] + 7
@@ -158,7 +172,7 @@ def test_activation_normalization() -> None:
     layer.prepare(x * 5)
     assert torch.equal(layer(x)[0], y), "statistics are taken once"
     drawn(layer, 0.5)
-    one = x[:1, :, :2, :2]
+    one = x[:1, :, :2, :3]
     y, found = layer(one)
     assert abs(found.item() - jacobian_log_determinant(lambda v: layer(v)[0], one).item()) < 1e-10
     assert torch.allclose(layer.inverse(y), one, atol=1e-12)
