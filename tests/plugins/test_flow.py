@@ -580,3 +580,27 @@ def test_an_images_bits_do_not_depend_on_its_neighbours() -> None:
     together = bits_of(network, images)
     assert torch.allclose(together[1:2], bits_of(network, images[1:2]), atol=1e-5)
     assert torch.equal(together, bits_of(copy.deepcopy(network), images))
+
+
+def test_float64_goes_there_and_back_exactly(run: Any) -> None:
+    """Though all weights are float32, and the way leads through the networks of 14 couplings."""
+    there, back = (translate.load(run.folder, direction=direction) for direction in ("forward", "backward"))
+    image = torch.rand(2, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(5)) * 2 - 1
+    for first, second in ((there, back), (back, there)):
+        drawn(second.network.first, 0.1, 6)
+        drawn(first.network.second, 0.1, 6)
+        drawn(first.network.first, 0.1, 7)
+        drawn(second.network.second, 0.1, 7)
+        made = first.translate(image)
+        assert made.dtype == torch.float64
+        assert (made - image).abs().max() > 0.1
+        assert (second.translate(made) - image).abs().max() < 1e-10
+        assert first.translate(image.float()).dtype == torch.float32
+
+
+def test_other_translators_take_float32_of_float64(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"generator": "shallow(width=2)", "discriminator": "patch(width=4, receptive_field=16)"}
+    run = translate.fit("gan", "demo(size=32)", output=tmp_path / "run", steps=1, size=16, load_size=16, **options)
+    translator = translate.load(run.folder)
+    image = torch.rand(1, 3, 16, 16, dtype=torch.float64) * 2 - 1
+    assert torch.equal(translator.translate(image), translator.translate(image.float()))
