@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -144,6 +145,10 @@ def test_nothing_is_overwritten_unasked(vae: Run, folder: Path, tmp_path: Path) 
     assert len(read(target)["names"]) == 67
     with pytest.raises(TranslateError, match="are written to an .npz file, not to .*codes.csv"):
         translate.encode(vae.folder, folder, tmp_path / "codes.csv")
+    assert translate.encode(vae.folder, folder / "a" / "02.png", tmp_path / "LOUD.NPZ").encoded == 1
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(TranslateError, match="pipe.npz is no regular file"):
+        translate.encode(vae.folder, folder, tmp_path / "pipe.npz", overwrite=True)
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(TranslateError, match="is no regular file"):
         translate.encode(vae.folder, folder, tmp_path / "folder.npz", overwrite=True)

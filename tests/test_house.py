@@ -30,6 +30,7 @@ FLOORS = [
         "machine",
         "paths",
         "precision",
+        "presets",
         "processes",
         "progress",
         "public",

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from translate.errors import TranslateError, nearest
-from translate.options import Call, Option, check_options, describe, options_of, parse_call, parse_calls, preset
+from translate.options import Call, Option, check_options, describe, options_of, parse_call, parse_calls
+from translate.presets import preset
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(
     lambda name: name not in {"true", "false", "yes", "no", "on", "off", "none", "null"} and name.isidentifier()

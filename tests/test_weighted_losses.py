@@ -9,7 +9,7 @@ import pytest
 import torch
 from recorder import Recorder
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 import translate
 from translate import checkpoint
@@ -25,6 +25,7 @@ from translate.ranks import ProcessGroup
 from translate.run import Config, Run
 from translate.setup import Setup
 from translate.testing import check_loss
+from translate.weights import let_read, tensors_of
 
 PLUGIN = """
 from pathlib import Path
@@ -200,6 +201,30 @@ def test_what_is_wrong_with_the_file_is_one_sentence(catalog: Catalog, weights: 
     with pytest.raises(TranslateError, match=r"is not read as the weights of careless.*KeyError: 'odd") as caught:
         mine(catalog, f"careless(weights={str(weights)!r})")
     assert "\n" not in str(caught.value)
+
+
+def test_who_is_asked_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reader(nn.Module):
+        def read(self, weights: Path) -> None:
+            if weights != tmp_path / "w.pth":
+                raise TranslateError("words of its own")
+            tensors_of(weights)
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    let_read(nn.Linear(1, 1), "any.pth", "linear")
+    for none in (None, "none"):
+        let_read(Reader(), none, "reader")
+    with pytest.raises(TranslateError, match="^words of its own$"):
+        let_read(Reader(), "other.pth", "reader")
+    torch.save({"a": torch.zeros(1)}, tmp_path / "w.pth")
+    let_read(Reader(), "~/w.pth", "reader")
+
+    def refuse(path: Path, *_: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(TranslateError, match=r"cannot read the weights at .*w\.pth: Permission denied; check its perm"):
+        let_read(Reader(), "~/w.pth", "reader")
 
 
 def test_the_contract_of_losses(plugin: str, weights: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from translate.options import preset
+from translate.presets import preset
 from translate_cut.method import CUT
 
 
