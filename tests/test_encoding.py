@@ -133,6 +133,26 @@ def test_several_inputs_and_broken_ones(vae: Run, folder: Path, tmp_path: Path) 
     assert not (tmp_path / "never.npz").exists()
 
 
+def test_observers_hear_of_every_file_and_of_the_end(
+    vae: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a" / "00.png").write_bytes(b"no")
+    (folder / "a" / "x.psd").write_bytes(b"8BPS")
+    encoder = load_encoder(vae.folder)
+    heard: list[tuple[str, Any]] = []
+    monkeypatch.setattr(encoder.catalog, "tell", lambda event, **given: heard.append((event, given)))
+    translate.encode(encoder, folder / "a", tmp_path / "codes.npz")
+    assert heard[0] == ("conversion_started", {"total": 35, "verb": "encode"})
+    assert heard[-1] == ("conversion_ended", {})
+    told = {given["source"].name: given["error"] for event, given in heard if event == "image_converted"}
+    assert len(told) == len(heard) - 2 == 35
+    assert {name for name, error in told.items() if error} == {"00.png", "x.psd"}
+    heard.clear()
+    with pytest.raises(TranslateError, match="none of the 1 images"):
+        translate.encode(encoder, folder / "a" / "00.png", tmp_path / "none.npz")
+    assert [event for event, _ in heard] == ["conversion_started", "image_converted", "conversion_ended"]
+
+
 def test_nothing_is_overwritten_unasked(vae: Run, folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "codes.npz"
     target.write_bytes(b"mine")
