@@ -196,3 +196,8 @@ def test_a_preset_has_the_options_of_its_factory_with_other_defaults() -> None:
         check_options({"needed": "x", "weight": -1}, quick, "quicker")
     with pytest.raises(TypeError, match=r"Whole\.__init__ has no option 'wieght'; did you mean weight"):
         preset(Whole.__init__, wieght=1)
+
+
+def test_a_path_that_is_not_there_is_no_part() -> None:
+    with pytest.raises(TranslateError, match=r"'runs/nope' is neither a file or folder that is there, nor a part"):
+        parse_calls("runs/nope")

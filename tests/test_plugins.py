@@ -6,7 +6,9 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -60,6 +62,23 @@ def test_our_own_come_in_by_entry_points() -> None:
     assert found(catalog) >= OUR_NAMES
     assert all(plugin.distribution == OURS for plugin in catalog.plugins if plugin.name in OUR_NAMES)
     assert "pix2pix" in catalog.offers("methods")
+
+
+def test_what_a_distribution_says_of_itself_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds the whole description, which takes longer to parse than everything else."""
+    read: list[str] = []
+    whole = metadata.PathDistribution.read_text
+
+    def noted(distribution: metadata.PathDistribution, name: Any) -> str | None:
+        if name == "METADATA":
+            read.append(str(distribution._path))  # type: ignore[attr-defined]
+        return whole(distribution, name)
+
+    monkeypatch.setattr(metadata.PathDistribution, "read_text", noted)
+    discover()
+    # Its name and its version.
+    assert read
+    assert max(map(read.count, read)) <= 2
 
 
 def test_a_strangers_plugin_appears(install: Install) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from translate import atomic
 from translate.errors import NotFiniteError
-from translate.tensor_header import FORMAT, CheckpointError, Holds, check_header, check_kind
+from translate.tensor_header import FORMAT, CheckpointError, Holds, check_header, check_kind, unreadable
 
 __all__ = [
     "CheckpointError",
@@ -94,7 +94,7 @@ def load(path: Path, holds: Holds | None = None) -> tuple[dict[str, Tensor], dic
         OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError
     ) as error:  # fmt: skip
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path} is not a readable safetensors file: {reason}") from None
+        raise unreadable(path, reason.removeprefix("Error while deserializing header: ")) from None
     if _checksum(stored, header["content"]) != header["sha256"]:
         raise CheckpointError(f"{path} is damaged: its checksum does not match; use an earlier checkpoint")
     for name, tensor in stored.items():

@@ -27,6 +27,17 @@ def refuse_existing(*paths: Path) -> None:
         raise TranslateError(f"{taken[0]}{more} {verb} already; name another place, or replace it with --overwrite")
 
 
+def refuse_standard(path: Path, what: str) -> None:
+    """Raise ``TranslateError`` if ``path`` is ``-``, by which people mean standard output; ``what`` is to be written.
+
+    >>> refuse_standard(Path("-"), "a report")
+    Traceback (most recent call last):
+    translate.errors.TranslateError: a report is written to a file, not to standard output; name a file
+    """
+    if str(path) == "-":
+        raise TranslateError(f"{what} is written to a file, not to standard output; name a file")
+
+
 def refuse_within(path: Path, folders: Iterable[Path], what: str) -> None:
     """Raise ``TranslateError`` if ``path`` is one of the folders of data or lies below one; ``what`` is to be written.
 

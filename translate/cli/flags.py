@@ -117,10 +117,11 @@ def option_of(parameter: Parameter, catalog: Catalog | None, where: str = "fit")
         names,
         type=Declared(parameter, where),
         multiple=repeats,
-        default=default,
         show_default=default is not None,
         required=parameter.required,
         help=help_text,
+        # To click a default of None is a value, by which a required option would never be missing.
+        **({} if default is None else {"default": default}),
     )
 
 

@@ -329,6 +329,7 @@ def _method_options(values: dict[str, Any]) -> dict[str, Any]:
     """Parse NAME=VALUE arguments as options of the method or of the training; refuse --json FILE if that exists."""
     if (file := values["file"]) is not None:
         # Before the measurements, which take minutes.
+        outputs.refuse_standard(file, "what bench measures")
         if not file.absolute().parent.is_dir():
             raise TranslateError(f"bench: there is no folder {file.parent} for {file.name}; make it first")
         if not values["overwrite"]:

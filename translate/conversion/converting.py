@@ -115,6 +115,8 @@ def convert_as_asked(
     threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // shares)
     batch = batch_size(translator, asked)
     if asked["dry_run"]:
+        if asked["report"] is not None:
+            log.warning("a dry run writes nothing, so no report either; its result says what would be done")
         calibrate(calibration, work)
         return 0, (), target, len(standing.kept), forecast(inputs, standing, target, work, batch=batch, workers=threads)
     first = rank == 0 and not is_a_share()
@@ -172,6 +174,8 @@ def convert_as_asked(
             log.warning("%s", printable(sentence))
         for sentence in images.count_left_out(inputs.left_out):
             log.warning("%s: %s", inputs.root, sentence)
+        for sentence in inputs.links:
+            log.warning("%s", printable(sentence))
         for reason in (*(each for _, each in inputs.missing), *(f"{path}: {each}" for path, each in inputs.closed)):
             log.warning("left out: %s", printable(reason))
         failed += found

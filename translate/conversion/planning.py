@@ -39,6 +39,9 @@ def plan_conversion(
     if target.exists() and not target.is_dir():
         what = f"{inputs.folders[0]} is a folder" if inputs.folders else "there are several images"
         raise TranslateError(f"{target} is a file, but {what}; name a folder for the outputs")
+    for folder in target.parents:
+        if folder.exists() and not folder.is_dir():
+            raise TranslateError(f"{folder} is a file, so {target} can be no folder in it; name another place")
     naming = Naming(rule, samples, asked["suffix"])
     names = [name for name, _ in inputs.files]
     # Before anything is stored, these must not be refused.
