@@ -171,7 +171,6 @@ def test_a_gradient_that_is_silently_wrong_is_seen(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.compiled
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("batch", [1, 4])
@@ -182,7 +181,6 @@ def test_gradients_compiled(kind: str, name: str, batch: int, layout: torch.memo
 
 
 @pytest.mark.compiled
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize(("kind", "name"), COMPILING)
 def test_contract_compiled(kind: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))

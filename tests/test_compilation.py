@@ -23,9 +23,6 @@ from translate.run import Run
 from translate.testing.loops import differences
 from translate.training import fit, resume
 
-# torch's own compiler still defines what torch deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
-
 CPU = torch.device("cpu")
 needs_compiler = pytest.mark.skipif(missing_compiler(CPU) is not None, reason="no C++ compiler")
 really = pytest.mark.compiled

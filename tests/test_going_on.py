@@ -28,7 +28,6 @@ from translate import images
 from translate.cli import cli
 from translate.conversion import convert, pipeline
 from translate.conversion.identity import identity_of
-from translate.conversion.inputs import gather
 from translate.conversion.lines import append, fields_of, line_of, read_lines
 from translate.conversion.manifest import Entry, Ledger, Making, Manifest
 from translate.conversion.plan import Shard, name_outputs, parse_shard, same_name
@@ -37,6 +36,7 @@ from translate.conversion.stages import Stages
 from translate.conversion.stamps import Stamp
 from translate.conversion.stored_plan import StoredPlan
 from translate.errors import FullDiskError, TranslateError
+from translate.inputs import gather
 
 
 class Known(Negative):

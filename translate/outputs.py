@@ -9,6 +9,15 @@ from translate.atomic import is_special
 from translate.errors import TranslateError
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it, unless it is there; raises ``TranslateError`` where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "a file has that name" if isinstance(error, FileExistsError) else error.strerror
+        raise TranslateError(f"cannot make the folder {folder}: {reason}; choose another place") from None
+
+
 def refuse_existing(*paths: Path) -> None:
     """Raise ``TranslateError`` if one of the paths exists; a pipe or a terminal may be written to."""
     taken = [path for path in paths if (path.exists() or path.is_symlink()) and not is_special(path)]

@@ -82,33 +82,62 @@ class Offer:
         """The first line of the factory's docstring, read without importing its module."""
         if not isinstance(self.target, str):
             return (inspect.getdoc(self.target) or "").partition("\n")[0]
-        node = self._source()
+        module, _, attribute = self.target.partition(":")
+        node = _definition(self._source(module), attribute)
         return (ast.get_docstring(node) or "").partition("\n")[0] if node else ""
 
     @property
     def option_names(self) -> list[str]:
-        """The names of the factory's options, read without importing its module, for shell completion."""
+        """The names of the factory's options, read without importing its module, for shell completion.
+
+        A class without a constructor of its own, such as a preset, has the options of its base in the same package.
+        """
         if not isinstance(self.target, str):
             return list(options_of(self.target))
-        node = self._source()
-        for inner in node.body if isinstance(node, ast.ClassDef) else []:
-            if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
-                node = inner
-        return [argument.arg for argument in node.args.kwonlyargs] if isinstance(node, ast.FunctionDef) else []
+        target, seen = self.target, set[str]()
+        while target and target not in seen:
+            seen.add(target)
+            module, _, attribute = target.partition(":")
+            nodes = self._source(module)
+            node = _definition(nodes, attribute)
+            if isinstance(node, ast.ClassDef):
+                target = _base(node, nodes, module)
+                node = _definition(node.body, "__init__")
+            if isinstance(node, ast.FunctionDef):
+                return [argument.arg for argument in node.args.kwonlyargs]
+        return []
 
-    def _source(self) -> ast.ClassDef | ast.FunctionDef | None:
-        module, _, attribute = str(self.target).partition(":")
+    def _source(self, module: str) -> list[ast.stmt]:
+        """The statements of a module, which is not imported for that; none if it cannot be read."""
         try:
             # To find a module imports the packages that hold it.
             holding = module.rpartition(".")[0]
             with _held(str(self.plugin), f"imports {holding}", holding) as held, failures_of_a_plugin(held):
                 spec = importlib.util.find_spec(module)
             text = Path(spec.origin or "").read_text(encoding="utf-8") if spec else ""
-            nodes = ast.parse(text).body
+            return ast.parse(text).body
         except Exception:  # whoever asks for the part is told what is wrong with it
-            return None
-        found = (node for node in nodes if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == attribute)
-        return next(found, None)
+            return []
+
+
+def _definition(nodes: Sequence[ast.stmt], name: str) -> ast.ClassDef | ast.FunctionDef | None:
+    found = [node for node in nodes if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name]
+    return found[-1] if found else None
+
+
+def _base(node: ast.ClassDef, nodes: Sequence[ast.stmt], module: str) -> str:
+    """The import path of a class's first base within its package; empty if it comes from elsewhere."""
+    name = node.bases[0].id if node.bases and isinstance(node.bases[0], ast.Name) else ""
+    if _definition(nodes, name):
+        return f"{module}:{name}"
+    for statement in nodes:
+        # Looking into another package would import it.
+        if isinstance(statement, ast.ImportFrom) and not statement.level:
+            place = statement.module or ""
+            for alias in statement.names:
+                if (alias.asname or alias.name) == name and place.partition(".")[0] == module.partition(".")[0]:
+                    return f"{place}:{alias.name}"
+    return ""
 
 
 class Catalog:

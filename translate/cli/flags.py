@@ -40,7 +40,8 @@ class PathType(click.Path):
     """A path; ``~`` stands for the home folder, which shells do not put in behind ``=`` nor within quotes."""
 
     def __init__(self) -> None:
-        super().__init__(path_type=Path)
+        # Each verb says itself what it cannot read, in one sentence.
+        super().__init__(path_type=Path, readable=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert text to a path."""

@@ -13,10 +13,10 @@ from typing import Any
 
 from translate.conversion.batch import Work
 from translate.conversion.fitting import Account, plan_memory
-from translate.conversion.inputs import Inputs
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import Task
 from translate.conversion.standing import Standing
+from translate.inputs import Inputs
 from translate.memory import in_words
 
 TIMED = 3

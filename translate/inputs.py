@@ -12,6 +12,7 @@ from pathlib import Path
 
 from translate import images
 from translate.errors import TranslateError
+from translate.overview import is_there
 from translate.paths import expanded
 
 STANDARD = Path("-")
@@ -41,11 +42,21 @@ class Inputs:
     links: tuple[str, ...] = ()
 
 
+def paths_of(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The paths of one source or several, with the home folder in place of ``~``.
+
+    >>> paths_of("in"), paths_of(["a", Path("b/*.png")])
+    ([PosixPath('in')], [PosixPath('a'), PosixPath('b/*.png')])
+    """
+    return [expanded(each) for each in ([source] if isinstance(source, (str, Path)) else source)]
+
+
 def gather(sources: Sequence[Path], verb: str = "convert") -> Inputs:
     """Gather the images of all sources: each is an image, a folder, a glob, or ``@FILE``, a list with a name a line.
 
     ``@-`` reads the list from standard input. Raises ``TranslateError`` if a source is none of these, if a glob fits
-    nothing, or if there is no image at all. ``verb`` says in an error what the images are for.
+    nothing, if a folder may not be entered, or if there is no image at all. ``verb`` says in an error what the images
+    are for.
     """
     if not sources:
         raise TranslateError(f"{verb}: there is no input; name an image or a folder of images to {verb}")
@@ -97,7 +108,8 @@ def gather(sources: Sequence[Path], verb: str = "convert") -> Inputs:
 def _globbed(source: Path, verb: str) -> list[Path]:
     """The source itself, or what it fits as a glob, which a shell leaves as it is within quotes."""
     text = str(source)
-    if os.path.lexists(text):
+    # A place that may not be entered would look as if nothing were there.
+    if os.path.lexists(text) or is_there(source):
         return [source]
     if not glob.has_magic(text):
         raise TranslateError(f"{source} does not exist; name an image or a folder of images to {verb}")
