@@ -53,8 +53,9 @@ class Needs:
     ``aligned``: streams whose images belong to a domain's, such as ``mask``: ``batch["mask"]`` has the window, the
     mirroring and the movements of its partner. ``vectors``: vectors of the data by the names that they have in a batch:
     ``source_text`` and ``target_text`` are those of the batch's images, ``text`` is that of the target, or of the only
-    domain, and ``mismatched_text`` that of another image there, never an equal vector, nor one of the same class. ``references``: two more images of one class, ``reference`` and ``reference2``, with
-    their ``reference_label``: of the target or the only domain, and of all classes equally often.
+    domain, and ``mismatched_text`` that of another image there, never an equal vector, nor one of the same class.
+    ``references``: two more images of one class, ``reference`` and ``reference2``, with their ``reference_label``: of
+    the target or the only domain, and of all classes equally often.
     """
 
     paired: bool = False
@@ -180,9 +181,9 @@ class Method(nn.Module):
 class Parts(Protocol):
     """Builds a method's networks and losses by name: ``parts.generator("unet(depth=7)")``.
 
-    ``source``, ``target`` and ``size`` (height, width) are those of the data at hand. ``aligned`` has the domain of each
-    aligned stream and ``vectors`` the width of the vectors of each name, without the domain before it; what the data
-    lacks is refused in one sentence where it is looked up, so ask ``in`` first for what is no need.
+    ``source``, ``target`` and ``size`` (height, width) are those of the data at hand. ``aligned`` has the domain of
+    each aligned stream, and ``vectors`` the width of the vectors of each name, without the domain before it. Looking up
+    what the data lacks is refused in one sentence, so ask ``in`` first for what is no need.
     """
 
     source: Domain

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -42,8 +42,12 @@ class Present(dict[str, V]):
 class Streams:
     """What data has beside source and target: the domains of aligned streams, and the width of each kind of vectors."""
 
-    aligned: Mapping[str, Domain]
-    vectors: Mapping[str, int]
+    aligned: Mapping[str, Domain] = field(default_factory=dict)
+    vectors: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "aligned", Present("aligned streams", self.aligned))
+        object.__setattr__(self, "vectors", Present("vectors", self.vectors))
 
     @classmethod
     def of(cls, dataset: Dataset) -> Streams:
@@ -85,13 +89,13 @@ def vector_of(key: str) -> tuple[str, str]:
     return (prefix, name) if prefix in (*DOMAINS, MISMATCHED) and name else ("", key)
 
 
-def home_of(key: str, domains: Mapping[str, Any]) -> str:
-    """The domain whose examples have the vectors of a key: ``text`` and ``mismatched_text`` are the target's, if any."""
+def home_of(key: str, domains: Container[str]) -> str:
+    """The domain whose examples have the vectors of a key; a key without a domain is for the target or the only one."""
     prefix = vector_of(key)[0]
     return prefix if prefix in DOMAINS else only_or_target(domains)
 
 
-def only_or_target(domains: Mapping[str, Any]) -> str:
+def only_or_target(domains: Container[str]) -> str:
     """The target, or the only domain."""
     return "target" if "target" in domains else "source"
 
@@ -128,7 +132,7 @@ class Vectors:
 
     @classmethod
     def of(cls, examples: Sequence[Example], name: str) -> Vectors:
-        """Those of examples which all have some; raises ``TranslateError``, which names it, for one that does not fit."""
+        """Those of examples that all have some; raises ``TranslateError``, which names it, for one that is none."""
         listed = [as_vectors(example.extras[name], name, example) for example in examples]
         width = listed[0].shape[1]
         for example, each in zip(examples, listed, strict=True):
@@ -178,7 +182,7 @@ def refuse_unmet(
     *,
     method: str = "the method",
     data: str = "the data",
-    hint: Callable[[str, str], str] = lambda option, name: "",
+    hint: Callable[[str, str], str] = lambda _option, _name: "",
 ) -> None:
     """Raise ``TranslateError``, one sentence, if training images lack a stream that a method asks for.
 

@@ -215,7 +215,9 @@ class Loader:
 
     def _leave_out(self, errors: Mapping[tuple[str, int], ImageError]) -> None:
         """Leave out the images that could not be decoded before the first batch."""
-        places = {self._left_out.key(self._aligned.get(name, name), row): str(error) for (name, row), error in errors.items()}
+        places = {
+            self._left_out.key(self._aligned.get(name, name), row): str(error) for (name, row), error in errors.items()
+        }
         found = self._left_out.agree(places)
         if errors and self._left_out.mode == "stop":
             raise undecodable(list(errors.values()), sum(map(len, self._examples.values())))

@@ -121,7 +121,8 @@ class Order:
             used = self._usable(name, rows, epochs)
             domains = tuple(self._lengths) if self._paired else (name,)
             streams = (*domains, *(each for each, partner in self._aligned.items() if partner in domains))
-            table, drawn = torch.cat((used[None], numbers)), ()
+            table = torch.cat((used[None], numbers))
+            drawn: tuple[str, ...] = ()
             if self._vectors is not None:
                 drawn, picked = self._vectors.draw(domains, used, epochs * _EPOCH + rows * _EXAMPLE)
                 table = torch.cat((table, *picked))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from translate.data import Domain, Example
+from translate.data import Example
 from translate.seeds import SPACING, key, mix, signed
 from translate.streams import MISMATCHED, Vectors, home_of, vector_of
 
@@ -19,9 +19,7 @@ _ATTEMPTS = 64
 """Mismatched vectors that are drawn before all that there are are gone through."""
 
 
-def vector_bytes(
-    keys: Collection[str], examples: Mapping[str, Sequence[Example]], domains: Mapping[str, Domain]
-) -> int:
+def vector_bytes(keys: Collection[str], examples: Mapping[str, Sequence[Example]], domains: Container[str]) -> int:
     """The bytes of the vectors of these keys, each counted once, whatever they are stored as."""
     places = {(home_of(each, domains), vector_of(each)[1]) for each in keys}
     return sum(4 * np.size(example.extras[name]) for home, name in places for example in examples[home])
@@ -38,7 +36,7 @@ class VectorDraws:
         self,
         keys: Collection[str],
         examples: Mapping[str, Sequence[Example]],
-        domains: Mapping[str, Domain],
+        domains: Container[str],
         *,
         seed: int,
         device: torch.device,
