@@ -22,6 +22,7 @@ from translate.devices import free_memory, one_thread
 from translate.errors import TranslateError
 from translate.images import ImageError, read_example
 from translate.loader.albumentations_file import Pipeline
+from translate.loader.augmenting import Augmentation, Augmentations
 from translate.loader.cache import Resize, decode_all, dtype_of, normalize, planes, planes_of, undecodable
 from translate.loader.disk_cache import decode_stored
 from translate.loader.left_out import BrokenImagesError, LeftOut
@@ -29,6 +30,7 @@ from translate.loader.references import References
 from translate.loader.sampling import Draw, Order
 from translate.loader.streaming import Streaming
 from translate.loader.vectors import VectorDraws, vector_bytes
+from translate.loader.windows import crop, slices
 from translate.machine import cores
 from translate.memory import Budget
 from translate.method import Needs
@@ -36,9 +38,6 @@ from translate.sizes import Size
 from translate.streams import members_of, only_or_target, refuse_unmet
 
 Cache = Literal["auto", "device", "host", "stream"]
-Augmentation = Callable[..., Tensor]
-"""Maps images and seeds to images; a ``geometric`` one takes ``nearest``, too."""
-
 Ready = tuple[list[Draw], dict[str, Tensor]]
 """A batch's draws, and the images of each of its streams, and its vectors."""
 
@@ -122,8 +121,7 @@ class Loader:
         refuse_unmet(needs, self._examples, {name: self._domains[name] for name in sides}, self._aligned)
         members = members_of(sides[only]) if needs.references else {}
         self._batch, self._size, self._resize, self._flip = batch, size, resize, flip
-        self._augment, self._ranks = tuple(augment), ranks
-        self._geometric = tuple(bool(getattr(each, "geometric", False)) for each in augment)
+        self._augment, self._ranks = Augmentations(augment), ranks
         self._device = device
         workers = workers or cores()
         self._budget = Budget(memory, max_pixels)
@@ -300,7 +298,7 @@ class Loader:
                     with nullcontext() if self._device.type == "cuda" else one_thread():
                         pixels = stored[stream] if self._pipeline is not None else cut(stored[stream])
                         image = normalize(pixels, domain)
-                    found[stream] = self._augmented(image, domain, seeds)
+                    found[stream] = self._augment(image, domain, seeds)
                     if stream in self._labels:
                         found[f"{stream}_label"] = self._labels[stream][examples]
             return found
@@ -335,22 +333,12 @@ class Loader:
                     examples if rows is None else range(len(examples)), tops, lefts, mirrors, strict=True
                 )
             ]
-            return lambda kept: _slices(kept, numbers, self._size)
+            return lambda kept: slices(kept, numbers, self._size)
         top, left, mirror = table[1] % down, table[2] % along, table[3] & int(self._flip)
         rows = table[0] if rows is None else rows
         across = torch.where(mirror.bool()[:, None], width - 1 - self._across, self._across)
         lines, columns = top[:, None] + self._down, left[:, None] + across
-        return lambda kept: _crop(kept, rows, lines, columns)
-
-    def _augmented(self, found: Tensor, domain: Domain, seeds: Sequence[Tensor]) -> Tensor:
-        """Change colours where there are some, and move pixels alike in all that belongs together."""
-        coloured = not domain.by_nearest and domain.channels in (1, 3)
-        for augment, geometric, each in zip(self._augment, self._geometric, seeds, strict=True):
-            if geometric:
-                found = augment(found, each, nearest=domain.by_nearest)
-            elif coloured:
-                found = augment(found, each)
-        return found
+        return lambda kept: crop(kept, rows, lines, columns)
 
     # --- prefetched batches -----------------------------------------------------------------------------------------
 
@@ -421,25 +409,3 @@ class Loader:
         if self._device.type == "cuda" and not tensor.is_pinned():
             tensor = tensor.pin_memory()
         return tensor.to(self._device, non_blocking=True)
-
-
-def _slices(kept: Tensor, numbers: Sequence[Sequence[int]], size: Size) -> Tensor:
-    """Crop each (row, top, left, mirrored) out of images (n, C, H, W): (N, C, h, w), on a CPU."""
-    height, width = size
-    found = []
-    for row, top, left, mirrored in numbers:
-        image = kept[row, :, top : top + height, left : left + width]
-        found.append(image.flip(-1) if mirrored else image)
-    return torch.stack(found)
-
-
-def _crop(kept: Tensor, rows: Tensor, lines: Tensor, columns: Tensor) -> Tensor:
-    """Take rows (N,), lines (N, h) and columns (N, w) of images (n, C, H, W): (N, C, h, w), without a device sync.
-
-    Whole lines first, then columns within them: far fewer indices than one for each pixel.
-    """
-    _, channels, height, width = kept.shape
-    sheets = rows[:, None] * channels + torch.arange(channels, device=kept.device)
-    starts = sheets[:, :, None] * height + lines[:, None, :]
-    strips = kept.view(-1, width).index_select(0, starts.flatten()).view(*starts.shape, width)
-    return strips.gather(3, columns[:, None, None, :].expand(*starts.shape, columns.shape[1]))
