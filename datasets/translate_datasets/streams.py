@@ -200,7 +200,7 @@ def _matched(partners: Sequence[Example], masks: Mapping[str, Path]) -> dict[int
 def _missing(one: Example, folder: Path) -> Example:
     shown = one.pixels if isinstance(one.pixels, Path) else one.name
     reason = f"{shown} has no partner in {folder}; add an image of the same name"
-    return Example(partial(_refuse, reason), one.name, key="missing")
+    return Example(partial(_refuse, reason), one.name, key=f"missing {one.name}")
 
 
 def _refuse(reason: str) -> NoReturn:
@@ -269,8 +269,8 @@ def read_vectors(path: Path) -> dict[str, NDArray[Any]]:
                     raise TranslateError(f"row {number} of {path} has a cell that is no number; mend it") from None
                 if not vector or (width and len(vector) != width):
                     raise TranslateError(
-                        f"row {number} of {path} has {len(vector)} numbers, and those before {width or 'none'}; write a "
-                        "file and as many numbers in each row"
+                        f"row {number} of {path} has {len(vector)} numbers, and those before {width or 'none'}; write "
+                        "a file and as many numbers in each row"
                     )
                 width = len(vector)
                 listed[_name(cells[0])].append(vector)
@@ -304,7 +304,7 @@ def check_vectors(shape: Sequence[int], dtype: np.dtype[Any], name: str) -> None
     """Raise ``TranslateError`` unless an array holds vectors in its rows."""
     if len(shape) not in (2, 3) or 0 in shape or dtype.kind not in "biuf":
         raise TranslateError(
-            f"{name} is {dtype} of shape {tuple(shape)}; vectors are rows of numbers (N, D), or (N, K, D) for K an image"
+            f"{name} is {dtype} of shape {tuple(shape)}; vectors are rows of numbers, (N, D), or (N, K, D) for several"
         )
 
 
