@@ -53,8 +53,8 @@ class Inspection:
     ``unreadable`` maps a file to the reason why it cannot be read. ``decoded``: whether every one of the ``files`` was
     decoded; if there are more than 5,000, only their headers are read unless all were asked for (``full``).
     ``taken_for`` says what each domain's images are taken for, ``notes`` what else a user should know, and ``refusal``
-    why a training would refuse the data. ``aligned`` are the streams that belong to a domain, and ``unlike`` maps images
-    of these to the reason why they do not fit their partner.
+    why a training would refuse the data. ``aligned`` are the streams that belong to a domain, and ``unlike`` maps
+    images of these to the reason why they do not fit their partner.
     """
 
     name: str
@@ -75,9 +75,8 @@ class Inspection:
     @property
     def exit_code(self) -> int:
         """2 if a training would refuse the data, 1 if only some images or vectors cannot be used, otherwise 0."""
-        wrong = any(
-            each.wrong for sides in self.sides.values() for side in sides.values() for each in side.vectors.values()
-        )
+        listed = [side for sides in self.sides.values() for side in sides.values()]
+        wrong = any(each.wrong for side in listed for each in side.vectors.values())
         return 2 if self.refusal is not None else 1 if self.unreadable or self.unlike or wrong else 0
 
     def lines(self) -> list[str]:

@@ -208,7 +208,7 @@ class Order:
     def _split(self, draw: Draw) -> list[Draw]:
         """Split a block's draw into one for each batch."""
         tables = draw.table.view(len(draw.table), _BLOCK, self._batch).transpose(0, 1).contiguous()
-        return [Draw(draw.streams, table) for table in tables.unbind()]
+        return [Draw(draw.streams, table, draw.vectors) for table in tables.unbind()]
 
     def _rows(self, name: str, first: int) -> tuple[Tensor, Tensor]:
         """This rank's examples of a block of batches, and the epoch of each."""
