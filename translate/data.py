@@ -208,7 +208,7 @@ def check_stream_name(name: object, what: str) -> None:
             f"{what} is called {name!r:.60}; a name has lower-case letters, digits and underscores, and begins with a "
             "letter"
         )
-    if name in _taken or name.startswith(tuple(f"{each}_" for each in _taken)) or name == "label":
+    if name in _taken or name.startswith(tuple(f"{each}_" for each in _taken)) or name in ("label", "labels"):
         raise TranslateError(f"{what} is called {name!r}, which stands for something else in a batch; rename it")
 
 

@@ -25,7 +25,7 @@ from translate.layouts import open_dataset
 from translate.memory import Budget
 from translate.overview import first_only, is_there
 from translate.plugins import discover
-from translate.streams import Vectors
+from translate.streams import Vectors, as_vectors
 
 __all__ = [
     "Inspection",
@@ -322,15 +322,21 @@ def export(
     """Write a dataset as SPLIT/source/NAME.png and SPLIT/target/NAME.png, and return the number of images.
 
     Stored values are kept: class maps as indices, 16 bits as 16 bits; floats and images that do not have 1 or 3
-    channels become .npy files. Labels are written to labels.csv. Raises ``TranslateError`` if ``folder`` lies in a
-    folder of the examples or in ``root``, the data's own, or if something of what would be written exists and
-    ``overwrite`` is not set; with it, files of the same names are replaced and others stay.
+    channels become .npy files. Labels are written to labels.csv, and vectors to NAME.csv. Raises ``TranslateError`` if
+    ``folder`` lies in a folder of the examples or in ``root``, the data's own, or if something of what would be written
+    exists and ``overwrite`` is not set; with it, files of the same names are replaced and others stay.
     """
     outputs.refuse_within(folder, _folders(dataset, root), "its copy")
+    listed = (one for sides in dataset.splits.values() for examples in sides.values() for one in examples)
+    tables: dict[str, list[Sequence[object]]] = {
+        name: [] for name in sorted({name for one in listed for name in one.extras})
+    }
     if not overwrite:
-        outputs.refuse_existing(*(folder / name for name in (*dataset.splits, "labels.csv")))
+        outputs.refuse_existing(
+            *(folder / name for name in (*dataset.splits, *(f"{each}.csv" for each in ("labels", *tables))))
+        )
     work: list[tuple[Example, Domain, Path]] = []
-    labels: list[tuple[str, str]] = []
+    labels: list[Sequence[object]] = []
     try:
         for split, sides in dataset.splits.items():
             for side, examples in sides.items():
@@ -339,17 +345,20 @@ def export(
                 suffix = ".png" if as_png else ".npy"
                 destination = folder / split / side
                 work += [(example, domain, destination / f"{example.name}{suffix}") for example in examples]
-                labels += [
-                    (f"{split}/{side}/{example.name}{suffix}", _class(domain, example.label))
-                    for example in examples
-                    if example.label >= 0
-                ]
+                for example in examples:
+                    file = f"{split}/{side}/{example.name}{suffix}"
+                    if example.label >= 0:
+                        labels.append((file, _class(domain, example.label)))
+                    for name, values in example.extras.items():
+                        tables[name] += [(file, *vector) for vector in as_vectors(values, name, example).tolist()]
         for parent in {path.parent for _, _, path in work}:
             parent.mkdir(parents=True, exist_ok=True)
         if labels:
+            tables["labels"] = [("file", "label"), *labels]
+        for name, rows in tables.items():
             text = io.StringIO(newline="")
-            csv.writer(text).writerows([("file", "label"), *labels])
-            atomic.write(folder / "labels.csv", text.getvalue().encode())
+            csv.writer(text).writerows(rows)
+            atomic.write(folder / f"{name}.csv", text.getvalue().encode())
     except OSError as error:
         raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
 
