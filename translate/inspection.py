@@ -165,7 +165,9 @@ def _unlike(dataset: Dataset, found: Mapping[Any, _Seen | str]) -> dict[str, str
     for split, sides in dataset.splits.items():
         for stream, partner in dataset.aligned.items():
             images, partners = sides.get(stream, ()), sides.get(partner, ())
-            if images and len(images) != len(partners):
+            if not images:
+                continue
+            if len(images) != len(partners):
                 reasons[f"{split}/{stream}"] = (
                     f"{split}: there are {len(images)} images of {stream} for {len(partners)} of the {partner}"
                 )

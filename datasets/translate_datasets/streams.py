@@ -180,8 +180,10 @@ def _with_folder(dataset: Dataset, root: Path, named: Named) -> Dataset:
         notes.append(f"{count_named(alone, 'file')} of {named.name} {are} to no image of the {named.partner}")
     missing = sum(callable(one.pixels) for split in splits.values() for one in split.get(named.name, ()))
     if missing:
-        have = "image has" if missing == 1 else "images have"
-        notes.append(f"{missing} {have} no partner in {named.name}, and count as broken where {named.name} is used")
+        have, are = (
+            ("image has", "it is left out as a broken one") if missing == 1 else ("images have", "they are broken ones")
+        )
+        notes.append(f"{missing} {have} no partner in {named.name}; where {named.name} is used, {are}")
     result = with_stream(dataset, named.name, named.partner, _domain(paths, named.name), splits)
     return replace(result, notes=tuple(notes))
 
