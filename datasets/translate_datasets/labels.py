@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-from translate.data import DOMAINS, Dataset, Example
+from translate.data import Dataset, Example
 from translate.errors import TranslateError
 from translate.options import Option
 from translate_datasets.listing import count_named
@@ -181,7 +181,7 @@ def rows_of(dataset: Dataset, root: Path) -> list[Row]:
         for split, both in dataset.splits.items()
         for side, listed in both.items()
         for place, example in enumerate(listed)
-        if side in DOMAINS and isinstance(example.pixels, Path)
+        if side not in dataset.aligned and isinstance(example.pixels, Path)
     ]
 
 
