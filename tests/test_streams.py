@@ -13,7 +13,7 @@ from torch import Tensor
 
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
-from translate.images import ImageError
+from translate.images import Image, ImageError, write
 from translate.loader import BrokenImagesError, LeftOut, Loader
 from translate.method import Needs
 from translate.streams import Present, Streams, refuse_unmet, vector_of
@@ -193,6 +193,26 @@ def test_a_broken_mask_leaves_its_image_out(paired: bool, cache: str, caplog: py
     # It is nothing to those who do not look at it.
     left_out = LeftOut("stop")
     assert len(batches(make(listed, needs=Needs(), paired=paired, cache=cache, left_out=left_out), 14)) == 14
+
+
+@pytest.mark.parametrize("cache", CACHES)
+def test_cover_leaves_out_a_mask_of_another_aspect_ratio(cache: str, tmp_path: Path) -> None:
+    listed = {"source": photos(6, height=24, width=12)}
+    listed["mask"] = masks(listed["source"])
+    write(tmp_path / "2.png", Image(np.zeros((12, 12, 1), np.uint8), None))
+    listed["mask"][2] = Example(tmp_path / "2.png", "2")
+    # Half of the size in both directions is no harm.
+    listed["mask"][3] = Example(np.zeros((12, 6), np.uint8), "3")
+    listed["mask"][4] = Example(lambda: np.zeros((12, 6), np.uint8), "4")
+    left_out = LeftOut("skip")
+    batches(make(listed, cache=cache, resize="cover", left_out=left_out), 12)
+    assert left_out.rows == {"source": [2]}
+    with pytest.raises(
+        TranslateError, match=r"2\.png has 12 x 12 pixels, and the image that it belongs to 24 x 12, so"
+    ):
+        batches(make(listed, cache=cache, resize="cover"), 12)
+    left_out = LeftOut("stop")
+    batches(make(listed, cache=cache, left_out=left_out), 12)
 
 
 def test_the_choice_of_a_cache_counts_masks_and_vectors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from translate.loader.augmenting import Augmentation, Augmentations
 from translate.loader.cache import Resize, decode_all, dtype_of, normalize, planes, planes_of, undecodable
 from translate.loader.disk_cache import decode_stored
 from translate.loader.left_out import BrokenImagesError, LeftOut
+from translate.loader.partners import refuse_unlike, unlike
 from translate.loader.references import References
 from translate.loader.sampling import Draw, Order
 from translate.loader.streaming import Streaming
@@ -196,6 +197,9 @@ class Loader:
                 on_progress=on_progress,
                 on_broken=lambda name, row, error: errors.update({(name, row): error}),
             )
+            if self._aligned and resize == "cover":
+                found = unlike(self._examples, self._domains, self._aligned, budget=self._budget, workers=workers)
+                errors = {**found, **errors}
             self._leave_out(errors)
             if self._mismatched:
                 self._images["mismatched"] = self._images["source"]
@@ -397,6 +401,10 @@ class Loader:
             home: read_example(self._examples[home][row], self._domains[home], budget=self._budget) for home in homes
         }
         size = self._load_size
+        if self._aligned and self._resize == "cover" and self._pipeline is None:
+            for name, partner in self._aligned.items():
+                if name in pixels:
+                    refuse_unlike(self._examples[name][row], pixels[name].shape, pixels[partner].shape)
         if self._pipeline is not None:
             pixels, size = self._pipeline(pixels, seed), self._size
         return [planes(pixels[home], self._domains[home], size, self._resize) for home in homes]
