@@ -302,7 +302,7 @@ class Loader:
                     with nullcontext() if self._device.type == "cuda" else one_thread():
                         pixels = stored[stream] if self._pipeline is not None else cut(stored[stream])
                         image = normalize(pixels, domain)
-                    found[stream] = self._augment(image, domain, seeds)
+                    found[stream] = self._augment(image, domain, seeds) if seeds else image
                     if stream in self._labels:
                         found[f"{stream}_label"] = self._labels[stream][examples]
             return found
