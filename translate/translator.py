@@ -43,10 +43,7 @@ ROUNDING = 0.01
 COUNTED = (128, 512)
 """The least sides of the images whose passes are counted for ``bytes_for``."""
 
-__all__ = [
-    "Translator",
-    "load",
-]
+__all__ = ["Translator", "load"]
 
 
 class Translator:
@@ -134,14 +131,15 @@ class Translator:
     def translate(self, batch: Tensor, *, samples: int | None = None, seed: int = 0) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1] to (N, C', H, W) in float32 on the translator's device.
 
-        With ``samples``, the network's noise is drawn from ``seed`` that many times for each image, and the output is
-        (N * samples, C', H, W). Without ``samples``, the output is deterministic.
+        A network with the trait ``takes_float64`` answers float64 in float64. With ``samples``, the network's noise is
+        drawn from ``seed`` that many times for each image, and the output is (N * samples, C', H, W). Without
+        ``samples``, the output is deterministic.
         """
         height, width = batch.shape[-2:]
         output = self._forward(self._prepare(batch), samples, seed)
         if self.fixed_size is not None:
             return resized(output.float(), (height, width))
-        return output[..., :height, :width].float()
+        return output[..., :height, :width].to(self._type_for(batch))
 
     @property
     def in_parts(self) -> InParts | None:
@@ -216,8 +214,12 @@ class Translator:
 
     def _prepare(self, batch: Tensor) -> Tensor:
         """Move images to the device and pad or resize them to a size that the network takes."""
-        given = batch.to(self.device, torch.float32)
+        given = batch.to(self.device, self._type_for(batch))
         return padded(given, self.size_multiple) if self.fixed_size is None else resized(given, self.fixed_size)
+
+    def _type_for(self, batch: Tensor) -> torch.dtype:
+        exact = batch.dtype == torch.float64 and Traits(self.network).takes_float64 and self._runtime is None
+        return torch.float64 if exact and self.device.type != "mps" else torch.float32
 
     def _forward(self, batch: Tensor, samples: int | None, seed: int) -> Tensor:
         """The network's outputs, computed by torch or by the runtime."""
