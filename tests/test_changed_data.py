@@ -20,6 +20,7 @@ from translate.cli import main
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.fingerprint import NAME, Listing, differences, unfit
+from translate.method import Needs
 from translate.run import Run
 
 
@@ -221,25 +222,25 @@ def dataset(source: list[tuple[str, int]], target: list[tuple[str, int]], paired
 
 
 def test_what_differs_in_words(tmp_path: Path) -> None:
-    before = Listing.of(dataset([("a", 0), ("b", 1)], [("x", -1), ("line\nbreak", 0), ("\udcff", 0)]))
+    before = Listing.of(dataset([("a", 0), ("b", 1)], [("x", -1), ("line\nbreak", 0), ("\udcff", 0)]), Needs())
     before.write(tmp_path)
     read = Listing.read(tmp_path, before.fingerprint)
     assert read is not None
     assert read.fingerprint == before.fingerprint
     assert Listing.read(tmp_path, "0" * 64) is None
-    after = Listing.of(dataset([("a", 0)], [("x", -1), ("y", -1), ("line\nbreak", 0), ("\udcff", 0)]))
+    after = Listing.of(dataset([("a", 0)], [("x", -1), ("y", -1), ("line\nbreak", 0), ("\udcff", 0)]), Needs())
     assert differences(before, after) == "lost 1 source image (b), gained 1 target image (y)"
-    relabelled = Listing.of(dataset([("a", 1), ("b", 1)], [("x", -1), ("line\nbreak", 0), ("\udcff", 0)]))
+    relabelled = Listing.of(dataset([("a", 1), ("b", 1)], [("x", -1), ("line\nbreak", 0), ("\udcff", 0)]), Needs())
     assert differences(before, relabelled) == "other labels of 1 source image (a)"
-    turned = Listing.of(dataset([("b", 1), ("a", 0)], [("x", -1), ("line\nbreak", 0), ("\udcff", 0)]))
+    turned = Listing.of(dataset([("b", 1), ("a", 0)], [("x", -1), ("line\nbreak", 0), ("\udcff", 0)]), Needs())
     assert differences(before, turned) == "the order of its images"
-    many = Listing.of(dataset([("b", 1)], [("x", -1), *((f"y{number}", -1) for number in range(3))]))
-    more = Listing.of(dataset([("b", 1)], [("x", -1), *((f"y{number}", -1) for number in range(4))]))
-    nothing = Listing.of(dataset([("b", 1)], [("x", -1)]))
+    many = Listing.of(dataset([("b", 1)], [("x", -1), *((f"y{number}", -1) for number in range(3))]), Needs())
+    more = Listing.of(dataset([("b", 1)], [("x", -1), *((f"y{number}", -1) for number in range(4))]), Needs())
+    nothing = Listing.of(dataset([("b", 1)], [("x", -1)]), Needs())
     assert differences(nothing, many) == "gained 3 target images (y0, y1, y2)"
     assert differences(more, nothing) == "lost 4 target images (y0, y1, y2, ...)"
     assert unfit(before, after) is None
-    assert unfit(before, Listing.of(dataset([], [], paired=True))) == "it is paired now"
+    assert unfit(before, Listing.of(dataset([], [], paired=True), Needs())) == "it is paired now"
     assert unfit(before, Listing(before.sides[:1])) == "it has no target any more"
 
 
@@ -254,7 +255,7 @@ def test_names_that_are_no_text_are_recorded(data: Path, tmp_path: Path) -> None
 
 
 def test_the_fingerprint_is_that_of_earlier_versions() -> None:
-    found = Listing.of(dataset([("a", 0)], [("b", -1)])).fingerprint
+    found = Listing.of(dataset([("a", 0)], [("b", -1)]), Needs()).fingerprint
     assert found == "2bbef64c22b84f399d672f0e6b4973cda5f7054bfb3fb1aa7c8db1e68a960b5a"
 
 

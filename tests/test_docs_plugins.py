@@ -26,7 +26,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(path for path in (DOCS / "plugins").glob("*.md") if path.stem not in ("README", "questions"))
 SMALL = {
     "sketched": "sketched(generator='shallow(width=4)')", "plain": "plain(width=4)", "tiny": "tiny(width=4)",
-    "halving": "halving(width=4)",
+    "halving": "halving(width=4)", "within": "within(generator='shallow(width=4)')",
 }  # fmt: skip
 
 
@@ -79,6 +79,24 @@ def test_the_zipped_dataset_reads_its_images(tmp_path: Path) -> None:
     listed = dataset.splits["train"]["source"]
     assert len({each.key for each in listed}) == 4
     assert [int(images.read_example(each, Domain(3)).max()) for each in listed[:3]] == [0, 1, 2]
+
+
+def test_the_masks_of_the_streams_page_are_those_of_its_images(tmp_path: Path) -> None:
+    file = example("streams", tmp_path)
+    dataset = build(discover(extra=[str(file)]), "datasets", "discs")
+    found = inspect(dataset)
+    assert found.aligned == {"mask": "source"}
+    assert found.sides["train"]["target"].vectors["text"].width == 3
+    assert (found.exit_code, found.unlike) == (0, {})
+    for image, mask in zip(dataset.splits["train"]["source"], dataset.splits["train"]["mask"], strict=True):
+        pixels, inside = (images.read_example(one, Domain(planes)) for one, planes in ((image, 3), (mask, 1)))
+        colour = (torch.tensor(image.extras["text"]) * 255).round()
+        assert bool((torch.from_numpy(pixels)[torch.from_numpy(inside[..., 0] > 0)] == colour).all())
+    run: Run = translate.fit(
+        "within", "discs(count=6)", output=tmp_path / "run", size=32, steps=2, batch=2, log_every=1,
+        generator="shallow(width=4)", plugins=[str(file)],
+    )  # fmt: skip
+    assert {"generator/l1", "head/colour"} < run.metrics[-1].keys()
 
 
 def test_the_importer_rebuilds_the_generator_of_its_page(tmp_path: Path) -> None:

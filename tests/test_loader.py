@@ -21,7 +21,8 @@ from translate.data import Domain, Example
 from translate.errors import TranslateError
 from translate.images import ImageError
 from translate.loader import planes, preview_batch
-from translate.loader.batches import Loader, _crop, _slices
+from translate.loader.batches import Loader
+from translate.loader.windows import crop, slices
 from translate.method import Needs
 
 CAMVID = Path(__file__).parents[1] / "../shared/data/paired/camvid"
@@ -253,7 +254,7 @@ def test_a_device_cuts_as_a_cpu_does() -> None:
     rows, top, left, mirrored = torch.tensor(numbers).unbind(1)
     across = torch.where(mirrored.bool()[:, None], torch.arange(5, -1, -1), torch.arange(6))
     assert torch.equal(
-        _slices(kept, numbers, (6, 6)), _crop(kept, rows, top[:, None] + torch.arange(6), left[:, None] + across)
+        slices(kept, numbers, (6, 6)), crop(kept, rows, top[:, None] + torch.arange(6), left[:, None] + across)
     )
 
 

@@ -275,7 +275,7 @@ def test_halves_of_one_key_are_opened_once() -> None:
 
 def test_a_fingerprint_has_the_keys_and_is_as_it_was_without(tmp_path: Path) -> None:
     def listing(key: str) -> Listing:
-        return Listing.of(Dataset("d", "l", False, {"source": RGB}, {"train": {"source": listed(3, key=key)}}))
+        return Listing.of(Dataset("d", "l", False, {"source": RGB}, {"train": {"source": listed(3, key=key)}}), Needs())
 
     plain, one, two = listing(""), listing("k"), listing("l")
     assert len({plain.fingerprint, one.fingerprint, two.fingerprint}) == 3

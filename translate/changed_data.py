@@ -6,10 +6,11 @@ import logging
 from dataclasses import replace
 
 from translate import changes
-from translate.data import Dataset
+from translate.data import DOMAINS, Dataset
 from translate.errors import TranslateError
 from translate.fingerprint import NAME, Listing, differences, unfit
 from translate.job import rank_and_world_size
+from translate.method import Needs
 from translate.paths import expanded, quoted
 from translate.run import Config, Run
 from translate.terminal import printable
@@ -37,24 +38,39 @@ class DataCheck:
         """Whether the data has changed, and is used all the same."""
         return bool(self._what)
 
-    def __call__(self, config: Config, dataset: Dataset) -> Config:
+    def refuse_unfit(self, dataset: Dataset) -> None:
+        """Raise ``TranslateError`` if the run's networks cannot fit a dataset, before a method is built for it."""
+        before = Listing.read(self._run.folder, str(self._run.fingerprint))
+        if before is not None:
+            streams = frozenset(side.domain for side in before.sides) - set(DOMAINS)
+            now = Listing.of(dataset, Needs(aligned=streams))
+            self._refuse_unfit(before, now)
+
+    def _refuse_unfit(self, before: Listing, now: Listing) -> None:
+        if (reason := unfit(before, now)) is not None:
+            raise TranslateError(
+                f"the data of {self._run.folder} has changed so that its networks do not fit: {reason}; {self._anew}"
+            )
+
+    @property
+    def _anew(self) -> str:
+        return f"start a new run from its weights with --init {quoted(self._run.folder)}"
+
+    def __call__(self, config: Config, dataset: Dataset, needs: Needs) -> Config:
         """The config to go on with on a dataset: its number of steps stays although an epoch is longer or shorter.
 
-        Raises ``TranslateError``, which names what has changed, if the data is not the run's and is not accepted, or if
-        the networks cannot fit it.
+        ``needs`` are those of the run's method; what it does not ask for may change. Raises ``TranslateError``, which
+        names what has changed, if the data is not the run's and is not accepted, or if the networks cannot fit it.
         """
-        self._listing = now = Listing.of(dataset)
+        self._listing = now = Listing.of(dataset, needs)
         known = self._run.fingerprint
         if known in (None, now.fingerprint):
             if self.accept and rank_and_world_size()[0] == 0:
                 log.warning("the data of %s has not changed", self._run.folder)
             return config
         before = Listing.read(self._run.folder, str(known))
-        new = f"start a new run from its weights with --init {quoted(self._run.folder)}"
-        if before is not None and (reason := unfit(before, now)) is not None:
-            raise TranslateError(
-                f"the data of {self._run.folder} has changed so that its networks do not fit: {reason}; {new}"
-            )
+        if before is not None:
+            self._refuse_unfit(before, now)
         # Runs of earlier versions kept no listing.
         self._what = f"it has {now.counts} images to train on" if before is None else differences(before, now)
         if not self.accept:
@@ -64,7 +80,7 @@ class DataCheck:
                 else f"the data of {self._run.folder} has changed since"
             )
             raise TranslateError(
-                f"{subject}: {self._what}; go on with it, no longer exactly, by --changed-data, or {new}"
+                f"{subject}: {self._what}; go on with it, no longer exactly, by --changed-data, or {self._anew}"
             )
         return config if config.steps is not None else replace(config, steps=self._run.steps, epochs=None)
 

@@ -9,14 +9,14 @@ from typing import Any, get_args
 
 from torch import nn
 
+from translate.data import DOMAINS, check_stream_name
 from translate.errors import TranslateError
 from translate.method import Method, Needs, Role, Stream, role_of
+from translate.streams import vector_of
 from translate.traits import Traits
 
 NAME = re.compile(r"[A-Za-z_][\w. -]{0,63}")
 """A name of a player or direction: it stands in names of tensors, in the log and in flags."""
-
-DOMAINS = ("source", "target")
 
 OF_ROLES: Mapping[Role, Sequence[str]] = {
     "sampler": ("noise", "domain"),
@@ -60,6 +60,15 @@ def check_contract(method: Method, name: str) -> None:
         raise TranslateError(f"{name}: needs.paired must be True or False, not {_short(needs.paired)}")
     _check_names(name, "needs.labels", needs.labels, DOMAINS, "domain")
     _check_names(name, "needs.streams", needs.streams, get_args(Stream), "stream")
+    if not isinstance(needs.references, bool):
+        raise TranslateError(f"{name}: needs.references must be True or False, not {_short(needs.references)}")
+    for what, given in (("needs.aligned", needs.aligned), ("needs.vectors", needs.vectors)):
+        _check_collection(name, what, given)
+        for each in given:
+            bare = each if what == "needs.aligned" else vector_of(each)[1]
+            check_stream_name(bare, f"{name}: what {what} names")
+    if both := sorted(set(needs.aligned) & set(needs.vectors)):
+        raise TranslateError(f"{name}: needs.aligned and needs.vectors both name {both[0]!r}; rename one of them")
     read("period", "a whole number >= 1", lambda value: type(value) is int and value >= 1)
     for attribute in ("stages", "restarts"):
         read(attribute, "shares of the training between 0 and 1 in their order", _are_shares)
@@ -75,13 +84,17 @@ def _check_trait(name: str, module: nn.Module, trait: str) -> None:
 
 
 def _check_names(name: str, what: str, given: Any, known: Sequence[str], kind: str) -> None:
-    if isinstance(given, str) or not isinstance(given, (Sequence, set, frozenset)):
-        raise TranslateError(f"{name}: {what} must be a collection of names, not {_short(given)}")
+    _check_collection(name, what, given)
     for each in given:
         if each not in known:
             raise TranslateError(
                 f"{name}: {what} names {_short(each)}, and there is no such {kind} ({', '.join(known)})"
             )
+
+
+def _check_collection(name: str, what: str, given: Any) -> None:
+    if isinstance(given, str) or not isinstance(given, (Sequence, set, frozenset)):
+        raise TranslateError(f"{name}: {what} must be a collection of names, not {_short(given)}")
 
 
 def _is_modules(value: Any) -> bool:

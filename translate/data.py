@@ -1,13 +1,15 @@
-"""What a dataset lists: domains, splits, examples and labels, and whether source i belongs to target i.
+"""What a dataset lists: domains, splits, examples, labels and vectors, and what belongs to what.
 
 A dataset never decodes, batches, shuffles or moves anything: the loader does, in the same way for all datasets.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -26,13 +28,24 @@ __all__ = [
 
 Depth = Literal["uint8", "uint16", "float32"]
 Region = Literal["whole", "left", "right"]
-Alpha = Literal["dropped", "white", "black", "gray", "plane"]
+Alpha = Literal["dropped", "white", "black", "gray", "plane", "only"]
 Pixels = Path | NDArray[Any] | Callable[[], Any]
+
+DOMAINS = ("source", "target")
+"""The domains; whatever else a dataset lists is aligned with one of them."""
+
+STREAM = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""A name of an aligned stream or of vectors: it is a key of a batch, or a part of one."""
+
+_taken = ("source", "target", "mismatched", "labelled", "reference", "reference2")
+
+
+_nothing: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Example:
-    """One image of a domain: its pixels, name, region and label.
+    """One image of a domain: its pixels, name, region, label and vectors.
 
     ``pixels`` is a file, an array (H, W) or (H, W, C), or a function that makes such an array. A function may also
     return a ``translate.images.Image``, as ``translate.images.decode`` makes it, or the bytes of an image file, which
@@ -42,6 +55,9 @@ class Example:
     ``key`` names the content that a function makes: the same key stands for the same pixels among all data, such as a
     hash, or a file's name with its size, its time and a place in it. Then decoded images are kept on the disk as those
     of files are, and a resumed run notices that the content has changed. Without a key neither is done.
+
+    ``extras`` are vectors of numbers by name, such as an embedding of a text: an array (D,), or (K, D) of which one is
+    drawn each time the image is seen. All vectors of one name have the same D. They are never resized.
     """
 
     pixels: Pixels
@@ -49,6 +65,7 @@ class Example:
     region: Region = "whole"
     label: int = -1
     key: str = ""
+    extras: Mapping[str, Any] = field(default_factory=lambda: _nothing)
 
     def __post_init__(self) -> None:
         if not isinstance(self.key, str):
@@ -65,8 +82,10 @@ class Domain:
     for maps of class indices, which become one-hot planes in {-1, 1} (``channels == classes``), or, with a ``palette``
     of that many colours, RGB images. ``labels``: the names of the classes that whole images may belong to; an example's
     label is an index into them. ``alpha``: what becomes of transparency. Images are laid on white, black or gray,
-    or alpha is the last of the ``channels``, or it is dropped, so that colours under transparent pixels are seen.
-    ``ignore``: the index of pixels without a class, -1 in all one-hot planes and black with a palette.
+    or alpha is the last of the ``channels``, or it is dropped, so that colours under transparent pixels are seen; with
+    ``only``, alpha is the one plane, 1 where an image is opaque. ``ignore``: the index of pixels without a class, -1 in
+    all one-hot planes and black with a palette. ``nearest``: images are resized and moved by nearest neighbour, so that
+    only stored values are seen, as maps of classes always are.
 
     >>> Domain(channels=12, classes=12).one_hot
     True
@@ -82,6 +101,12 @@ class Domain:
     alpha: Alpha = "dropped"
     ranged: bool = False
     ignore: int | None = None
+    nearest: bool = False
+
+    @property
+    def by_nearest(self) -> bool:
+        """Whether images are resized by nearest neighbour: indices, and whatever else must not be mixed."""
+        return self.nearest or self.classes > 0
 
     @property
     def one_hot(self) -> bool:
@@ -117,6 +142,8 @@ class Domain:
         kind += " with alpha as a plane" if self.alpha == "plane" else ""
         depth = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floats"}[self.depth]
         low, high = self.limits
+        if self.alpha == "only":
+            return "the alpha of images, as a plane of -1 (transparent) to 1 (opaque)"
         under = {"dropped": "transparency dropped", "plane": ""}.get(self.alpha, f"transparency on {self.alpha}")
         return f"{kind} of {depth}, {low:g} to {high:g} become -1 to 1" + (f", {under}" if under else "")
 
@@ -132,6 +159,13 @@ class Dataset:
     ``paired``: example i of the source belongs to example i of the target, in every split. ``problems``: reasons why
     the data is unfit for training, one sentence each (files without a partner, an empty folder). ``notes``: what the
     user should know although it is no reason against training (a range that is hardly used, files left out).
+
+    ``aligned``: further streams of images, such as masks, each with the domain that it belongs to: ``{"mask":
+    "source"}``. They are listed in ``domains`` and ``splits`` under their names, example i beside example i of the
+    domain, in each split that has them. A method that asks for one gets it with its partner's window, mirroring and
+    movements; others never see it. Its domain becomes ``nearest``.
+
+    Raises a TranslateError for a stream that has no domain, no partner, or a name that cannot be a key of a batch.
     """
 
     name: str
@@ -141,6 +175,20 @@ class Dataset:
     splits: Mapping[str, Mapping[str, Sequence[Example]]]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    aligned: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.aligned:
+            return
+        for name, partner in self.aligned.items():
+            check_stream_name(name, f"an aligned stream of {self.name}")
+            if partner not in DOMAINS or partner not in self.domains:
+                there = " or ".join(each for each in DOMAINS if each in self.domains)
+                raise TranslateError(f"{self.name} aligns {name!r} with {partner!r:.60}; name {there}")
+            if name not in self.domains:
+                raise TranslateError(f"{self.name} aligns {name!r} and does not say its domain; add domains[{name!r}]")
+        nearest = {name: replace(self.domains[name], nearest=True) for name in self.aligned}
+        object.__setattr__(self, "domains", {**self.domains, **nearest})
 
     @property
     def refusal(self) -> str | None:
@@ -151,6 +199,17 @@ class Dataset:
         if not self.splits.get("train", {}).get("source"):
             return f"{self.name} has no training images"
         return None
+
+
+def check_stream_name(name: object, what: str) -> None:
+    """Raise ``TranslateError`` unless a name may be that of an aligned stream or of vectors; ``what`` says of which."""
+    if not isinstance(name, str) or not STREAM.fullmatch(name):
+        raise TranslateError(
+            f"{what} is called {name!r:.60}; a name has lower-case letters, digits and underscores, and begins with a "
+            "letter"
+        )
+    if name in _taken or name.startswith(tuple(f"{each}_" for each in _taken)) or name in ("label", "labels"):
+        raise TranslateError(f"{what} is called {name!r}, which stands for something else in a batch; rename it")
 
 
 def domain_of(metadata: Mapping[str, Any]) -> Domain:

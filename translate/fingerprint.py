@@ -10,8 +10,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from translate import atomic
-from translate.data import Dataset, Domain
+from translate.data import DOMAINS, Dataset, Domain, Example
 from translate.errors import TranslateError
+from translate.method import Needs
+from translate.streams import as_vectors, home_of, vector_of
 from translate.terminal import printable
 
 NAME = "listing.jsonl"
@@ -24,12 +26,17 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The training examples of a domain: what it is taken for, and each one's name, label and key, in their order."""
+    """The training examples of a domain or of an aligned stream, in their order, and what it is taken for.
+
+    An example is its name, label and key, and a hash of those of its vectors that the method asks for; ``vectors`` says
+    how wide these are.
+    """
 
     domain: str
     taken_for: str
     paired: bool
-    examples: Sequence[tuple[str, int, str]]
+    examples: Sequence[tuple[str, int, str, str]]
+    vectors: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +46,40 @@ class Listing:
     sides: Sequence[Listed]
 
     @classmethod
-    def of(cls, dataset: Dataset) -> Listing:
-        """The listing of a dataset's training split."""
+    def of(cls, dataset: Dataset, needs: Needs) -> Listing:
+        """The listing of a dataset's training split, as far as a method with these needs sees it.
+
+        An aligned stream is ``paired`` with its partner. Raises ``TranslateError`` for vectors that are none.
+        """
+        vectors: dict[str, set[str]] = {}
+        for each in needs.vectors:
+            vectors.setdefault(home_of(each, dataset.domains), set()).add(vector_of(each)[1])
         return cls(
             [
                 Listed(
                     side,
                     _described(dataset.domains[side]),
-                    dataset.paired,
-                    [(example.name, example.label, example.key) for example in examples],
+                    dataset.paired or side in dataset.aligned,
+                    [
+                        (example.name, example.label, example.key, _hash(example, sorted(vectors.get(side, ()))))
+                        for example in examples
+                    ],
+                    _widths(examples, sorted(vectors.get(side, ()))),
                 )
                 for side, examples in dataset.splits["train"].items()
+                if side in DOMAINS or side in needs.aligned
             ]
         )
 
     @property
     def fingerprint(self) -> str:
-        """A SHA-256 over the names, labels, keys and domains of the training examples."""
+        """A SHA-256 over the names, labels, keys, vectors and domains of the training examples."""
         digest = hashlib.sha256()
         for side in self.sides:
-            digest.update(f"{side.domain} {side.taken_for} {side.paired}".encode())
-            for name, label, key in side.examples:
-                # File names may hold bytes that are no text. Without keys it is that of earlier versions.
-                text = f"{name}\0{label}\0" + (f"\1{key}\0" if key else "")
+            digest.update(f"{side.domain} {side.taken_for} {side.paired}{side.vectors and ' ' + side.vectors}".encode())
+            for name, label, key, vectors in side.examples:
+                # File names may hold bytes that are no text. Without keys and vectors it is that of earlier versions.
+                text = f"{name}\0{label}\0" + (f"\1{key}\0" if key else "") + (f"\2{vectors}\0" if vectors else "")
                 digest.update(text.encode(errors="surrogatepass"))
         return digest.hexdigest()
 
@@ -74,8 +92,8 @@ class Listing:
         """Write the listing to a run's folder, atomically: a line for each domain, followed by a line an example."""
         lines: list[object] = []
         for side in self.sides:
-            lines.append([side.domain, side.taken_for, side.paired])
-            lines += [[name, label, key] if key else [name, label] for name, label, key in side.examples]
+            lines.append([side.domain, side.taken_for, side.paired, *([side.vectors] if side.vectors else [])])
+            lines += [_shortened(each) for each in side.examples]
         try:
             atomic.write(folder / NAME, "".join(f"{json.dumps(line)}\n" for line in lines).encode())
         except OSError as error:
@@ -88,17 +106,21 @@ class Listing:
         from translate.schema import FactsError, read_text
 
         sides: list[Listed] = []
-        examples: list[tuple[str, int, str]] = []
+        examples: list[tuple[str, int, str, str]] = []
         try:
             for line in read_text(folder / NAME, MOST_BYTES).splitlines():
                 match json.loads(line):
-                    case [str(domain), str(taken_for), bool(paired)]:
+                    case [str(domain), str(taken_for), bool(paired), *widths] if all(
+                        isinstance(w, str) for w in widths
+                    ):
                         examples = []
-                        sides.append(Listed(domain, taken_for, paired, examples))
+                        sides.append(Listed(domain, taken_for, paired, examples, " ".join(widths)))
                     case [str(name), int(label)]:
-                        examples.append((name, label, ""))
+                        examples.append((name, label, "", ""))
                     case [str(name), int(label), str(key)]:
-                        examples.append((name, label, key))
+                        examples.append((name, label, key, ""))
+                    case [str(name), int(label), str(key), str(vectors)]:
+                        examples.append((name, label, key, vectors))
                     case _:
                         return None
         except (OSError, FactsError, ValueError, RecursionError):
@@ -120,6 +142,8 @@ def unfit(before: Listing, after: Listing) -> str | None:
                 f"its {domain} was taken for {old[domain].taken_for:.200}, and is now taken for "
                 f"{new[domain].taken_for:.200}"
             )
+        if (was := old[domain].vectors) and (now := new[domain].vectors) and was != now:
+            return f"its {domain} had vectors ({was:.200}), and they are others now ({now:.200})"
     return None
 
 
@@ -127,20 +151,56 @@ def differences(before: Listing, after: Listing) -> str:
     """What has changed, in words: how many images were lost and gained, and which; or other labels, contents, order."""
     phrases: list[str] = []
     new = {side.domain: side for side in after.sides}
+
+    def moved(sides: Iterable[Listed], kind: str) -> None:
+        for old in sides:
+            was, now = (Counter(name for name, *_ in side.examples) for side in (old, new[old.domain]))
+            what = kind or f"{old.domain} image"
+            phrases.extend(_counted("lost", (was - now).elements(), what))
+            phrases.extend(_counted("gained", (now - was).elements(), what))
+
     for old in before.sides:
-        if old.paired and old.domain != "source":
-            continue
-        was, now = (Counter(name for name, *_ in side.examples) for side in (old, new[old.domain]))
-        what = "pair" if old.paired else f"{old.domain} image"
-        phrases += _counted("lost", (was - now).elements(), what) + _counted("gained", (now - was).elements(), what)
+        if not old.paired or old.domain == "source":
+            moved([old], "pair" if old.paired else "")
+    if not phrases:
+        # What belongs to others may have other names.
+        moved((old for old in before.sides if old.paired and old.domain != "source"), "")
     if not phrases:
         for old in before.sides:
-            known = {name: (label, key) for name, label, key in old.examples}
-            here = new[old.domain].examples
+            known = {name: rest for name, *rest in old.examples}
             what = f"{old.domain} image"
-            phrases += _counted("other labels of", (name for name, label, _ in here if known[name][0] != label), what)
-            phrases += _counted("other content of", (name for name, _, key in here if known[name][1] != key), what)
+            for place, kind in enumerate(("labels", "content", "vectors")):
+                changed = (name for name, *rest in new[old.domain].examples if known[name][place] != rest[place])
+                phrases += _counted(f"other {kind} of", changed, what)
     return ", ".join(phrases) or "the order of its images"
+
+
+def _hash(example: Example, names: Sequence[str]) -> str:
+    """A hash of an example's vectors of these names; an empty text for none."""
+    found = [(name, as_vectors(example.extras[name], name, example)) for name in names if name in example.extras]
+    if not found:
+        return ""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, values in found:
+        digest.update(f"{name} {values.shape}".encode() + values.tobytes())
+    return digest.hexdigest()
+
+
+def _widths(examples: Sequence[Example], names: Sequence[str]) -> str:
+    """The width of the vectors of each name, as text."""
+    first = {name: next((each for each in examples if name in each.extras), None) for name in names}
+    widths = [
+        f"{name} of {as_vectors(each.extras[name], name, each).shape[1]} numbers"
+        for name, each in first.items()
+        if each is not None
+    ]
+    return ", ".join(widths)
+
+
+def _shortened(example: tuple[str, int, str, str]) -> list[str | int]:
+    """An example without what is empty at its end."""
+    name, label, key, vectors = example
+    return [name, label, key, vectors] if vectors else [name, label, key] if key else [name, label]
 
 
 def _counted(verb: str, names: Iterable[str], what: str) -> list[str]:
@@ -156,7 +216,9 @@ def _described(domain: Domain) -> str:
 
     So runs that were made before these fields can be resumed; ``fit`` prints what becomes of transparency.
     """
-    usual: dict[str, tuple[object, ...]] = {"alpha": ("dropped", "white"), "ranged": (False,), "ignore": (None,)}
+    usual: dict[str, tuple[object, ...]] = {
+        "alpha": ("dropped", "white"), "ranged": (False,), "ignore": (None,), "nearest": (False,),
+    }  # fmt: skip
     listed = [(each.name, getattr(domain, each.name)) for each in fields(domain)]
     shown = [f"{name}={value!r}" for name, value in listed if value not in usual.get(name, ())]
     return f"Domain({', '.join(shown)})"

@@ -167,7 +167,9 @@ def augmentations() -> Offers:
     """Augmentations of training images, computed on the device, called as ``factory(**options)``.
 
     The result maps a tensor (N, C, H, W) in [-1, 1] and one int64 seed per image (N,) to a tensor of the same shape;
-    the same seed must give the same change. It is applied to colour images, with the same seed for both of a pair.
+    the same seed must give the same change. It is applied to colour images, with the same seed for both of a pair. One
+    that moves pixels has the attribute ``geometric = True`` and takes the keyword ``nearest``: it is applied to images
+    of any number of channels, and with ``nearest=True`` to class maps and aligned streams.
     """
     raise AssertionError
 

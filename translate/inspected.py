@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 _named = 20  # classes or unreadable files that are listed
+
+
+@dataclass(frozen=True, slots=True)
+class VectorCounts:
+    """Vectors of one name: how many numbers each has, how many images have some, and the fewest and most of an image.
+
+    ``wrong`` says what is wrong with the first that does not fit, in one sentence; it is empty if all fit.
+    """
+
+    width: int
+    images: int
+    fewest: int
+    most: int
+    wrong: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +29,8 @@ class Side:
 
     ``classes`` is the number of classes of a class map. ``labels`` counts the images of each class label,
     ``unlabelled`` those without a label. ``lowest`` and ``highest`` are the extreme values, at the domain's depth, of
-    the images that were decoded; ``transparent`` counts the files with an alpha channel.
+    the images that were decoded; ``transparent`` counts the files with an alpha channel. ``vectors`` describes the
+    vectors of each name that its images have.
     """
 
     count: int
@@ -28,6 +43,7 @@ class Side:
     lowest: float | None = None
     highest: float | None = None
     transparent: int = 0
+    vectors: Mapping[str, VectorCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +53,8 @@ class Inspection:
     ``unreadable`` maps a file to the reason why it cannot be read. ``decoded``: whether every one of the ``files`` was
     decoded; if there are more than 5,000, only their headers are read unless all were asked for (``full``).
     ``taken_for`` says what each domain's images are taken for, ``notes`` what else a user should know, and ``refusal``
-    why a training would refuse the data.
+    why a training would refuse the data. ``aligned`` are the streams that belong to a domain, and ``unlike`` maps
+    images of these to the reason why they do not fit their partner.
     """
 
     name: str
@@ -52,11 +69,15 @@ class Inspection:
     refusal: str | None = None
     files: int = 0
     full: bool = False
+    aligned: Mapping[str, str] = field(default_factory=dict)
+    unlike: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        """2 if a training would refuse the data, 1 if only some images cannot be read, otherwise 0."""
-        return 2 if self.refusal is not None else 1 if self.unreadable else 0
+        """2 if a training would refuse the data, 1 if only some images or vectors cannot be used, otherwise 0."""
+        listed = [side for sides in self.sides.values() for side in sides.values()]
+        wrong = any(each.wrong for side in listed for each in side.vectors.values())
+        return 2 if self.refusal is not None else 1 if self.unreadable or self.unlike or wrong else 0
 
     def lines(self) -> list[str]:
         """The result as aligned lines of text."""
@@ -65,7 +86,8 @@ class Inspection:
             for domain, side in sides.items():
                 rows.append((split, domain, str(side.count), _sizes(side.sizes), _values(side)))
         widths = [max(len(row[place]) for row in rows) for place in range(5)]
-        kind = "paired" if self.paired else "unpaired" if any(len(s) > 1 for s in self.sides.values()) else "one domain"
+        several = any(len(sides.keys() - self.aligned.keys()) > 1 for sides in self.sides.values())
+        kind = "paired" if self.paired else "unpaired" if several else "one domain"
         lines = [f"{self.name}: {kind}, {self.layout}", ""]
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
@@ -80,13 +102,24 @@ class Inspection:
         ]
         if labelled:
             lines += [*labelled, ""]
-        lines += [*(f"{side}: {summary}" for side, summary in self.taken_for.items()), ""] if self.taken_for else []
+        vectors = [
+            f"{split} {domain}: vectors {name}, {_vectors(each, side.count)}"
+            for split, sides in self.sides.items()
+            for domain, side in sides.items()
+            for name, each in side.vectors.items()
+        ]
+        lines += [*vectors, ""] if vectors else []
+        lines += [
+            f"{side}: {summary}" + (f", aligned with the {self.aligned[side]}" if side in self.aligned else "")
+            for side, summary in self.taken_for.items()
+        ]
+        lines += [""] if self.taken_for else []
         lines += [*self.notes, ""] if self.notes else []
         if self.problems:
             lines += [f"{self.name} is not fit for training:", *(f"  {problem}" for problem in self.problems), ""]
         elif self.refusal is not None:
             lines += [self.refusal, ""]
-        most = len(self.unreadable) if self.full else _named
+        most = max(len(self.unreadable), len(self.unlike)) if self.full else _named
         if self.unreadable:
             lines.append(f"{len(self.unreadable)} of these cannot be read:")
             lines += [f"  {reason}" for reason in list(self.unreadable.values())[:most]]
@@ -97,6 +130,10 @@ class Inspection:
             lines.append("All images can be read.")
         else:
             lines.append("All headers can be read.")
+        if self.unlike:
+            lines.append(f"{len(self.unlike)} do not fit the image that they belong to:")
+            lines += [f"  {reason}" for reason in list(self.unlike.values())[:most]]
+            lines += [f"  and {len(self.unlike) - most} more; --full names all"] if len(self.unlike) > most else []
         if self.decoded:
             lines.append(f"Checked: all {self.files:,} files were decoded.")
         else:
@@ -122,11 +159,14 @@ class Inspection:
                         "lowest": side.lowest,
                         "highest": side.highest,
                         "alpha": side.transparent,
+                        "vectors": {name: asdict(each) for name, each in side.vectors.items()},
                     }
                     for domain, side in sides.items()
                 }
                 for split, sides in self.sides.items()
             },
+            "aligned": dict(self.aligned),
+            "unlike": dict(self.unlike),
             "unreadable": dict(self.unreadable),
             "problems": list(self.problems),
             "notes": list(self.notes),
@@ -171,3 +211,12 @@ def _labels(side: Side) -> str:
     more = f" and {len(side.labels) - _named} more" if len(side.labels) > _named else ""
     none = f"; {side.unlabelled} without a label" if side.unlabelled else ""
     return f"{len(side.labels)} class{'' if len(side.labels) == 1 else 'es'}: {counts}{more}{none}"
+
+
+def _vectors(each: VectorCounts, images: int) -> str:
+    """Vectors of one name in words."""
+    if each.wrong:
+        return each.wrong
+    many = f"{each.fewest}" if each.fewest == each.most else f"{each.fewest} to {each.most}"
+    have = "of all images" if each.images == images else f"of {each.images} of {images} images"
+    return f"of {each.width} number{'' if each.width == 1 else 's'} each, {many} an image, {have}"

@@ -6,7 +6,7 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,18 +17,20 @@ import torch
 from numpy.typing import NDArray
 
 from translate import atomic, images, outputs
-from translate.data import Dataset, Domain, Example
+from translate.data import Dataset, Domain, Example, check_stream_name
 from translate.errors import TranslateError
 from translate.images import Image, ImageError
-from translate.inspected import Inspection, Side
+from translate.inspected import Inspection, Side, VectorCounts
 from translate.layouts import open_dataset
 from translate.memory import Budget
 from translate.overview import first_only, is_there
 from translate.plugins import discover
+from translate.streams import Vectors, as_vectors
 
 __all__ = [
     "Inspection",
     "Side",
+    "VectorCounts",
     "inspect",
 ]
 
@@ -58,7 +60,7 @@ def inspect(
     for split in dataset.splits.values():
         for side, examples in split.items():
             for example in examples:
-                work.setdefault(_key(example), (example, dataset.domains[side]))
+                work.setdefault(_key(example, dataset.domains[side]), (example, dataset.domains[side]))
     decoded = full or len(work) <= _opened
     budget = Budget(memory, max_pixels)
     found: dict[Any, _Seen | str] = {}
@@ -82,10 +84,12 @@ def inspect(
             extremes: list[float] = []
             transparent = 0
             for example in examples:
-                seen = found[_key(example)]
+                seen = found[_key(example, dataset.domains[side])]
                 if isinstance(seen, str):
                     path = example.pixels
-                    unreadable[str(path) if isinstance(path, Path) else example.name] = seen
+                    # An image that a partner lacks has that one's name.
+                    known = example.name if side not in dataset.aligned else f"{side}/{example.name}"
+                    unreadable[str(path) if isinstance(path, Path) else known] = seen
                 else:
                     height, width, planes, depth, alpha, values, further = seen
                     if isinstance(example.pixels, Path):
@@ -108,6 +112,7 @@ def inspect(
                 min(extremes, default=None),
                 max(extremes, default=None),
                 transparent,
+                _vectors(examples),
             )
     return Inspection(
         dataset.name,
@@ -122,6 +127,8 @@ def inspect(
         dataset.refusal,
         len(work),
         full,
+        dict(dataset.aligned),
+        _unlike(dataset, found),
     )
 
 
@@ -129,9 +136,61 @@ def _class(domain: Domain, number: int) -> str:
     return domain.labels[number] if number < len(domain.labels) else str(number)
 
 
-def _key(example: Example) -> Any:
+def _key(example: Example, domain: Domain) -> Any:
     # Both halves of a side-by-side file are one file; arrays, and functions without a key, are compared by identity.
-    return example.pixels if isinstance(example.pixels, Path) else example.key or id(example.pixels)
+    # A file's alpha is looked at beside its colours.
+    one = example.pixels if isinstance(example.pixels, Path) else example.key or id(example.pixels)
+    return one, domain.alpha == "only"
+
+
+def _vectors(examples: Sequence[Example]) -> dict[str, VectorCounts]:
+    """The vectors of examples by name."""
+    found: dict[str, VectorCounts] = {}
+    for name in sorted({name for example in examples for name in example.extras}, key=str):
+        having = [example for example in examples if name in example.extras]
+        try:
+            check_stream_name(name, f"a vector of {having[0].name}")
+            vectors = Vectors.of(having, name)
+        except TranslateError as error:
+            found[name] = VectorCounts(0, len(having), 0, 0, str(error))
+            continue
+        counts = np.diff(vectors.starts)
+        found[name] = VectorCounts(vectors.values.shape[1], len(having), int(counts.min()), int(counts.max()))
+    return found
+
+
+def _unlike(dataset: Dataset, found: Mapping[Any, _Seen | str]) -> dict[str, str]:
+    """The images of aligned streams that have another size than their partner, or other channels than most."""
+    reasons: dict[str, str] = {}
+    for split, sides in dataset.splits.items():
+        for stream, partner in dataset.aligned.items():
+            images, partners = sides.get(stream, ()), sides.get(partner, ())
+            if not images:
+                continue
+            if len(images) != len(partners):
+                reasons[f"{split}/{stream}"] = (
+                    f"{split}: there are {len(images)} images of {stream} for {len(partners)} of the {partner}"
+                )
+                continue
+            seen = [found[_key(one, dataset.domains[stream])] for one in images]
+            planes = Counter(each[2] for each in seen if not isinstance(each, str))
+            usual = planes.most_common(1)[0][0] if planes else 0
+            for one, mine, other in zip(images, seen, partners, strict=True):
+                theirs = found[_key(other, dataset.domains[partner])]
+                name = str(one.pixels) if isinstance(one.pixels, Path) else f"{split}/{stream}/{one.name}"
+                if isinstance(mine, str) or isinstance(theirs, str):
+                    continue
+                sizes = [_size(one, mine), _size(other, theirs)]
+                if sizes[0] != sizes[1]:
+                    own, its = (f"{height} x {width}" for height, width in sizes)
+                    reasons[name] = f"{name} has {own} pixels, and the image that it belongs to {its}"
+                elif mine[2] != usual:
+                    reasons[name] = f"{name} has {mine[2]} channels, and most of {stream} have {usual}"
+    return reasons
+
+
+def _size(example: Example, seen: _Seen) -> tuple[int, int]:
+    return seen[0], seen[1] if example.region == "whole" else seen[1] // 2
 
 
 _Seen = tuple[int, int, int, str, bool, tuple[float, ...], str]
@@ -148,6 +207,8 @@ def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) 
         if isinstance(example.pixels, Path):
             values = _extremes(images.read_example(whole, domain, budget=budget)) if decode else ()
             header = images.probe(example.pixels, budget=budget)
+            if domain.alpha == "only":
+                return header.height, header.width, 1, header.depth, header.alpha, values, header.several
             return header.height, header.width, header.channels, header.depth, header.alpha, values, header.several
         made: Any = images.made(whole, budget=budget)
         if domain.classes:
@@ -156,6 +217,7 @@ def _examine(example: Example, domain: Domain, budget: Budget, *, decode: bool) 
             shown = images.load(made, name=example.name, budget=budget)
         values = _extremes(images.read_example(replace(whole, pixels=made), domain, budget=budget)) if decode else ()
         height, width, planes = shown.pixels.shape
+        planes = 1 if domain.alpha == "only" else planes
         return height, width, planes, str(shown.pixels.dtype), shown.alpha is not None, values, ""
     except ImageError as error:
         return str(error)
@@ -236,7 +298,7 @@ def _cell(example: Example, domain: Domain, side: int, budget: Budget) -> NDArra
     stored = images.read_example(example, domain, budget=budget)
     scale = side / max(stored.shape[:2])
     size = (max(1, round(stored.shape[0] * scale)), max(1, round(stored.shape[1] * scale)))
-    small = images.resize(stored, size, nearest=domain.classes > 0)
+    small = images.resize(stored, size, nearest=domain.by_nearest)
     seen = images.normalize(torch.from_numpy(np.ascontiguousarray(small)).permute(2, 0, 1)[None], domain)
     shown: NDArray[np.uint8] = images.to_rgb(seen, domain)[0].permute(1, 2, 0).numpy()
     return shown
@@ -262,15 +324,21 @@ def export(
     """Write a dataset as SPLIT/source/NAME.png and SPLIT/target/NAME.png, and return the number of images.
 
     Stored values are kept: class maps as indices, 16 bits as 16 bits; floats and images that do not have 1 or 3
-    channels become .npy files. Labels are written to labels.csv. Raises ``TranslateError`` if ``folder`` lies in a
-    folder of the examples or in ``root``, the data's own, or if something of what would be written exists and
-    ``overwrite`` is not set; with it, files of the same names are replaced and others stay.
+    channels become .npy files. Labels are written to labels.csv, and vectors to NAME.csv. Raises ``TranslateError`` if
+    ``folder`` lies in a folder of the examples or in ``root``, the data's own, or if something of what would be written
+    exists and ``overwrite`` is not set; with it, files of the same names are replaced and others stay.
     """
     outputs.refuse_within(folder, _folders(dataset, root), "its copy")
+    listed = (one for sides in dataset.splits.values() for examples in sides.values() for one in examples)
+    tables: dict[str, list[Sequence[object]]] = {
+        name: [] for name in sorted({name for one in listed for name in one.extras})
+    }
     if not overwrite:
-        outputs.refuse_existing(*(folder / name for name in (*dataset.splits, "labels.csv")))
+        outputs.refuse_existing(
+            *(folder / name for name in (*dataset.splits, *(f"{each}.csv" for each in ("labels", *tables))))
+        )
     work: list[tuple[Example, Domain, Path]] = []
-    labels: list[tuple[str, str]] = []
+    labels: list[Sequence[object]] = []
     try:
         for split, sides in dataset.splits.items():
             for side, examples in sides.items():
@@ -279,17 +347,20 @@ def export(
                 suffix = ".png" if as_png else ".npy"
                 destination = folder / split / side
                 work += [(example, domain, destination / f"{example.name}{suffix}") for example in examples]
-                labels += [
-                    (f"{split}/{side}/{example.name}{suffix}", _class(domain, example.label))
-                    for example in examples
-                    if example.label >= 0
-                ]
+                for example in examples:
+                    file = f"{split}/{side}/{example.name}{suffix}"
+                    if example.label >= 0:
+                        labels.append((file, _class(domain, example.label)))
+                    for name, values in example.extras.items():
+                        tables[name] += [(file, *vector) for vector in as_vectors(values, name, example).tolist()]
         for parent in {path.parent for _, _, path in work}:
             parent.mkdir(parents=True, exist_ok=True)
         if labels:
+            tables["labels"] = [("file", "label"), *labels]
+        for name, rows in tables.items():
             text = io.StringIO(newline="")
-            csv.writer(text).writerows([("file", "label"), *labels])
-            atomic.write(folder / "labels.csv", text.getvalue().encode())
+            csv.writer(text).writerows(rows)
+            atomic.write(folder / f"{name}.csv", text.getvalue().encode())
     except OSError as error:
         raise TranslateError(f"cannot make folders in {folder}: {error.strerror}; check its permissions") from None
 

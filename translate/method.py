@@ -33,7 +33,8 @@ __all__ = [
 Batch = Mapping[str, Tensor]
 """Tensors on the device: ``source`` and ``target`` (N, C, H, W) in [-1, 1], ``source_label`` and ``target_label`` (N,)
 int64 with -1 for "no label", and one entry for each further stream that the method needs (``mismatched``; ``labelled``
-and ``labelled_label``). Data of one domain has no ``target``."""
+and ``labelled_label``; ``reference``, ``reference2`` and ``reference_label``; aligned streams and vectors by
+their names, vectors as (N, D) float32). Data of one domain has no ``target``."""
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -48,11 +49,21 @@ class Needs:
     ``streams``: further images in each batch, ordered independently of the others: ``mismatched`` is a source that does
     not belong to the batch's target; ``labelled`` has only the images of the target, or of the only domain, that have a
     label, in epochs of their own.
+
+    ``aligned``: streams whose images belong to a domain's, such as ``mask``: ``batch["mask"]`` has the window, the
+    mirroring and the movements of its partner. ``vectors``: vectors of the data by the names that they have in a batch:
+    ``source_text`` and ``target_text`` are those of the batch's images, ``text`` is that of the target, or of the only
+    domain, and ``mismatched_text`` that of another image there, never an equal vector, nor one of the same class.
+    ``references``: two more images of one class, ``reference`` and ``reference2``, with their ``reference_label``: of
+    the target or the only domain, and of all classes equally often.
     """
 
     paired: bool = False
     labels: frozenset[str] = frozenset()
     streams: tuple[Stream, ...] = ()
+    aligned: frozenset[str] = frozenset()
+    vectors: frozenset[str] = frozenset()
+    references: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +181,21 @@ class Method(nn.Module):
 class Parts(Protocol):
     """Builds a method's networks and losses by name: ``parts.generator("unet(depth=7)")``.
 
-    ``source``, ``target`` and ``size`` (height, width) are those of the data at hand.
+    ``source``, ``target`` and ``size`` (height, width) are those of the data at hand. ``aligned`` has the domain of
+    each aligned stream, and ``vectors`` the width of the vectors of each name, without the domain before it. Looking up
+    what the data lacks is refused in one sentence, so ask ``in`` first for what is no need.
     """
 
     source: Domain
     target: Domain
     size: tuple[int, int]
+    aligned: Mapping[str, Domain]
+    vectors: Mapping[str, int]
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The classes of the target, or of the only domain, where they are domains of their own: the names of each."""
+        ...
 
     def at_size(self, size: tuple[int, int]) -> Parts:
         """The same parts for images of another (height, width), such as the first stage of a method."""

@@ -28,6 +28,7 @@ from translate.pool import ImagePool
 from translate.rebuilding import Frugal, check_fit
 from translate.run import Config
 from translate.sizes import Size, fitting_sizes
+from translate.streams import Streams
 from translate.traits import Traits
 from translate.weights import let_read
 
@@ -64,6 +65,7 @@ class CatalogParts:
 
     ``resources`` is the metadata of the files from which frozen networks were built, by the part's text. When a saved
     method is rebuilt, ``resources`` replace these files, since the networks' tensors are loaded with the method.
+    ``streams`` are what the data has beside source and target.
     """
 
     def __init__(
@@ -74,19 +76,19 @@ class CatalogParts:
         target: Domain,
         size: Size,
         resources: Mapping[str, Any] | None = None,
+        streams: Streams | None = None,
     ) -> None:
         self._catalog = catalog
-        self.source = source
-        self.target = target
+        self.source, self.target, self.domains = source, target, target.labels
         self.size = size
+        streams = streams or Streams()
+        self.aligned, self.vectors = streams.aligned, streams.vectors
         self.resources: dict[str, Any] = dict(resources or {})
         self._rebuilding = resources is not None
-        self.networks: list[nn.Module] = []
-        """All networks that were built."""
+        self.networks: list[nn.Module] = []  # all that were built
+        # The generators, encoders and decoders among them, whose activations take most of a step's memory.
         self.translating: list[nn.Module] = []
-        """The generators, encoders and decoders among them, whose activations take most of a step's memory."""
-        self.frozen: list[tuple[str, nn.Module]] = []
-        """The losses that are networks, by name, which their method must hold."""
+        self.frozen: list[tuple[str, nn.Module]] = []  # losses that are networks, by name: their method must hold them
 
     def at_size(self, size: Size) -> CatalogParts:
         """The same parts for images of another size; the networks that they build join this object's lists."""
@@ -104,9 +106,9 @@ class CatalogParts:
         )
         multiple = Traits(network).size_multiple
         if any(side % multiple for side in self.size):
+            sides, fitting = f"{self.size[0]}x{self.size[1]}", fitting_sizes(self.size, multiple)
             raise TranslateError(
-                f"{name} needs sides that divide by {multiple}, which {self.size[0]}x{self.size[1]} does not; "
-                f"train with --size {fitting_sizes(self.size, multiple)}"
+                f"{name} needs sides that divide by {multiple}, which {sides} does not; train with --size {fitting}"
             )
         return network
 
@@ -246,8 +248,7 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
     offer = catalog.offer("methods", name)
     factory = offer.load()
     declared = options_of(factory)
-    taken = sorted(declared.keys() & Config.parameters().keys())
-    if taken:
+    if taken := sorted(declared.keys() & Config.parameters().keys()):
         raise TranslateError(
             f"the plugin {offer.plugin} gives method {name!r} an option {taken[0]!r}, a name that fit itself uses"
         )
@@ -333,9 +334,8 @@ class SavedMethod:
                 f"{self.path} has no direction {direction!r}; {nearest(direction, self.metadata['directions'])}"
             )
         module = self.method.translators[direction]
-        own = {
-            key.partition("/")[2]: value for key, value in self.tensors.items() if key.partition("/")[0] == direction
-        }
+        start = f"{direction}/"
+        own = {key.removeprefix(start): value for key, value in self.tensors.items() if key.startswith(start)}
         plugin = self.metadata["plugin"]
         try:
             check_fit(module, own, direction)
@@ -375,6 +375,7 @@ def metadata_of(
         "source": asdict(parts.source),
         "target": asdict(parts.target),
         "resources": dict(getattr(parts, "resources", {})),
+        **Streams(parts.aligned, parts.vectors).to_json(method.needs),
     }
 
 
@@ -387,6 +388,7 @@ def rebuild(catalog: Catalog, metadata: Mapping[str, Any]) -> Method:
         target=domain_of(metadata["target"]),
         size=(height, width),
         resources=metadata.get("resources", {}),
+        streams=Streams.from_json(metadata),
     )
     return build_method(catalog, metadata["method"], metadata["options"], parts)
 
@@ -410,8 +412,8 @@ def rebuild_for(file: Path, catalog: Catalog, metadata: Mapping[str, Any], tenso
         ) from error
     kept = list(method.translators)
     if kept != list(metadata["directions"]):
+        named = ", ".join(metadata["directions"]) or "none"
         raise TranslateError(
-            f"{file} cannot be used: it names the directions {', '.join(metadata['directions']) or 'none'}, "
-            f"and its method has {', '.join(kept)}"
+            f"{file} cannot be used: it names the directions {named}, and its method has {', '.join(kept)}"
         )
     return method

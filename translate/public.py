@@ -92,7 +92,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     ),
     "translate.importing": ("Imported", "import_network"),
     "translate.inner_maps": ("inner", "watch"),
-    "translate.inspection": ("Inspection", "Side", "inspect"),
+    "translate.inspection": ("Inspection", "Side", "VectorCounts", "inspect"),
     "translate.latent": ("logged_as", "tie"),
     "translate.libraries": ("openvino_core", "openvino_library", "quiet"),
     "translate.memory": ("Budget",),

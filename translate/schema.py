@@ -19,7 +19,7 @@ from typing import Annotated, Any, BinaryIO, ClassVar, TypeVar, get_type_hints
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
-from translate.data import Domain
+from translate.data import STREAM, Domain
 from translate.errors import TranslateError
 
 MOST_BYTES = 64 * 2**20
@@ -32,11 +32,14 @@ MOST_DIGITS = 300
 MOST_TEXT = 100_000
 MOST_SIDE = 2**16
 MOST_CHANNELS = 2**12
+MOST_WIDTH = 2**16
 
 Text = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
 Note = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
 """Text of several lines: a licence, a description."""
 
+StreamName = Annotated[str, Field(pattern=f"^{STREAM.pattern}$")]
+Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][\w. -]{0,63}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Side = Annotated[int, Field(ge=1, le=MOST_SIDE)]
@@ -91,6 +94,8 @@ class TranslatorFacts(Facts):
     size: Annotated[list[Side], Field(min_length=2, max_length=2)]
     source: dict[str, Any]
     target: dict[str, Any]
+    aligned: Annotated[dict[StreamName, dict[str, Any]], Field(max_length=64)] = Field(default_factory=dict)
+    vectors: Annotated[dict[StreamName, Width], Field(max_length=64)] = Field(default_factory=dict)
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
     features: Annotated[Name | None, Field(description="of a resource: the direction that gives its features")] = None
     licence: Note | None = None
@@ -102,9 +107,9 @@ class TranslatorFacts(Facts):
     def _fits(self) -> TranslatorFacts:
         if len(set(self.directions)) < len(self.directions):
             raise ValueError("a direction is named twice")
-        for name in ("source", "target"):
+        for name, domain in {"source": self.source, "target": self.target, **self.aligned}.items():
             try:
-                domain_facts().check(getattr(self, name))
+                domain_facts().check(domain)
             except FactsError as error:
                 raise ValueError(f"{name}.{error}") from None
         return self

@@ -6,16 +6,17 @@ import logging
 import math
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from translate.compute import convolutions_of, convolve_fast, lay_out, memory_format_of, precision_of, recompute
-from translate.data import Dataset
+from translate.data import DOMAINS, Dataset
 from translate.devices import pick_device
 from translate.engine import Engine, cuda_graphs
 from translate.errors import TranslateError, nearest
@@ -24,17 +25,31 @@ from translate.job import is_distributed
 from translate.layouts import open_dataset
 from translate.loader import LeftOut, Loader
 from translate.memory import limits
-from translate.method import Method
+from translate.method import Method, Needs
+from translate.options import Call, options_of, parse_call
 from translate.overview import first_only_among_some
 from translate.parts import CatalogParts, build, build_method
 from translate.plugins import Catalog, discover
 from translate.ranks import ProcessGroup, device_of_rank, join, share_statistics
 from translate.run import Config
 from translate.seeds import seed_step
+from translate.streams import Streams, refuse_unmet
 
 log = logging.getLogger("translate")
 
 DEFAULT_EPOCHS = 200
+
+
+class DataGate(Protocol):
+    """What a resumed run says to the data that it finds: see ``translate.changed_data``."""
+
+    def refuse_unfit(self, dataset: Dataset) -> None:
+        """Raise ``TranslateError`` if the run's networks cannot fit the data."""
+        ...
+
+    def __call__(self, config: Config, dataset: Dataset, needs: Needs) -> Config:
+        """Return the config to go on with, or raise ``TranslateError``."""
+        ...
 
 
 @dataclass(slots=True)
@@ -49,7 +64,7 @@ class Setup:
     engine: Engine
     steps: int
     group: ProcessGroup
-    fingerprint: str
+    listing: Listing
     left_out: LeftOut
 
     @classmethod
@@ -58,13 +73,13 @@ class Setup:
         config: Config,
         no_plugins: Sequence[str] = (),
         resources: Mapping[str, Any] | None = None,
-        on_data: Callable[[Config, Dataset], Config] | None = None,
+        on_data: DataGate | None = None,
     ) -> Setup:
         """Open the data, and build the method and its optimizers.
 
         Raises ``TranslateError`` for an invalid combination before any image is decoded. ``resources`` come from the
         checkpoint of a resumed run: the metadata of its frozen networks, whose files may be gone. ``on_data`` may
-        refuse the dataset, and returns the config to go on with.
+        refuse the dataset, as far as the method sees it, and returns the config to go on with.
         """
         catalog = discover(extra=config.plugins, blocked=no_plugins)
         catalog.offer("methods", config.method)
@@ -78,20 +93,28 @@ class Setup:
             dataset = open_dataset(catalog, config.data, config.layout)
         if dataset.refusal is not None:
             raise TranslateError(f"{dataset.refusal}; see `translate data`")
-        if on_data is not None:
-            config = on_data(config, dataset)
-        if group.is_main:
-            _tell_data(dataset)
         parts = CatalogParts(
             catalog,
             source=dataset.domains["source"],
             target=dataset.domains.get("target", dataset.domains["source"]),
             size=config.size,
             resources=resources,
+            streams=Streams.of(dataset),
         )
         seed_step(config.seed, 0)
-        method = build_method(catalog, config.method, config.options, parts)
-        _check_needs(method, dataset, config.method)
+        try:
+            method = build_method(catalog, config.method, config.options, parts)
+        except TranslateError:
+            # The reason may be what has become of the data.
+            if on_data is not None:
+                on_data.refuse_unfit(dataset)
+            raise
+        needs = method.needs
+        if on_data is not None:
+            config = on_data(config, dataset, needs)
+        _check_needs(needs, dataset, config.method, catalog)
+        if group.is_main:
+            _tell_data(dataset, needs)
         length = _epoch_length(dataset)
         steps = config.steps or math.ceil(
             (config.epochs or DEFAULT_EPOCHS) * length / (config.batch * config.accumulate * group.size)
@@ -127,8 +150,8 @@ class Setup:
             device=device,
             graphs=cuda_graphs(device) if is_recorded(config, device, group) else None,
         )
-        fingerprint, left_out = Listing.of(dataset).fingerprint, LeftOut(config.broken, group=group)
-        return cls(config, catalog, dataset, parts, method, engine, steps, group, fingerprint, left_out)
+        listing, left_out = Listing.of(dataset, needs), LeftOut(config.broken, group=group)
+        return cls(config, catalog, dataset, parts, method, engine, steps, group, listing, left_out)
 
     @property
     def epoch_length(self) -> int:
@@ -169,6 +192,7 @@ class Setup:
             ranks=self.group.size,
             on_progress=progress,
             left_out=self.left_out,
+            aligned=self.dataset.aligned,
         )
 
     def tell(self, event: str, **arguments: Any) -> None:
@@ -186,15 +210,15 @@ class Setup:
             "device": str(self.engine.device),
             "threads": torch.get_num_threads(),
             "ranks": self.group.size,
-            "data": self.fingerprint,
-            "domains": {side: domain.summary for side, domain in self.dataset.domains.items()},
+            "data": self.listing.fingerprint,
+            "domains": _summaries(self.dataset, self.method.needs),
             "resources": self.parts.resources,
         } | ({"left_out": left_out} if (left_out := self.left_out.names) else {})
 
 
 def _epoch_length(dataset: Dataset) -> int:
     """The images of an epoch: of unpaired domains it is the longer one's."""
-    return max(len(examples) for examples in dataset.splits["train"].values())
+    return max(len(dataset.splits["train"].get(side, ())) for side in DOMAINS)
 
 
 def is_recorded(config: Config, device: torch.device, group: ProcessGroup) -> bool:
@@ -233,21 +257,39 @@ def _build_optimizer(catalog: Catalog, text: str, parameters: list[torch.nn.Para
     return optimizer
 
 
-def _check_needs(method: Method, dataset: Dataset, name: str) -> None:
+def _check_needs(needs: Needs, dataset: Dataset, name: str, catalog: Catalog) -> None:
     """Raise ``TranslateError`` if the data lacks something that the method needs."""
     train = dataset.splits["train"]
-    if method.needs.paired and not dataset.paired:
+    if needs.paired and not dataset.paired:
         raise TranslateError(
             f"{name} needs pairs, and {dataset.name} is unpaired: its sources and targets do not belong together"
         )
-    for domain in method.needs.labels:
+    for domain in needs.labels:
         if not any(example.label >= 0 for example in train.get(domain, ())):
             raise TranslateError(f"{name} needs labels of the {domain}, and {dataset.name} has none")
+    sides = {side: domain for side, domain in dataset.domains.items() if side in DOMAINS}
+    hint = partial(_in_layout, dataset.layout, catalog)
+    refuse_unmet(needs, train, sides, dataset.aligned, method=name, data=dataset.name, hint=hint)
 
 
-def _tell_data(dataset: Dataset) -> None:
+def _in_layout(layout: str, catalog: Catalog, option: str, stream: str) -> str:
+    """What to do about a stream that the data lacks: the option of its layout to paste, where it has such a one."""
+    with suppress(TranslateError):
+        call = parse_call(layout)
+        if option in options_of(catalog.offer("datasets", call.name).load()):
+            given = ", ".join(str(each) for each in (call.options.get(option), stream) if each)
+            return f'; name it in the layout: --layout "{Call(call.name, {**call.options, option: given})}"'
+    return "; use data that lists it"
+
+
+def _summaries(dataset: Dataset, needs: Needs) -> dict[str, str]:
+    """What each domain, and each stream that the method asks for, is taken for."""
+    return {side: each.summary for side, each in dataset.domains.items() if side in DOMAINS or side in needs.aligned}
+
+
+def _tell_data(dataset: Dataset, needs: Needs) -> None:
     """Say what each domain's images are taken for, and what else the user should know of the data."""
-    for side, domain in dataset.domains.items():
-        log.warning("%s: %s", side, domain.summary)
+    for side, summary in _summaries(dataset, needs).items():
+        log.warning("%s: %s", side, summary)
     for note in (*dataset.notes, *first_only_among_some(dataset)):
         log.warning("%s", note)

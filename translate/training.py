@@ -20,7 +20,6 @@ from translate.compute import Compilation
 from translate.devices import memory_in_use
 from translate.emergency import Emergency
 from translate.errors import StoppedError, TranslateError
-from translate.fingerprint import Listing
 from translate.initial import Init, load_initial_weights, open_sources
 from translate.intervals import interval_of, is_due
 from translate.job import is_distributed, parent_died, rank_and_world_size
@@ -110,7 +109,7 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         if setup.group.is_main:
             held.enter_context(locked(_made(folder)))
             run = Run.create(folder, setup.config, steps=setup.steps, metadata=setup.metadata)
-            Listing.of(setup.dataset).write(folder)
+            setup.listing.write(folder)
         else:
             run = Run(folder, setup.config, steps=setup.steps)
         return _train(setup, run, loader, shown)

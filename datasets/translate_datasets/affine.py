@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ def affine(
     smallest: Annotated[float, Option("smallest scale", gt=0)] = 1.0,
     largest: Annotated[float, Option("largest scale", gt=0)] = 1.0,
     fill: Annotated[float | None, Option("value in [-1, 1] beyond the edge; none: replicate the edge")] = None,
-) -> Callable[[Tensor, Tensor], Tensor]:
+) -> Affine:
     """Build an affine augmentation: images (N, C, H, W) in [-1, 1] and seeds (N,) int64 to images of that shape.
 
     Translation, rotation, shear and scale are uniform between their limits, about the centre of the image, with one
@@ -36,18 +36,36 @@ def affine(
     """
     if smallest > largest:
         raise TranslateError(f"affine: the smallest scale, {smallest:g}, is larger than the largest, {largest:g}")
+    return Affine(shift, math.radians(rotate), math.radians(shear), (smallest, largest), fill)
 
-    def change(images: Tensor, seeds: Tensor) -> Tensor:
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """The augmentation that ``affine`` builds; angles are in radians, ``scale`` the smallest and the largest.
+
+    It moves pixels, so class maps and masks move with their images: by nearest neighbour, and -1 beyond the edge where
+    images are filled.
+    """
+
+    shift: float
+    rotate: float
+    shear: float
+    scale: tuple[float, float]
+    fill: float | None
+    geometric: ClassVar[bool] = True
+
+    def __call__(self, images: Tensor, seeds: Tensor, *, nearest: bool = False) -> Tensor:
+        """Move each image by its seed."""
         across, down, turn, slant, size = uniform(seeds, 5).to(images.dtype).unbind()
-        angle, lean = turn * math.radians(rotate), torch.tan(slant * math.radians(shear))
+        angle, lean = turn * self.rotate, torch.tan(slant * self.shear)
+        smallest, largest = self.scale
         scale = smallest + (size + 1) / 2 * (largest - smallest)
         cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
         # From output to input coordinates, in units of half a side: 2 * shift is a translation by that share.
-        rows = [cos, sin + lean * cos, 2 * shift * across, -sin, cos - lean * sin, 2 * shift * down]
+        moves = 2 * self.shift * across, 2 * self.shift * down
+        rows = [cos, sin + lean * cos, moves[0], -sin, cos - lean * sin, moves[1]]
         grid = F.affine_grid(torch.stack(rows, dim=1).view(-1, 2, 3), list(images.shape), align_corners=False)
-        base = 0.0 if fill is None else fill
-        padding = "border" if fill is None else "zeros"
-        moved = F.grid_sample(images - base, grid, mode="bilinear", padding_mode=padding, align_corners=False) + base
+        base = 0.0 if self.fill is None else -1.0 if nearest else self.fill
+        padding, mode = "border" if self.fill is None else "zeros", "nearest" if nearest else "bilinear"
+        moved = F.grid_sample(images - base, grid, mode=mode, padding_mode=padding, align_corners=False) + base
         return moved.clamp(-1, 1)
-
-    return change

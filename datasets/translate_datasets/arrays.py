@@ -8,19 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from translate import images
-from translate.data import Dataset, Domain, Example
+from translate.data import Dataset, Example
 from translate.errors import TranslateError, nearest
 from translate.images import ArrayHeader
 from translate.memory import Budget
 from translate.options import Call, Option
 from translate_datasets.array_files import Place, header_of, load, places
-from translate_datasets.domains import range_of
+from translate_datasets.array_rows import array_domain, by_split_of, extremes, load_images, split_prefix, with_rows
 from translate_datasets.labels import LabelSeed, LabelsPerClass, keep, label_options
-from translate_datasets.listing import SPLITS, hold_out
+from translate_datasets.listing import hold_out
+from translate_datasets.streams import Aligned, VectorsBeside, stream_options, with_alpha
 from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values, hardly_used
 
 NAMES: tuple[tuple[str, str], ...] = (
@@ -61,6 +60,8 @@ def arrays(
     ranged: Ranged = None,
     background: Background = "none",
     alpha: AlphaPlane = None,
+    aligned: Aligned = None,
+    vectors: VectorsBeside = None,
 ) -> Dataset:
     """List rows of arrays (N, H, W) or (N, H, W, C), of a .npz file or a folder of .npz and .npy files.
 
@@ -87,11 +88,11 @@ def arrays(
     found: dict[str, dict[str, NDArray[Any]]] = {}
     budget = Budget()
     for side, name in named.items():
-        by_split = _places(names, name)
+        by_split = by_split_of(names, name)
         if not by_split:
             raise TranslateError(f"there is no array {name!r} in {root}; {nearest(name, names)}")
         for split, place in by_split.items():
-            found.setdefault(split, {})[side] = _load_images(place, name, root, budget)
+            found.setdefault(split, {})[side] = load_images(place, name, root, budget)
     if set(found.get("train", {})) != set(named):
         raise TranslateError(f"{source!r} and {target!r} in {root} are of different splits; name two of the same")
     problems: list[str] = []
@@ -109,7 +110,7 @@ def arrays(
     most = max((max(numbers, default=-1) for both in labels.values() for numbers in both.values()), default=-1)
     classes = tuple(str(number) for number in range(most + 1))
     domains = {
-        side: replace(_domain(found["train"][side], name, root, values), labels=classes if labelled[side] else ())
+        side: replace(array_domain(found["train"][side], name, root, values), labels=classes if labelled[side] else ())
         for side, name in named.items()
     }
     domains = values.applied(domains, {side for side in named if found["train"][side].dtype.kind in "iu"})
@@ -121,32 +122,13 @@ def arrays(
         | ({} if target is None else {"paired": paired})
         | {f"{side}_labels": own for side, own in labelled.items() if own is not None}
         | values.options()
-        | label_options(None, labels_per_class, label_seed),
+        | label_options(None, labels_per_class, label_seed)
+        | stream_options(aligned, vectors),
     )
-    told = [hardly_used(side, domain, _extremes(found["train"][side]), layout) for side, domain in domains.items()]
+    told = [hardly_used(side, domain, extremes(found["train"][side]), layout) for side, domain in domains.items()]
     notes = tuple(note for note in told if note is not None)
-    return Dataset(root.resolve().stem, str(layout), paired, domains, splits, tuple(problems), notes)
-
-
-def _load_images(place: Place, name: str, root: Path, budget: Budget) -> NDArray[Any]:
-    """An array of images, refused by its header if it is none, or if one of its images does not fit."""
-    header = header_of(place)
-    if len(header.shape) not in (3, 4) or 0 in header.shape:
-        raise TranslateError(
-            f"{name!r} in {root} has the shape {header.shape}; images are rows of (N, height, width[, channels])"
-        )
-    images.planes(np.zeros((1, 1), header.dtype), f"{name!r} in {root}")
-    image = header.nbytes // header.shape[0]
-    # Beside its own bytes it is copied, as float32 with a check of its values.
-    if (reason := budget.too_large(image + 5 * image // header.dtype.itemsize)) is not None:
-        raise TranslateError(f"an image of {name!r} in {root} has the shape {header.shape[1:]} and {reason}")
-    height, width = header.shape[1:3]
-    if height * width > budget.max_pixels:
-        raise TranslateError(
-            f"an image of {name!r} in {root} has {width} x {height} pixels, more than the limit of "
-            f"{budget.max_pixels}; make it smaller or raise --max-pixels"
-        )
-    return load(place, budget)
+    plain = Dataset(root.resolve().stem, str(layout), paired, domains, splits, tuple(problems), notes)
+    return with_alpha(with_rows(plain, root, named, names, budget, aligned=aligned, vectors=vectors), values)
 
 
 def usual_names(root: Path) -> list[tuple[str, ...]]:
@@ -156,13 +138,13 @@ def usual_names(root: Path) -> list[tuple[str, ...]]:
     """
     names = places(root)
     for pair in NAMES:
-        if all("train" in _places(names, name) for name in pair):
+        if all("train" in by_split_of(names, name) for name in pair):
             return [pair]
     inside = sorted({name.rpartition(":")[0] for name in names} - {""})
     alone: list[str] = []
     for file in inside or [""]:
         wholes = [f"{file}:{name}" if file else name for name in LABELS]
-        alone += [name for name in wholes if "train" in _places(names, name) and _usual_labels(names, name)][:1]
+        alone += [name for name in wholes if "train" in by_split_of(names, name) and _usual_labels(names, name)][:1]
     if len(alone) == 2:
         return [(alone[0], alone[1]), (alone[1], alone[0])]
     return [(alone[0],)] if len(alone) == 1 else []
@@ -205,61 +187,18 @@ def _splits(
     return splits
 
 
-def _extremes(array: NDArray[Any]) -> tuple[float, float]:
-    """The lowest and highest value of up to some 256 rows."""
-    sample = array[:: max(1, len(array) // 256)]
-    return float(np.min(sample)), float(np.max(sample))
-
-
-def _domain(array: NDArray[Any], name: str, root: Path, values: Values) -> Domain:
-    first = images.planes(array[0], f"{name!r} in {root}")
-    channels = first.shape[2]
-    if values.mode != "dropped" and channels in (2, 4):
-        channels -= 1
-    if first.dtype == np.uint8:
-        return Domain(channels=channels)
-    if first.dtype == np.uint16:
-        return Domain(channels=channels, depth="uint16")
-    low, high = range_of(*_extremes(array))
-    return Domain(channels=channels, depth="float32", low=low, high=high)
-
-
-# --- where the arrays are -------------------------------------------------------------------------------------------
-
-
-def _places(names: Mapping[str, Place], name: str) -> dict[str, Place]:
-    """The places of an array by split; the bare name is the training split."""
-    found: dict[str, Place] = {}
-    where, base = _split_prefix(name)
-    for split, folders in SPLITS.items():
-        for word in folders:
-            before = (f"{word}_{name}", f"{word}/{name}", f"{word}{name}")
-            for whole in (*before, f"{name}_{word}", f"{where}{word}_{base}", f"{where}{word}{base}"):
-                if whole in names:
-                    found.setdefault(split, names[whole])
-    if "train" not in found and name in names:
-        found["train"] = names[name]
-    return found
-
-
-def _split_prefix(name: str) -> tuple[str, str]:
-    """Split a name into its prefix (file or folder, with separator) and the bare name."""
-    length = max(name.rfind(":"), name.rfind("/")) + 1
-    return name[:length], name[length:]
-
-
 # --- labels ---------------------------------------------------------------------------------------------------------
 
 
 def _usual_labels(names: Mapping[str, Place], name: str) -> str | None:
     """The name of the label array that belongs to an image array, by the usual names."""
-    where, base = _split_prefix(name)
+    where, base = split_prefix(name)
     words = re.split(r"(_)", base)
     guesses = [f"{base}_label", f"{base}_labels"]
     for at, word in enumerate(words):
         guesses += ["".join([*words[:at], own, *words[at + 1 :]]) for own in LABELS.get(word, ())]
     for guess in guesses:
-        place = _places(names, where + guess).get("train")
+        place = by_split_of(names, where + guess).get("train")
         if place is not None and _are_labels(header_of(place)):
             return where + guess
     return None
@@ -273,7 +212,7 @@ def _labels(
     names: Mapping[str, Place], name: str, root: Path, counts: Mapping[str, int], problems: list[str], budget: Budget
 ) -> dict[str, list[int]]:
     """The labels of each split, if their number fits its images."""
-    listed = _places(names, name)
+    listed = by_split_of(names, name)
     if not listed:
         raise TranslateError(f"there is no array {name!r} in {root}; {nearest(name, names)}")
     found: dict[str, list[int]] = {}

@@ -12,6 +12,7 @@ from translate_datasets.domains import describe
 from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, label_options
 from translate_datasets.listing import files, hold_out, is_folder, paths_of
 from translate_datasets.side_by_side import split_folders
+from translate_datasets.streams import Aligned, VectorsBeside, stream_options, with_streams, without
 from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
 
 
@@ -28,6 +29,8 @@ def classes(
     ranged: Ranged = None,
     background: Background = "white",
     alpha: AlphaPlane = None,
+    aligned: Aligned = None,
+    vectors: VectorsBeside = None,
 ) -> Dataset:
     """List one domain, SPLIT/CLASS/NAME or CLASS/NAME; images in no folder have a label only from a table."""
     if not is_folder(root):
@@ -37,7 +40,7 @@ def classes(
     values = Values(low, high, bits, ranged, background, alpha)
     splits: dict[str, dict[str, list[Example]]] = {}
     for split, folder in split_folders(root).items():
-        listed = files(folder, problems)
+        listed = without(files(folder, problems), root, aligned)
         held = hold_out(list(listed), holdout) if not split else set()
         examples = [Example(path, stem) for stem, path in listed.items()]
         splits[split or "train"] = {"source": [each for each in examples if each.name not in held]}
@@ -47,6 +50,8 @@ def classes(
     if not any(sides["source"] for sides in splits.values()):
         problems.append(f"{root} has no training images; put them into folders named by their classes")
     domains = describe({"source": paths_of(listed_first)}, problems, notes, call=Call("classes"), values=values)
-    layout = str(Call("classes", values.options() | label_options(labels, labels_per_class, label_seed)))
+    written = values.options() | label_options(labels, labels_per_class, label_seed)
+    layout = str(Call("classes", written | stream_options(aligned, vectors)))
     plain = Dataset(root.resolve().name, layout, False, domains, splits, tuple(problems), tuple(notes))
-    return label(plain, root, table=labels, folders=True, per_class=labels_per_class, seed=label_seed)
+    labelled = label(plain, root, table=labels, folders=True, per_class=labels_per_class, seed=label_seed)
+    return with_streams(labelled, root, values=values, aligned=aligned, vectors=vectors)

@@ -40,7 +40,7 @@ def describe(
     """
     asked = {} if maps is None else maps.options(maps.classes or 0)
     maps = Maps(classes=0) if maps is None else maps
-    headers = {side: _headers(side, paths, problems) for side, paths in sides.items()}
+    headers = {side: probed(paths, side, problems) for side, paths in sides.items()}
     options = Call(call.name, {**call.options, **values.options(), **asked})
     numbers = counts(sides, headers, maps, options, everything or sides)
     domains: dict[str, Domain] = {}
@@ -50,7 +50,7 @@ def describe(
             colours = read_palette(find_palette(maps.palette, root), count) if maps.palette is not None else ()
             domains[side] = Domain(3 if colours else count, classes=count, palette=colours, ignore=maps.ignore)
         else:
-            domains[side] = _of_images(headers[side])
+            domains[side] = of_images(headers[side])
     domains = values.applied(domains, {side for side in sides if all(each.whole for each in headers[side].values())})
     for side, domain in domains.items():
         if not domain.classes:
@@ -59,7 +59,8 @@ def describe(
     return domains
 
 
-def _headers(side: str, paths: Sequence[Path], problems: list[str]) -> dict[Path, Header]:
+def probed(paths: Sequence[Path], side: str = "", problems: list[str] | None = None) -> dict[Path, Header]:
+    """The headers of up to 16 files; that none can be read is a problem of that side."""
     found: dict[Path, Header] = {}
     reason = ""
     for path in spread(paths, _sample):
@@ -67,12 +68,13 @@ def _headers(side: str, paths: Sequence[Path], problems: list[str]) -> dict[Path
             found[path] = images.probe(path)
         except ImageError as error:
             reason = str(error)
-    if paths and not found:
+    if paths and not found and problems is not None:
         problems.append(f"none of the {side}'s files that were tried can be read: {reason}")
     return found
 
 
-def _of_images(headers: Mapping[Path, Header]) -> Domain:
+def of_images(headers: Mapping[Path, Header]) -> Domain:
+    """The domain of images with these headers: the most channels and the largest depth among them."""
     if not headers:
         return Domain(channels=3)
     channels = max(header.channels for header in headers.values())

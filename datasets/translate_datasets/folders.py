@@ -12,6 +12,7 @@ from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, lab
 from translate_datasets.listing import Files, all_paths, choose_sides, count_named, files, hold_out, paths_of
 from translate_datasets.maps import Classes, Ignore, Maps, Palette, Which
 from translate_datasets.pairing import Pair, by_name, by_order, different_numbers
+from translate_datasets.streams import Aligned, VectorsBeside, stream_options, with_streams
 from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
 
 
@@ -38,6 +39,8 @@ def folders(
     labels: LabelTable = None,
     labels_per_class: LabelsPerClass = None,
     label_seed: LabelSeed = 0,
+    aligned: Aligned = None,
+    vectors: VectorsBeside = None,
 ) -> Dataset:
     """List pairs in SPLIT/NAME, NAME/SPLIT, trainA and trainB, or NAME: two folders of images; suffixes may differ."""
     found = choose_sides(root, source, target, "folders")
@@ -72,10 +75,11 @@ def folders(
         root=root,
     )
     written |= asked.options(max(domain.classes for domain in domains.values())) | values.options()
-    written |= label_options(labels, labels_per_class, label_seed)
+    written |= label_options(labels, labels_per_class, label_seed) | stream_options(aligned, vectors)
     layout = str(Call("folders", written))
     plain = Dataset(root.resolve().name, layout, True, domains, splits, tuple(problems), tuple(notes))
-    return label(plain, root, table=labels, folders=False, per_class=labels_per_class, seed=label_seed)
+    labelled = label(plain, root, table=labels, folders=False, per_class=labels_per_class, seed=label_seed)
+    return with_streams(labelled, root, values=values, aligned=aligned, vectors=vectors)
 
 
 def _examples(pairs: list[Pair]) -> dict[str, list[Example]]:

@@ -28,7 +28,7 @@ _labels = {"label", "labels", "class", "category"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """An image, as a row of a table may name it."""
 
     split: str
@@ -47,16 +47,10 @@ def label(
     the first folder in an example's name. If domains have a class in common, both get all class names, so that a label
     means the same in both.
     """
-    rows = [
-        _Row(split, side, place, Path(os.fspath(example.pixels)).relative_to(root).as_posix())
-        for split, both in dataset.splits.items()
-        for side, listed in both.items()
-        for place, example in enumerate(listed)
-        if isinstance(example.pixels, Path)
-    ]
+    rows = rows_of(dataset, root)
     problems = list(dataset.problems)
     tables = [_find(table, root)] if table is not None else _tables(root, rows)
-    texts: dict[_Row, str] = {}
+    texts: dict[Row, str] = {}
     if tables:
         for path in tables:
             texts.update(_matched(path, root, rows, problems))
@@ -162,7 +156,7 @@ def _find(table: Path, root: Path) -> Path:
     return root / table if not table.exists() and (root / table).exists() else table
 
 
-def _tables(root: Path, rows: Iterable[_Row]) -> list[Path]:
+def _tables(root: Path, rows: Iterable[Row]) -> list[Path]:
     folders = {root}
     for parent in {row.path.rpartition("/")[0] for row in rows}:
         inside = root / parent
@@ -170,16 +164,40 @@ def _tables(root: Path, rows: Iterable[_Row]) -> list[Path]:
     return sorted(folder / TABLE for folder in folders if (folder / TABLE).is_file())
 
 
-def _matched(path: Path, root: Path, rows: Sequence[_Row], problems: list[str]) -> dict[_Row, str]:
-    """The labels in a table: a row names a path below the table's folder, or the end of a path if that is unique.
+def _matched(path: Path, root: Path, rows: Sequence[Row], problems: list[str]) -> dict[Row, str]:
+    """The labels in a table, by image."""
+    table = read_table(path)
+    found: dict[Row, str] = {}
+    for file, meant in matched_rows(path, root, rows, table, problems, "labels").items():
+        if table[file]:
+            found.update(dict.fromkeys(meant, table[file]))
+    return found
 
-    The suffix may be missing. A name may match both images of a pair.
+
+def rows_of(dataset: Dataset, root: Path) -> list[Row]:
+    """The images of the domains that are files, as tables may name them."""
+    return [
+        Row(split, side, place, Path(os.fspath(example.pixels)).relative_to(root).as_posix())
+        for split, both in dataset.splits.items()
+        for side, listed in both.items()
+        for place, example in enumerate(listed)
+        if side not in dataset.aligned and isinstance(example.pixels, Path)
+    ]
+
+
+def matched_rows(
+    path: Path, root: Path, rows: Sequence[Row], names: Iterable[str], problems: list[str], what: str
+) -> dict[str, list[Row]]:
+    """The images that the names in a table mean; what none or several have is a problem: ``what`` the table gives.
+
+    A name is a path below the table's folder, or the end of a path if that is unique. The suffix may be missing. A name
+    may match both images of a pair.
     """
     inside = path.parent.is_relative_to(root)
     start = path.parent.relative_to(root).as_posix() if inside else "."
     within = "" if start == "." else f"{start}/"
-    whole: dict[str, list[_Row]] = defaultdict(list)
-    ends: dict[str, list[_Row]] = defaultdict(list)
+    whole: dict[str, list[Row]] = defaultdict(list)
+    ends: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row.path.startswith(within):
             end = row.path.removeprefix(within)
@@ -189,22 +207,22 @@ def _matched(path: Path, root: Path, rows: Sequence[_Row], problems: list[str]) 
                 while "/" in key:
                     key = key.partition("/")[2]
                     ends[key].append(row)
-    found: dict[_Row, str] = {}
+    found: dict[str, list[Row]] = {}
     missing: list[str] = []
     unclear: list[str] = []
-    for file, text in read_table(path).items():
+    for file in names:
         meant = whole.get(file) or ends.get(file, [])
         if not meant:
             missing.append(file)
         elif len({row.side for row in meant}) < len(meant) or len({row.split for row in meant}) > 1:
             unclear.append(file)
-        elif text:
-            found.update(dict.fromkeys(meant, text))
+        else:
+            found[file] = meant
     if missing:
-        problems.append(f"{path} gives labels to {count_named(missing, 'file')} not in the data; remove these rows")
+        problems.append(f"{path} gives {what} to {count_named(missing, 'file')} not in the data; remove these rows")
     if unclear:
         problems.append(
-            f"{path} gives labels to {count_named(unclear, 'file')} that the data has more than once; "
+            f"{path} gives {what} to {count_named(unclear, 'file')} that the data has more than once; "
             "write their folders before them"
         )
     return found

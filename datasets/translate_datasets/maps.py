@@ -27,9 +27,9 @@ Ignore = Annotated[int | None, Option("index of pixels without a class, often 25
 Verdict = Literal["map", "picture", "unclear"]
 
 _most_counted = 2000
-_few = 64
+FEW = 64
 """Gray files with values below it may be maps of classes."""
-_void = 255
+VOID = 255
 """The index that data sets give to pixels without a class."""
 _named = re.compile(r"label|mask|seg|annot|class|index|indices|maps?$", re.IGNORECASE)
 
@@ -66,7 +66,7 @@ def counts(
         if asked.which or asked.palette or asked.ignore is not None:
             raise TranslateError("classes=0 means that there are no maps; leave it out, or maps=, palette= and ignore=")
         return {}
-    able = [side for side in sides if _single(headers[side])]
+    able = [side for side in sides if are_single(headers[side])]
     if asked.which is not None:
         chosen = [side for side in sides if asked.which in (side, "both")]
         for side in chosen:
@@ -91,7 +91,14 @@ def counts(
         raise TranslateError(f"{what}, but none of the sides are maps of class indices")
     found: dict[str, int] = {}
     for side in chosen:
-        found[side] = asked.classes or _counted(side, sides[side], asked, call)
+        try:
+            found[side] = asked.classes or counted(sides[side], asked)
+        except _VoidError as error:
+            raise TranslateError(
+                f"the {side}'s maps hold the indices 0 to {error.largest} and 255, which often marks pixels without a "
+                f"class; choose {_with(call, classes=error.largest + 1, ignore=VOID)} to ignore it, or "
+                f"{_with(call, classes=256)} if it is a class"
+            ) from None
     return found
 
 
@@ -125,18 +132,18 @@ def judge(paths: Sequence[Path], sampled: Sequence[Path], name: str) -> Verdict:
         return "picture"
     if palettes:
         if len(palettes) < len(stored):
-            return "unclear" if max(values) < _few else "picture"
+            return "unclear" if max(values) < FEW else "picture"
         return "map" if _share_palette(paths) else "picture"
-    real = values - {_void}
-    if _void in values:
-        return "unclear" if len(real) > 1 and max(real) < _few else "picture"
+    real = values - {VOID}
+    if VOID in values:
+        return "unclear" if len(real) > 1 and max(real) < FEW else "picture"
     named = _named.search(name) is not None
-    if max(values) < _few:
+    if max(values) < FEW:
         return "map" if named else "unclear"
     return "map" if named and float(np.mean(smooth)) < 0.5 else "picture"
 
 
-def _single(headers: Mapping[Path, Header]) -> bool:
+def are_single(headers: Mapping[Path, Header]) -> bool:
     """Whether files may hold class indices: a lossless format and one 8-bit value per pixel."""
     lossless = {".png", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".pbm", ".pnm"}
     return bool(headers) and all(
@@ -174,7 +181,15 @@ def _share_palette(paths: Sequence[Path]) -> bool:
     return True
 
 
-def _counted(side: str, paths: Sequence[Path], asked: Maps, call: Call) -> int:
+class _VoidError(Exception):
+    """Maps hold few indices, and 255, of which nothing is said."""
+
+    def __init__(self, largest: int) -> None:
+        super().__init__(largest)
+        self.largest = largest
+
+
+def counted(paths: Sequence[Path], asked: Maps) -> int:
     """The number of classes in up to 2,000 files: the largest index and one more."""
 
     budget = Budget()
@@ -185,7 +200,7 @@ def _counted(side: str, paths: Sequence[Path], asked: Maps, call: Call) -> int:
         except ImageError:
             return 0, False
         known = stored if asked.ignore is None else stored[stored != asked.ignore]
-        real = known[known != _void]
+        real = known[known != VOID]
         return int(real.max(initial=0)), real.size < known.size
 
     with ThreadPoolExecutor() as pool:
@@ -195,18 +210,15 @@ def _counted(side: str, paths: Sequence[Path], asked: Maps, call: Call) -> int:
         return largest + 1
     if largest >= 253:
         return 256
-    raise TranslateError(
-        f"the {side}'s maps hold the indices 0 to {largest} and 255, which often marks pixels without a class; choose "
-        f"{_with(call, classes=largest + 1, ignore=_void)} to ignore it, or {_with(call, classes=256)} if it is a class"
-    )
+    raise _VoidError(largest)
 
 
 def _ask(unclear: Sequence[str], certain: Sequence[str], sides: Mapping[str, Sequence[Path]], call: Call) -> None:
     side = unclear[0]
     values = {int(value) for path in sides[side][:16] for value in _values(path)}
-    real = values - {_void}
+    real = values - {VOID}
     count = max(real, default=0) + 1
-    void: dict[str, object] = {"ignore": _void} if _void in values else {}
+    void: dict[str, object] = {"ignore": VOID} if VOID in values else {}
     if certain:
         as_pictures = _with(call, maps=certain[0])
         as_maps = _with(call, maps="both", **void)

@@ -62,6 +62,22 @@ def flat(size: int, seed: int, index: int) -> Pixels:
     return np.asarray(np.array(PALETTE, np.uint8)[scene.map[_fine // 2 :: _fine, _fine // 2 :: _fine]])
 
 
+def sky(size: int, seed: int, index: int) -> Pixels:
+    """Where the map of scene number ``index`` shows the sky, (size, size, 1): 255, and 0 elsewhere."""
+    is_sky = (flat(size, seed, index) == np.array(PALETTE[SKY], np.uint8)).all(axis=2, keepdims=True)
+    return np.asarray(is_sky * 255, np.uint8)
+
+
+def describe(seed: int, index: int) -> NDArray[np.float32]:
+    """Scene number ``index`` in five numbers: a one for its time of day, and where the sun or moon is, x and y.
+
+    >>> describe(0, 0).shape
+    (5,)
+    """
+    _, light = _light(np.random.default_rng((seed, index)))
+    return np.concatenate([np.eye(3)[time_of(seed, index)], light]).astype(np.float32)
+
+
 def painting(size: int, seed: int, index: int) -> Pixels:
     """Paint scene number ``index``, (size, size, 3), according to its map."""
     random = np.random.default_rng((seed, index))

@@ -12,6 +12,7 @@ from translate.images import ImageError
 from translate.options import Call, Option
 from translate_datasets.domains import describe
 from translate_datasets.listing import SPLITS, count_named, files, hold_out, is_folder, paths_of, spread
+from translate_datasets.streams import Aligned, VectorsBeside, stream_options, with_streams, without
 from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
 
 
@@ -26,6 +27,8 @@ def side_by_side(
     ranged: Ranged = None,
     background: Background = "white",
     alpha: AlphaPlane = None,
+    aligned: Aligned = None,
+    vectors: VectorsBeside = None,
 ) -> Dataset:
     """List pairs in files A|B, in SPLIT folders or in one (as Isola et al. 2017, arXiv:1611.07004)."""
     if not is_folder(root):
@@ -35,7 +38,7 @@ def side_by_side(
     values = Values(low, high, bits, ranged, background, alpha)
     splits: dict[str, dict[str, list[Example]]] = {}
     for split, folder in split_folders(root).items():
-        listed = files(folder, problems)
+        listed = without(files(folder, problems), root, aligned)
         held = hold_out(list(listed), holdout) if not split else set()
         splits[split or "train"] = _halves({stem: path for stem, path in listed.items() if stem not in held}, direction)
         if held:
@@ -48,10 +51,11 @@ def side_by_side(
     odd = [path.name for path in spread(paths, 16) if not _is_even(path)]
     if odd:
         problems.append(f"{count_named(odd, 'file')} in {root} cannot be cut into two halves of one width")
-    layout = Call("side_by_side", {"direction": direction} | values.options())
+    layout = Call("side_by_side", {"direction": direction} | values.options() | stream_options(aligned, vectors))
     domain: Domain = describe({"source": paths}, problems, notes, call=layout, values=values)["source"]
     both = {"source": domain, "target": domain}
-    return Dataset(root.resolve().name, str(layout), True, both, splits, tuple(problems), tuple(notes))
+    plain = Dataset(root.resolve().name, str(layout), True, both, splits, tuple(problems), tuple(notes))
+    return with_streams(plain, root, values=values, aligned=aligned, vectors=vectors)
 
 
 def split_folders(root: Path) -> dict[str, Path]:

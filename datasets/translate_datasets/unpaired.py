@@ -11,6 +11,7 @@ from translate_datasets.domains import describe
 from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, label_options
 from translate_datasets.listing import all_paths, choose_sides, files, hold_out, is_folder, paths_of
 from translate_datasets.maps import Classes, Ignore, Maps, Palette, Which
+from translate_datasets.streams import Aligned, VectorsBeside, stream_options, with_streams
 from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
 
 
@@ -33,6 +34,8 @@ def unpaired(
     labels: LabelTable = None,
     labels_per_class: LabelsPerClass = None,
     label_seed: LabelSeed = 0,
+    aligned: Aligned = None,
+    vectors: VectorsBeside = None,
 ) -> Dataset:
     """List two domains in trainA and trainB (testA ...), SPLIT/NAME, NAME/SPLIT or NAME; subfolders are classes."""
     found = choose_sides(root, source, target, "unpaired", both=False)
@@ -76,6 +79,8 @@ def unpaired(
         root=root,
     )
     written |= asked.options(max(domain.classes for domain in domains.values())) | values.options()
-    layout = str(Call("unpaired", written | label_options(labels, labels_per_class, label_seed)))
+    written |= label_options(labels, labels_per_class, label_seed) | stream_options(aligned, vectors)
+    layout = str(Call("unpaired", written))
     plain = Dataset(root.resolve().name, layout, False, domains, splits, tuple(problems), tuple(notes))
-    return label(plain, root, table=labels, folders=True, per_class=labels_per_class, seed=label_seed)
+    labelled = label(plain, root, table=labels, folders=True, per_class=labels_per_class, seed=label_seed)
+    return with_streams(labelled, root, values=values, aligned=aligned, vectors=vectors)

@@ -24,7 +24,10 @@ Ranged = Annotated[SideName | None, Option("domain that the range is for (defaul
 Background = Annotated[
     Literal["white", "black", "gray", "none"], Option("what transparent images are laid on; none: hidden colours show")
 ]
-AlphaPlane = Annotated[Literal["plane"] | None, Option("plane: alpha becomes a plane of its own, the last")]
+AlphaPlane = Annotated[
+    Literal["plane", "mask"] | None,
+    Option("plane: alpha becomes a plane of its own, the last; mask: the source's is the stream mask"),
+]
 
 _usual_bits = (1, 2, 4, 8, 10, 12, 14)
 
@@ -51,7 +54,7 @@ class Values:
             raise TranslateError(f"low={found[0]:g} must be below high={found[1]:g}")
         if self.ranged is not None and found is None:
             raise TranslateError(f"ranged={self.ranged} needs a range: bits=..., or low=... and high=...")
-        if self.alpha is not None and self.background != self.default:
+        if self.alpha == "plane" and self.background != self.default:
             raise TranslateError(f"alpha=plane and background={self.background} exclude each other; leave out one")
 
     @property
@@ -64,10 +67,12 @@ class Values:
     @property
     def mode(self) -> Alpha:
         """What becomes of alpha."""
-        if self.alpha is not None:
+        if self.alpha == "plane":
             return "plane"
         modes: Mapping[str, Alpha] = {"white": "white", "black": "black", "gray": "gray"}
-        return modes.get(self.background, "dropped")
+        # Of an array's planes the last is alpha only where colours are laid on something.
+        alone: Alpha = "white" if self.alpha == "mask" and self.default == "none" else "dropped"
+        return modes.get(self.background, alone)
 
     def options(self) -> dict[str, object]:
         """The options that differ from the defaults."""

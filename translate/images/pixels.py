@@ -90,9 +90,11 @@ def seen(image: Image, domain: Domain, name: str) -> NDArray[Any]:
 
     Transparent images are laid on the domain's background, so that colours under transparent pixels are not seen, or
     get their alpha as the last plane (opaque where there is none). Of an array with one plane too many for a domain
-    with a background, the last plane is alpha.
+    with a background, the last plane is alpha. Where a domain is alpha alone, that is the one plane.
     """
     pixels, alpha = image.pixels, image.alpha
+    if domain.alpha == "only":
+        return _opacity(pixels, alpha, domain)
     colours = domain.channels - (domain.alpha == "plane")
     if alpha is None and domain.alpha != "dropped" and colours in (1, 3) and pixels.shape[2] == colours + 1:
         pixels, alpha = pixels[..., :-1], pixels[..., -1]
@@ -126,6 +128,18 @@ def _check_range(pixels: NDArray[Any], domain: Domain, name: str) -> None:
             f"{name} holds values from {lowest:g} to {highest:g}, and among images of {bits} bits signed and float "
             f"values go from 0 to 1; scale them, or store whole numbers of {bits} bits"
         )
+
+
+def _opacity(pixels: NDArray[Any], alpha: NDArray[Any] | None, domain: Domain) -> NDArray[Any]:
+    """Alpha alone, (H, W, 1) at the domain's depth; of two or four planes it is the last, and without one all is 1."""
+    if alpha is None and pixels.shape[2] in (2, 4):
+        alpha = pixels[..., -1]
+    share = np.ones(pixels.shape[:2], np.float32)
+    if alpha is not None:
+        share = _share(alpha, *domain.at(str(alpha.dtype)).limits)  # type: ignore[arg-type]
+    low, high = domain.limits
+    plane = (share * np.float32(high - low) + np.float32(low))[..., None]
+    return plane if domain.depth == "float32" else np.rint(plane).astype(domain.depth)
 
 
 def _share(alpha: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:

@@ -32,8 +32,8 @@ from translate.errors import TranslateError
 class Pipeline:
     """A pipeline that augments an image, or both images of a pair alike, by a seed.
 
-    Images get geometry and colour, class maps geometry only; both of a pair share every random number. ``copies`` is
-    how many threads may run it at once.
+    Images get geometry and colour, class maps and aligned streams geometry only, by nearest neighbour; all that belong
+    together share every random number. ``copies`` is how many threads may run it at once.
     """
 
     def __init__(self, path: Path, domains: Mapping[str, Domain], *, copies: int) -> None:
@@ -42,7 +42,7 @@ class Pipeline:
 
         self._path = path
         self._domains = dict(domains)
-        kinds = {_key(name): "mask" if domain.classes else "image" for name, domain in domains.items()}
+        kinds = {_key(name): "mask" if domain.by_nearest else "image" for name, domain in domains.items()}
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # albumentations only warns of a misspelt argument
@@ -55,18 +55,18 @@ class Pipeline:
             self._composes.put(copy.deepcopy(compose))
 
     def __call__(self, pixels: Mapping[str, NDArray[Any]], seed: int) -> dict[str, NDArray[Any]]:
-        """Augment one image, or the two of a pair, (H, W, C) by the name of their domain; their size may change.
+        """Augment what belongs together, (H, W, C) by the name of its domain or stream; the sizes may change.
 
-        16-bit and float images are converted to float32 in [0, 1] and back. A second image of another size is first
+        16-bit and float images are converted to float32 in [0, 1] and back. Another image of another size is first
         resized to that of the first. ``seed`` is any integer >= 0.
         """
         shape = next(iter(pixels.values())).shape
-        lead = next((name for name in pixels if not self._domains[name].classes), None)
+        lead = next((name for name in pixels if not self._domains[name].by_nearest), None)
         given: dict[str, NDArray[Any]] = {}
         for name, stored in pixels.items():
             domain = self._domains[name]
             if stored.shape[:2] != shape[:2]:
-                stored = images.resize(stored, (shape[0], shape[1]), nearest=domain.classes > 0)
+                stored = images.resize(stored, (shape[0], shape[1]), nearest=domain.by_nearest)
             given["image" if name == lead else _key(name)] = _to_albumentations(stored, domain)
         if lead is None:
             given["image"] = np.zeros((*shape[:2], 3), np.uint8)  # albumentations refuses to run without an image

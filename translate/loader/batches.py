@@ -17,25 +17,30 @@ from typing import Literal, Self
 import torch
 from torch import Tensor
 
-from translate.data import Domain, Example
+from translate.data import DOMAINS, Domain, Example
 from translate.devices import free_memory, one_thread
 from translate.errors import TranslateError
 from translate.images import ImageError, read_example
 from translate.loader.albumentations_file import Pipeline
+from translate.loader.augmenting import Augmentation, Augmentations
 from translate.loader.cache import Resize, decode_all, dtype_of, normalize, planes, planes_of, undecodable
 from translate.loader.disk_cache import decode_stored
 from translate.loader.left_out import BrokenImagesError, LeftOut
+from translate.loader.partners import refuse_unlike, unlike
+from translate.loader.references import References
 from translate.loader.sampling import Draw, Order
 from translate.loader.streaming import Streaming
+from translate.loader.vectors import VectorDraws, vector_bytes
+from translate.loader.windows import crop, slices
 from translate.machine import cores
 from translate.memory import Budget
 from translate.method import Needs
 from translate.sizes import Size
+from translate.streams import members_of, only_or_target, refuse_unmet
 
 Cache = Literal["auto", "device", "host", "stream"]
-Augmentation = Callable[[Tensor, Tensor], Tensor]
 Ready = tuple[list[Draw], dict[str, Tensor]]
-"""A batch's draws, and the images of each of its streams."""
+"""A batch's draws, and the images of each of its streams, and its vectors."""
 
 SHARE = 0.6
 """The fraction of the free memory that an ``auto`` cache may take."""
@@ -53,8 +58,12 @@ class Loader:
 
     ``cache``: "device" keeps all decoded images on the device, "host" in RAM, "stream" decodes for each batch; the
     batches are the same. "auto" takes the first that fits into 60 % of the free memory. ``augment`` maps images
-    (N, C, H, W) in [-1, 1] and seeds (N,) int64 to images; it is applied to gray and RGB images, not to class maps.
+    (N, C, H, W) in [-1, 1] and seeds (N,) int64 to images; it is applied to gray and RGB images, and if its attribute
+    ``geometric`` is true, which says that it moves pixels, to all: by nearest neighbour to class maps and streams.
     ``workers``: decoding threads, 0 for one per core. ``cache_folder``: where decoded images are stored for later runs.
+
+    ``aligned`` says to which domain each further stream of ``examples`` belongs; those that ``needs`` names are loaded
+    beside it, and a broken image among them counts as its partner's.
 
     ``left_out`` says which images are left out, and what becomes of broken ones; by default the first is refused.
 
@@ -89,13 +98,17 @@ class Loader:
         ranks: int = 1,
         on_progress: Callable[[int, int], None] | None = None,
         left_out: LeftOut | None = None,
+        aligned: Mapping[str, str] | None = None,
     ) -> None:
-        self._examples = {name: examples[name] for name in ("source", "target") if name in examples}
+        sides = {name: examples[name] for name in DOMAINS if name in examples}
+        self._aligned = {name: partner for name, partner in (aligned or {}).items() if name in needs.aligned}
+        self._examples = sides | {name: examples[name] for name in self._aligned if name in examples}
         self._domains = {name: domains[name] for name in self._examples}
-        self._paired = paired and len(self._examples) == 2
+        self._paired = paired and len(sides) == 2
         self._mismatched = "mismatched" in needs.streams
-        only = "target" if "target" in self._examples else "source"
+        only = only_or_target(sides)
         self._homes = {"source": "source", "target": "target", "mismatched": "source", "labelled": only}
+        self._homes |= {"reference": only, "reference2": only} | {name: name for name in self._aligned}
         self._load_size = load_size or (round(size[0] * 286 / 256), round(size[1] * 286 / 256))
         self._check(needs, size)
         labelled: list[int] = []
@@ -106,8 +119,10 @@ class Loader:
                     f"the method needs labelled images, but none of the {only}'s training images has a label; "
                     "give some labels"
                 )
+        refuse_unmet(needs, self._examples, {name: self._domains[name] for name in sides}, self._aligned)
+        members = members_of(sides[only]) if needs.references else {}
         self._batch, self._size, self._resize, self._flip = batch, size, resize, flip
-        self._augment, self._ranks = tuple(augment), ranks
+        self._augment, self._ranks = Augmentations(augment), ranks
         self._device = device
         workers = workers or cores()
         self._budget = Budget(memory, max_pixels)
@@ -121,12 +136,15 @@ class Loader:
                 )
             self._pipeline = Pipeline(albumentations, self._domains, copies=workers)
             cache = "stream"
-        self.cache = self._choose(stored=cache_folder is not None) if cache == "auto" else cache
+        beside = vector_bytes(needs.vectors, sides, sides)
+        self.cache = self._choose(stored=cache_folder is not None, beside=beside) if cache == "auto" else cache
 
         # Random numbers are drawn where the decoded images are; without a cache on the device that is the CPU.
         home = device if self.cache == "device" else torch.device("cpu")
+        vectors = VectorDraws(needs.vectors, sides, sides, seed=seed, device=home) if needs.vectors else None
+        self._vectors = {} if vectors is None else vectors.values
         self._order = Order(
-            {name: len(listed) for name, listed in self._examples.items()},
+            {name: len(listed) for name, listed in sides.items()},
             paired=self._paired,
             mismatched=self._mismatched,
             batch=batch,
@@ -137,24 +155,30 @@ class Loader:
             device=home,
             labelled=labelled,
             homes=self._homes,
+            aligned=self._aligned,
+            references=References(members, seed=seed, device=home) if members else None,
+            vectors=vectors,
         )
         self._left_out = left_out or LeftOut()
         self._left_out.bind(
-            self._examples,
+            sides,
             paired=self._paired,
             labelled={only: labelled} if labelled else {},
             least={"source": 2} if self._mismatched else {},
+            classes={only: list(members.values())} if members else {},
         )
         self._across = torch.arange(size[1], device=device)
         self._down = torch.arange(size[0], device=device)
         self._positions = torch.arange(batch, device=device)
         self._labels = {
             name: torch.tensor([example.label for example in listed], device=device)
-            for name, listed in self._examples.items()
+            for name, listed in sides.items()
             if name in needs.labels or any(example.label >= 0 for example in listed)
         }
         if labelled:
             self._labels["labelled"] = self._labels[only]
+        if members:
+            self._labels["reference"] = self._labels[only]
 
         self._prefetched: dict[int, Callable[[], Ready]] = {}
         self._images: dict[str, Tensor] = {}
@@ -173,11 +197,16 @@ class Loader:
                 on_progress=on_progress,
                 on_broken=lambda name, row, error: errors.update({(name, row): error}),
             )
+            if self._aligned and resize == "cover":
+                found = unlike(self._examples, self._domains, self._aligned, budget=self._budget, workers=workers)
+                errors = {**found, **errors}
             self._leave_out(errors)
             if self._mismatched:
                 self._images["mismatched"] = self._images["source"]
             if labelled:
                 self._images["labelled"] = self._images[only]
+            if members:
+                self._images["reference"] = self._images["reference2"] = self._images[only]
         self._order.leave_out(self._left_out.by_home)
         threads = {"device": 0, "host": 1, "stream": workers}[self.cache]
         self._ahead = max(2, -(-2 * workers // batch)) if self.cache == "stream" else 2
@@ -188,7 +217,10 @@ class Loader:
 
     def _leave_out(self, errors: Mapping[tuple[str, int], ImageError]) -> None:
         """Leave out the images that could not be decoded before the first batch."""
-        found = self._left_out.agree({self._left_out.key(*place): str(error) for place, error in errors.items()})
+        places = {
+            self._left_out.key(self._aligned.get(name, name), row): str(error) for (name, row), error in errors.items()
+        }
+        found = self._left_out.agree(places)
         if errors and self._left_out.mode == "stop":
             raise undecodable(list(errors.values()), sum(map(len, self._examples.values())))
         try:
@@ -224,13 +256,17 @@ class Loader:
                 f"the load size {load} is smaller than the training size {train}; make it at least as large"
             )
 
-    def _choose(self, *, stored: bool = False) -> str:
-        """The first cache that fits, if all ranks share this machine's RAM; a memory-mapped file always fits."""
+    def _choose(self, *, stored: bool = False, beside: int = 0) -> str:
+        """The first cache that fits, if all ranks share this machine's RAM; a memory-mapped file always fits.
+
+        ``beside`` are the bytes of vectors, which lie where the images do.
+        """
         sides = self._load_size[0] * self._load_size[1]
         needed = sum(
             len(listed) * sides * planes_of(self._domains[name]) * dtype_of(self._domains[name]).itemsize
             for name, listed in self._examples.items()
         )
+        needed += beside
         host = free_memory(torch.device("cpu")) // self._ranks
         free = host if self._device.type == "cpu" else free_memory(self._device)
         if needed <= SHARE * free or (stored and self._device.type == "cpu"):
@@ -241,8 +277,9 @@ class Loader:
         """The index-th batch of the training, from 0: a pure function of the seed and the index.
 
         ``source`` and ``target`` (N, C, H, W) float32 in [-1, 1]; ``source_label`` and ``target_label`` (N,) int64, -1
-        for none, where any example has one or the method needs them; ``mismatched``, or ``labelled`` with
-        ``labelled_label``, where the method needs it.
+        for none, where any example has one or the method needs them; ``mismatched``, ``labelled`` with
+        ``labelled_label``, ``reference`` and ``reference2`` with ``reference_label``, aligned streams and vectors
+        (N, D) float32, where the method needs them.
         """
         with torch.no_grad():
             if self._pool is None:
@@ -250,18 +287,22 @@ class Loader:
             else:
                 draws, decoded = self._pop_prefetched(index)()
                 stored = {name: self._move(pixels) for name, pixels in decoded.items()}
-                draws = [Draw(draw.streams, self._move(draw.table)) for draw in draws]
+                draws = [Draw(draw.streams, self._move(draw.table), draw.vectors) for draw in draws]
                 rows = self._positions
             found: dict[str, Tensor] = {}
+            last = 5 + len(self._augment)
             for draw in draws:
-                examples, seeds = draw.table[0], draw.table[5:].unbind()
+                examples, seeds = draw.table[0], draw.table[5:last].unbind()
+                if draw.vectors:
+                    for vector, drawn in zip(draw.vectors, draw.table[last:], strict=True):
+                        found[vector] = self._vectors[vector][drawn] if self._pool is None else stored[vector]
                 cut = self._cut(draw.table, rows)
                 for stream in draw.streams:
                     domain = self._domains[self._homes[stream]]
                     with nullcontext() if self._device.type == "cuda" else one_thread():
                         pixels = stored[stream] if self._pipeline is not None else cut(stored[stream])
                         image = normalize(pixels, domain)
-                    found[stream] = self._augmented(image, domain, seeds)
+                    found[stream] = self._augment(image, domain, seeds) if seeds else image
                     if stream in self._labels:
                         found[f"{stream}_label"] = self._labels[stream][examples]
             return found
@@ -296,18 +337,12 @@ class Loader:
                     examples if rows is None else range(len(examples)), tops, lefts, mirrors, strict=True
                 )
             ]
-            return lambda kept: _slices(kept, numbers, self._size)
+            return lambda kept: slices(kept, numbers, self._size)
         top, left, mirror = table[1] % down, table[2] % along, table[3] & int(self._flip)
         rows = table[0] if rows is None else rows
         across = torch.where(mirror.bool()[:, None], width - 1 - self._across, self._across)
         lines, columns = top[:, None] + self._down, left[:, None] + across
-        return lambda kept: _crop(kept, rows, lines, columns)
-
-    def _augmented(self, found: Tensor, domain: Domain, seeds: Sequence[Tensor]) -> Tensor:
-        if not domain.classes and domain.channels in (1, 3):
-            for augment, each in zip(self._augment, seeds, strict=True):
-                found = augment(found, each)
-        return found
+        return lambda kept: crop(kept, rows, lines, columns)
 
     # --- prefetched batches -----------------------------------------------------------------------------------------
 
@@ -332,7 +367,7 @@ class Loader:
                     kept = self._images[stream]
                     found[stream] = self._pinned((self._batch, *kept.shape[1:]), kept.dtype)
                     torch.index_select(kept, 0, draw.table[0], out=found[stream])
-            return draws, found
+            return draws, self._with_vectors(draws, found)
 
         return self._pool.submit(gather).result
 
@@ -346,9 +381,18 @@ class Loader:
             for stream, parts in decoded.items():
                 found[stream] = self._pinned((self._batch, *parts[0].shape), parts[0].dtype)
                 torch.stack(parts, out=found[stream])
-            return draws, found
+            return draws, self._with_vectors(draws, found)
 
         return stack
+
+    def _with_vectors(self, draws: Sequence[Draw], found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The images of a batch with its vectors, which come from the RAM."""
+        for draw in draws if self._vectors else ():
+            for vector, drawn in zip(draw.vectors, draw.table[5 + len(self._augment) :], strict=True):
+                values = self._vectors[vector]
+                found[vector] = self._pinned((self._batch, values.shape[1]), values.dtype)
+                torch.index_select(values, 0, drawn, out=found[vector])
+        return found
 
     def _decode(self, streams: tuple[str, ...], row: int, seed: int) -> list[Tensor]:
         """The planes (C, H, W) of one example for each of its streams."""
@@ -357,6 +401,10 @@ class Loader:
             home: read_example(self._examples[home][row], self._domains[home], budget=self._budget) for home in homes
         }
         size = self._load_size
+        if self._aligned and self._resize == "cover" and self._pipeline is None:
+            for name, partner in self._aligned.items():
+                if name in pixels:
+                    refuse_unlike(self._examples[name][row], pixels[name].shape, pixels[partner].shape)
         if self._pipeline is not None:
             pixels, size = self._pipeline(pixels, seed), self._size
         return [planes(pixels[home], self._domains[home], size, self._resize) for home in homes]
@@ -369,25 +417,3 @@ class Loader:
         if self._device.type == "cuda" and not tensor.is_pinned():
             tensor = tensor.pin_memory()
         return tensor.to(self._device, non_blocking=True)
-
-
-def _slices(kept: Tensor, numbers: Sequence[Sequence[int]], size: Size) -> Tensor:
-    """Crop each (row, top, left, mirrored) out of images (n, C, H, W): (N, C, h, w), on a CPU."""
-    height, width = size
-    found = []
-    for row, top, left, mirrored in numbers:
-        image = kept[row, :, top : top + height, left : left + width]
-        found.append(image.flip(-1) if mirrored else image)
-    return torch.stack(found)
-
-
-def _crop(kept: Tensor, rows: Tensor, lines: Tensor, columns: Tensor) -> Tensor:
-    """Take rows (N,), lines (N, h) and columns (N, w) of images (n, C, H, W): (N, C, h, w), without a device sync.
-
-    Whole lines first, then columns within them: far fewer indices than one for each pixel.
-    """
-    _, channels, height, width = kept.shape
-    sheets = rows[:, None] * channels + torch.arange(channels, device=kept.device)
-    starts = sheets[:, :, None] * height + lines[:, None, :]
-    strips = kept.view(-1, width).index_select(0, starts.flatten()).view(*starts.shape, width)
-    return strips.gather(3, columns[:, None, None, :].expand(*starts.shape, columns.shape[1]))

@@ -43,7 +43,7 @@ def normalize(kept: Tensor, domain: Domain) -> Tensor:
 def planes(pixels: NDArray[Any], domain: Domain, size: Size, resize: Resize) -> Tensor:
     """Resize (H, W, C) to ``size`` and lay it out as planes (C, h, w) of ``dtype_of(domain)``.
 
-    ``cover`` keeps the aspect ratio and takes the middle; class maps keep their indices.
+    ``cover`` keeps the aspect ratio and takes the middle; class maps and aligned streams keep their stored values.
     """
     if resize == "cover":
         height, width = pixels.shape[:2]
@@ -51,7 +51,7 @@ def planes(pixels: NDArray[Any], domain: Domain, size: Size, resize: Resize) -> 
         inner = min(height, max(1, round(size[0] * scale))), min(width, max(1, round(size[1] * scale)))
         top, left = (height - inner[0]) // 2, (width - inner[1]) // 2
         pixels = pixels[top : top + inner[0], left : left + inner[1]]
-    resized = images.resize(pixels, size, nearest=domain.classes > 0)
+    resized = images.resize(pixels, size, nearest=domain.by_nearest)
     array = np.array(resized.transpose(2, 0, 1), order="C")
     return torch.from_numpy(array.view(np.int16) if array.dtype == np.uint16 else array)
 

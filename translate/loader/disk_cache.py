@@ -157,6 +157,8 @@ def _key(listed: Sequence[Example], domain: Domain, size: Size, resize: str, wor
     decoded: tuple[object, ...] = (domain.channels, domain.depth, domain.classes)
     if domain.alpha != "dropped" or domain.ranged:
         decoded += (domain.alpha, domain.limits)
+    if domain.nearest:
+        decoded += ("nearest",)
     digest = hashlib.sha256(repr((FORMAT, decoded, tuple(size), resize)).encode())
     with ThreadPoolExecutor(workers or cores(), thread_name_prefix="translate-hash") as pool:
         try:

@@ -54,6 +54,7 @@ class LeftOut:
         self._examples: Mapping[str, Sequence[Example]] = {}
         self._paired = False
         self._labelled: Mapping[str, Collection[int]] = {}
+        self._classes: Mapping[str, Collection[Collection[int]]] = {}
         self._least: Mapping[str, int] = {}
 
     @property
@@ -85,12 +86,15 @@ class LeftOut:
         paired: bool,
         labelled: Mapping[str, Collection[int]],
         least: Mapping[str, int],
+        classes: Mapping[str, Collection[Collection[int]]] | None = None,
     ) -> None:
         """Say of what images are left out.
 
-        ``labelled`` are the indices, by domain, of which one must remain; ``least`` how many images of a domain must.
+        ``labelled`` are the indices, by domain, of which one must remain; ``least`` how many images of a domain must;
+        ``classes`` the indices of each class, of which two must.
         """
         self._examples, self._paired, self._labelled, self._least = examples, paired, labelled, least
+        self._classes = classes or {}
         lengths = {name: len(listed) for name, listed in examples.items()}
         self._rows = {
             name: {row for row in listed if row < lengths[name]}
@@ -166,6 +170,9 @@ class LeftOut:
         for home, labelled in self._labelled.items():
             if self.key(home, 0)[0] == name and set(labelled) <= set(rows):
                 return f"cannot be used, so none of the {home}'s labelled images is left"
+        for home, classes in self._classes.items():
+            if self.key(home, 0)[0] == name and any(len(set(each) - set(rows)) < 2 for each in classes):
+                return f"cannot be used, so fewer than two images of a class of the {home} are left"
         return ""
 
     def _named(self, rows: Mapping[str, Sequence[int]]) -> list[str]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from translate.loader.references import References
+from translate.loader.vectors import VectorDraws
 from translate.seeds import SPACING, key, mix, signed
 
 _BLOCK = 64
@@ -16,7 +18,7 @@ _BLOCK = 64
 _EPOCH = signed(0xD1342543DE82EF95)
 _EXAMPLE = signed(0xDA942042E4DD58B5)
 
-_streams = {"source": 0, "target": 1, "mismatched": 2, "labelled": 3}
+_streams = {"source": 0, "target": 1, "mismatched": 2, "labelled": 3, "reference": 4, "reference2": 5}
 
 _ATTEMPTS = 64
 """Substitutes that are drawn for an example that is left out, before the first usable one is taken."""
@@ -26,12 +28,13 @@ _ATTEMPTS = 64
 class Draw:
     """The examples and random numbers of a batch, for streams that share them.
 
-    ``table`` (5 + seeds, N) int64: the examples, then random numbers in [0, 2^63) for the crop's top, its left,
-    mirroring and a pipeline, and for each of the seeds.
+    ``table`` (5 + seeds + vectors, N) int64: the examples, then random numbers in [0, 2^63) for the crop's top, its
+    left, mirroring and a pipeline, and for each of the seeds; at last, for each of ``vectors``, which of its rows.
     """
 
     streams: tuple[str, ...]
     table: Tensor
+    vectors: tuple[str, ...] = ()
 
 
 class Order:
@@ -41,7 +44,8 @@ class Order:
     ``mismatched`` adds a stream of sources that differ from the batch's own; ``labelled``, a list of examples, adds a
     stream of only those, with epochs of its own. Of several ranks, rank r takes rows r, r + ranks ... of the
     global batch of ``batch * ranks``. All tensors are made on ``device``. ``homes`` says of which domain a stream draws
-    if that is not the stream's name.
+    if that is not the stream's name. ``aligned`` streams share all draws of their partners; ``references`` adds two
+    streams of images of one class, and ``vectors`` draws those of each domain's examples.
 
     >>> order = Order({"source": 3}, paired=False, mismatched=False, batch=2, seeds=0, seed=0, rank=0, ranks=1,
     ...               device=torch.device("cpu"))
@@ -63,8 +67,12 @@ class Order:
         device: torch.device,
         labelled: Sequence[int] = (),
         homes: Mapping[str, str] | None = None,
+        aligned: Mapping[str, str] | None = None,
+        references: References | None = None,
+        vectors: VectorDraws | None = None,
     ) -> None:
         self._lengths = dict(lengths)
+        self._aligned, self._references, self._vectors = dict(aligned or {}), references, vectors
         self._homes = dict(homes or {})
         self._left_out: dict[str, Tensor] = {}
         self._labelled = torch.tensor(labelled, dtype=torch.int64, device=device)
@@ -111,7 +119,14 @@ class Order:
             rows, epochs = self._rows(name, first)
             numbers = self._numbers(name, epochs, rows)
             used = self._usable(name, rows, epochs)
-            found.append(Draw(tuple(self._lengths) if self._paired else (name,), torch.cat((used[None], numbers))))
+            domains = tuple(self._lengths) if self._paired else (name,)
+            streams = (*domains, *(each for each, partner in self._aligned.items() if partner in domains))
+            table = torch.cat((used[None], numbers))
+            drawn: tuple[str, ...] = ()
+            if self._vectors is not None:
+                drawn, picked = self._vectors.draw(domains, used, epochs * _EPOCH + rows * _EXAMPLE)
+                table = torch.cat((table, *picked))
+            found.append(Draw(streams, table, drawn))
             if self._mismatched and name == "source":
                 numbers = self._numbers("mismatched", epochs, rows)
                 others = (rows + 1 + numbers[3] % (length - 1)) % length
@@ -123,14 +138,58 @@ class Order:
             numbers = self._numbers("labelled", epochs, rows)
             used = self._usable("labelled", rows, epochs)
             found.append(Draw(("labelled",), torch.cat((used[None], numbers))))
+        if self._references is not None:
+            found += self._reference_draws(self._references, first)
         return [list(draws) for draws in zip(*map(self._split, found), strict=True)]
 
-    def _usable(self, stream: str, rows: Tensor, epochs: Tensor, other_than: Tensor | None = None) -> Tensor:
-        """The examples of a stream, with another in the place of each that is left out or equals ``other_than``."""
+    def _reference_draws(self, references: References, first: int) -> list[Draw]:
+        """The draws of both images of one class, which are two different ones."""
+        start = first * self._batch * self._ranks
+        stop = start + _BLOCK * self._batch * self._ranks
+        places = range(start, stop)[self._rank :: self._ranks]
+        rows, others, visits = (each.to(self._device) for each in references.rows(places))
+        used = self._usable("reference", rows, visits, among=references.members)
+        used2 = self._usable("reference2", others, visits, other_than=used, among=references.members)
+        return [
+            Draw((stream,), torch.cat((usable[None], self._numbers(stream, visits, drawn))))
+            for stream, usable, drawn in (("reference", used, rows), ("reference2", used2, others))
+        ]
+
+    def _usable(
+        self,
+        stream: str,
+        rows: Tensor,
+        epochs: Tensor,
+        other_than: Tensor | None = None,
+        among: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """The examples of a stream, with another in the place of each that is left out or equals ``other_than``.
+
+        Of several groups of examples, ``among``, the other is of the same one.
+        """
         left_out = self._left_out.get(self._homes.get(stream, stream))
         if left_out is None:
             return rows
+        if among is not None:
+            for members in among:
+                within = torch.isin(rows, members)
+                if bool(within.any()):
+                    others = None if other_than is None else other_than[within]
+                    rows = rows.clone()
+                    rows[within] = self._replaced(stream, rows[within], epochs[within], others, left_out, members)
+            return rows
         choices = self._labelled if stream == "labelled" else torch.arange(len(left_out), device=self._device)
+        return self._replaced(stream, rows, epochs, other_than, left_out, choices)
+
+    def _replaced(
+        self,
+        stream: str,
+        rows: Tensor,
+        epochs: Tensor,
+        other_than: Tensor | None,
+        left_out: Tensor,
+        choices: Tensor,
+    ) -> Tensor:
         state = epochs * _EPOCH + rows * _EXAMPLE + key(self._seed, _streams[stream], -1)
 
         def wrong() -> Tensor:
@@ -149,7 +208,7 @@ class Order:
     def _split(self, draw: Draw) -> list[Draw]:
         """Split a block's draw into one for each batch."""
         tables = draw.table.view(len(draw.table), _BLOCK, self._batch).transpose(0, 1).contiguous()
-        return [Draw(draw.streams, table) for table in tables.unbind()]
+        return [Draw(draw.streams, table, draw.vectors) for table in tables.unbind()]
 
     def _rows(self, name: str, first: int) -> tuple[Tensor, Tensor]:
         """This rank's examples of a block of batches, and the epoch of each."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +13,51 @@ import torch
 
 from translate import checkpoint, conversion, images, translator
 from translate.adversary import Adversary
+from translate.data import DOMAINS
 from translate.engine import Engine
 from translate.errors import TranslateError
 from translate.features import as_features, offered
-from translate.method import Method, role_of
+from translate.layouts import open_dataset
+from translate.method import Method, Needs, role_of
 from translate.options import parse_call
 from translate.parts import SavedMethod, build_method
 from translate.plugins import discover
 from translate.run import Run
 from translate.saved import load_classifier, load_encoder, load_sampler
 from translate.seeds import seed_step
+from translate.streams import Streams, vector_of
 from translate.testing.networks import CHANNELS, parts_of
 from translate.training import fit, resume
 from translate.traits import Traits
 
 
-def check_method(part: str, *, plugins: Sequence[str] = (), data: str = "demo(size=32, count=12)") -> None:
-    """Check a method with several channel counts: gradients for all weights, exact resume, and equal saved networks."""
+def check_method(
+    part: str,
+    *,
+    plugins: Sequence[str] = (),
+    data: str = "demo(size=32, count=12, aligned=mask, vectors=text)",
+) -> None:
+    """Check a method with several channel counts: gradients for all weights, exact resume, and equal saved networks.
+
+    A method may ask for all that ``data`` has: give data of your own if it needs other streams than those of the
+    default, an aligned ``mask`` of one plane and vectors ``text`` of five numbers.
+    """
     catalog = discover(extra=plugins)
     call = parse_call(part)
+    streams = Streams.of(open_dataset(catalog, data))
     for inputs, outputs in CHANNELS:
         seed_step(0, 0)
         try:
-            method = build_method(catalog, call.name, call.options, parts_of(catalog, (32, 32), inputs, outputs))
+            method = build_method(
+                catalog, call.name, call.options, parts_of(catalog, (32, 32), inputs, outputs, streams)
+            )
         except TranslateError:
             # A method may refuse domains of unlike channels, but must accept RGB to RGB.
             if (inputs, outputs) == (3, 3):
                 raise
             continue
         _check_directions(call.name, method, inputs, outputs)
-        _check_gradients_reach_weights(call.name, method, inputs, outputs)
+        _check_gradients_reach_weights(call.name, method, Made(method.needs, streams, inputs, outputs))
         owned = {weight for module in method.players.values() for weight in module.parameters()}
         for module in method.modules():
             assert not isinstance(module, Adversary) or owned.issuperset(module.discriminator.parameters()), (
@@ -77,17 +93,37 @@ def _check_directions(name: str, method: Method, inputs: int, outputs: int) -> N
     method.train()
 
 
-def _batch_for(method: Method, inputs: int, outputs: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    batch = {"source": torch.rand(2, inputs, 32, 32, generator=generator) * 2 - 1}
-    batch["target"] = torch.rand(2, outputs, 32, 32, generator=generator) * 2 - 1
-    if "mismatched" in method.needs.streams:
-        batch["mismatched"] = torch.flip(batch["source"], [0])
-    if "labelled" in method.needs.streams:
-        batch.update(labelled=torch.flip(batch["target"], [0]), labelled_label=torch.tensor([1, 2]))
-    return batch | {f"{domain}_label": torch.tensor([0, 1]) for domain in ("source", "target")}
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Batches that have all that a method needs, made up."""
+
+    needs: Needs
+    streams: Streams
+    inputs: int
+    outputs: int
+
+    def batch(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """Two rows of each stream."""
+
+        def drawn(channels: int) -> torch.Tensor:
+            return torch.rand(2, channels, 32, 32, generator=generator) * 2 - 1
+
+        batch = {"source": drawn(self.inputs), "target": drawn(self.outputs)}
+        if "mismatched" in self.needs.streams:
+            batch["mismatched"] = torch.flip(batch["source"], [0])
+        if "labelled" in self.needs.streams:
+            batch.update(labelled=torch.flip(batch["target"], [0]), labelled_label=torch.tensor([1, 2]))
+        if self.needs.references:
+            batch.update(reference=drawn(self.outputs), reference2=drawn(self.outputs))
+            batch["reference_label"] = torch.tensor([2, 0])
+        for name in sorted(self.needs.aligned):
+            batch[name] = drawn(self.streams.aligned[name].channels).sign()
+        for name in sorted(self.needs.vectors):
+            batch[name] = torch.randn(2, self.streams.vectors[vector_of(name)[1]], generator=generator)
+        return batch | {f"{domain}_label": torch.tensor([0, 1]) for domain in DOMAINS}
 
 
-def _check_accumulation(name: str, method: Method, inputs: int, outputs: int) -> None:
+def _check_accumulation(name: str, method: Method, made: Made) -> None:
     """Check that a period of steps on two batches each moves the same terms, all finite."""
     generator = torch.Generator().manual_seed(1)
     named = []
@@ -98,12 +134,12 @@ def _check_accumulation(name: str, method: Method, inputs: int, outputs: int) ->
             steps=method.period,
         )
         for _ in range(method.period):
-            engine.step([_batch_for(method, inputs, outputs, generator) for _ in range(batches)])
+            engine.step([made.batch(generator) for _ in range(batches)])
         named.append(engine.fetch().keys())
     assert named[0] == named[1], f"{name}: with gradient accumulation it has other terms: {sorted(named[0] ^ named[1])}"
 
 
-def _check_gradients_reach_weights(name: str, method: Method, inputs: int, outputs: int) -> None:
+def _check_gradients_reach_weights(name: str, method: Method, made: Made) -> None:
     generator = torch.Generator().manual_seed(0)
     engine = Engine(
         method,
@@ -117,7 +153,7 @@ def _check_gradients_reach_weights(name: str, method: Method, inputs: int, outpu
         for key, weight in ((f"{player}: {each}", weight) for each, weight in module.named_parameters())
     ]
     for _ in range(2 * method.period):
-        engine.step([_batch_for(method, inputs, outputs, generator)])
+        engine.step([made.batch(generator)])
     for hook in hooks:
         hook.remove()
     terms = engine.fetch()
@@ -127,7 +163,7 @@ def _check_gradients_reach_weights(name: str, method: Method, inputs: int, outpu
             assert f"{player}: {key}" in moved or not weight.requires_grad, (
                 f"{name}: no update reaches {key} of the player {player}"
             )
-    _check_accumulation(name, method, inputs, outputs)
+    _check_accumulation(name, method, made)
 
 
 def _check_exact_resume(name: str, options: Mapping[str, Any], folder: Path, plugins: Sequence[str], data: str) -> None:

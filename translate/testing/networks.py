@@ -17,6 +17,7 @@ from translate.errors import TranslateError
 from translate.parts import CatalogParts
 from translate.plugins import Catalog, discover
 from translate.seeds import seed_step
+from translate.streams import Streams
 from translate.traits import Traits
 
 SIZES = ((32, 32), (64, 32))
@@ -144,10 +145,13 @@ def _check_judges_alone(part: str, network: nn.Module, image: Tensor, condition:
     assert all(alike), f"{part}: it says judges_each_alone, but an image's logits depend on its neighbours"
 
 
-def parts_of(catalog: Catalog, size: tuple[int, int], inputs: int, outputs: int) -> CatalogParts:
-    """Parts for synthetic domains of ``inputs`` and ``outputs`` channels and three classes."""
+def parts_of(
+    catalog: Catalog, size: tuple[int, int], inputs: int, outputs: int, streams: Streams | None = None
+) -> CatalogParts:
+    """Parts for synthetic domains of ``inputs`` and ``outputs`` channels and three classes, and further ``streams``."""
     labels = ("one", "two", "three")
-    return CatalogParts(catalog, source=Domain(inputs, labels=labels), target=Domain(outputs, labels=labels), size=size)
+    source, target = Domain(inputs, labels=labels), Domain(outputs, labels=labels)
+    return CatalogParts(catalog, source=source, target=target, size=size, streams=streams)
 
 
 def _check_gradients_reach(part: str, network: nn.Module) -> None:

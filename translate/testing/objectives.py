@@ -145,7 +145,10 @@ def check_schedule(part: str, *, plugins: Sequence[str] = ()) -> None:
 
 
 def check_augmentation(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """Check that shape and range [-1, 1] are kept, and that an image's change depends on its seed alone."""
+    """Check that shape and range [-1, 1] are kept, and that an image's change depends on its seed alone.
+
+    One that is ``geometric`` must take images of any channels, and move maps by nearest neighbour, to the same places.
+    """
     change = build(discover(extra=plugins), "augmentations", part)
     images, seeds = torch.rand(4, 3, 16, 16) * 2 - 1, torch.tensor([1, 2, 3, 2])
     images[3] = images[1]
@@ -156,3 +159,12 @@ def check_augmentation(part: str, *, plugins: Sequence[str] = ()) -> None:
     assert torch.equal(change(images[2:3].clone(), seeds[2:3])[0], changed[2]), (
         f"{part}: an image depends on its neighbours"
     )
+    if not getattr(change, "geometric", False):
+        return
+    # Flat areas have the same values whichever way they are interpolated, but for their edges.
+    maps = torch.where(torch.arange(32) < 16, -1.0, 1.0).expand(4, 5, 32, 32).contiguous()
+    smooth, sharp = change(maps.clone(), seeds, nearest=False), change(maps.clone(), seeds, nearest=True)
+    assert sharp.shape == maps.shape, f"{part}: the shape of maps of five channels changed"
+    assert set(sharp.unique().tolist()) <= {-1.0, 1.0}, f"{part}: with nearest=True a map gets values between its own"
+    pure = (smooth.abs() == 1) & (change(torch.ones_like(maps), seeds, nearest=True) == 1)
+    assert torch.equal(smooth[pure], sharp[pure]), f"{part}: it moves maps to other places than images"

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 
 from translate import images
-from translate.data import Dataset, Domain, Example
+from translate.data import DOMAINS, Dataset, Domain, Example, check_stream_name
 from translate.errors import TranslateError
 from translate.options import parse_call
 from translate.parts import build
 from translate.plugins import Catalog, Plugin, discover
 from translate.run import Config, Run, Scalars
 from translate.seeds import seed_step
+from translate.streams import Vectors
 from translate.testing.networks import parts_of
 
 TREES: Mapping[str, tuple[str, ...]] = {
@@ -39,7 +40,7 @@ SIZE = 32
 
 
 def check_dataset(part: str, *, plugins: Sequence[str] = ()) -> None:
-    """Check what a dataset lists: domains, splits, pairs, labels, and that its first examples can be read.
+    """Check what a dataset lists: domains, splits, pairs, labels, streams, and that its first examples can be read.
 
     A layout of folders is tried on small folders of several shapes. It may refuse a folder in one sentence.
     """
@@ -78,7 +79,9 @@ def _check_listing(part: str, dataset: Any, again: Any) -> None:
     assert isinstance(dataset, Dataset), f"{part}: it returns {dataset!r:.60} and no translate.data.Dataset"
     assert isinstance(dataset.paired, bool), f"{part}: paired is {dataset.paired!r:.60}"
     assert "source" in dataset.domains, f"{part}: it has no domain source"
-    assert set(dataset.domains) <= {"source", "target"}, f"{part}: its domains are {list(dataset.domains)}"
+    assert set(dataset.domains) <= {*DOMAINS, *dataset.aligned}, (
+        f"{part}: its domains are {list(dataset.domains)}; say to which of source and target others are aligned"
+    )
     for name, domain in dataset.domains.items():
         assert isinstance(domain, Domain), f"{part}: its domain {name} is {domain!r:.60}"
         wanted = 3 if domain.palette else domain.classes or domain.channels
@@ -90,9 +93,16 @@ def _check_listing(part: str, dataset: Any, again: Any) -> None:
         assert set(sides) <= set(dataset.domains), f"{part}: the split {split} has other domains: {list(sides)}"
         lengths = {name: len(examples) for name, examples in sides.items()}
         if dataset.paired and not dataset.problems:
-            assert len(set(lengths.values())) == 1, f"{part}: pairs of unlike number in {split}: {lengths}"
+            pairs = {count for name, count in lengths.items() if name in DOMAINS}
+            assert len(pairs) == 1, f"{part}: pairs of unlike number in {split}: {lengths}"
+        for name, partner in dataset.aligned.items():
+            assert lengths.get(name, 0) in (0, lengths.get(partner, 0)), (
+                f"{part}: {split} has {lengths[name]} images of {name}, which belong to those of the {partner}, of "
+                f"which there are {lengths.get(partner, 0)}"
+            )
         for name, examples in sides.items():
             _check_examples(f"{part}: {split} {name}", examples, dataset.domains[name])
+            _check_vectors(f"{part}: {split} {name}", examples)
             same = [each.name for each in again.splits[split][name]]
             assert [each.name for each in examples] == same, f"{part}: {split} {name} is listed in another order"
 
@@ -108,6 +118,16 @@ def _check_examples(where: str, examples: Sequence[Example], domain: Domain) -> 
         wanted = 1 if domain.classes else domain.channels
         assert stored.ndim == 3, f"{where}: pixels of {example.name} are {stored.shape}"
         assert stored.shape[2] == wanted, f"{where}: {example.name} has {stored.shape[2]} planes, not {wanted}"
+
+
+def _check_vectors(where: str, examples: Sequence[Example]) -> None:
+    """Check that vectors of one name are numbers, and all of one width."""
+    try:
+        for name in sorted({each for example in examples for each in example.extras}, key=str):
+            check_stream_name(name, "a kind of vectors")
+            Vectors.of([example for example in examples if name in example.extras], name)
+    except TranslateError as error:
+        raise AssertionError(f"{where}: {error}") from error
 
 
 def check_metric(part: str, *, plugins: Sequence[str] = ()) -> None:
