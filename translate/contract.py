@@ -21,7 +21,14 @@ DOMAINS = ("source", "target")
 OF_ROLES: Mapping[Role, Sequence[str]] = {
     "sampler": ("noise", "domain"),
     "classifier": ("features", "domain"),
-    "translator": ("feature_extractor", "encodes", "named_codes", "variational_pass", "negative_log_likelihood"),
+    "translator": (
+        "draws_noise",
+        "feature_extractor",
+        "encodes",
+        "named_codes",
+        "variational_pass",
+        "negative_log_likelihood",
+    ),
 }
 """The traits of each role that are checked."""
 

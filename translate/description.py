@@ -14,6 +14,7 @@ from translate.numbered import steps_of
 from translate.options import Call, Option, asked_of
 from translate.paths import expanded
 from translate.sizes import Size
+from translate.taken import Taken
 
 __all__ = [
     "Description",
@@ -30,8 +31,9 @@ class Description:
     ``directions`` maps each direction to the role of its network. ``source`` and ``target`` are the fields of the
     domains, of an exported network those of its own input and output. ``size`` is the training size (height, width),
     ``step`` the number of steps trained and ``steps`` that of the whole training. ``weights`` counts the values of
-    each direction's network. ``checkpoints`` are the steps of those in a run's folder. ``size_multiple`` and all that
-    follows describe an exported network.
+    each direction's network. ``checkpoints`` are the steps of those in a run's folder. ``takes`` holds, by direction,
+    the options and inputs that a network takes beside its image. ``size_multiple`` and all that follows describe an
+    exported network.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Description:
     licence: str | None = None
     about: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    takes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     size_multiple: int | None = None
     fixed_size: Size | None = None
     range: str | None = None
@@ -71,6 +74,8 @@ class Description:
         yield "directions", ", ".join(f"{name} ({role})" for name, role in self.directions.items())
         for name, fields in (("source", self.source), ("target", self.target)):
             yield name, "" if fields is None else domain_of(fields).summary
+        for direction, facts in self.takes.items():
+            yield f"{direction} takes", "\n".join(Taken.from_json(facts).lines())
         yield "weights", ", ".join(f"{name} {count:,}" for name, count in self.weights.items())
         of = f" of {self.steps:,} steps" if self.steps is not None else " step" if self.step == 1 else " steps"
         at = "" if self.size is None else f"at {self.size[0]}x{self.size[1]}"
@@ -200,6 +205,7 @@ def _of_tensors(path: Path) -> Description:
         licence=inner.get("licence"),
         about=inner.get("about"),
         versions=facts.get("versions", {}),
+        takes=inner.get("takes", {}),
     )
 
 

@@ -200,6 +200,14 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
     >>> options_of(unet)["depth"].option.help
     'number of halvings'
     """
+    return {name: parameter_of(name, hint, default) for name, (hint, default) in keywords_of(factory).items()}
+
+
+def keywords_of(factory: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """The keyword-only arguments of a function, or of a class's ``__init__``: the type, with its extras, and default.
+
+    Raises ``TranslateError`` if the types cannot be evaluated.
+    """
     target = factory.__init__ if inspect.isclass(factory) else factory
     try:
         declared = [each for each in inspect.signature(target).parameters.values() if each.kind is each.KEYWORD_ONLY]
@@ -212,7 +220,7 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
             f"the options of {getattr(factory, '__qualname__', factory)!s:.100} cannot be read "
             f"({type(error).__name__}: {' '.join(str(error).split()):.200}); import what its annotations name"
         ) from error
-    return {each.name: parameter_of(each.name, hints.get(each.name, Any), each.default) for each in declared}
+    return {each.name: (hints.get(each.name, Any), each.default) for each in declared}
 
 
 def asked_of(function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from translate.pool import ImagePool
 from translate.rebuilding import Frugal, check_fit
 from translate.run import Config
 from translate.sizes import Size, fitting_sizes
+from translate.taken import facts_of
 from translate.traits import Traits
 from translate.weights import let_read
 
@@ -375,6 +376,7 @@ def metadata_of(
         "source": asdict(parts.source),
         "target": asdict(parts.target),
         "resources": dict(getattr(parts, "resources", {})),
+        **facts_of(method.translators, parts),
     }
 
 
