@@ -40,7 +40,7 @@ FLOORS = [
     {"atomic"},
     {"lock"},
     {"notes", "outputs"},
-    {"options", "data", "sizes", "devices", "numbered"},
+    {"assignments", "options", "data", "sizes", "devices", "numbered"},
     {"directions", "reshaping", "taken", "traits"},
     {"ranks", "seeds", "schema", "inner_maps"},
     {"draws", "fingerprint", "memory", "tensor_header"},

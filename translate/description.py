@@ -117,6 +117,32 @@ def show(
     return _of_exported(path) if path.suffix.lower() in SUFFIXES else _of_tensors(path)
 
 
+def taken_in(run: str | Path, step: int | None, direction: str | None) -> Taken | None:
+    """What a network takes beside its image, by the header of its file; None where that does not tell.
+
+    ``direction`` is the network's, by default the first.
+    """
+    found = show(run, step=step)
+    chosen = direction or next(iter(found.directions), "")
+    return Taken.from_json(found.takes[chosen]) if chosen in found.takes else None
+
+
+def check_given(run: str | Path, step: int | None, direction: str | None, given: Mapping[str, Any]) -> None:
+    """Hold the names and the options that are given against the header of a network's file, before it is loaded.
+
+    Raises ``TranslateError`` for what does not fit. What is wrong with the file itself is left to whoever loads it.
+    """
+    if not given:
+        return
+    try:
+        taken = taken_in(run, step, direction)
+    except TranslateError:
+        return
+    if taken is not None:
+        taken.check_names(given, f"{run}")
+        taken.constants(given, f"{run}")
+
+
 def _of_run(folder: Path, step: int | None) -> Description:
     """Describe a run by its translator, or by a newer checkpoint, or by the one of ``step``."""
     from translate.tensor_header import CheckpointError

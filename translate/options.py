@@ -51,7 +51,8 @@ class Option:
     ``help`` is a phrase, ``ge`` to ``lt`` are bounds, and ``part`` is the kind of part that the option names.
     ``parse(value, where)`` replaces the conversion by type, for example for a size. On the command line, ``metavar`` is
     the placeholder for the value, ``flag`` replaces the option's name, and ``short`` is a one-letter flag. ``fixed``
-    says why a run that is resumed keeps the value it has; without a reason it may take another.
+    says why a run that is resumed keeps the value it has; without a reason it may take another. ``assigns`` are flags
+    in its place, each with its help, behind which NAME=VALUE stands; together they make one mapping.
     """
 
     help: str
@@ -65,6 +66,7 @@ class Option:
     flag: str | None = None
     short: str | None = None
     fixed: str = ""
+    assigns: tuple[tuple[str, str], ...] = ()
 
     @property
     def bounds(self) -> str:

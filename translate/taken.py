@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from translate.assignments import Typed
 from translate.data import Domain, domain_of
 from translate.errors import TranslateError, nearest
 from translate.options import Option, Parameter, check, describe, keywords_of, parameter_of
@@ -130,12 +131,15 @@ class Taken:
         """All names, the options first."""
         return (*self.options, *self.inputs)
 
-    def check_names(self, names: Collection[str], where: str) -> None:
-        """Raise ``TranslateError`` for a name that the network does not take."""
-        for name in names:
+    def check_names(self, given: Mapping[str, Any], where: str) -> None:
+        """Raise ``TranslateError`` for a name that the network does not take, or that stood behind the other flag."""
+        for name, value in given.items():
             if name not in self.options and name not in self.inputs:
                 there = nearest(name, self.names) if self else "it takes an image alone"
                 raise TranslateError(f"{where} takes no {name!r:.60}; {there}")
+            flag, what = ("--set", "an option") if name in self.options else ("--with", "an input")
+            if isinstance(value, Typed) and value.flag != flag:
+                raise TranslateError(f"{where}: {name} is {what} of the network; give it with {flag} {name}=VALUE")
 
     def constants(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
         """The options among the names and values that are given, checked; those that have their default are left out.
@@ -159,6 +163,13 @@ class Taken:
         for name, wanted in self.inputs.items():
             if wanted.required and wanted.kind != "noise" and name not in given:
                 raise TranslateError(f"{where} needs {name}, {wanted.describe()}; give it with --with {name}=VALUE")
+
+    def choices(self, name: str) -> tuple[str, ...]:
+        """The values among which an option or a class is one; none where there are others."""
+        if name in self.inputs:
+            return self.inputs[name].labels if self.inputs[name].kind == "class" else ()
+        facts = _type_of(self.options[name], "a network") if name in self.options else {"choices": []}
+        return tuple(map(str, facts["choices"]))
 
     def lines(self) -> list[str]:
         """The options and inputs as lines of text."""
@@ -233,7 +244,7 @@ def taken_by(
 
 def named_by(parts: Any) -> tuple[dict[str, Domain], dict[str, int]]:
     """The domains and the lengths of the vectors that a method's parts know, by name."""
-    domains = {"source": parts.source, "target": parts.target, **getattr(parts, "domains", {})}
+    domains = {"source": parts.source, "target": parts.target, **getattr(parts, "aligned", {})}
     return domains, dict(getattr(parts, "vectors", {}))
 
 
@@ -249,9 +260,10 @@ def facts_of(translators: Mapping[str, Any], parts: Any) -> dict[str, Any]:
 
 def taken_of(metadata: Mapping[str, Any], direction: str, network: object) -> Taken:
     """What the network of a direction takes, by its class and by the metadata of its file."""
-    domains = {name: domain_of(metadata[name]) for name in ("source", "target")}
+    found = {"source": metadata["source"], "target": metadata["target"], **metadata.get("aligned", {})}
+    domains = {name: domain_of(each) for name, each in found.items()}
     known = Taken.from_json(metadata.get("takes", {}).get(direction, {}))
-    return taken_by(network, domains=domains, known=known)
+    return taken_by(network, domains=domains, vectors=metadata.get("vectors", {}), known=known)
 
 
 def _refuse_positional(forward: Callable[..., Any], where: str) -> None:
@@ -281,8 +293,10 @@ def _wanted(
     """An input with what is known of its images, classes or vectors."""
     of = asked.of or ("target" if asked.kind == "noise" else "")
     told = known.inputs.get(name)
-    domain = domains.get(of) or (told.domain if told is not None and told.kind == asked.kind else None)
-    length = vectors.get(of) or (told.length if told is not None and told.kind == asked.kind else None)
+    if told is None or told.kind != asked.kind:
+        told = Wanted(name, asked.kind)
+    domain = domains.get(of) or told.domain
+    length = vectors.get(of.removeprefix("source_").removeprefix("target_")) or told.length
     if asked.kind in ("class", "image") and domain is None:
         there = nearest(of, domains) if of else f"name one of {', '.join(domains)}"
         raise TranslateError(f"{where} has an input {name} of the domain {of!r:.60}, which is not there; {there}")
@@ -358,7 +372,7 @@ def _option_from_json(name: str, facts: Mapping[str, Any]) -> Parameter:
 def _input_to_json(wanted: Wanted) -> dict[str, Any]:
     found = {each.name: getattr(wanted, each.name) for each in fields(wanted) if each.name != "name"}
     found["domain"] = None if wanted.domain is None else asdict(wanted.domain)
-    return {name: value for name, value in found.items() if value not in (None, "")}
+    return {name: value for name, value in found.items() if value not in (None, "", False)}
 
 
 def _input_from_json(name: str, facts: Mapping[str, Any]) -> Wanted:

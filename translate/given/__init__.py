@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from translate.given.reading import Given, read_given
 from translate.given.sources import Picked
-from translate.given.typed import Typed, as_flags, parse_given, typed_pairs
 from translate.given.values import Planes, Value
 
 if TYPE_CHECKING:
@@ -24,18 +23,14 @@ __all__ = [
     "Picked",
     "Planes",
     "Ready",
-    "Typed",
     "Value",
-    "as_flags",
     "drawn_by_rows",
     "examples",
     "fitted",
     "normalized",
-    "parse_given",
     "read_given",
     "seeds_of",
     "stacked",
-    "typed_pairs",
     "with_noise",
 ]
 

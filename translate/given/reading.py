@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from translate import images
+from translate.assignments import Typed
 from translate.errors import TranslateError
 from translate.given.sources import Constant, Folder, Picked, Rows, Source, Table, fitted_planes, planes_of_file
 from translate.given.tables import SUFFIXES, read_table
-from translate.given.typed import Typed
 from translate.given.values import Planes, Value, array_of, class_of, is_number, is_tensor, planes_of, vector_of
 from translate.paths import expanded
 from translate.sizes import Size
@@ -107,11 +107,6 @@ def read_given(
     ``TranslateError`` for a name, a value, a table or a file that does not fit, and for what is missing.
     """
     taken.check_names(given, where)
-    for name, value in given.items():
-        flag = "--set" if name in taken.options else "--with"
-        if isinstance(value, Typed) and value.flag != flag:
-            what = "an option" if flag == "--set" else "an input"
-            raise TranslateError(f"{where}: {name} is {what} of the network; give it with {flag} {name}=VALUE")
     absent = {name: value for name, value in given.items() if value is None and name in taken.inputs}
     options = taken.constants({name: _plain(value) for name, value in given.items()}, where)
     values = {name: value for name, value in given.items() if name in taken.inputs and name not in absent}

@@ -89,7 +89,7 @@ def fitted(tensors: Mapping[str, Tensor], taken: Taken, multiple: int, fixed: Si
             continue
         if fixed is None:
             found[name] = padded(tensor, multiple)
-        elif wanted.domain is not None and wanted.domain.one_hot:
+        elif wanted.domain is not None and getattr(wanted.domain, "by_nearest", wanted.domain.one_hot):
             found[name] = F.interpolate(tensor, fixed, mode="nearest-exact")
         else:
             found[name] = resized(tensor, fixed)

@@ -115,6 +115,10 @@ def planes_of(value: Any, wanted: Wanted, where: str, max_pixels: int = images.M
         value = Path(value)
     if wanted.kind == "noise":
         raise TranslateError(f"{where}: {wanted.name} is noise, which is drawn; leave it out, or give a tensor")
+    if isinstance(value, (bool, int, float, list, tuple, dict)):
+        raise TranslateError(
+            f"{where}: {wanted.name} is {wanted.describe()}, not {_shown(value)}; give a file or an array"
+        )
     try:
         if domain.classes:
             indices = images.load_indices(value, name=name, max_pixels=max_pixels)[..., None]
@@ -125,7 +129,11 @@ def planes_of(value: Any, wanted: Wanted, where: str, max_pixels: int = images.M
         raise images.ImageError(f"{name} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except (TypeError, AttributeError):
         raise TranslateError(f"{where}: {wanted.name} is {wanted.describe()}, not {_shown(value)}") from None
-    return Planes(pixels, domain.at(str(pixels.dtype)))  # type: ignore[arg-type]
+    return Planes(pixels, domain.at(str(pixels.dtype)), nearest=_by_nearest(domain))  # type: ignore[arg-type]
+
+
+def _by_nearest(domain: Domain) -> bool:
+    return bool(getattr(domain, "by_nearest", domain.classes > 0))
 
 
 def _of_indices(indices: NDArray[Any], domain: Domain, name: str) -> Planes:
@@ -150,7 +158,7 @@ def _of_tensor(value: Any, domain: Domain, name: str) -> Planes:
     if not np.isfinite(array).all():
         raise TranslateError(f"{name} holds numbers that are not finite")
     # Floats of tensors are what the network sees.
-    return Planes(array, Domain(domain.channels, "float32", -1.0, 1.0), nearest=domain.one_hot)
+    return Planes(array, Domain(domain.channels, "float32", -1.0, 1.0), nearest=_by_nearest(domain))
 
 
 def digest_of(value: Value) -> Any:

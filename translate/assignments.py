@@ -1,32 +1,30 @@
-"""Typed: ``NAME=VALUE`` as somebody types it behind a flag, and the argument ``given`` of a verb's function."""
+"""Assignments: ``NAME=VALUE`` as somebody types it behind a flag, and the argument ``given`` of a verb's function."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from translate.errors import TranslateError
-
-Flag = Literal["--set", "--with"]
 
 
 class Typed(str):
     """A value that was typed behind one of the flags for options and inputs."""
 
-    flag: Flag
+    flag: str
 
-    def __new__(cls, text: str, flag: Flag) -> Typed:
+    def __new__(cls, text: str, flag: str) -> Typed:
         """A text with the flag that it stood behind."""
         made = super().__new__(cls, text)
         made.flag = flag
         return made
 
-    def __reduce__(self) -> tuple[type[Typed], tuple[str, Flag]]:
+    def __reduce__(self) -> tuple[type[Typed], tuple[str, str]]:
         return Typed, (str(self), self.flag)
 
 
-def typed_pairs(pairs: Iterable[str], flag: Flag, where: str) -> dict[str, Typed]:
+def typed_pairs(pairs: Iterable[str], flag: str, where: str) -> dict[str, Typed]:
     """The names and values of texts such as ``passes=4``; raises ``TranslateError`` for another, or a name twice.
 
     >>> typed_pairs(["passes=4"], "--set", "convert")
