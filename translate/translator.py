@@ -183,6 +183,15 @@ class Translator:
         """
         return self.inference.bytes_for(size)
 
+    @property
+    def takes_noise(self) -> bool:
+        """Whether every answer depends on noise, which is drawn from a seed for each image."""
+        return bool(self.taken.noise) or self.inference.draws
+
+    def needs_calibration_for(self, options: Mapping[str, Any]) -> bool:
+        """Whether ``calibrate`` must be called before it can translate with these options of the network."""
+        return self.inference.needs_calibration(options)
+
     def read_given(self, given: Mapping[str, Any], *, max_pixels: int = images.MAX_PIXELS) -> Given:
         """Hold what is given by name against what the network takes, before any image is translated.
 

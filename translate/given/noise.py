@@ -43,13 +43,18 @@ def with_noise(
             assert wanted.domain is not None
             planes = wanted.domain.channels
             maps = [
-                noise_map(key(seed, number, sample), planes, range(height), range(width))
+                drawn_noise(seed, number, sample, planes, range(height), range(width))
                 for seed in seeds
                 for sample in range(count)
             ]
             tensors[wanted.name] = torch.stack(maps).to(batch.device)
     ordered = {name: tensors[name] for name in taken.inputs if name in tensors}
     return repeated(batch), replace(ready, tensors=ordered)
+
+
+def drawn_noise(seed: int, number: int, sample: int, planes: int, rows: range, columns: range) -> Tensor:
+    """A part (planes, rows, columns) of the noise of one sample of an image; ``number`` is that of the input."""
+    return noise_map(key(seed, number, sample), planes, rows, columns)
 
 
 def drawn_by_rows(

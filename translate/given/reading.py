@@ -53,6 +53,12 @@ class Given:
         found = {name: list(each) if isinstance(each, tuple) else each for name, each in self.options.items()}
         return found | {name: source.digest for name, source in self.sources.items()}
 
+    @property
+    def paths(self) -> dict[str, str]:
+        """The absolute paths of what was given as a file or a folder."""
+        found = {name: source.path for name, source in self.sources.items()}
+        return {name: str(path.absolute()) for name, path in found.items() if path is not None}
+
     def of(self, name: str, path: Path | str) -> dict[str, Picked]:
         """The values for an image, by its name below the inputs; ``path`` names it in an error."""
         return {each: self.sources[each].of(name, path) for each in self.names}
@@ -146,7 +152,7 @@ def _of_table(wanted: Wanted, value: Any, where: str) -> Source:
     rows = read_table(path, wanted)
     if any(rows.names):
         return Table(wanted, path, rows)
-    return Constant(wanted, rows.values[0]) if len(rows.values) == 1 else Rows(wanted, rows.values)
+    return Constant(wanted, rows.values[0], path) if len(rows.values) == 1 else Rows(wanted, rows.values)
 
 
 def _of_classes(wanted: Wanted, value: Any, where: str) -> Source:
@@ -187,7 +193,7 @@ def _of_images(wanted: Wanted, value: Any, where: str, size: Size | None, max_pi
             return Folder(wanted, path, found.files, size, max_pixels)
         if not path.exists():
             raise TranslateError(f"{where}: there is no file or folder {path} for {wanted.name}; check its name")
-        return Constant(wanted, planes_of_file(path, wanted, where, size, max_pixels))
+        return Constant(wanted, planes_of_file(path, wanted, where, size, max_pixels), path)
     if (is_tensor(value) and value.dim() == 4) or (isinstance(value, np.ndarray) and value.ndim == 4):
         return Rows(wanted, [fitted_planes(planes_of(each, wanted, where), wanted, size) for each in value])
     return Constant(wanted, fitted_planes(planes_of(value, wanted, where), wanted, size))

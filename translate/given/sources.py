@@ -30,6 +30,8 @@ class Source(ABC):
     """Where the values of one input come from."""
 
     wanted: Wanted
+    path: Path | None = None
+    """The file or folder that they come from, if there is one."""
 
     @property
     @abstractmethod
@@ -59,8 +61,8 @@ class Source(ABC):
 class Constant(Source):
     """One value for all images."""
 
-    def __init__(self, wanted: Wanted, value: Value) -> None:
-        self.wanted, self.value = wanted, value
+    def __init__(self, wanted: Wanted, value: Value, path: Path | None = None) -> None:
+        self.wanted, self.value, self.path = wanted, value, path
 
     @property
     def digest(self) -> Any:
@@ -110,7 +112,7 @@ class Table(Source):
     """Values by the images' names, with or without their suffix."""
 
     def __init__(self, wanted: Wanted, file: Path, rows: TableRows) -> None:
-        self.wanted, self._file, self._digest = wanted, file, rows.digest
+        self.wanted, self.path, self._digest = wanted, file, rows.digest
         self.values = rows.values
         self._by_name: dict[str, list[Value]] = defaultdict(list)
         self._by_stem: dict[str, list[Value]] = defaultdict(list)
@@ -130,7 +132,7 @@ class Table(Source):
         if len(found) == 1:
             return Picked(found[0])
         what = f"has no row {stem!r}" if not found else f"has {len(found)} rows {stem!r}"
-        raise images.ImageError(f"{path}: the table {self._file} {what} for {self.wanted.name}; give it one")
+        raise images.ImageError(f"{path}: the table {self.path} {what} for {self.wanted.name}; give it one")
 
     @property
     def any_value(self) -> Value:
@@ -145,7 +147,7 @@ class Folder(Source):
     """A file for each image, which has its name below the folder, without suffix."""
 
     def __init__(self, wanted: Wanted, folder: Path, files: Sequence[Path], size: Size | None, max_pixels: int) -> None:
-        self.wanted, self._folder, self._size, self._max_pixels = wanted, folder, size, max_pixels
+        self.wanted, self.path, self._folder, self._size, self._max_pixels = wanted, folder, folder, size, max_pixels
         self._files: dict[str, list[Path]] = defaultdict(list)
         for file in files:
             self._files[posixpath.splitext(file.relative_to(folder).as_posix())[0]].append(file)
