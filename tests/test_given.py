@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 import taking
 import torch
-from click.testing import CliRunner
 
 import translate
 from translate import images
-from translate.cli import cli
+from translate.cli import cli, main
 from translate.conversion import Conversion
 from translate.data import Domain
 from translate.errors import TranslateError
@@ -249,28 +248,33 @@ def test_what_is_given_is_part_of_how_outputs_are_made(translator: Translator, f
     assert translate.convert(translator, folder / "in", tmp_path / "out", given={"passes": 1}).kept == 5
 
 
-def test_the_command_line_gives_options_and_inputs(file: Path, folder: Path, tmp_path: Path) -> None:
-    def run(*arguments: object) -> Any:
-        return CliRunner().invoke(cli, ["-p", taking.PLUGIN, *map(str, arguments)])
+def test_the_command_line_gives_options_and_inputs(
+    file: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: object) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(["-p", taking.PLUGIN, *map(str, arguments)])
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out + captured.err
 
     done = run("convert", file, folder / "in", tmp_path / "out", "--set", "passes=2", "--with", "label=night",
                "--with", f"mask={folder / 'masks'}")  # fmt: skip
-    assert done.exit_code == 0, done.output
+    assert done[0] == 0, done[1]
     own = read(folder / "in" / "0.png")
     assert near(read(tmp_path / "out" / "0.png")[:, :8], (own[:, :8] - 127.5) / 2 + 127.5 + LEVEL)
 
     def refused(*arguments: object) -> str:
-        failed = run("convert", file, folder / "in", tmp_path / "no", *arguments)
-        assert failed.exit_code == 2
-        assert "Traceback" not in failed.output
-        return str(failed.output)
+        code, text = run("convert", file, folder / "in", tmp_path / "no", *arguments)
+        assert code == 2
+        assert "Traceback" not in text
+        return text
 
     assert "--set 'passes' is no NAME=VALUE, such as --set passes=4" in refused("--set", "passes")
     assert "--set gives passes twice" in refused("--set", "passes=1", "--set", "passes=2")
     assert "label is an input of the network; give it with --with label=VALUE" in refused("--set", "label=night")
     assert "passes is an option of the network; give it with --set passes=VALUE" in refused("--with", "passes=2")
     assert "takes no 'pases'; did you mean passes?" in refused("--set", "pases=2")
-    assert "forward" in run("show", file).output
+    assert "forward" in run("show", file)[1]
 
 
 def test_names_are_completed_from_the_file(file: Path) -> None:
@@ -283,9 +287,9 @@ def test_names_are_completed_from_the_file(file: Path) -> None:
             for each in complete.get_completions(["-p", taking.PLUGIN, "convert", str(file), *typed[:-1]], typed[-1])
         ]
 
-    assert completed("--set", "") == ["passes=", "shift=", "kind="]
+    assert completed("--set", "") == ["kind=", "passes=", "shift="]
     assert completed("--set", "kind=") == ["kind=keep", "kind=invert"]
-    assert completed("--with", "") == ["label=", "reference=", "mask=", "text="]
+    assert completed("--with", "") == ["label=", "mask=", "reference=", "text="]
     assert completed("--with", "label=d") == ["label=day", "label=dusk"]
 
 

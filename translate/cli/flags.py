@@ -107,8 +107,10 @@ class Assignment(click.ParamType[Any]):
         from translate.description import taken_in
 
         try:
-            taken = taken_in(ctx.params["run"], ctx.params.get("step"), ctx.params.get("direction"))
-        except (TranslateError, OSError, KeyError, TypeError):
+            # Arguments that are not all typed yet are left to themselves.
+            run = ctx.params.get("run") or ctx.args[0]
+            taken = taken_in(run, ctx.params.get("step"), ctx.params.get("direction"))
+        except (TranslateError, OSError, IndexError):
             return []
         if taken is None:
             return []
