@@ -342,3 +342,39 @@ def test_a_report_and_a_dry_run_know_what_is_given(translator: Translator, folde
     assert done.forecast is not None
     translate.convert(translator, folder / "in", tmp_path / "out", given=given, report=tmp_path / "report.json")
     assert '"label": 1' in json.dumps(json.loads((tmp_path / "report.json").read_text()))
+
+
+def test_a_sampler_is_given_options_classes_and_vectors(file: Path, folder: Path, tmp_path: Path) -> None:
+    def level(path: Path) -> float:
+        return float(read(path).mean())
+
+    def sample(name: str, **options: Any) -> list[float]:
+        made = translate.sample(file, tmp_path / name, plugins=[taking.PLUGIN], device="cpu", **options)
+        return [level(path) for path in made]
+
+    plain = sample("plain", count=5)
+    assert sample("night", count=5, given={"label": "night"}) == pytest.approx([each + LEVEL for each in plain], abs=1)
+    named = sample("rows", given={"text": folder / "text.csv"})
+    wanted = [each + mean * LEVEL for each, mean in zip(plain, (2, 0, 3, 1, 5), strict=True)]
+    assert named == pytest.approx(wanted, abs=1)
+    np.save(tmp_path / "rows.npy", np.array([[2, 2], [4, 4]], np.float32))
+    assert len(sample("npy", given={"text": tmp_path / "rows.npy", "power": 2})) == 2
+    with pytest.raises(TranslateError, match="text has 2 rows, and none for image 2"):
+        sample("many", count=3, given={"text": tmp_path / "rows.npy"})
+    with pytest.raises(TranslateError, match="takes no 'passes'; choose from power, label, text"):
+        sample("no", given={"passes": 2})
+    assert not (tmp_path / "no").exists()
+
+
+def test_an_evaluation_gives_options_and_what_is_the_same_for_all(file: Path, folder: Path) -> None:
+    def evaluate(given: dict[str, Any]) -> Any:
+        return translate.evaluate(
+            file, "demo(size=16, count=8)", metrics=["l1"], plugins=[taking.PLUGIN], device="cpu", given=given
+        )
+
+    plain, shifted = evaluate({}), evaluate({"shift": 1, "label": "dusk"})
+    assert "given" not in plain.protocol
+    assert shifted.protocol["given"] == {"shift": 1.0, "label": 2}
+    assert shifted.scores["l1"] != plain.scores["l1"]
+    with pytest.raises(TranslateError, match="evaluate: label must be one value for all images here"):
+        evaluate({"label": folder / "labels.csv"})

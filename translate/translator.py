@@ -151,7 +151,10 @@ class Translator:
         all images or as tensors with a row for each. Raises ``TranslateError`` for what does not fit.
         """
         height, width = batch.shape[-2:]
-        ready = given if isinstance(given, Ready) else self._ready(given or {}, len(batch), (height, width))
+        if isinstance(given, Ready):
+            ready = given
+        else:
+            ready = self.ready(self.read_given(given or {}), len(batch), (height, width))
         tensors = fitted(ready.tensors, self.taken, self.size_multiple, self.fixed_size)
         ready, seeds = Ready(ready.options, tensors), seeds_of(seed, len(batch))
         output = self.inference.forward(self._prepare(batch), ready, samples, seeds)
@@ -203,11 +206,10 @@ class Translator:
         self.inference.refuse_unfit(found.names)
         return found
 
-    def _ready(self, given: Mapping[str, Any], count: int, size: Size) -> Ready:
-        """What is given for a batch of so many images of a (height, width)."""
-        found = self.read_given(given)
-        rows = found.rows(count, size, f"the translator {self.direction}")
-        return Ready(found.options, stacked(rows, self.taken, self.device))
+    def ready(self, given: Given, count: int, size: Size) -> Ready:
+        """What is given for a batch of so many images of a (height, width), as ``translate`` takes it."""
+        rows = given.rows(count, size, f"the translator {self.direction}")
+        return Ready(given.options, stacked(rows, self.taken, self.device))
 
     def _prepare(self, batch: Tensor) -> Tensor:
         """Move images to the device and pad or resize them to a size that the network takes."""

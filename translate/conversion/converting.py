@@ -137,7 +137,7 @@ def convert_as_asked(
         elif run is not None and on_ray and not inputs.single:
             _sweep(tasks)
             place = shown_in.absolute()
-            given = {**asked["given"], **work.given.paths}
+            given = {**(asked["given"] or {}), **work.given.paths}
             prepare = partial(
                 prepare_actor, run.absolute(), {**asked, "given": given}, place, calibration, plugins, no_plugins
             )

@@ -86,6 +86,33 @@ class Given:
                     raise TranslateError(f"{where}: {name} {_of_other_size(value.size, size)}")
         return found
 
+    @property
+    def count(self) -> int | None:
+        """How many images the rows of tables are for, where images have numbers; None if there are no rows."""
+        counts = {
+            each: len(source.values) for each, source in self.sources.items() if isinstance(source, (Rows, Table))
+        }
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise TranslateError(f"the tables have different numbers of rows: {told}; give as many in each")
+        return next(iter(counts.values()), None)
+
+    def numbered(self, numbers: Sequence[int]) -> list[dict[str, Value]]:
+        """The values of images by their numbers, which are those of the rows."""
+        found: list[dict[str, Value]] = [{} for _ in numbers]
+        for name in self.names:
+            source = self.sources[name]
+            for row, number in zip(found, numbers, strict=True):
+                if isinstance(source, (Rows, Table)):
+                    if number >= len(source.values):
+                        raise TranslateError(f"{name} has {len(source.values)} rows, and none for image {number}")
+                    row[name] = source.values[number]
+                elif isinstance(source, Constant):
+                    row[name] = source.value
+                else:
+                    raise TranslateError(f"{name} is a folder, and images from noise have no names; give one image")
+        return found
+
     def refuse_rows(self) -> None:
         """Raise ``TranslateError`` if an input has rows without names, where images have names."""
         for source in self.sources.values():
