@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from translate.data import domain_of
 from translate.directions import role_of
@@ -15,6 +15,9 @@ from translate.options import Call, Option, asked_of
 from translate.paths import expanded
 from translate.sizes import Size
 from translate.taken import Taken
+
+if TYPE_CHECKING:
+    from translate.exported import Facts
 
 __all__ = [
     "Description",
@@ -32,8 +35,8 @@ class Description:
     domains, of an exported network those of its own input and output. ``size`` is the training size (height, width),
     ``step`` the number of steps trained and ``steps`` that of the whole training. ``weights`` counts the values of
     each direction's network. ``checkpoints`` are the steps of those in a run's folder. ``takes`` holds, by direction,
-    the options and inputs that a network takes beside its image. ``size_multiple`` and all that follows describe an
-    exported network.
+    the options and inputs that a network takes beside its image. ``fixed`` and all that follows describe an exported
+    network: the options that it holds, its sizes, range and layout.
     """
 
     path: Path
@@ -53,6 +56,7 @@ class Description:
     about: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     takes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     size_multiple: int | None = None
     fixed_size: Size | None = None
     range: str | None = None
@@ -76,6 +80,7 @@ class Description:
             yield name, "" if fields is None else domain_of(fields).summary
         for direction, facts in self.takes.items():
             yield f"{direction} takes", "\n".join(Taken.from_json(facts).lines())
+        yield "holds", ", ".join(f"{name}={value}" for name, value in self.fixed.items())
         yield "weights", ", ".join(f"{name} {count:,}" for name, count in self.weights.items())
         of = f" of {self.steps:,} steps" if self.steps is not None else " step" if self.step == 1 else " steps"
         at = "" if self.size is None else f"at {self.size[0]}x{self.size[1]}"
@@ -260,8 +265,16 @@ def _of_exported(path: Path) -> Description:
         licence=facts.licence,
         about=facts.about,
         versions=facts.versions,
+        takes=_of_inputs(facts),
+        fixed=dict(facts.options or {}),
         size_multiple=facts.size_multiple,
         fixed_size=fixed,
         range=facts.range,
         layout=facts.layout,
     )
+
+
+def _of_inputs(facts: Facts) -> dict[str, dict[str, Any]]:
+    """What an exported network takes behind its image, by its direction."""
+    inputs = {name: each.model_dump(mode="json", exclude_none=True) for name, each in (facts.inputs or {}).items()}
+    return {facts.direction: {"options": {}, "inputs": inputs}} if inputs else {}

@@ -27,7 +27,7 @@ Kind = Literal["class", "image", "aligned", "vector", "noise"]
 
 KINDS: tuple[str, ...] = get_args(Kind)
 
-RESERVED = frozenset({"image", "samples", "seed", "given"})
+RESERVED = frozenset({"image", "samples", "seed", "given", "translation"})
 """Names of arguments that mean something else wherever images are translated."""
 
 BOUNDS = ("ge", "gt", "le", "lt")
