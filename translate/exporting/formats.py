@@ -60,7 +60,7 @@ def _write_onnx(program: Program, path: Path, facts: str, opset: int | None) -> 
         output_names=[OUTPUT],
         opset_version=opset,
         # Captured already; given again for their names.
-        dynamic_shapes=(dict(program.dimensions), tuple(dict(each) for each in program.further)),
+        dynamic_shapes=(dict(program.dimensions), *([tuple(map(dict, program.further))] if program.further else [])),
         verbose=False,
     )
     if made is None:

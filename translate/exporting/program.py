@@ -125,7 +125,7 @@ def capture(
         # Without the last, sides of exactly one multiple would be shut out, of which a network may well make a map of
         # one pixel.
         with quiet(), torch.no_grad(), shapes.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
-            shaped = (dimensions, further) if inputs else (dimensions, ())
+            shaped = (dimensions, further) if inputs else (dimensions,)
             captured = torch.export.export(whole, (example, *others), dynamic_shapes=shaped)
     except Exception as error:  # a network of a plugin, in all the ways in which a capture can fail
         raise TranslateError(f"{what} cannot be exported: {reason_of(error)}") from None
