@@ -378,3 +378,30 @@ def test_an_evaluation_gives_options_and_what_is_the_same_for_all(file: Path, fo
     assert shifted.scores["l1"] != plain.scores["l1"]
     with pytest.raises(TranslateError, match="evaluate: label must be one value for all images here"):
         evaluate({"label": folder / "labels.csv"})
+
+
+def test_one_still_partner_holds_for_all_frames(translator: Translator, tmp_path: Path) -> None:
+    import PIL.Image
+
+    frames = [PIL.Image.new("RGB", (8, 12), (level,) * 3) for level in (140, 180)]
+    (tmp_path / "in").mkdir()
+    frames[0].save(tmp_path / "in" / "a.png", save_all=True, append_images=frames[1:], duration=100)
+    mask = np.zeros((12, 8, 1), np.uint8)
+    mask[:6] = 255
+    save(tmp_path / "masks" / "a.png", mask)
+    given = {"mask": tmp_path / "masks", "label": 1}
+    done = translate.convert(translator, tmp_path / "in", tmp_path / "out", given=given)
+    assert not done.failed
+    with PIL.Image.open(tmp_path / "out" / "a.png") as made:
+        assert made.n_frames == 2  # type: ignore[attr-defined]
+        for number, level in enumerate((140, 180)):
+            made.seek(number)
+            pixels = np.asarray(made.convert("RGB")).astype(int)
+            assert near(pixels[:6], np.full((6, 8, 3), level + LEVEL))
+            assert near(pixels[6:], np.full((6, 8, 3), 128))
+    assert translate.convert(translator, tmp_path / "in", tmp_path / "out", given=given).kept == 1
+    save(tmp_path / "masks" / "a.png", 255 - mask)
+    assert translate.convert(translator, tmp_path / "in", tmp_path / "out", given=given).converted == 1
+    shutil.copy(tmp_path / "in" / "a.png", tmp_path / "masks" / "a.png")
+    (reason,) = outcome(translate.convert(translator, tmp_path / "in", tmp_path / "out", given=given)).values()
+    assert "has several frames, and mask is one image; give a still one" in reason

@@ -293,3 +293,72 @@ def test_old_samplers_by_position_draw_what_they_drew() -> None:
     assert torch.equal(old.translate(x, samples=1, seed=7), wanted)
     assert torch.equal(old.translate(x, samples=3, seed=7)[:1], wanted)
     assert torch.equal(old.translate(x), x)
+
+
+METHOD = """
+from typing import Annotated
+import torch
+from torch import Tensor, nn
+from translate import hookimpl
+from translate.method import Method, Update
+from translate.taken import Input
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, image, *, noise: Annotated[Tensor, Input("noise")], label: Annotated[Tensor, Input("class", of="{of}")]{default}):
+        return image * self.scale + 0.1 * noise
+
+class Needing(Method):
+    def __init__(self, parts):
+        super().__init__()
+        self.net = Net()
+
+    @property
+    def players(self):
+        return {{"net": self.net}}
+
+    @property
+    def translators(self):
+        return {{"forward": self.net}}
+
+    def updates(self, batch, step):
+        fake = self.net(batch["source"], noise=torch.randn_like(batch["source"]), label=None)
+        yield Update("net", {{"l1": (fake - batch["target"]).abs().mean()}})
+
+@hookimpl
+def methods():
+    return {{"needing": Needing}}
+"""
+
+
+@pytest.mark.parametrize("default", ["", " = None"])
+def test_a_training_keeps_what_its_network_needs(tmp_path: Path, default: str) -> None:
+    plugin = tmp_path / f"needing{len(default)}.py"
+    plugin.write_text(METHOD.format(of="target", default=default))
+    run = translate.fit(
+        "needing", "demo(size=16, count=4)", output=tmp_path / "run", plugins=[str(plugin)], size=16, steps=2,
+        sample_every=1, device="cpu",
+    )  # fmt: skip
+    found = translate.show(run.folder).takes["forward"]["inputs"]
+    assert found["noise"]["required"]
+    assert found["label"].get("required", False) is not bool(default)
+    loaded = translate.load(run.folder, plugins=[str(plugin)], device="cpu")
+    x = torch.zeros(1, 3, 16, 16)
+    if default:
+        assert float(loaded.translate(x).std()) == pytest.approx(0.1, abs=0.02)
+        return
+    with pytest.raises(
+        TranslateError, match="needs label, a class of the target: day, sunset, night; give it with --with label=VALUE"
+    ):
+        loaded.translate(x)
+    assert loaded.bytes_for((64, 64)) > 2 * 3 * 64 * 64 * 4
+
+
+def test_a_method_whose_network_cannot_be_given_is_refused_when_it_is_built(tmp_path: Path) -> None:
+    plugin = tmp_path / "wrong.py"
+    plugin.write_text(METHOD.format(of="tarjet", default=""))
+    with pytest.raises(TranslateError, match="method 'needing' of the plugin .*domain 'tarjet', which is not there"):
+        translate.fit("needing", "demo(size=16, count=4)", output=tmp_path / "run", plugins=[str(plugin)], size=16)

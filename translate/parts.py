@@ -255,7 +255,7 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
     method = factory(parts, **check_options(options, declared, name))
     if not isinstance(method, Method):
         raise TranslateError(f"method {name!r} of the plugin {offer.plugin} is no translate.method.Method")
-    check_contract(method, f"method {name!r} of the plugin {offer.plugin}")
+    check_contract(method, f"method {name!r} of the plugin {offer.plugin}", parts)
     check_held(method, getattr(parts, "frozen", ()), f"method {name!r} of the plugin {offer.plugin}")
     return method
 
