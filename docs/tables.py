@@ -75,7 +75,7 @@ def flags(function: str) -> Callable[[Catalog], list[str]]:
         module, _, name = function.partition(":")
         lines = ["| option | default | |", "|---|---|---|"]
         for each in declared_by(getattr(import_module(module), name)).values():
-            lines += [f"| `{flag} NAME=VALUE` | | {told} |" for flag, told in each.option.assigns]
+            lines += [f"| `{flag}` |  | {told} |" for flag, told in each.option.assigns]
             if each.option.assigns:
                 continue
             flag = each.option.flag or "--" + each.name.replace("_", "-")

@@ -83,6 +83,7 @@ GIVEN: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("runtime", ["openvino", pytest.param("compiled", marks=pytest.mark.compiled)])
 def test_runtimes_answer_as_torch_does(runtime: str) -> None:
     network = Convolving()

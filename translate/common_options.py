@@ -34,8 +34,8 @@ Given = Annotated[
         "what the network takes beside its image, by name",
         parse=parse_given,
         assigns=(
-            ("--set", "option of the network, such as passes=4; may be repeated"),
-            ("--with", "input of the network, such as label=night or mask=FOLDER/; may be repeated"),
+            ("--set", "option of the network as NAME=VALUE, such as passes=4; may be repeated"),
+            ("--with", "input of the network as NAME=VALUE, such as label=night or mask=FOLDER/; may be repeated"),
         ),
     ),
 ]

@@ -51,7 +51,7 @@ def export(
         Option(
             "options of the network that the file holds, by name",
             parse=parse_given,
-            assigns=(("--set", "option of the network that the file holds, such as passes=4; may be repeated"),),
+            assigns=(("--set", "option of the network that the file holds as NAME=VALUE; may be repeated"),),
         ),
     ] = None,
     inputs: Annotated[
