@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +45,7 @@ SMALL = {
     "sgan": "sgan(generator='dcgan(width=4)', discriminator='semi_supervised(width=4)', latent=8)",
     "dcgan": "dcgan(width=4)",
     "residual": "residual(width=4)",
+    "regression": "regression(generator='unet(width=4)')",
     "unit": "unit(encoder='residual(width=4)', decoder='residual(width=4)', "
     "discriminator='patch(width=4, receptive_field=16)')",
     "vae": "vae(encoder='dcgan(width=4)', decoder='dcgan(width=4)')",
@@ -71,6 +73,8 @@ COMPILING = [("runtimes", "compiled")]
 """What takes half a minute; see ``make test-compiled``."""
 TRAINED = [("metrics", "content_accuracy")]
 """What needs a run of its own; its tests have one."""
+WHOLE = ("classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "unit", "vaegan")
+"""Plugins whose own tests check all that they offer."""
 
 
 @pytest.mark.parametrize(("kind", "name"), OFFERS, ids=lambda value: str(value))
@@ -109,11 +113,21 @@ def test_options_that_are_not_documented_are_refused(tmp_path: Path, changed: di
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(kind, name) for kind, name in OFFERS if (kind, name) not in COMPILING + TRAINED],
+    [
+        (kind, name)
+        for kind, name in OFFERS
+        if (kind, name) not in COMPILING + TRAINED and CATALOG.offer(kind, name).plugin.name not in WHOLE
+    ],
     ids=lambda value: str(value),
 )
 def test_contract(kind: str, name: str) -> None:
     CHECKS[kind](small(kind, name))
+
+
+@pytest.mark.parametrize("plugin", WHOLE)
+def test_the_others_are_checked_by_their_own_tests(plugin: str) -> None:
+    text = (Path(__file__).parent / "plugins" / f"test_{plugin}.py").read_text(encoding="utf-8")
+    assert re.search(rf'^    check_plugin\(\s*"{plugin}"', text, re.MULTILINE)
 
 
 GRADED = [
@@ -157,7 +171,6 @@ def test_a_gradient_that_is_silently_wrong_is_seen(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.compiled
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("layout", LAYOUTS, ids=str)
 @pytest.mark.parametrize("batch", [1, 4])
@@ -168,7 +181,6 @@ def test_gradients_compiled(kind: str, name: str, batch: int, layout: torch.memo
 
 
 @pytest.mark.compiled
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize(("kind", "name"), COMPILING)
 def test_contract_compiled(kind: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))

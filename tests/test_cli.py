@@ -1,4 +1,4 @@
-"""The command line through real processes: what it prints, what it leaves, and its exit codes."""
+"""The command line: what it prints, what it leaves, and its exit codes, through processes where these matter."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forking import Forked, ran
 
 from translate import images
 from translate.cli import main
@@ -32,21 +33,28 @@ SMALL = [
 def run(
     *arguments: str | Path, cwd: Path | None = None, code: int = 0, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "translate", *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, env={**os.environ, **environment}, check=False,
-    )  # fmt: skip
+    done = ran(*arguments, cwd=cwd, env={**os.environ, **environment})
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     return done
 
 
+def called(*arguments: str | Path, code: int = 0) -> None:
+    """Run a command in this process, which has imported what it needs."""
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, arguments)])
+    assert ended.value.code == code
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with exported demonstration pairs and a small run."""
+    """A folder with exported demonstration pairs and a small run, made by commands as they are typed."""
     folder = tmp_path_factory.mktemp("place")
-    run("data", "demo(size=32, count=6)", "--export", folder / "pairs")
-    run("fit", "pix2pix", folder / "pairs", "-o", folder / "run", "--steps", "4", "--log-every", "2", *SMALL)
+    for command in (
+        ["data", "demo(size=32, count=6)", "--export", "pairs"],
+        ["fit", "pix2pix", "pairs", "-o", "run", "--steps", "4", "--log-every", "2", *SMALL],
+    ):
+        subprocess.run([sys.executable, "-m", "translate", *command], cwd=folder, capture_output=True, check=True)
     return folder
 
 
@@ -73,6 +81,17 @@ def test_help_and_listings_import_no_torch(arguments: list[str]) -> None:
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_a_process_ends_without_looking_through_what_it_imported() -> None:
+    code = (
+        "import atexit, gc\n"
+        "from translate.cli import main\n"
+        "atexit.register(lambda: print(f'frozen: {gc.get_freeze_count() > 10_000}'))\n"
+        "main(['--version'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("frozen: True\n")
 
 
 @pytest.mark.parametrize(
@@ -141,25 +160,29 @@ def test_piped_output_has_no_control_characters(place: Path, tmp_path: Path) -> 
     assert f"trained 2 steps: {tmp_path / 'run'}" in done.stdout
 
 
-def test_runs_are_named_after_method_and_data(place: Path, tmp_path: Path) -> None:
+def test_runs_are_named_after_method_and_data(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     for folder in ("runs/pix2pix-pairs", "runs/pix2pix-pairs-2"):
-        run("fit", "pix2pix", place / "pairs", "--steps", "1", *SMALL, cwd=tmp_path)
+        called("fit", "pix2pix", place / "pairs", "--steps", "1", *SMALL)
         assert (tmp_path / folder / "translator.safetensors").exists()
 
 
-def test_a_config_file_and_the_command_line_over_it(place: Path, tmp_path: Path) -> None:
+def test_a_config_file_and_the_command_line_over_it(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = tmp_path / "asked.yaml"
     config.write_text(
         f"method: pix2pix\ndata: {place / 'pairs'}\nsize: 32\nsteps: 3\nlog-every: 1\nl1: 7\n"
         "generator: unet(width=4)\ndiscriminator: patch(width=4, receptive_field=16)\n"
     )
-    run("fit", "--config", config, "-o", tmp_path / "one")
-    run("fit", "pix2pix", "--config", config, "--steps", "2", "--l1", "9", "-o", tmp_path / "two")
+    called("fit", "--config", config, "-o", tmp_path / "one")
+    called("fit", "pix2pix", "--config", config, "--steps", "2", "--l1", "9", "-o", tmp_path / "two")
     one, two = Run.open(tmp_path / "one"), Run.open(tmp_path / "two")
     assert (one.steps, one.config.options["l1"], one.config.log_every) == (3, 7, 1)
     assert (two.steps, two.config.options["l1"], two.config.log_every) == (2, 9.0, 1)
     config.write_text("method: pix2pix\ndata: demo(size=32)\nstps: 3\n")
-    assert "has no option 'stps'" in run("fit", "--config", config, code=2).stderr
+    called("fit", "--config", config, code=2)
+    assert "has no option 'stps'" in capsys.readouterr().err
 
 
 def test_dry_run_writes_nothing(place: Path, tmp_path: Path) -> None:
@@ -170,11 +193,8 @@ def test_dry_run_writes_nothing(place: Path, tmp_path: Path) -> None:
 
 def test_ctrl_c_saves_and_resume_goes_on(place: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "translate", "fit", "pix2pix", str(place / "pairs"), "-o", str(folder), "--steps", "100000",
-         "--log-every", "1", "--sample-every", "100000", *SMALL],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    flags = ["--steps", "100000", "--compile", "no", "--log-every", "1", "--sample-every", "100000"]
+    process = Forked("fit", "pix2pix", place / "pairs", "-o", folder, *flags, *SMALL)
     for _ in range(1200):
         if (folder / "metrics.jsonl").exists():
             break
@@ -208,7 +228,7 @@ def test_convert_a_folder_with_a_broken_image(place: Path, tmp_path: Path) -> No
     ]
     assert images.read(tmp_path / "out" / "deep" / "a.png").pixels.shape == (40, 50, 3)
     (given / "broken.png").unlink()
-    run(
+    called(
         "convert",
         place / "run" / "translator.safetensors",
         given,
@@ -219,7 +239,7 @@ def test_convert_a_folder_with_a_broken_image(place: Path, tmp_path: Path) -> No
         "png",
     )
     assert images.read(tmp_path / "small" / "b.png").pixels.shape == (32, 64, 3)
-    run("convert", place / "run", given / "b.jpg", tmp_path / "many" / "b.png", "--samples", "2")
+    called("convert", place / "run", given / "b.jpg", tmp_path / "many" / "b.png", "--samples", "2")
     assert len(list((tmp_path / "many").iterdir())) == 2
 
 
@@ -228,12 +248,13 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def test_data_shows_what_is_there(place: Path, tmp_path: Path) -> None:
+def test_data_shows_what_is_there(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = run("data", place / "pairs", "--picture", tmp_path / "look.png")
     assert "folders" in done.stdout
     assert "paired" in done.stdout
     assert images.read(tmp_path / "look.png").pixels.ndim == 3
-    told = json.loads(run("data", place / "pairs", "--json").stdout)
+    called("data", place / "pairs", "--json")
+    told = json.loads(capsys.readouterr().out)
     assert told["paired"] is True
 
 
@@ -273,9 +294,16 @@ def test_an_unpackaged_plugin(tmp_path: Path) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_mistakes_are_one_sentence_and_exit_2(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = run(*arguments, cwd=tmp_path, code=2)
-    assert message in done.stderr
+def test_mistakes_are_one_sentence_and_exit_2(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    called(*arguments, code=2)
+    assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from torch._dynamo.backends.common import aot_autograd
 from torch.optim import Adam
 
 from translate import checkpoint
-from translate.compute.compilation import COST, HOPED, SETTLING, TIMED, Compilation, missing_compiler
+from translate.compute.compilation import COST, HOPED, SETTLING, TIMED, Compilation, Compiled, missing_compiler
 from translate.compute.convolutions import convolve_fast
 from translate.errors import TranslateError
 from translate.method import Method
@@ -22,9 +22,6 @@ from translate.ranks import ProcessGroup
 from translate.run import Run
 from translate.testing.loops import differences
 from translate.training import fit, resume
-
-# torch's own compiler still defines what torch deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 
 CPU = torch.device("cpu")
 needs_compiler = pytest.mark.skipif(missing_compiler(CPU) is not None, reason="no C++ compiler")
@@ -172,6 +169,24 @@ def test_what_compiled_code_raises(
             assert network(torch.ones(1, 2)).shape == (1, 2)
             assert network(torch.ones(1, 2)).shape == (1, 2)
             assert caplog.text.count("goes on without: of a hook") == 1
+
+
+def test_moves_from_one_pass_walk_the_graph_of_a_compiled_network_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those of ``vaegan`` do; by default compiled code gives the buffers of its first backward pass away."""
+    monkeypatch.setattr("translate.compute.compilation.missing_compiler", lambda device: None)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr(torch._functorch.config, "donated_buffer", True)
+    network = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    x = torch.randn(5, 3, dtype=torch.float64)
+    weights = list(network.parameters())
+    expected = [torch.autograd.grad(network(x).pow(power).sum(), weights) for power in (2, 3)]
+    Compilation("yes", [network], left=1, group=ProcessGroup(), device=CPU)
+    answer = network(x)
+    assert cast(Compiled, network.forward)._seen
+    for power, wanted in zip((2, 3), expected, strict=True):
+        found = torch.autograd.grad(answer.pow(power).sum(), weights, retain_graph=power == 2)
+        for ours, theirs in zip(found, wanted, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("trained", [True, False])

@@ -25,12 +25,12 @@ from torch import Tensor, nn
 
 from translate import images
 from translate.conversion import Conversion, batch, convert
-from translate.conversion.inputs import gather
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import DEPTHS, FORMATS, name_outputs, suffix_rule
 from translate.conversion.stored_plan import Naming, planned
 from translate.data import Domain
 from translate.errors import TranslateError
+from translate.inputs import gather
 from translate.plugins import Catalog, discover
 from translate.translator import Translator
 

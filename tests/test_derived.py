@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forking import ran
 
 import translate
 from translate import checkpoint, derived, images
@@ -203,28 +202,30 @@ def test_a_run_that_trains_keeps_its_translator_to_itself(run: Run, caplog: pyte
 # --- the window between checkpoint and translator ---------------------------------------------------------------------
 
 KILLED = """
-import json, os, signal, sys
-import translate
+import os, signal
 from translate import checkpoint
 save = checkpoint.save
 def killed(path, *rest):
-    if path.name == "translator.safetensors" and rest[1]["step"] == int(sys.argv[3]):
-        if sys.argv[4] == "kill":
+    if path.name == "translator.safetensors" and rest[1]["step"] == int(os.environ["KILLED_AT"]):
+        if os.environ["KILLED_HOW"] == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
     save(path, *rest)
-checkpoint.save = killed
-translate.fit("pix2pix", "demo(size=32, count=4)", output=sys.argv[1], **json.loads(sys.argv[2]))
+# Not where the run is resumed, which names this plugin.
+if "KILLED_AT" in os.environ:
+    checkpoint.save = killed
 """
 
 
 def stopped(folder: Path, step: int, how: str, options: dict[str, Any]) -> str:
     """Train until the translator of a step should be written, and be killed there, or find the disk full."""
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(folder), json.dumps(options), str(step), how], capture_output=True, text=True
-    )
-    assert done.returncode == (-9 if how == "kill" else 1), done.stderr
+    plugin = folder.with_name("killed.py")
+    plugin.write_text(KILLED, encoding="utf-8")
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    told = {**os.environ, "KILLED_AT": str(step), "KILLED_HOW": how}
+    done = ran("-p", plugin, "fit", "pix2pix", DEMO, "-o", folder, *given, env=told)
+    assert done.returncode == (-9 if how == "kill" else 5), done.stderr
     assert max(steps_of(folder)) == step
     return done.stderr
 
@@ -253,9 +254,10 @@ def test_what_ends_between_checkpoint_and_translator_leaves_no_stale_one(
 
 
 def test_with_one_save_there_is_a_translator_all_the_same(tmp_path: Path) -> None:
-    """A network of real size: the default of pix2pix at 256 px, killed between its only two files."""
+    """A network as deep as the default of pix2pix at 256 px, killed between its only two files."""
     folder = tmp_path / "run"
-    stopped(folder, 1, "kill", {"size": 256, "steps": 1, "compile": "no", "sample_every": 100})
+    options = {"size": 256, "steps": 1, "generator": "unet(width=12)", "discriminator": "patch(width=4)"}
+    stopped(folder, 1, "kill", {**options, "compile": "no", "sample_every": 100})
     run = Run.open(folder)
     assert not run.translator.exists()
     image = tmp_path / "a.png"
@@ -263,7 +265,7 @@ def test_with_one_save_there_is_a_translator_all_the_same(tmp_path: Path) -> Non
     assert translate.convert(folder, image, tmp_path / "b.png").converted == 1
     tensors, metadata = checkpoint.load(run.translator)
     assert metadata["step"] == 1
-    assert sum(value.numel() for value in tensors.values()) > 50_000_000
+    assert sum(value.numel() for value in tensors.values()) > 1_500_000
     weights = checkpoint.load(run.checkpoints[-1])[0]
     for name, value in tensors.items():
         assert torch.equal(value, weights[f"method/generator.{name.removeprefix('forward/')}"])
@@ -350,8 +352,7 @@ def test_from_the_command_line(finished: Run, tmp_path: Path) -> None:
     images.write(given, Image(np.zeros((32, 32, 3), np.uint8)))
 
     def call(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "translate", *(str(each) for each in arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = ran(*map(str, arguments))
         assert done.returncode == code, done.stderr
         return done
 

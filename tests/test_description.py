@@ -275,7 +275,7 @@ def header(entries: Any) -> bytes:
     ],
 )
 def test_what_is_no_file_of_ours_is_one_sentence(tmp_path: Path, content: bytes, told: str) -> None:
-    path = tmp_path / "file.pth"
+    path = tmp_path / "file.safetensors"
     path.write_bytes(content)
     with pytest.raises(TranslateError, match=told):
         translate.show(path)
@@ -314,3 +314,21 @@ def test_it_needs_neither_torch_nor_plugins(run: Run, tmp_path: Path) -> None:
         "sys.exit(bool({'torch', 'onnx', 'openvino', 'translate_pix2pix'} & sys.modules.keys()))\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("command", ["show", "convert", "evaluate", "encode", "classify", "sample", "export"])
+def test_files_of_other_kinds_are_named_as_what_they_are(command: str, tmp_path: Path) -> None:
+    place = str(tmp_path / {"export": "out.onnx", "encode": "out.npz"}.get(command, "out"))
+    others = {"evaluate": ["demo", "--metric", "l1"], "sample": [place], "export": [place], "show": []}.get(
+        command, [str(tmp_path), place]
+    )
+    others = [str(tmp_path)] if command == "classify" else others
+    kinds = {"net.pth": "import it first", "run.json": "neither a run nor a translator or a checkpoint"}
+    if command not in ("show", "convert"):
+        kinds["net.onnx"] = "name the run that it was exported from"
+    for name, sentence in kinds.items():
+        (tmp_path / name).write_bytes(b"PK" * 40)
+        result = CliRunner().invoke(cli, [command, str(tmp_path / name), *others])
+        assert isinstance(result.exception, TranslateError), (name, result.exception)
+        assert str(tmp_path / name) in str(result.exception)
+        assert sentence in str(result.exception)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import importlib
+import importlib.util
 import json
 import os
 import re
@@ -20,6 +20,7 @@ import click
 import numpy as np
 import pytest
 import yaml
+from forking import ran
 
 from translate import hookspecs, images
 from translate.cli import cli
@@ -296,8 +297,9 @@ def test_pages_tell_every_option_of_a_verb(page: str, verb: Any) -> None:
             assert table[flag][1] == f"`{told(parameter.default)}`", f"docs/{page} tells another default of {flag}"
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name != "benchmarks"], ids=name_of)
-def test_flags_in_the_text_exist(page: Path, session: Session) -> None:
+@pytest.fixture(scope="module")
+def flags(session: Session) -> frozenset[str]:
+    """The flags of all commands."""
     known = {"--help", "--version"}
     waiting: list[click.Command] = [cli]
     with click.Context(cli, obj=session) as context:
@@ -307,10 +309,15 @@ def test_flags_in_the_text_exist(page: Path, session: Session) -> None:
             if isinstance(command, click.Group):
                 names = command.list_commands(context)
                 waiting += [found for name in names if (found := command.get_command(context, name)) is not None]
+    return frozenset(known)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name != "benchmarks"], ids=name_of)
+def test_flags_in_the_text_exist(page: Path, flags: frozenset[str]) -> None:
     prose = re.sub(r"^```.*?^```$|^    .*$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
     for code in re.findall(r"`([^`\n]+)`", prose):
         if code.startswith(("-", "translate ")):
-            assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", code)) <= known, f"{name_of(page)}: {code}"
+            assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", code)) <= flags, f"{name_of(page)}: {code}"
 
 
 def test_every_extension_point_is_named() -> None:
@@ -333,8 +340,12 @@ def test_the_house_is_told_whole() -> None:
 
 
 def test_the_readmes_tables_are_those_of_the_catalog() -> None:
-    done = subprocess.run([sys.executable, DOCS / "tables.py", "--check"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"run python docs/tables.py {done.stderr}"
+    spec = importlib.util.spec_from_file_location("tables", DOCS / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    assert tables.main(["--check"]) == 0, "run python docs/tables.py"
 
 
 def test_every_method_has_its_page() -> None:
@@ -402,14 +413,17 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     outputs: dict[str, str] = {}
     for command in (line for block in blocks(FIRST, "console") for line in block.splitlines()):
-        words = shlex.split(command)
-        words[:1] = [sys.executable, "-m", "translate"] if words[0] == "translate" else [sys.executable]
+        program, *words = shlex.split(command)
         if "--steps" in words:
             words[words.index("--steps") + 1] = "6"
             words += ["--log-every", "3", "--save-every", "6", "--sample-every", "6"]
         if words[-1].endswith(".py"):
             words += ["-q", "-p", "no:cacheprovider"]
-        done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        if program == "translate":
+            done = ran(*words, cwd=folder, env=environment)
+        else:
+            words = [sys.executable, *words]
+            done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{command}:\n{done.stdout}{done.stderr}"
         assert "warning" not in done.stderr
         outputs[command] = done.stdout

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 from translate import checkpoint
 from translate.compute import Compilation, missing_compiler, recompute
 from translate.engine import Engine
+from translate.engine.log_sums import LogSums
 from translate.engine.players import MethodError
 from translate.errors import TranslateError
 from translate.inner_maps import inner, watch
@@ -116,7 +120,9 @@ def test_logged_values_are_means_over_the_steps_that_have_one() -> None:
         translators = property(lambda self: {"forward": self.one})  # type: ignore[assignment]
 
         def updates(self, given: Any, step: int) -> Any:
-            yield Update("one", {"loss": self.one(given["source"]).mean()}, log={"value": torch.tensor(values[step])})
+            yield Update(
+                "one", {"loss": self.one(given["source"]).mean()}, log={"value": torch.tensor(values[step % 4])}
+            )
 
     machine = engine(Telling())
     for step in range(4):
@@ -125,7 +131,53 @@ def test_logged_values_are_means_over_the_steps_that_have_one() -> None:
     other = engine(Telling())
     other.load({name: value.clone() for name, value in first[0].items()}, first[1])
     assert machine.fetch()["one/value"] == other.fetch()["one/value"] == 2.5
-    assert "one/value" not in machine.fetch()
+    assert machine.fetch() == {}
+    # What an engine has summed gives way to what it loads, here nothing.
+    other.step([batch(0)])
+    other.load({name: value.clone() for name, value in machine.tensors().items()}, machine.metadata())
+    assert other.fetch() == {}
+
+
+@pytest.mark.parametrize(
+    ("tensors", "counts", "fits"),
+    [
+        ({"log/a": torch.zeros(()), "logged/v": torch.zeros(2)}, {"a": 1}, True),
+        ({"log/a": torch.zeros((), dtype=torch.float64)}, {"a": 1}, False),
+        ({"log/a": torch.zeros(1)}, {"a": 1}, False),
+        ({"log/a": torch.zeros(())}, {}, False),
+        ({}, {"a": 1}, False),
+        ({"logged/v": torch.zeros(())}, {}, False),
+        ({"logged/v": torch.zeros(2, dtype=torch.int64)}, {}, False),
+    ],
+)
+def test_sums_of_a_checkpoint_fit_their_counts(tensors: Any, counts: Any, fits: bool) -> None:
+    with nullcontext() if fits else pytest.raises(TranslateError, match="sums for the log do not fit their counts"):
+        LogSums.check(tensors, counts)
+
+
+def test_the_log_leaves_the_methods_own_tensors_alone() -> None:
+    """A term and a logged value may be tensors that the method goes on with."""
+
+    class Bare(Method):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Module()
+            self.one.scale = nn.Parameter(torch.tensor(3.0))
+            self.register_buffer("level", torch.tensor(5.0))
+
+        players = property(lambda self: {"one": self.one})  # type: ignore[assignment]
+        translators = property(lambda self: {"forward": self.one})  # type: ignore[assignment]
+
+        def updates(self, given: Any, step: int) -> Any:
+            yield Update("one", {"loss": self.one.scale}, log={"level": self.level})
+
+    method = Bare()
+    machine = Engine(method, {"one": lambda weights: torch.optim.SGD(weights, lr=1.0)}, steps=9)
+    for step in range(3):
+        machine.step([batch(step)])
+    assert (method.one.scale.item(), method.level.item()) == (0.0, 5.0)
+    assert machine.fetch() == {"one/loss": 2.0, "one/level": 5.0}
+    assert method.level.item() == 5.0
 
 
 def test_recomputed_accumulated_recorded_and_averaged_it_is_the_same() -> None:
@@ -194,7 +246,6 @@ def test_two_ranks_train_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.compiled
 @pytest.mark.skipif(missing_compiler(torch.device("cpu")) is not None, reason="no C++ compiler")
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 def test_compiled_it_is_the_same() -> None:
     wanted, told = played(made()[0])
     method, parts = made()
@@ -294,6 +345,27 @@ def test_layers_that_are_not_there_are_named() -> None:
     with pytest.raises(TranslateError, match="answered a tuple"):
         inner(nn.Sequential(Pair()), image, ["0"])
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
+
+
+def test_a_pass_goes_only_as_far_as_the_last_layer_and_nobody_keeps_its_maps() -> None:
+    network = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(3)))
+    called: list[int] = []
+    for number, layer in enumerate(network):
+        layer.register_forward_hook(lambda *_, number=number: called.append(number))
+    maps = inner(network, torch.zeros(1, 3, 4, 4), ["1", "0", "1"])
+    assert called == [0, 1]
+    assert list(maps) == ["1", "0"]
+    kept = [weakref.ref(each) for each in maps.values()]
+    with watch(network, ["1", "0", "1"]) as watched:
+        network(torch.zeros(1, 3, 4, 4))
+    assert list(watched) == ["1", "0"]
+    assert called == [0, 1, 0, 1, 2]
+    kept += [weakref.ref(each) for each in watched.values()]
+    del maps, watched
+    gc.collect()
+    assert not any(each() is not None for each in kept)
+    with pytest.raises(TranslateError, match="'apart' of ModuleDict is a list of modules and never called"):
+        inner(nn.ModuleDict({"apart": nn.ModuleDict()}), torch.zeros(1, 3, 4, 4), ["apart"])
 
 
 @pytest.mark.parametrize("name", ["unet", "resnet", "global_local", "small_unet", "small_resnet", "shallow"])

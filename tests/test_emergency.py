@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from forking import ran
 from torch import distributed
 
 import translate
@@ -290,9 +289,8 @@ def test_another_run_in_its_place_is_left_alone(plugin: Path, tmp_path: Path, mo
 
 def test_the_command_ends_with_its_own_code_and_no_traceback(plugin: Path, tmp_path: Path) -> None:
     plugin.write_text(failing("start", "raise ZeroDivisionError"), encoding="utf-8")
-    flags = ["--size", "16", "--steps", "6", "-o", str(tmp_path / "run")]
-    command = [sys.executable, "-m", "translate", "-p", str(plugin), "fit", "two", "demo(size=16, count=4)", *flags]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    flags = ["--size", "16", "--steps", "6", "-o", tmp_path / "run"]
+    done = ran("-p", plugin, "fit", "two", "demo(size=16, count=4)", *flags)
     assert done.returncode == 5
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: the training failed in step 4: ZeroDivisionError (two_play")

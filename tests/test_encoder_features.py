@@ -18,7 +18,7 @@ from translate.data import Domain
 from translate.engine import Engine
 from translate.engine.capture import capturable
 from translate.errors import TranslateError
-from translate.features import chosen, offered, run_and_choice
+from translate.features import check_size, chosen, offered, run_and_choice
 from translate.frozen import Features, Frozen
 from translate.parts import CatalogParts, SavedMethod, build_method
 from translate.plugins import discover
@@ -111,6 +111,31 @@ def test_the_domain_that_fits() -> None:
         chosen("run", metadata, same, "source")
 
 
+def test_a_classifier_goes_before_encoders_and_all_are_listed_where_several_fit() -> None:
+    class Judge(nn.Module):
+        def features(self, image: Tensor) -> Tensor:
+            return image.mean((2, 3))
+
+    metadata: dict[str, Any] = {"method": "odd", "source": {"channels": 1}, "target": {"channels": 3}}
+    assert (
+        chosen("run", metadata, {"forward": Encoding(), "backward": Encoding(), "classify": Judge()}, "") == "classify"
+    )
+    three = {"forward": Encoding(), "again": Encoding(), "backward": Encoding()}
+    with pytest.raises(TranslateError, match="has 3 networks that give features"):
+        chosen("run", metadata, three, "", 1)
+
+
+def test_every_side_must_fit() -> None:
+    network = Encoding()
+    network.size_multiple = 8
+    check_size("run", network, (16, 24))
+    for size in ((16, 12), (12, 16), (12, 12)):
+        with pytest.raises(
+            TranslateError, match=r"the encoder of run needs sides that divide by 8, which 1\dx1\d does"
+        ):
+            check_size("run", network, size)
+
+
 def test_what_a_crafted_file_says_of_its_features(vae: Run) -> None:
     metadata = SavedMethod.open(vae.folder, discover()).metadata
     for direction, message in (("nowhere", "'nowhere', which is not"), ("sample", "'sample' gives no features")):
@@ -138,6 +163,7 @@ def test_a_name_with_a_colon_is_that_file(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     assert run_and_choice(f"{tmp_path}/a:source") == (f"{tmp_path}/a:source", "")
     assert run_and_choice(f"{tmp_path}/b:source") == (f"{tmp_path}/b", "source")
+    assert run_and_choice(f"{tmp_path}/a:source:target") == (f"{tmp_path}/a:source", "target")
     assert run_and_choice(f"{tmp_path}/c:source") is None
     assert run_and_choice("squeezenet(weights='a:b')") is None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +133,26 @@ def test_several_inputs_and_broken_ones(vae: Run, folder: Path, tmp_path: Path) 
     assert not (tmp_path / "never.npz").exists()
 
 
+def test_observers_hear_of_every_file_and_of_the_end(
+    vae: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a" / "00.png").write_bytes(b"no")
+    (folder / "a" / "x.psd").write_bytes(b"8BPS")
+    encoder = load_encoder(vae.folder)
+    heard: list[tuple[str, Any]] = []
+    monkeypatch.setattr(encoder.catalog, "tell", lambda event, **given: heard.append((event, given)))
+    translate.encode(encoder, folder / "a", tmp_path / "codes.npz")
+    assert heard[0] == ("conversion_started", {"total": 35, "verb": "encode"})
+    assert heard[-1] == ("conversion_ended", {})
+    told = {given["source"].name: given["error"] for event, given in heard if event == "image_converted"}
+    assert len(told) == len(heard) - 2 == 35
+    assert {name for name, error in told.items() if error} == {"00.png", "x.psd"}
+    heard.clear()
+    with pytest.raises(TranslateError, match="none of the 1 images"):
+        translate.encode(encoder, folder / "a" / "00.png", tmp_path / "none.npz")
+    assert [event for event, _ in heard] == ["conversion_started", "image_converted", "conversion_ended"]
+
+
 def test_nothing_is_overwritten_unasked(vae: Run, folder: Path, tmp_path: Path) -> None:
     target = tmp_path / "codes.npz"
     target.write_bytes(b"mine")
@@ -143,6 +165,10 @@ def test_nothing_is_overwritten_unasked(vae: Run, folder: Path, tmp_path: Path) 
     assert len(read(target)["names"]) == 67
     with pytest.raises(TranslateError, match="are written to an .npz file, not to .*codes.csv"):
         translate.encode(vae.folder, folder, tmp_path / "codes.csv")
+    assert translate.encode(vae.folder, folder / "a" / "02.png", tmp_path / "LOUD.NPZ").encoded == 1
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(TranslateError, match="pipe.npz is no regular file"):
+        translate.encode(vae.folder, folder, tmp_path / "pipe.npz", overwrite=True)
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(TranslateError, match="is no regular file"):
         translate.encode(vae.folder, folder, tmp_path / "folder.npz", overwrite=True)
@@ -228,7 +254,47 @@ def test_from_the_command_line(vae: Run, folder: Path, tmp_path: Path) -> None:
     assert (
         "encoded 67 images by forward to codes.npz: mean 6, log_variance 6 each, 1 could not be encoded" in told.stdout
     )
-    assert told.stderr.count("broken.png") == 1
+    assert told.stderr.count("\n") == 1
+    assert told.stderr.startswith("cannot encode in/broken.png: ")
     again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert again.returncode == 2
     assert again.stderr.startswith("error: codes.npz exists already")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drops rights as Linux does")
+def test_what_may_not_be_read_is_one_sentence(vae: Run, folder: Path, tmp_path: Path) -> None:
+    """Also for the superuser, whom a process forgoes the rights of; ``classify`` and ``convert`` gather as ``encode``."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (folder / "a" / "00.png").rename(closed / "00.png")
+    (tmp_path / "secret.safetensors").write_bytes(vae.translator.read_bytes())
+    (tmp_path / "secret.safetensors").chmod(0)
+    closed.chmod(0)
+    libc = ctypes.CDLL(None)
+
+    def forgo() -> None:
+        for right in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+            libc.prctl(24, right, 0, 0, 0)  # PR_CAPBSET_DROP
+
+    def told(verb: str, *arguments: str) -> str:
+        command = [sys.executable, "-m", "translate", verb, *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=forgo)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        return done.stderr
+
+    try:
+        run = str(vae.folder)
+        assert (
+            told("encode", run, "closed", "x.npz")
+            == "error: cannot list closed: Permission denied; check its permissions\n"
+        )
+        for one in ("closed/00.png", "closed/*.png"):
+            assert told("encode", run, one, "x.npz").startswith(f"error: cannot enter {one}: Permission denied")
+        assert told("encode", run, "in", "in/b/01.png/x.npz") == (
+            "error: cannot make the folder in/b/01.png: a file has that name; choose another place\n"
+        )
+        assert "secret.safetensors is not a readable safetensors file: Permission denied" in told(
+            "encode", "secret.safetensors", "in", "x.npz"
+        )
+    finally:
+        closed.chmod(0o700)

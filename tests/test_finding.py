@@ -153,3 +153,32 @@ def test_heif_is_read_by_the_optional_reader(tmp_path: Path) -> None:
     assert read.shape == (16, 24, 3)
     assert abs(read[8, 4].astype(int) - (250, 20, 20)).max() < 12
     assert ".heic" in images.READABLE
+
+
+def test_a_folder_of_two_names_is_listed_by_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "z" / "deep").mkdir(parents=True)
+    (tmp_path / "z" / "deep" / "a.png").write_bytes(b"")
+    (tmp_path / "a").symlink_to(tmp_path / "z")
+    (tmp_path / "z" / "b").symlink_to(tmp_path / "z" / "deep")
+    (tmp_path / "z" / "up").symlink_to(tmp_path)
+    found = images.survey(tmp_path)
+    assert names(found.files, tmp_path) == ["z/deep/a.png"]
+    assert found.doubled == (
+        (tmp_path / "a", str(tmp_path / "z")),
+        (tmp_path / "z" / "b", str(tmp_path / "z" / "deep")),
+    )
+    finding._tell_once.cache_clear()
+    images.find(tmp_path)
+    assert f"{tmp_path / 'a'} leads to {tmp_path / 'z'}, whose images are taken once, by that name" in caplog.text
+    assert "up" not in caplog.text.replace(str(tmp_path), "")
+
+
+def test_of_two_links_to_a_folder_elsewhere_the_first_by_name_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.png").write_bytes(b"")
+    (tmp_path / "in").mkdir()
+    for name in ("2020", "2019", "2021"):
+        (tmp_path / "in" / name).symlink_to(tmp_path / "elsewhere")
+    found = images.survey(tmp_path / "in")
+    assert names(found.files, tmp_path / "in") == ["2019/a.png"]
+    assert [link.name for link, _ in found.doubled] == ["2020", "2021"]

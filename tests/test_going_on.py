@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_conversion import Negative, files, many, random_image, real_translator, save
@@ -27,7 +28,6 @@ from translate import images
 from translate.cli import cli
 from translate.conversion import convert, pipeline
 from translate.conversion.identity import identity_of
-from translate.conversion.inputs import gather
 from translate.conversion.lines import append, fields_of, line_of, read_lines
 from translate.conversion.manifest import Entry, Ledger, Making, Manifest
 from translate.conversion.plan import Shard, name_outputs, parse_shard, same_name
@@ -36,6 +36,7 @@ from translate.conversion.stages import Stages
 from translate.conversion.stamps import Stamp
 from translate.conversion.stored_plan import StoredPlan
 from translate.errors import FullDiskError, TranslateError
+from translate.inputs import gather
 
 
 class Known(Negative):
@@ -55,6 +56,7 @@ def times_of(folder: Path) -> dict[str, int]:
 # --- lines ------------------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text(), st.recursive(st.integers() | st.text(), st.lists)))
 def test_lines_come_back_and_a_torn_one_does_not(fields: dict[str, Any]) -> None:
     fields["name"] = "a\n\udcff.png"
@@ -533,28 +535,44 @@ def test_a_plan_that_leads_out_of_its_folder_is_not_taken(tmp_path: Path) -> Non
 # --- kills, disks, writers --------------------------------------------------------------------------------------------
 
 KILLED = """
-import sys, threading, time, os, signal
+import sys, threading, os, signal
 from pathlib import Path
 from tests.test_going_on import Known
-from translate.conversion import convert, pipeline
-threading.Timer(float(sys.argv[3]), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
-convert(Known(), Path(sys.argv[1]), Path(sys.argv[2]), workers=2)
-os._exit(0)
+from translate.conversion import convert
+for line in sys.stdin:
+    number = os.fork()
+    if not number:
+        threading.Timer(float(line), lambda: os.kill(os.getpid(), signal.SIGKILL)).start()
+        convert(Known(), Path(sys.argv[1]), Path(sys.argv[2]), workers=2)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]), flush=True)
 """
+"""A process that converts in forks of itself, each of which is killed so many seconds after it began."""
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 def test_killed_conversions_go_on_and_end_at_the_same_bytes(tmp_path: Path) -> None:
     source = many(tmp_path / "in", 40, sizes=((60, 64), (33, 40)))
     convert(Known(), source, tmp_path / "whole")
     drawn = random.Random(0)
     kept = 0
-    for _ in range(4):
-        arguments = [sys.executable, "-c", KILLED, str(source), str(tmp_path / "out"), str(drawn.uniform(0.0, 0.08))]
-        subprocess.run(arguments, cwd=Path(__file__).parents[1], check=False)
-        done = [name for name in files(tmp_path / "out") if not Path(name).name.startswith(".")]
-        for name in done:
-            images.read(tmp_path / "out" / name)
-        kept = len(done)
+    codes: list[int] = []
+    arguments = [sys.executable, "-c", KILLED, str(source), str(tmp_path / "out")]
+    with subprocess.Popen(
+        arguments, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for _ in range(6):
+            print(drawn.uniform(0.0, 0.08), file=process.stdin, flush=True)
+            codes.append(int(process.stdout.readline()))
+            done = [name for name in files(tmp_path / "out") if not Path(name).name.startswith(".")]
+            for name in done:
+                images.read(tmp_path / "out" / name)
+            kept = len(done)
+        process.stdin.close()
+    assert set(codes) <= {0, -signal.SIGKILL}
+    assert -signal.SIGKILL in codes
     result = convert(Known(), source, tmp_path / "out")
     assert result.converted + result.kept == 40
     assert result.kept >= kept - 40
@@ -849,3 +867,105 @@ def test_a_report_that_cannot_be_written_is_refused_before_work(
     with pytest.raises(TranslateError, match=r"report .*out\.json cannot be written into its folder"):
         convert(Known(), tmp_path / "a.png", tmp_path / "b.png", report=tmp_path / "out.json")
     assert not (tmp_path / "b.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("-", "a report is written to a file, not to standard output"),
+        ("out/000.png", "named as another kind of file"),
+        ("in/000.png", "named as another kind of file"),
+        ("translator.safetensors", "named as another kind of file"),
+        ("out/.translate/report.json", "named as another kind of file"),
+        ("out/gallery.html", "named as another kind of file"),
+    ],
+)
+def test_a_report_takes_the_place_of_no_other_file(name: str, sentence: str, tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 1)
+    before = bytes_of(source)
+    (tmp_path / "out" / ".translate").mkdir(parents=True)
+    report = Path("-") if name == "-" else tmp_path / name
+    with pytest.raises(TranslateError, match=sentence):
+        convert(Known(), source, tmp_path / "out", report=report, overwrite=True, gallery=True)
+    assert bytes_of(source) == before
+    assert files(tmp_path / "out") == []
+
+
+def test_a_dry_run_says_that_it_writes_no_report(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = many(tmp_path / "in", 1)
+    convert(Known(), source, tmp_path / "out", report=tmp_path / "report.json", dry_run=True)
+    assert "no report" in caplog.text
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_others_are_timed_in_the_place_of_bad_images(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 6)
+    for name in ("000.png", "003.png", "004.png"):
+        (source / name).write_bytes(b"broken")
+    foretold = convert(Known(), source, tmp_path / "out", dry_run=True).forecast
+    assert foretold is not None
+    assert foretold.seconds is not None
+    assert foretold.written is not None
+    assert {Path(reason.split()[0]).name for reason in foretold.failed} == {"000.png", "003.png", "004.png"}
+    assert sum("cannot be converted: " in line for line in foretold.lines()) == 3
+    for path in source.iterdir():
+        path.write_bytes(b"broken")
+    foretold = convert(Known(), source, tmp_path / "out", dry_run=True).forecast
+    assert foretold is not None
+    assert (foretold.seconds, foretold.written, len(foretold.failed)) == (None, None, 6)
+
+
+def test_a_list_may_come_by_a_pipe_and_is_no_folder(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 2)
+    reading, writing = os.pipe()
+    os.write(writing, str(source / "001.png").encode())
+    os.close(writing)
+    assert [name for name, _ in gather([Path(f"@/dev/fd/{reading}")]).files] == ["001.png"]
+    os.close(reading)
+    with pytest.raises(TranslateError, match=r"the list .*in is a folder; give a file with a name a line"):
+        gather([Path(f"@{source}")])
+    with pytest.raises(TranslateError, match="@ names no list"):
+        gather([Path("@")])
+    (tmp_path / "list").write_text("nope.png\nno.png\n")
+    with pytest.raises(TranslateError, match=r"none of the 2 names in the list is an image: nope\.png does not exist"):
+        gather([Path(f"@{tmp_path / 'list'}")])
+
+
+def test_outputs_below_a_file_are_refused(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 1)
+    (tmp_path / "notes.txt").write_text("mine")
+    for target in (tmp_path / "notes.txt" / "out", tmp_path / "notes.txt" / "a" / "b"):
+        for dry_run in (False, True):
+            with pytest.raises(TranslateError, match=r"notes\.txt is a file, so .* can be no folder in it"):
+                convert(Known(), source, target, dry_run=dry_run)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "suffix", "told"),
+    [
+        (np.uint16, "jpg", "16 bits are rounded to 8 bits: .jpg files hold no more"),
+        (np.uint16, "webp", "16 bits are rounded to 8 bits: .webp files hold no more"),
+        (np.float32, "png", "floats are rounded to 16 bits: .png files hold no more"),
+        (np.uint16, "png", None),
+        (np.uint8, "jpg", None),
+        (np.float32, "tiff", None),
+    ],
+)
+def test_bits_that_a_format_does_not_hold_are_told(
+    dtype: Any, suffix: Any, told: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "in").mkdir()
+    scale = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    np.save(tmp_path / "in" / "a.npy", (np.linspace(0, 1, 12 * 16 * 3).reshape(12, 16, 3) * scale).astype(dtype))
+    convert(Known(), tmp_path / "in", tmp_path / "out", format=suffix, report=tmp_path / "report.json")
+    (row,) = json.loads((tmp_path / "report.json").read_text())["images"]
+    assert row["warnings"] == ([] if told is None else [told])
+    assert ("rounded to" in caplog.text) == (told is not None)
+
+
+def test_links_to_folders_that_are_taken_already_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = many(tmp_path / "in" / "real", 1).parent
+    (source / "link").symlink_to(source / "real")
+    result = convert(Known(), source, tmp_path / "out")
+    assert (result.converted, result.failed, files(tmp_path / "out")) == (1, (), ["real/000.png"])
+    assert f"{source / 'link'} leads to {source / 'real'}, whose images are taken once" in caplog.text

@@ -433,3 +433,32 @@ def test_a_file_without_checksums_is_read(tmp_path: Path) -> None:
     finally:
         torch.serialization.set_crc32_options(before)
     assert_same(network, made.path)
+
+
+def test_entries_within_entries_are_named_as_they_are_given(tmp_path: Path) -> None:
+    network = seeded(resnet(1, "instance"))
+    torch.save({"nets": {"gen a.b": network.state_dict()}}, tmp_path / "all.pth")
+    with pytest.raises(TranslateError, match="--entry nets$"):
+        translate.import_network(tmp_path / "all.pth", output=tmp_path / "a.safetensors")
+    with pytest.raises(TranslateError, match=r"--entry 'nets\.gen a\.b'$"):
+        translate.import_network(tmp_path / "all.pth", output=tmp_path / "a.safetensors", entry="nets")
+    result = translate.import_network(tmp_path / "all.pth", output=tmp_path / "a.safetensors", entry="nets.gen a.b")
+    assert_same(network, result.path)
+    with pytest.raises(TranslateError, match="no entry 'gen'; "):
+        translate.import_network(tmp_path / "all.pth", output=tmp_path / "b.safetensors", entry="nets.gen")
+
+
+@pytest.mark.parametrize(("depth", "limits"), [("uint8", "0..300"), ("uint8", "-5..20"), ("uint16", "0..65536")])
+def test_a_range_that_files_cannot_hold_is_refused(depth: Any, limits: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        TranslateError, match=f"files of {depth} hold 0 to (255|65535), which the range '{limits}' leaves"
+    ):
+        imported(seeded(resnet(1, "instance")), tmp_path, depth=depth, range=limits)
+    assert imported(seeded(resnet(1, "instance")), tmp_path, depth="float32", range=limits).path.exists()
+
+
+def test_an_option_that_is_needed_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["import", str(tmp_path / "net.pth")])
+    assert ended.value.code == 2
+    assert "Missing option '--output' / '-o'" in capsys.readouterr().err

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forking import Forked, ran
 
 import translate
 from translate import lock, processes
@@ -398,25 +399,15 @@ SMALL: dict[str, Any] = {
     "log_every": 1,
     "sample_every": 100_000,
 }
-SCRIPT = """
-import json, sys, translate
-translate.fit("pix2pix", "demo(size=32, count=4)", output=sys.argv[1], **json.loads(sys.argv[2]))
-"""
 
 
-def training(folder: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            SCRIPT,
-            str(folder),
-            json.dumps({**SMALL, "steps": 100_000, "save_every": 2, "compile": "no"}),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def flags(**options: Any) -> list[str]:
+    return [f"--{name.replace('_', '-')}={value}" for name, value in {**SMALL, **options}.items()]
+
+
+def training(folder: Path) -> Forked:
+    given = flags(steps=100_000, save_every=2, compile="no")
+    process = Forked("fit", "pix2pix", "demo(size=32, count=4)", "-o", folder, *given)
     for _ in range(1200):
         if (folder / "config.json").exists() and Run.open(folder).checkpoints:
             return process
@@ -429,9 +420,7 @@ def test_a_run_that_trains_is_not_resumed_a_second_time(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = training(folder)
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "translate", "fit", "--resume", str(folder)], capture_output=True, text=True
-        )
+        done = ran("fit", "--resume", folder)
         assert done.returncode == 2
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"error: {folder} is being trained by process {process.pid} on ")
@@ -477,14 +466,11 @@ def test_a_run_that_ends_by_an_error_is_not_locked(tmp_path: Path, monkeypatch: 
 
 def test_the_ranks_of_one_run_share_its_lock(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    arguments = ["demo(size=32, count=4)", "-o", str(folder), "--devices", "2", "--device", "cpu", "--steps", "2"]
-    for name, value in SMALL.items():
-        arguments += [f"--{name.replace('_', '-')}", str(value)]
-    command = [sys.executable, "-m", "translate", "fit"]
-    subprocess.run([*command, "pix2pix", *arguments], check=True, capture_output=True)
+    given = flags(devices=2, device="cpu", steps=2)
+    assert ran("fit", "pix2pix", "demo(size=32, count=4)", "-o", folder, *given).returncode == 0
     assert not (folder / NAME).exists()
     forged(folder)
-    done = subprocess.run([*command, "--resume", str(folder), "--steps", "3"], capture_output=True, text=True)
+    done = ran("fit", "--resume", folder, "--steps", "3")
     assert done.returncode == 2
     assert f"is being trained by process {os.getpid()} on" in done.stderr
 

@@ -184,3 +184,6 @@ def test_the_first_line_says_where_and_how(tmp_path: Path, caplog: pytest.LogCap
     shutil.rmtree(run.samples)
     translate.resume(run.folder, steps=3)
     assert "6 images an epoch, steps 3 to 3 of 2, on cpu" in caplog.text
+    caplog.clear()
+    translate.resume(run.folder, steps=3)
+    assert "6 images an epoch, all 3 steps done, on cpu" in caplog.text

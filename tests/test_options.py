@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from translate.errors import TranslateError, nearest
 from translate.options import Call, Option, check_options, describe, options_of, parse_call, parse_calls
+from translate.presets import preset
 
 names = st.from_regex(r"[a-z][a-z0-9_]{0,8}", fullmatch=True).filter(
     lambda name: name not in {"true", "false", "yes", "no", "on", "off", "none", "null"} and name.isidentifier()
@@ -164,3 +165,39 @@ def test_a_missing_option_is_named() -> None:
 def test_nearest_names() -> None:
     assert nearest("hing", ["hinge", "lsgan"]) == "did you mean hinge? (hinge, lsgan)"
     assert nearest("zzz", ["hinge"]) == "choose from hinge"
+
+
+def test_a_preset_has_the_options_of_its_factory_with_other_defaults() -> None:
+    class Whole:
+        """A factory."""
+
+        def __init__(
+            self, parts: str, *, needed: str, weight: Annotated[float, Option("a weight", ge=0)] = 1.0, depth: int = 2
+        ) -> None:
+            self.found = (parts, needed, weight, depth)
+
+    class Quick(Whole):
+        __init__ = preset(Whole.__init__, weight=10.0)
+
+    class Quicker(Quick):
+        __init__ = preset(Quick.__init__, depth=1)
+
+    assert Quick("p", needed="x").found == ("p", "x", 10.0, 2)
+    assert Quicker("p", needed="x").found == ("p", "x", 10.0, 1)
+    assert Quicker("p", needed="x", weight=3.0).found == ("p", "x", 3.0, 1)
+    whole, quick = options_of(Whole), options_of(Quicker)
+    assert [(each.name, each.kind, each.option) for each in quick.values()] == [
+        (each.name, each.kind, each.option) for each in whole.values()
+    ]
+    assert [each.default for each in quick.values() if not each.required] == [10.0, 1]
+    assert (quick["needed"].required, whole["weight"].default) == (True, 1.0)
+    assert check_options({"needed": "x", "weight": "3"}, quick, "quicker")["weight"] == 3.0
+    with pytest.raises(TranslateError, match="quicker: weight must be a number >= 0, not -1"):
+        check_options({"needed": "x", "weight": -1}, quick, "quicker")
+    with pytest.raises(TypeError, match=r"Whole\.__init__ has no option 'wieght'; did you mean weight"):
+        preset(Whole.__init__, wieght=1)
+
+
+def test_a_path_that_is_not_there_is_no_part() -> None:
+    with pytest.raises(TranslateError, match=r"'runs/nope' is neither a file or folder that is there, nor a part"):
+        parse_calls("runs/nope")

@@ -6,7 +6,9 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -60,6 +62,23 @@ def test_our_own_come_in_by_entry_points() -> None:
     assert found(catalog) >= OUR_NAMES
     assert all(plugin.distribution == OURS for plugin in catalog.plugins if plugin.name in OUR_NAMES)
     assert "pix2pix" in catalog.offers("methods")
+
+
+def test_what_a_distribution_says_of_itself_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds the whole description, which takes longer to parse than everything else."""
+    read: list[str] = []
+    whole = metadata.PathDistribution.read_text
+
+    def noted(distribution: metadata.PathDistribution, name: Any) -> str | None:
+        if name == "METADATA":
+            read.append(str(distribution._path))  # type: ignore[attr-defined]
+        return whole(distribution, name)
+
+    monkeypatch.setattr(metadata.PathDistribution, "read_text", noted)
+    discover()
+    # Its name and its version.
+    assert read
+    assert max(map(read.count, read)) <= 2
 
 
 def test_a_strangers_plugin_appears(install: Install) -> None:
@@ -179,7 +198,7 @@ def test_hooks_are_called_in_the_order_of_pluggy(install: Install) -> None:
     heard: list[str] = []
     catalog = discover()
     theirs = [plugin for plugin in catalog.plugins if plugin.distribution != OURS]
-    catalog.tell("conversion_started", total=heard)
+    catalog.tell("conversion_started", total=heard, verb="convert")
     assert heard == ["c", "e", "a", "d", "b"]
     # As pluggy itself calls them.
     again: list[str] = []
@@ -188,7 +207,7 @@ def test_hooks_are_called_in_the_order_of_pluggy(install: Install) -> None:
             "conversion_started", [each.module for each in catalog.plugins if each not in theirs]
         ),
     ):
-        caller(total=again)
+        caller(total=again, verb="convert")
     assert again == heard
 
 
@@ -219,7 +238,7 @@ def test_an_observer_that_raises_is_told_once_and_harms_nobody(
     )
     catalog = discover()
     for total in (1, 2, 3):
-        catalog.tell("conversion_started", total=total)
+        catalog.tell("conversion_started", total=total, verb="convert")
     assert len(caplog.records) == 1
     assert "failed in conversion_started and is left out there: ValueError: 1" in caplog.records[0].getMessage()
     assert sys.modules["translate_quiet"].heard == [1, 2, 3]
@@ -311,6 +330,37 @@ def test_an_offer_that_cannot_be_imported_names_its_plugin(install: Install) -> 
         catalog.offer("methods", "lazy").load()
     with pytest.raises(TranslateError, match="cannot be called"):
         catalog.offer("methods", "text").load()
+
+
+def test_options_of_a_base_are_read_without_importing_either(install: Install, tmp_path: Path) -> None:
+    """A preset has no constructor of its own in its source; a base of another package is not looked for."""
+    package = tmp_path / "translate_family"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "whole.py").write_text(
+        "raise RuntimeError('imported')\n"
+        "class Whole:\n    def __init__(self, parts, *, weight=1.0, depth=2): pass\nclass Alike(Whole): pass\n"
+        "class Round(Circle): pass\nclass Circle(Round): pass\n"
+    )
+    (package / "quick.py").write_text(
+        "from torch.nn import Module as Foreign\nfrom translate_family.whole import Alike as Base\n"
+        "class Quick(Base):\n    'Quick.'\n    __init__ = preset(Base.__init__, weight=3.0)\n"
+        "class Own(Base):\n    def __init__(self, *, other): pass\n"
+        "class Stranger(Foreign): pass\nclass Alone: pass\n"
+    )
+    places = {
+        "quick": "quick:Quick", "own": "quick:Own", "stranger": "quick:Stranger", "alone": "quick:Alone",
+        "round": "whole:Round", "alike": "whole:Alike", "gone": "quick:Gone",
+    }  # fmt: skip
+    offered = {name: f"translate_family.{place}" for name, place in places.items()}
+    install("translate-near", f"from translate import hookimpl\n@hookimpl\ndef methods(): return {offered!r}")
+    offers = discover().offers("methods")
+    assert {name: offers[name].option_names for name in places} == {
+        "quick": ["weight", "depth"], "own": ["other"], "stranger": [], "alone": [], "round": [],
+        "alike": ["weight", "depth"], "gone": [],
+    }  # fmt: skip
+    assert offers["quick"].summary == "Quick."
+    assert not {"translate_family.whole", "translate_family.quick"} & set(sys.modules)
 
 
 @pytest.mark.parametrize("code", ["raise RuntimeError('no colours')", "raise SystemExit(3)", "1 / 0"])

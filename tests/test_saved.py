@@ -73,19 +73,24 @@ def test_a_folder_is_classified_and_a_broken_image_named(run: Run, tmp_path: Pat
     assert told[3].error
     white = judge.classify(torch.full((1, 3, 16, 16), 180 / 127.5 - 1))
     assert told[2].probability == pytest.approx(float(white.max()), abs=1e-5)
-    with pytest.raises(TranslateError, match="there is no file or folder"):
+    with pytest.raises(TranslateError, match="nowhere does not exist; name an image or a folder of images to classify"):
         list(translate.classify(run.folder, tmp_path / "nowhere", plugins=(TOYS,)))
 
 
 def test_what_is_left_out_of_a_folder_is_named_with_the_predictions(run: Run, tmp_path: Path) -> None:
     (tmp_path / "a.psd").write_bytes(b"8BPS")
-    with pytest.raises(TranslateError, match=r"holds no images to classify; .*1 \.psd file is left out \(a\.psd\)"):
+    with pytest.raises(TranslateError, match=r"holds no images; .*1 \.psd file is left out \(a\.psd\)"):
         list(translate.classify(run.folder, tmp_path, plugins=(TOYS,)))
     images.write(tmp_path / "a.png", images.Image(np.zeros((20, 30, 3), np.uint8), None))
     (tmp_path / "loop").symlink_to("loop")
     told = list(translate.classify(run.folder, tmp_path, plugins=(TOYS,)))
     assert [each.source.name for each in told] == ["a.png", "a.psd", "loop"]
     assert told[0].error is None
+    several = list(translate.classify(run.folder, [tmp_path / "a.png", f"{tmp_path}/*.p?d"], plugins=(TOYS,)))
+    assert [(each.source.name, each.label, bool(each.error)) for each in several] == [
+        ("a.png", told[0].label, False),
+        ("a.psd", "", True),
+    ]
     assert "is left out: no format that is read here" in (told[1].error or "")
     assert "cannot be entered" in (told[2].error or "")
     (refused, *_) = translate.classify(run.folder, tmp_path / "a.png", max_pixels=599, plugins=(TOYS,))

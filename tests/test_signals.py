@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from forking import Forked
 
 from translate.run import Run
 from translate.signals import Asked, Ended, caught, ending_cleanly, ending_signals, saving_signals
@@ -85,18 +86,10 @@ def test_a_system_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
         assert found.take() is Asked.NOTHING
 
 
-def started(folder: Path, *options: str, until: Callable[[], bool]) -> subprocess.Popen[str]:
-    command = [*COMMAND, "-o", str(folder), "--steps", "1000000", "--log-every", "1"]
+def started(folder: Path, *options: str, until: Callable[[], bool]) -> Forked:
+    command = [*COMMAND, "-o", str(folder), "--steps", "1000000", "--log-every", "1", "--compile", "no"]
     # With the default pools of threads two small networks take a second a step on a busy machine.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "translate", *command, *SMALL, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-    )
+    process = Forked(*command, *SMALL, *options, env={**os.environ, "OMP_NUM_THREADS": "1"})
     try:
         limit = time.monotonic() + 120
         while not until():

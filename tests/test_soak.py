@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from forking import Forked
 
 from benchmarks import soak
 
@@ -19,10 +22,25 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("soak")
 
 
+class Together(Forked):
+    """Its two outputs as one."""
+
+    def communicate(self, timeout: float | None = None) -> Any:
+        out, err = super().communicate(timeout)
+        return (out + err).encode(), None
+
+
 @pytest.mark.parametrize(
     ("kind", "count"), [("kills", 1), ("disk", 1), ("bits", 60), ("folder", 36), ("conversion", 2)]
 )
-def test_nothing_is_lost(place: Path, kind: str, count: int) -> None:
+def test_nothing_is_lost(place: Path, kind: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands are forks, which start at once, so that kills come while something is done."""
+    begin = soak._start
+
+    def start(arguments: Sequence[str], before: Callable[[], object] | None = None) -> Any:
+        return begin(arguments, before) if before is not None else Together(*arguments)
+
+    monkeypatch.setattr(soak, "_start", start)
     assert soak.SOAKS[kind](place, count, 1).startswith(f"{kind}: {count} ")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forking import Forked
 
 import translate
 from translate import checkpoint, images
@@ -392,20 +391,11 @@ def test_a_plan_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 LONG = {**SMALL, "steps": 5000, "ema": 0.9, "pool": 3, "schedule": "none", "sample_every": 10_000}
 """A run that is stopped long before its end; its rates do not depend on where that is."""
 
-SCRIPT = """
-import json, sys, translate
-translate.fit("pix2pix", "demo(size=32, count=7)", output=sys.argv[1], **json.loads(sys.argv[2]))
-"""
 
-
-def start(folder: Path, until: Callable[[Run], bool], **options: Any) -> subprocess.Popen[str]:
+def start(folder: Path, until: Callable[[Run], bool], **options: Any) -> Forked:
     """Begin a training in a process of its own, and wait until its run looks so."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(folder), json.dumps({**LONG, **options})],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in {**LONG, **options}.items()]
+    process = Forked("fit", "pix2pix", DEMO, "-o", folder, *given)
     for _ in range(1200):
         if (folder / "metrics.jsonl").exists() and until(Run.open(folder)):
             return process

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from translate import atomic
 from translate.errors import NotFiniteError
-from translate.tensor_header import FORMAT, CheckpointError, Holds, check_header, check_kind
+from translate.tensor_header import FORMAT, CheckpointError, Holds, check_header, check_kind, unreadable
 
 __all__ = [
     "CheckpointError",
@@ -78,7 +78,8 @@ def load(path: Path, holds: Holds | None = None) -> tuple[dict[str, Tensor], dic
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise CheckpointError(f"{path} is no file of tensors, but a folder or a device")
-        with safe_open(path, framework="pt") as file:
+        # safetensors would say of a file without permission that it is not there.
+        with path.open("rb"), safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             names = list(file.keys())
             facts, aliases = check_header(path, header, names)
@@ -92,8 +93,8 @@ def load(path: Path, holds: Holds | None = None) -> tuple[dict[str, Tensor], dic
     except (
         OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OverflowError, MemoryError
     ) as error:  # fmt: skip
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path} is not a readable safetensors file: {reason}") from None
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        raise unreadable(path, reason.removeprefix("Error while deserializing header: ")) from None
     if _checksum(stored, header["content"]) != header["sha256"]:
         raise CheckpointError(f"{path} is damaged: its checksum does not match; use an earlier checkpoint")
     for name, tensor in stored.items():

@@ -1,19 +1,22 @@
-"""Image files in batches at the training size, for networks that see each image once; unreadable ones are named."""
+"""Image files in batches at the training size, for networks that see each image once; what is not read is named."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from translate import images
-from translate.data import Domain, Example
+from translate.data import Example
+from translate.inputs import gather
 from translate.loader import normalize, planes
-from translate.memory import Budget
-from translate.sizes import Size
+from translate.memory import Budget, images_at_once
+from translate.overview import left_out
+from translate.saved import BATCH, Classifier, Encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +32,39 @@ class FileBatch:
     errors: dict[Path, str] = field(default_factory=dict)
 
 
-def file_batches(files: Sequence[Path], domain: Domain, size: Size, budget: Budget, batch: int) -> Iterator[FileBatch]:
-    """Read files in their order, ``batch`` at a time, each stretched to ``size`` as for an evaluation."""
-    for start in range(0, len(files), batch):
-        part = files[start : start + batch]
-        errors: dict[Path, str] = {}
-        rows: list[Tensor] = []
-        for file in part:
-            try:
-                pixels = images.read_example(Example(file, file.name), domain, budget=budget)
-            except images.ImageError as error:
-                errors[file] = str(error)
-                continue
-            rows.append(normalize(planes(pixels, domain, size, "stretch")[None], domain))
-        readable = [file for file in part if file not in errors]
-        yield FileBatch(part, torch.cat(rows) if rows else None, readable, errors)
+class FileBatches:
+    """The images that the ``sources`` of a verb name, in batches for a network, and what there is beside them.
+
+    ``names`` are the files with their paths below the common folder. ``lost`` are those of a list that are not there
+    and what is left out of a folder, with reasons. ``at_once`` is how many images may pass the network at once.
+    ``asked`` holds the options ``memory`` and ``max_pixels``.
+    """
+
+    def __init__(
+        self, network: Classifier | Encoder, sources: Sequence[Path], asked: Mapping[str, Any], verb: str
+    ) -> None:
+        inputs = gather(sources, verb)
+        self.names = {path: name for name, path in inputs.files}
+        self.lost = [*inputs.missing, *left_out(images.Found((), inputs.left_out, inputs.closed))]
+        self._network = network
+        self._budget = Budget(asked["memory"], asked["max_pixels"])
+        self.at_once = images_at_once(
+            BATCH, network.size, network.bytes_for, memory=self._budget.total, device=str(network.device)
+        )
+
+    def __iter__(self) -> Iterator[FileBatch]:
+        """Read the files in the order of their names, each stretched to the training size as for an evaluation."""
+        files, domain = list(self.names), self._network.domain
+        for start in range(0, len(files), BATCH):
+            part = files[start : start + BATCH]
+            errors: dict[Path, str] = {}
+            rows: list[Tensor] = []
+            for file in part:
+                try:
+                    pixels = images.read_example(Example(file, file.name), domain, budget=self._budget)
+                except images.ImageError as error:
+                    errors[file] = str(error)
+                    continue
+                rows.append(normalize(planes(pixels, domain, self._network.size, "stretch")[None], domain))
+            readable = [file for file in part if file not in errors]
+            yield FileBatch(part, torch.cat(rows) if rows else None, readable, errors)

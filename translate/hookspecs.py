@@ -265,13 +265,13 @@ def run_ended(run: Run, reason: str) -> None:
 
 
 @hookspec
-def conversion_started(total: int) -> None:
-    """A conversion of ``total`` images begins."""
+def conversion_started(total: int, verb: str) -> None:
+    """A conversion of ``total`` images begins; ``verb`` says to what end: ``convert``, ``encode`` or ``sample``."""
 
 
 @hookspec
 def image_converted(source: Path, error: str | None, bottleneck: str) -> None:
-    """An image was converted, or failed: ``error`` is the reason in one sentence, None on success.
+    """An image was converted, encoded or sampled, or failed: ``error`` is the reason in one sentence, else None.
 
     ``bottleneck`` is the stage that the others wait for so far, ``decode``, ``translate`` or ``write``, or empty.
     """

@@ -22,7 +22,8 @@ def opening_line(setup: Setup, run: Run, compiled: Compile) -> str:
     how = [config.precision, compiling, *(["CUDA graphs"] if is_recorded(config, device, setup.group) else [])]
     each = config.batch * config.accumulate * setup.group.size
     steps = f"{run.steps:,} steps" if run.step == 0 else f"steps {run.step + 1:,} to {run.steps:,}"
+    steps = f"all {run.steps:,} steps done" if run.step == run.steps else f"{steps} of {each}"
     return (
-        f"training: {setup.epoch_length:,} images an epoch, {steps} of {each}, "
+        f"training: {setup.epoch_length:,} images an epoch, {steps}, "
         f"on {f'{setup.group.size} x ' if setup.group.size > 1 else ''}{where}, {', '.join(how)}"
     )

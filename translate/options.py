@@ -142,6 +142,9 @@ def parse_calls(text: str) -> list[Call]:
             tree = ast.parse(text.strip(), mode="eval").body
         return _calls(tree)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        if "/" in text and "(" not in text:
+            # The name of a run or a file was meant, which may stand in the place of some parts.
+            raise TranslateError(f"{_cut(text)} is neither a file or folder that is there, nor a part") from None
         raise TranslateError(
             f"{_cut(text)} is not the name of a part; write it as a call with named options, such as unet(depth=7)"
         ) from None

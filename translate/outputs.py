@@ -9,6 +9,15 @@ from translate.atomic import is_special
 from translate.errors import TranslateError
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it, unless it is there; raises ``TranslateError`` where it cannot be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "a file has that name" if isinstance(error, FileExistsError) else error.strerror
+        raise TranslateError(f"cannot make the folder {folder}: {reason}; choose another place") from None
+
+
 def refuse_existing(*paths: Path) -> None:
     """Raise ``TranslateError`` if one of the paths exists; a pipe or a terminal may be written to."""
     taken = [path for path in paths if (path.exists() or path.is_symlink()) and not is_special(path)]
@@ -16,6 +25,17 @@ def refuse_existing(*paths: Path) -> None:
         more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
         verb = "exist" if more else "exists"
         raise TranslateError(f"{taken[0]}{more} {verb} already; name another place, or replace it with --overwrite")
+
+
+def refuse_standard(path: Path, what: str) -> None:
+    """Raise ``TranslateError`` if ``path`` is ``-``, by which people mean standard output; ``what`` is to be written.
+
+    >>> refuse_standard(Path("-"), "a report")
+    Traceback (most recent call last):
+    translate.errors.TranslateError: a report is written to a file, not to standard output; name a file
+    """
+    if str(path) == "-":
+        raise TranslateError(f"{what} is written to a file, not to standard output; name a file")
 
 
 def refuse_within(path: Path, folders: Iterable[Path], what: str) -> None:

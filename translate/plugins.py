@@ -82,33 +82,62 @@ class Offer:
         """The first line of the factory's docstring, read without importing its module."""
         if not isinstance(self.target, str):
             return (inspect.getdoc(self.target) or "").partition("\n")[0]
-        node = self._source()
+        module, _, attribute = self.target.partition(":")
+        node = _definition(self._source(module), attribute)
         return (ast.get_docstring(node) or "").partition("\n")[0] if node else ""
 
     @property
     def option_names(self) -> list[str]:
-        """The names of the factory's options, read without importing its module, for shell completion."""
+        """The names of the factory's options, read without importing its module, for shell completion.
+
+        A class without a constructor of its own, such as a preset, has the options of its base in the same package.
+        """
         if not isinstance(self.target, str):
             return list(options_of(self.target))
-        node = self._source()
-        for inner in node.body if isinstance(node, ast.ClassDef) else []:
-            if isinstance(inner, ast.FunctionDef) and inner.name == "__init__":
-                node = inner
-        return [argument.arg for argument in node.args.kwonlyargs] if isinstance(node, ast.FunctionDef) else []
+        target, seen = self.target, set[str]()
+        while target and target not in seen:
+            seen.add(target)
+            module, _, attribute = target.partition(":")
+            nodes = self._source(module)
+            node = _definition(nodes, attribute)
+            if isinstance(node, ast.ClassDef):
+                target = _base(node, nodes, module)
+                node = _definition(node.body, "__init__")
+            if isinstance(node, ast.FunctionDef):
+                return [argument.arg for argument in node.args.kwonlyargs]
+        return []
 
-    def _source(self) -> ast.ClassDef | ast.FunctionDef | None:
-        module, _, attribute = str(self.target).partition(":")
+    def _source(self, module: str) -> list[ast.stmt]:
+        """The statements of a module, which is not imported for that; none if it cannot be read."""
         try:
             # To find a module imports the packages that hold it.
             holding = module.rpartition(".")[0]
             with _held(str(self.plugin), f"imports {holding}", holding) as held, failures_of_a_plugin(held):
                 spec = importlib.util.find_spec(module)
             text = Path(spec.origin or "").read_text(encoding="utf-8") if spec else ""
-            nodes = ast.parse(text).body
+            return ast.parse(text).body
         except Exception:  # whoever asks for the part is told what is wrong with it
-            return None
-        found = (node for node in nodes if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == attribute)
-        return next(found, None)
+            return []
+
+
+def _definition(nodes: Sequence[ast.stmt], name: str) -> ast.ClassDef | ast.FunctionDef | None:
+    found = [node for node in nodes if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == name]
+    return found[-1] if found else None
+
+
+def _base(node: ast.ClassDef, nodes: Sequence[ast.stmt], module: str) -> str:
+    """The import path of a class's first base within its package; empty if it comes from elsewhere."""
+    name = node.bases[0].id if node.bases and isinstance(node.bases[0], ast.Name) else ""
+    if _definition(nodes, name):
+        return f"{module}:{name}"
+    for statement in nodes:
+        # Looking into another package would import it.
+        if isinstance(statement, ast.ImportFrom) and not statement.level:
+            place = statement.module or ""
+            for alias in statement.names:
+                if (alias.asname or alias.name) == name and place.partition(".")[0] == module.partition(".")[0]:
+                    return f"{place}:{alias.name}"
+    return ""
 
 
 class Catalog:
@@ -240,16 +269,18 @@ def discover(*, extra: Sequence[str] = (), blocked: Sequence[str] = ()) -> Catal
     ``blocked`` names plugins (or distributions) that are not imported at all. The environment variable
     ``TRANSLATE_NO_PLUGIN`` names further ones, separated by commas.
     """
-    manager = _manager()
+    manager, trial = _manager(), _manager()
     found = list(metadata.entry_points(group=GROUP))
-    names = {entry.name for entry in found} | {entry.dist.name for entry in found if entry.dist}
+    # A distribution parses its whole description anew whenever it is asked for its name.
+    told = {each: (each.name, each.version) for each in {entry.dist for entry in found} if each}
+    names = {entry.name for entry in found} | {name for name, _ in told.values()}
     for name in blocked:
         if name not in names:
             raise TranslateError(f"there is no plugin {name!r} to block; {nearest(name, sorted(names))}")
     excluded = {*blocked, *filter(None, os.environ.get(BLOCK_VARIABLE, "").split(","))}
     plugins: list[Plugin] = []
-    for entry in sorted(found, key=lambda entry: (entry.dist is None or entry.dist.name != OURS, entry.name)):
-        distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("unknown", "?")
+    by_distribution = [(*(told[entry.dist] if entry.dist else ("unknown", "?")), entry) for entry in found]
+    for distribution, version, entry in sorted(by_distribution, key=lambda each: (each[0] != OURS, each[2].name)):
         if excluded & {entry.name, distribution}:
             continue
         started = time.perf_counter()
@@ -259,7 +290,7 @@ def discover(*, extra: Sequence[str] = (), blocked: Sequence[str] = ()) -> Catal
                 module = entry.load()
             if not isinstance(module, ModuleType):
                 raise TypeError(f"{entry.value} is not a module")
-            _check_hooks(module, plugins)
+            _check_hooks(module, plugins, trial)
         except Exception as error:
             log.warning(
                 "warning: the plugin %s (%s %s, %s) is broken and left out: %s",
@@ -269,7 +300,7 @@ def discover(*, extra: Sequence[str] = (), blocked: Sequence[str] = ()) -> Catal
         seconds = 0.0 if held is None else time.perf_counter() - started
         plugins.append(Plugin(entry.name, distribution, version, module, seconds=seconds))
     for name in extra:
-        plugins.append(_load_unpackaged(name, plugins))
+        plugins.append(_load_unpackaged(name, plugins, trial))
     # What is registered last is called first: ours, installed ones by name, then those that the user has given.
     for plugin in reversed(plugins):
         manager.register(plugin.module)
@@ -308,29 +339,35 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
-def _check_hooks(module: ModuleType, others: Sequence[Plugin]) -> None:
+def _check_hooks(module: ModuleType, others: Sequence[Plugin], trial: pluggy.PluginManager) -> None:
     """Refuse misspelt hooks, wrong signatures and hooks that cannot be honoured, by a trial registration."""
     if any(plugin.module is module for plugin in others):
         raise TranslateError(f"its module {module.__name__} is a plugin already, under another name")
-    trial = _manager()
-    trial.register(module)
-    for caller in trial.get_hookcallers(module) or ():
-        if not caller.has_spec():
-            known = [
-                name for name in vars(trial.hook) if not name.startswith("_") and getattr(trial.hook, name).has_spec()
-            ]
-            raise TranslateError(f"there is no extension point {caller.name!r}; {nearest(caller.name, sorted(known))}")
-        if any(each.hookwrapper or each.wrapper for each in caller.get_hookimpls()):
-            raise TranslateError(
-                f"its hook {caller.name} wraps those of other plugins, which are kept apart here; "
-                "leave out wrapper=True or hookwrapper=True"
-            )
-        if hasattr(module, "__path__") and importlib.util.find_spec(f"{module.__name__}.{caller.name}"):
-            # An import of the submodule would overwrite the hook of that name.
-            raise TranslateError(f"its submodule {caller.name} hides its hook {caller.name}; rename the submodule")
+    try:
+        trial.register(module)
+        for caller in trial.get_hookcallers(module) or ():
+            _check_hook(module, caller, trial)
+    finally:
+        # Some versions of pluggy leave nothing, others a part of a plugin that they refuse.
+        if trial.is_registered(module):
+            trial.unregister(module)
 
 
-def _load_unpackaged(name: str, others: Sequence[Plugin]) -> Plugin:
+def _check_hook(module: ModuleType, caller: pluggy.HookCaller, trial: pluggy.PluginManager) -> None:
+    if not caller.has_spec():
+        known = [name for name in vars(trial.hook) if not name.startswith("_") and getattr(trial.hook, name).has_spec()]
+        raise TranslateError(f"there is no extension point {caller.name!r}; {nearest(caller.name, sorted(known))}")
+    if any(each.hookwrapper or each.wrapper for each in caller.get_hookimpls()):
+        raise TranslateError(
+            f"its hook {caller.name} wraps those of other plugins, which are kept apart here; "
+            "leave out wrapper=True or hookwrapper=True"
+        )
+    if hasattr(module, "__path__") and importlib.util.find_spec(f"{module.__name__}.{caller.name}"):
+        # An import of the submodule would overwrite the hook of that name.
+        raise TranslateError(f"its submodule {caller.name} hides its hook {caller.name}; rename the submodule")
+
+
+def _load_unpackaged(name: str, others: Sequence[Plugin], trial: pluggy.PluginManager) -> Plugin:
     path = expanded(name)
     started = time.perf_counter()
     try:
@@ -350,7 +387,7 @@ def _load_unpackaged(name: str, others: Sequence[Plugin]) -> Plugin:
             with _held(name, "is imported", name) as held, failures_of_a_plugin(held):
                 module = importlib.import_module(name)
             source = Path(module.__file__ or "").read_bytes()
-        _check_hooks(module, others)
+        _check_hooks(module, others, trial)
     except Exception as error:
         raise TranslateError(f"cannot load the plugin {name}: {format_error(error)}") from error
     version = f"sha256:{hashlib.sha256(source).hexdigest()[:16]}"

@@ -108,6 +108,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     ),
     "translate.pool": ("ImagePool",),
     "translate.precision": ("to_float32",),
+    "translate.presets": ("preset",),
     "translate.ranks": ("mean_of_all",),
     "translate.run": ("Config", "Run", "Scalars"),
     "translate.runtime": ("MOST_SIZES", "Precision", "Runtime", "copy_sharing_weights"),

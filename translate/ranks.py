@@ -6,11 +6,10 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn import functional as collectives
 
 from translate.job import EXIT_LOST_RANK, is_distributed, rank_and_world_size
 from translate.stopped import can_tell
@@ -198,8 +197,22 @@ def mean_of_all(values: Tensor) -> Tensor:
     """The mean of a tensor over all ranks, through which gradients flow back to all of them; of one rank, itself."""
     if not distributed.is_initialized():
         return values
-    total: Tensor = collectives.all_reduce(values)
-    return total / distributed.get_world_size()
+    mean: Tensor = _Mean.apply(values)  # type: ignore[no-untyped-call]
+    return mean
+
+
+class _Mean(torch.autograd.Function):
+    """The mean over all ranks; so is what flows back, since every rank's loss depends on every rank's values."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total / distributed.get_world_size()
+
+    @staticmethod
+    def backward(_: Any, *gradients: Tensor) -> Tensor:
+        return mean_of_all(gradients[0])
 
 
 def _nothing() -> None:

@@ -19,6 +19,12 @@ MOST_HEADER = 100_000_000
 MOST_SIDES = 16
 """The most dimensions of a tensor."""
 
+OTHERS = {
+    (".pth", ".pt", ".ckpt", ".bin"): "holds weights without a network; import it first: translate import FILE -o OUT",
+    (".pt2",): "is a program of torch, whose loading may run code from it; export it as .onnx",
+}
+"""Files that others call a model, and what to do with them."""
+
 Holds = Literal["training", "translator"]
 """What a file holds: a checkpoint the state of a training, a translator the networks to use."""
 
@@ -35,6 +41,18 @@ class TensorHeader:
     counts: Mapping[str, int]
 
 
+def unreadable(path: Path, reason: str) -> CheckpointError:
+    """The error of a file that is no safetensors file: what it is by its name, else the ``reason``."""
+    suffix = path.suffix.lower()
+    exported = "is an exported network, which convert and show take; name the run that it was exported from"
+    for suffixes, what in {**OTHERS, (".onnx", ".xml"): exported}.items():
+        if suffix in suffixes:
+            return CheckpointError(f"{path} {what}")
+    if suffix != ".safetensors":
+        return CheckpointError(f"{path} is neither a run nor a translator or a checkpoint (.safetensors): {reason}")
+    return CheckpointError(f"{path} is not a readable safetensors file: {reason}")
+
+
 def read_header(path: Path) -> TensorHeader:
     """Read the header of a checkpoint or a translator; what its checksum covers is not read, so it is not checked.
 
@@ -45,11 +63,10 @@ def read_header(path: Path) -> TensorHeader:
     except FileNotFoundError:
         raise CheckpointError(f"there is no file {path}") from None
     except (OSError, FactsError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise CheckpointError(f"{path} is not a readable safetensors file: {reason}") from None
+        raise unreadable(path, getattr(error, "strerror", None) or str(error)) from None
     header = values.pop("__metadata__", {}) if isinstance(values, dict) else None
     if not isinstance(header, dict) or not all(isinstance(text, str) for text in header.values()):
-        raise CheckpointError(f"{path} is not a readable safetensors file: its header is no header")
+        raise unreadable(path, "its header is no header")
     facts, _ = check_header(path, header, list(values))
     check_kind(path, facts, None)
     return TensorHeader(facts, {name: _count(path, name, each) for name, each in values.items()})
@@ -67,7 +84,7 @@ def _header_of(path: Path) -> bytes:
 def _count(path: Path, name: str, entry: Any) -> int:
     shape = entry.get("shape") if isinstance(entry, dict) else None
     if not isinstance(shape, list) or len(shape) > MOST_SIDES or not all(map(_is_side, shape)):
-        raise CheckpointError(f"{path} is not a readable safetensors file: {name!r:.100} has no shape")
+        raise unreadable(path, f"{name!r:.100} has no shape")
     return math.prod(shape)
 
 

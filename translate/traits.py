@@ -77,6 +77,14 @@ class Traits:
         return self._read("unbounded", False, _is_flag, "True or False")
 
     @property
+    def takes_float64(self) -> bool:
+        """A translator that answers images in float64 in float64, though its weights are float32 (default False).
+
+        Others get float32. So a way there and back can be more exact than float32 can tell an image.
+        """
+        return self._read("takes_float64", False, _is_flag, "True or False")
+
+    @property
     def judges_each_alone(self) -> bool:
         """A discriminator: its output for an image depends on no other image of the batch (default False).
 

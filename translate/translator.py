@@ -49,10 +49,7 @@ if TYPE_CHECKING:
 ROUNDING = 0.01
 """How far a float tensor may leave [-1, 1] before it is told: resizing and bf16 round by less."""
 
-__all__ = [
-    "Translator",
-    "load",
-]
+__all__ = ["Translator", "load"]
 
 
 class Translator:
@@ -143,9 +140,10 @@ class Translator:
     ) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1] to (N, C', H, W) in float32 on the translator's device.
 
-        With ``samples``, the network's noise is drawn from ``seed`` that many times for each image, and the output is
-        (N * samples, C', H, W). Without ``samples``, the output is deterministic. An image's noise depends on its seed
-        and the sample's number alone, not on the images beside it; ``seed`` is one for all, or one for each.
+        A network with the trait ``takes_float64`` answers float64 in float64. With ``samples``, the network's noise is
+        drawn from ``seed`` that many times for each image, and the output is (N * samples, C', H, W). Without
+        ``samples``, the output is deterministic. An image's noise depends on its seed and the sample's number alone,
+        not on the images beside it; ``seed`` is one for all, or one for each.
 
         ``given`` holds by name what the network takes beside its image (``taken`` says what): options, and inputs, for
         all images or as tensors with a row for each. Raises ``TranslateError`` for what does not fit.
@@ -160,7 +158,7 @@ class Translator:
         output = self.inference.forward(self._prepare(batch), ready, samples, seeds)
         if self.fixed_size is not None:
             return resized(output.float(), (height, width))
-        return output[..., :height, :width].float()
+        return output[..., :height, :width].to(self._type_for(batch))
 
     @property
     def network(self) -> nn.Module:
@@ -213,8 +211,12 @@ class Translator:
 
     def _prepare(self, batch: Tensor) -> Tensor:
         """Move images to the device and pad or resize them to a size that the network takes."""
-        given = batch.to(self.device, torch.float32)
+        given = batch.to(self.device, self._type_for(batch))
         return padded(given, self.size_multiple) if self.fixed_size is None else resized(given, self.fixed_size)
+
+    def _type_for(self, batch: Tensor) -> torch.dtype:
+        exact = batch.dtype == torch.float64 and Traits(self.network).takes_float64 and not self.runtime_name
+        return torch.float64 if exact and self.device.type != "mps" else torch.float32
 
     def __call__(
         self,

@@ -55,6 +55,10 @@ def tensors_of(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise TranslateError(f"there is no file of weights at {path}; give the option weights a file that is there")
     try:
+        path.open("rb").close()
+    except OSError as error:
+        raise TranslateError(f"cannot read the weights at {path}: {error.strerror}; check its permissions") from None
+    try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-UNITS = {
+UNITS: Mapping[str, tuple[str, int | None]] = {
     "content_accuracy": ("content accuracy, % ↑", 2),
     "untranslated": ("the judge's accuracy on untranslated sources, %", 2),
     "ceiling": ("the judge's accuracy on real images, %", 2),
@@ -23,8 +23,17 @@ UNITS = {
     "reconstruction": ("its reconstruction, nats ↓", 1),
     "frechet": ("Fréchet distance of samples ↓", 2),
     "diversity": ("diversity, L1", 4),
+    "cycle, mean": ("error of the cycle, mean ↓", None),
+    "cycle, largest": ("error of the cycle, largest ↓", None),
+    "cycle in float64, mean": ("error of the cycle in float64, mean ↓", None),
+    "cycle in float64, largest": ("error of the cycle in float64, largest ↓", None),
+    "cycle by 8 bits, mean": ("error of the cycle by files of 8 bits, mean ↓", None),
+    "cycle by 8 bits, largest": ("error of the cycle by files of 8 bits, largest ↓", None),
 }
-"""What a score is called and how many decimals it has."""
+"""What a score is called, and how many decimals it has: none in powers of ten."""
+
+DIRECTIONS = ("forward", "backward", "sample", "classify")
+"""What may stand before the name of a score."""
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -67,9 +76,19 @@ def titled(score: str) -> str:
     >>> titled("backward content_accuracy")
     'backward: content accuracy, % ↑'
     """
-    direction, _, name = score.rpartition(" ")
+    direction, name = split(score)
     title = UNITS.get(name, (name, 4))[0]
     return f"{direction}: {title}" if direction in ("forward", "backward") else title
+
+
+def split(score: str) -> tuple[str, str]:
+    """The direction of a score, if it has one, and its name.
+
+    >>> split("forward cycle, mean"), split("psnr")
+    (('forward', 'cycle, mean'), ('', 'psnr'))
+    """
+    direction, _, name = score.partition(" ")
+    return (direction, name) if direction in DIRECTIONS else ("", score)
 
 
 def spread(values: Sequence[float], score: str) -> str:
@@ -77,7 +96,10 @@ def spread(values: Sequence[float], score: str) -> str:
 
     >>> spread([94.0, 96.0], "forward content_accuracy"), spread([1.5], "bits_per_dim")
     ('95.00 ± 1.41', '1.5000')
+    >>> spread([2e-6, 4e-6], "backward cycle, mean")
+    '3.0e-06 ± 1.4e-06'
     """
-    digits = UNITS.get(score.rpartition(" ")[2], ("", 4))[1]
-    mean = f"{statistics.mean(values):.{digits}f}"
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+    digits = UNITS.get(split(score)[1], ("", 4))[1]
+    form = ".1e" if digits is None else f".{digits}f"
+    mean = f"{statistics.mean(values):{form}}"
+    return f"{mean} ± {statistics.stdev(values):{form}}" if len(values) > 1 else mean

@@ -60,11 +60,11 @@ def run_ended() -> None:
 
 
 @hookimpl
-def conversion_started(total: int) -> None:
-    """Start the progress bar of a conversion."""
+def conversion_started(total: int, verb: str) -> None:
+    """Start the progress bar of a conversion, an encoding or a sampling."""
     from translate_console import conversion
 
-    conversion.start(total)
+    conversion.start(total, verb)
 
 
 @hookimpl

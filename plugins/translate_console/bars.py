@@ -72,10 +72,10 @@ def _end(seconds: float) -> str:
 class ConversionBar:
     """A progress bar of images with the speed and the time left; failures are printed above it."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, verb: str) -> None:
         self._console = Console(stderr=True)
         self._progress = Progress(
-            TextColumn("converting"),
+            TextColumn(text.participle(verb)),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             Pace(),
@@ -83,7 +83,7 @@ class ConversionBar:
             expand=True,
         )
         self._bytes = 0
-        self._task = self._progress.add_task("converting", total=total, bytes=0, bottleneck="")
+        self._task = self._progress.add_task(verb, total=total, bytes=0, bottleneck="")
         self._progress.start()
 
     def count(self, failure: str | None, size: int = 0, bottleneck: str = "") -> None:

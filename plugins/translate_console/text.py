@@ -22,6 +22,15 @@ def say(line: str, end: str = "\n") -> None:
     sys.stderr.flush()
 
 
+def participle(verb: str) -> str:
+    """What goes on while something is done.
+
+    >>> participle("convert"), participle("encode"), participle("sample")
+    ('converting', 'encoding', 'sampling')
+    """
+    return f"{verb.removesuffix('e')}ing"
+
+
 def number(value: float) -> str:
     """A value with four significant digits.
 

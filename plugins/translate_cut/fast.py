@@ -2,22 +2,8 @@
 
 from __future__ import annotations
 
-from translate.method import Parts
-from translate_cut.method import (
-    CUT,
-    Adversarial,
-    Discriminator,
-    Features,
-    FlipEquivariance,
-    Gan,
-    Generator,
-    IdentityNce,
-    Layers,
-    Nce,
-    Patches,
-    Pool,
-    Temperature,
-)
+from translate.presets import preset
+from translate_cut.method import CUT
 
 
 class FastCUT(CUT):
@@ -27,35 +13,4 @@ class FastCUT(CUT):
     and its inner maps are mirrored back before they are compared with those of the source. Everything else is ``cut``.
     """
 
-    def __init__(
-        self,
-        parts: Parts,
-        *,
-        generator: Generator = "resnet",
-        discriminator: Discriminator = "patch(norm=instance)",
-        adversarial: Adversarial = "lsgan",
-        gan: Gan = 2.0,
-        nce: Nce = 10.0,
-        identity_nce: IdentityNce = 0.0,
-        layers: Layers = "",
-        patches: Patches = 256,
-        features: Features = 256,
-        temperature: Temperature = 0.07,
-        flip_equivariance: FlipEquivariance = True,
-        pool: Pool = 0,
-    ) -> None:
-        super().__init__(
-            parts,
-            generator=generator,
-            discriminator=discriminator,
-            adversarial=adversarial,
-            gan=gan,
-            nce=nce,
-            identity_nce=identity_nce,
-            layers=layers,
-            patches=patches,
-            features=features,
-            temperature=temperature,
-            flip_equivariance=flip_equivariance,
-            pool=pool,
-        )
+    __init__ = preset(CUT.__init__, nce=10.0, identity_nce=0.0, flip_equivariance=True)

@@ -16,24 +16,6 @@ from translate.traits import Traits
 from translate_cut.layers import chosen_layers
 from translate_cut.patches import Projector, draw_locations, info_nce, mirror_locations, take
 
-Generator = Annotated[str, Option("generator from source to target", part="generators")]
-Discriminator = Annotated[str, Option("discriminator of target images", part="discriminators")]
-Adversarial = Annotated[
-    str, Option('adversarial loss and penalties, such as "hinge + r1(weight=1)"', part="adversarial_losses")
-]
-Gan = Annotated[float, Option("weight of the generator's adversarial term; 2 with lsgan is the published 1", ge=0)]
-Nce = Annotated[float, Option("weight of the contrastive loss of sources (lambda_X)", ge=0)]
-IdentityNce = Annotated[float, Option("weight of the contrastive loss of targets (lambda_Y)", ge=0)]
-Layers = Annotated[
-    str,
-    Option('generator layers to compare, such as "image, encoder.4"; empty: all feature layers of several locations'),
-]
-Patches = Annotated[int, Option("random locations of each layer and image", ge=2)]
-Features = Annotated[int, Option("width and outputs of the projector", ge=1)]
-Temperature = Annotated[float, Option("temperature of the contrastive loss (tau)", ge=0.001)]
-FlipEquivariance = Annotated[bool, Option("mirror the generator's input at random, and compare at mirrored locations")]
-Pool = Annotated[int, Option("image pool: earlier fakes stored for the discriminator; 0: no pool", ge=0)]
-
 
 class CUT(Method):
     """Unpaired translation in one direction by contrastive learning of patches (CUT, Park et al. 2020).
@@ -58,18 +40,32 @@ class CUT(Method):
         self,
         parts: Parts,
         *,
-        generator: Generator = "resnet",
-        discriminator: Discriminator = "patch(norm=instance)",
-        adversarial: Adversarial = "lsgan",
-        gan: Gan = 2.0,
-        nce: Nce = 1.0,
-        identity_nce: IdentityNce = 1.0,
-        layers: Layers = "",
-        patches: Patches = 256,
-        features: Features = 256,
-        temperature: Temperature = 0.07,
-        flip_equivariance: FlipEquivariance = False,
-        pool: Pool = 0,
+        generator: Annotated[str, Option("generator from source to target", part="generators")] = "resnet",
+        discriminator: Annotated[
+            str, Option("discriminator of target images", part="discriminators")
+        ] = "patch(norm=instance)",
+        adversarial: Annotated[
+            str, Option('adversarial loss and penalties, such as "hinge + r1(weight=1)"', part="adversarial_losses")
+        ] = "lsgan",
+        gan: Annotated[
+            float, Option("weight of the generator's adversarial term; 2 with lsgan is the published 1", ge=0)
+        ] = 2.0,
+        nce: Annotated[float, Option("weight of the contrastive loss of sources (lambda_X)", ge=0)] = 1.0,
+        identity_nce: Annotated[float, Option("weight of the contrastive loss of targets (lambda_Y)", ge=0)] = 1.0,
+        layers: Annotated[
+            str,
+            Option(
+                'generator layers to compare, such as "image, encoder.4"; '
+                "empty: all feature layers of several locations"
+            ),
+        ] = "",
+        patches: Annotated[int, Option("random locations of each layer and image", ge=2)] = 256,
+        features: Annotated[int, Option("width and outputs of the projector", ge=1)] = 256,
+        temperature: Annotated[float, Option("temperature of the contrastive loss (tau)", ge=0.001)] = 0.07,
+        flip_equivariance: Annotated[
+            bool, Option("mirror the generator's input at random, and compare at mirrored locations")
+        ] = False,
+        pool: Annotated[int, Option("image pool: earlier fakes stored for the discriminator; 0: no pool", ge=0)] = 0,
     ) -> None:
         super().__init__()
         source, target = parts.source, parts.target

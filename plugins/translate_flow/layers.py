@@ -52,13 +52,17 @@ class ActNorm(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Normalize (N, C, h, w)."""
-        y = (x - planes(self.mean)) * planes(self.log_scale.exp() / self.deviation) + planes(self.shift)
+        y = (x - planes(self.mean)) * self._scale(x) + planes(self.shift)
         log_determinant = (self.log_scale - self.deviation.log()).sum() * (x.shape[-2] * x.shape[-1])
-        return y, log_determinant.expand(len(x))
+        return y, log_determinant.expand(x.shape[0])
 
     def inverse(self, y: Tensor) -> Tensor:
         """Undo it."""
-        return (y - planes(self.shift)) * planes(self.deviation * (-self.log_scale).exp()) + planes(self.mean)
+        return (y - planes(self.shift)) / self._scale(y) + planes(self.mean)
+
+    def _scale(self, x: Tensor) -> Tensor:
+        """What maps are multiplied by, in their own type, so that it is divided by exactly what was multiplied by."""
+        return planes(self.log_scale.to(x.dtype).exp() / self.deviation.to(x.dtype))
 
 
 class Coupling(nn.Module):
@@ -99,10 +103,10 @@ class Coupling(nn.Module):
             stays = checkerboard(y, flipped=self.flipped)
             log_scale, shift = self._statistics(y * stays)
             changes = 1 - stays
-            return (y - shift * changes) * (-log_scale * changes).exp()
+            return (y - shift * changes) / (log_scale * changes).exp()
         first, second = self._parts(y)
         log_scale, shift = self._statistics(first)
-        return self._joined(first, (second - shift) * (-log_scale).exp())
+        return self._joined(first, (second - shift) / log_scale.exp())
 
     def _statistics(self, stays: Tensor) -> tuple[Tensor, Tensor]:
         """Log-scale and shift in the type of the maps, in which both are undone again.

@@ -26,8 +26,7 @@ class Flow(Method):
     AlignFlow: Cycle Consistent Learning from Multiple Domains via Normalizing Flows, arXiv:1905.12892. Each domain has
     a flow f between its images and a latent z of the same shape, z ~ N(0, I), made of the couplings of NICE and RealNVP
     (arXiv:1410.8516, arXiv:1605.08803) and Glow's activation normalization (arXiv:1807.03039). The translation is
-    ``f_B^-1(f_A(x))`` and its inverse ``f_A^-1(f_B(y))``: the cycle is exact without a loss for it. Both flows minimise
-    (equation 8)::
+    ``f_B^-1(f_A(x))`` and its inverse ``f_A^-1(f_B(y))``, so the cycle is exact without a loss. Both flows minimise::
 
         gan * (L_GAN(A -> B, D_B) + L_GAN(B -> A, D_A))  +  likelihood * (bits_A(x) + bits_B(y))
 

@@ -31,7 +31,7 @@ class Scale(nn.Module):
 
     def forward(self, x: Tensor, prepare: bool = False) -> tuple[Tensor, Tensor]:
         """Map (N, C, h, w) to the same shape, with the log-determinants (N,)."""
-        total = x.new_zeros(len(x))
+        total = x.new_zeros(x.shape[0])
         for layer in self.layers:
             if prepare and isinstance(layer, ActNorm):
                 layer.prepare(x)

@@ -60,7 +60,7 @@ def convolutions(
     *,
     width: Annotated[int, Option("channels of the two hidden layers; Glow has 512", ge=1)] = 64,
 ) -> nn.Sequential:
-    """Three convolutions of 3x3, 1x1 and 3x3 (Glow, Kingma & Dhariwal 2018, arXiv:1807.03039, section B)."""
+    """Three convolutions of 3x3, 1x1 and 3x3 (Glow, Kingma & Dhariwal 2018, arXiv:1807.03039)."""
     return nn.Sequential(
         nn.Conv2d(inputs, width, 3, padding=1),
         nn.ReLU(),

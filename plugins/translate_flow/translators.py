@@ -21,6 +21,7 @@ class ThroughFlows(nn.Module):
 
     translates_each_alone = True
     unbounded = True
+    takes_float64 = True
 
     def __init__(self, first: FlowNetwork, second: FlowNetwork) -> None:
         super().__init__()

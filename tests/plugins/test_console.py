@@ -96,7 +96,7 @@ def test_plain_lines_of_a_training(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_conversion_through_a_pipe_tells_failures_only(capsys: pytest.CaptureFixture[str]) -> None:
-    translate_console.conversion_started(3)
+    translate_console.conversion_started(3, "convert")
     translate_console.image_converted(Path("a/b.png"), None, "")
     translate_console.image_converted(Path("a/b.jpg"), "a/b.jpg is empty; convert it to PNG or remove it", "")
     translate_console.image_converted(Path("a/c.jpg"), "a/c.jpg: RuntimeError: no", "")
@@ -109,6 +109,13 @@ def test_a_conversion_through_a_pipe_tells_failures_only(capsys: pytest.CaptureF
         "cannot convert a/c.jpg: RuntimeError: no",
         "cannot convert a/d.jpg: cannot write out/d.jpg: no space",
     ]
+
+
+def test_an_encoding_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    translate_console.conversion_started(2, "encode")
+    translate_console.image_converted(Path("a/b.jpg"), "a/b.jpg is empty; convert it to PNG or remove it", "")
+    translate_console.conversion_ended()
+    assert capsys.readouterr().err == "cannot encode a/b.jpg: is empty; convert it to PNG or remove it\n"
 
 
 def test_a_file_name_that_is_no_text_is_told_all_the_same() -> None:
@@ -167,16 +174,30 @@ assert threading.active_count() == 1
     assert written.count("\x1b[?25l") == written.count("\x1b[?25h") == 2
 
 
+@pytest.mark.parametrize(("verb", "doing"), [("encode", "encoding"), ("sample", "sampling")])
+def test_the_bar_says_what_is_done(verb: str, doing: str) -> None:
+    script = f"""
+console.conversion_started(2, {verb!r})
+console.image_converted(Path("a.png"), "broken", "")
+console.image_converted(Path("b.png"), None, "")
+console.conversion_ended()
+"""
+    text = plain(on_terminal(PRELUDE + script, width=80))
+    assert f"{doing} ━" in text
+    assert f"cannot {verb} a.png: broken" in text
+    assert "convert" not in text
+
+
 def test_a_conversion_on_a_terminal_shows_a_bar_and_failures_above_it() -> None:
     written = on_terminal(
         PRELUDE
         + """
-console.conversion_started(3)
+console.conversion_started(3, "convert")
 console.image_converted(Path("a/[b].png"), None, "")
 console.image_converted(Path("a/[/b].jpg"), "broken " + "very " * 40, "")
 console.image_converted(Path("a/c.png"), None, "")
 console.conversion_ended()
-console.conversion_started(1)
+console.conversion_started(1, "convert")
 console.image_converted(Path("single.png"), "single.png is empty", "")
 console.conversion_ended()
 """,

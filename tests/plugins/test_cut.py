@@ -281,7 +281,6 @@ def test_what_is_recomputed_is_the_same(name: str) -> None:
 
 
 @pytest.mark.compiled
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 @pytest.mark.skipif(missing_compiler(torch.device("cpu")) is not None, reason="nothing compiles here")
 @pytest.mark.parametrize("name", ["cut", "fastcut"])
 def test_what_is_compiled_is_the_same(name: str) -> None:
@@ -329,6 +328,28 @@ def test_defaults_are_the_published_layers_and_networks() -> None:
     weights = sum(weight.numel() for weight in method.projector.parameters())
     assert weights == sum(256 * each + 256 + 256 * 256 + 256 for each in channels)
     assert sum(weight.numel() for weight in method.generator.parameters()) == 11_378_179
+
+
+def test_the_accuracy_is_that_of_sources_and_a_pool_is_kept() -> None:
+    def accuracy(given: dict[str, Tensor], **options: Any) -> float:
+        method = make(patches=256, **options)
+        *_, last = method.updates(given, 0)
+        return last.log["accuracy"].item()
+
+    given = batch()
+    swapped = {"source": given["target"], "target": given["source"]}
+    assert accuracy(given) == pytest.approx(accuracy(given, identity_nce=0.0))
+    assert accuracy(swapped) == pytest.approx(accuracy(swapped, identity_nce=0.0))
+    assert accuracy(given) != pytest.approx(accuracy(swapped))
+    assert make(pool=3).adversary.pool.images.shape == (3, 3, 16, 16)
+    assert make().adversary.pool is None
+
+
+def test_projectors_start_small() -> None:
+    torch.manual_seed(0)
+    first = Projector([64], 128).perceptrons[0][0]
+    assert first.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert not first.bias.any()
 
 
 def test_layers_of_one_location_are_left_out() -> None:

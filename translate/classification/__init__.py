@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from translate.common_options import Device, Step
+from translate.inputs import paths_of
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import asked_of
-from translate.paths import expanded
 
 if TYPE_CHECKING:
     from translate.saved import Classifier
@@ -33,7 +33,7 @@ class Prediction:
 
 def classify(
     classifier: Classifier | str | Path,
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     *,
     step: Step = None,
     max_pixels: MaxPixels = MAX_PIXELS,
@@ -42,15 +42,17 @@ def classify(
     plugins: Sequence[str] = (),
     no_plugins: Sequence[str] = (),
 ) -> Iterator[Prediction]:
-    """Predict the class of an image, or of all images below a folder, in the order of their names.
+    """Predict the class of an image, or of all images below a folder, or of several of them, in order of their names.
 
-    Each is resized to the training size. The prediction for an unreadable image holds the reason, and the others are
-    still classified. ``memory`` is the most that decoding may take, by default a share of what is free. ``step``
-    chooses a checkpoint of a run. ``step``, ``device`` and the plugins are used only if ``classifier`` is a path.
+    ``source`` is an image, a folder, a glob such as ``"in/*.jpg"`` or ``"@files.txt"``, a list with a name a line, or a
+    sequence of these. Each image is resized to the training size. The prediction for an unreadable image holds the
+    reason, and the others are still classified. ``memory`` is the most that decoding may take, by default a share of
+    what is free. ``step`` chooses a checkpoint of a run. ``step``, ``device`` and the plugins are used only if
+    ``classifier`` is a path.
     """
     asked = asked_of(classify, locals())
     # Imported here, so that the options can be read without torch.
     from translate.classification.predicting import predict
 
-    for row in predict(classifier, expanded(source), asked, plugins, no_plugins):
+    for row in predict(classifier, paths_of(source), asked, plugins, no_plugins):
         yield Prediction(*row)

@@ -42,7 +42,8 @@ class PathType(click.Path):
     """A path; ``~`` stands for the home folder, which shells do not put in behind ``=`` nor within quotes."""
 
     def __init__(self) -> None:
-        super().__init__(path_type=Path)
+        # Each verb says itself what it cannot read, in one sentence.
+        super().__init__(path_type=Path, readable=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert text to a path."""
@@ -171,10 +172,11 @@ def option_of(parameter: Parameter, catalog: Catalog | None, where: str = "fit")
         names,
         type=Declared(parameter, where),
         multiple=repeats,
-        default=default,
         show_default=default is not None,
         required=parameter.required,
         help=help_text,
+        # To click a default of None is a value, by which a required option would never be missing.
+        **({} if default is None else {"default": default}),
     )
 
 

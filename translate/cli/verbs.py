@@ -91,6 +91,10 @@ def _path(name: str, metavar: str) -> click.Argument:
     return click.Argument([name], metavar=metavar, type=PathType())
 
 
+def _sources() -> click.Argument:
+    return click.Argument(["source"], metavar="IN...", type=PathType(), nargs=-1, required=True)
+
+
 def _json(help_text: str) -> click.Option:
     return click.Option(["--json", "as_json"], is_flag=True, help=help_text)
 
@@ -130,7 +134,7 @@ convert = Verb(
     "translate.conversion:convert",
     arguments=[
         _path("run", "RUN_OR_FILE"),
-        click.Argument(["source"], metavar="IN...", type=PathType(), nargs=-1, required=True),
+        _sources(),
         _path("target", "OUT"),
     ],
     report=_report_conversion,
@@ -258,13 +262,14 @@ def _report_predictions(context: click.Context, result: Any, as_json: bool, **_:
 classify = Verb(
     "classify",
     "translate.classification:classify",
-    arguments=[_path("run", "RUN_OR_FILE"), _path("source", "IN")],
+    arguments=[_path("run", "RUN_OR_FILE"), _sources()],
     report=_report_predictions,
     flags=[_json("print one JSON object a line")],
     help="""Predict the class of an image, or of each image below a folder, with a trained classifier.
 
     \b
       translate classify runs/digits photos/
+      translate classify runs/digits a/ b/ "c/*.png" @list.txt
 
     A line holds the file, its class and the probability, separated by tabs. A file that cannot be read is named, the
     others are still classified, and the exit code is 1.
@@ -285,7 +290,7 @@ encode = Verb(
     "translate.encoding:encode",
     arguments=[
         _path("run", "RUN_OR_FILE"),
-        click.Argument(["source"], metavar="IN...", type=PathType(), nargs=-1, required=True),
+        _sources(),
         _path("target", "OUT.npz"),
     ],
     report=_report_encoding,
@@ -330,6 +335,7 @@ def _method_options(values: dict[str, Any]) -> dict[str, Any]:
     """Parse NAME=VALUE arguments as options of the method or of the training; refuse --json FILE if that exists."""
     if (file := values["file"]) is not None:
         # Before the measurements, which take minutes.
+        outputs.refuse_standard(file, "what bench measures")
         if not file.absolute().parent.is_dir():
             raise TranslateError(f"bench: there is no folder {file.parent} for {file.name}; make it first")
         if not values["overwrite"]:

@@ -138,6 +138,9 @@ class Compilation:
         warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor that is not a leaf")
         # Hooks that somebody registers later, such as those of inner maps, must be called by compiled networks, too.
         torch._dynamo.config.skip_nnmodule_hook_guards = False
+        # Moves from one pass walk its graph several times, and code that has given its buffers away refuses that.
+        if hasattr(torch._functorch.config, "donated_buffer"):
+            torch._functorch.config.donated_buffer = False
         for network in self._networks:
             for name in ("forward", *Traits(network).passes):
                 setattr(network, name, Compiled(network, getattr(network, name)))

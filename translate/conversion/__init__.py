@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from translate.common_options import At, Device, Direction, Given, NoiseSeed, Overwrite, Precision, Step
-from translate.conversion.inputs import gather as gather
 from translate.conversion.plan import FormatName, Shard, parse_added, parse_shard
 from translate.conversion.plan import suffix_rule as suffix_rule
+from translate.inputs import paths_of
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import Option, asked_of
 from translate.paths import expanded
@@ -157,6 +157,4 @@ def convert(
     # Imported here, so that the options can be read without torch.
     from translate.conversion.converting import convert_as_asked
 
-    sources = [source] if isinstance(source, (str, Path)) else list(source)
-    paths = [expanded(each) for each in sources]
-    return Conversion(*convert_as_asked(translator, paths, expanded(target), asked, plugins, no_plugins))
+    return Conversion(*convert_as_asked(translator, paths_of(source), expanded(target), asked, plugins, no_plugins))

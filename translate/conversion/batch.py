@@ -20,7 +20,7 @@ from translate.conversion.manifest import Ledger
 from translate.conversion.notices import Notices
 from translate.conversion.padding import pad
 from translate.conversion.partners import partners_of
-from translate.conversion.plan import Task, deepest
+from translate.conversion.plan import FORMATS, Task, deepest
 from translate.conversion.resizing import Resizing
 from translate.conversion.showing import Showing
 from translate.conversion.size_warnings import SizeWarnings
@@ -223,7 +223,7 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
     if (size := work.resizing.of(own_size)) != own_size:
         pixels = images.resize(pixels, size, nearest=source.classes > 0)
         alpha = None if alpha is None else images.resize(alpha[..., None], size)[..., 0]
-    depth = deepest(own, source, work.translator.target, task.format)
+    depth = _output_depth(own, task, work)
     if alpha is not None and depth != str(alpha.dtype):
         alpha = images.as_depth(alpha[..., None], depth)[..., 0]
     shown = None if work.showing is None else work.showing.input(image, None if size == own_size else size)
@@ -239,11 +239,25 @@ def _in_bands(bands: images.Bands, task: Task, work: Work) -> Decoded:
         _check_opaque(pixels.opaque, task)
     size = bands.height, bands.width
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]
-    depth = deepest(own, work.translator.source, work.translator.target, task.format)
+    depth = _output_depth(own, task, work)
     alpha = BandedAlpha(pixels, bands.height, depth) if pixels.has_alpha and task.format.alpha else None
     given = partners_of(task, work, size, size, work.translator.size_multiple)
     metadata = metadata_of(task, work)
     return Decoded(task, pixels, size, alpha, depth, metadata, None, algorithm_for(work, size), given)
+
+
+def _output_depth(own: Depth, task: Task, work: Work) -> Depth:
+    """The depth in which an image's output is stored, as ``deepest`` says; what its file cannot hold is told."""
+    domains = work.translator.source, work.translator.target
+    depth = deepest(own, *domains, task.format)
+    if (wanted := deepest(own, *domains, FORMATS["npy"])) != depth:
+        suffix = task.outputs[0].suffix.lower()
+        sentence = f"{_in_bits[wanted]} are rounded to {_in_bits[depth]}: {suffix} files hold no more"
+        work.notices.add(task.source, [sentence])
+    return depth
+
+
+_in_bits: dict[Depth, str] = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floats"}
 
 
 def _adapt(image: images.Image, task: Task, work: Work) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -17,7 +17,6 @@ from translate.conversion.batch import AnyTranslator, Work
 from translate.conversion.calibration import calibrate, calibration_for
 from translate.conversion.forecast import Forecast, forecast
 from translate.conversion.identity import identity_of
-from translate.conversion.inputs import gather
 from translate.conversion.kept_previews import not_shown, show_kept
 from translate.conversion.loading import batch_size, load_asked, prepare_actor, work_for
 from translate.conversion.manifest import Ledger, Making
@@ -32,6 +31,7 @@ from translate.conversion.showing import finishing, record_failures
 from translate.conversion.standing import Standing, stand
 from translate.conversion.together import convert_together, is_a_share, log_outcome
 from translate.errors import TranslateError
+from translate.inputs import gather
 from translate.job import rank_and_world_size
 from translate.overview import left_out
 from translate.paths import expanded
@@ -118,6 +118,8 @@ def convert_as_asked(
     threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // shares)
     batch = batch_size(translator, asked)
     if asked["dry_run"]:
+        if asked["report"] is not None:
+            log.warning("a dry run writes nothing, so no report either; its result says what would be done")
         calibrate(calibration, work)
         return 0, (), target, len(standing.kept), forecast(inputs, standing, target, work, batch=batch, workers=threads)
     first = rank == 0 and not is_a_share()
@@ -153,7 +155,7 @@ def convert_as_asked(
                 work = replace(work, ledger=stack.enter_context(Ledger(target, making)))
             outcomes = _convert_here(tasks, work, batch, threads, rank, alone=len(listed) == 1, piped=piped)
         stack.enter_context(finishing(work.showing))
-        translator.catalog.tell("conversion_started", total=len(tasks))
+        translator.catalog.tell("conversion_started", total=len(tasks), verb="convert")
         try:
             with closing(outcomes):
                 for file, reason in outcomes:
@@ -178,6 +180,8 @@ def convert_as_asked(
             log.warning("%s", printable(sentence))
         for sentence in images.count_left_out(inputs.left_out):
             log.warning("%s: %s", inputs.root, sentence)
+        for sentence in inputs.links:
+            log.warning("%s", printable(sentence))
         for reason in (*(each for _, each in inputs.missing), *(f"{path}: {each}" for path, each in inputs.closed)):
             log.warning("left out: %s", printable(reason))
         failed += found

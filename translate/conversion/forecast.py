@@ -13,14 +13,17 @@ from typing import Any
 
 from translate.conversion.batch import Work
 from translate.conversion.fitting import Account, plan_memory
-from translate.conversion.inputs import Inputs
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import Task
 from translate.conversion.standing import Standing
+from translate.inputs import Inputs
 from translate.memory import in_words
 
 TIMED = 3
 """How many images are converted for the forecast, after one that only warms up."""
+
+TRIED = 12
+"""How many images are tried at most to find so many that can be converted."""
 
 PROBED = 1000
 SHOWN = 5
@@ -32,7 +35,8 @@ class Forecast:
 
     ``images`` are to be converted and ``kept`` are done already; ``read`` are the bytes of their files and ``written``
     those of their outputs, about; ``memory`` is what the largest image needs. ``seconds`` and ``written`` come from
-    three converted images, and are None if none of them could be. ``renamed`` are outputs whose plain name another one
+    three converted images, and are None if none was found that can be. ``failed`` are those that were tried and could
+    not be converted, with reasons: there may be more. ``renamed`` are outputs whose plain name another one
     has. ``names`` maps each image to its outputs.
     """
 
@@ -47,6 +51,7 @@ class Forecast:
     renamed: tuple[str, ...]
     left_out: tuple[str, ...]
     names: dict[str, tuple[str, ...]]
+    failed: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The forecast as JSON values."""
@@ -67,6 +72,7 @@ class Forecast:
         if self.left_out:
             more = f" and {len(self.left_out) - SHOWN} more" if len(self.left_out) > SHOWN else ""
             found.append(f"left out: {', '.join(self.left_out[:SHOWN])}{more}")
+        found += [f"cannot be converted: {reason}" for reason in self.failed]
         if not self.images:
             # Nothing is written, needed or timed.
             return found
@@ -75,7 +81,7 @@ class Forecast:
         if self.written is not None and self.written > self.free:
             found.append("the disk is too small for all outputs")
         found.append(f"memory: up to {in_words(self.memory)} for the largest image")
-        unknown = "unknown, since an image that was to be timed could not be converted"
+        unknown = "unknown, since none of the images that were to be timed could be converted"
         found.append(f"time: {unknown if self.seconds is None else _duration(self.seconds)}")
         return found
 
@@ -85,8 +91,7 @@ def forecast(inputs: Inputs, standing: Standing, target: Path, work: Work, *, ba
     tasks = standing.todo
     sizes = {task.name: _size(task.source) for task in tasks}
     by_size = sorted(tasks, key=lambda task: sizes[task.name])
-    picked = [by_size[(2 * number + 1) * len(by_size) // (2 * TIMED)] for number in range(min(TIMED, len(by_size)))]
-    seconds, written = _timed(picked, work, batch, workers)
+    picked, seconds, written, failed = _timed(by_size, work, batch, workers)
     account = Account(work)
     step = max(1, len(by_size) // PROBED)
     needs = [plan_memory(task, work) for task in [*by_size[-100:], *by_size[::step]]]
@@ -97,30 +102,52 @@ def forecast(inputs: Inputs, standing: Standing, target: Path, work: Work, *, ba
         images=len(tasks),
         kept=len(standing.kept),
         read=read,
-        written=None if written is None else int(written * read / max(picked_size, 1)),
+        written=int(written * read / max(picked_size, 1)) if picked else None,
         free=shutil.disk_usage(_existing(target)).free,
         memory=max((account.needed(need) for need in needs), default=0),
-        seconds=None if seconds is None else seconds * len(tasks) / len(picked),
+        seconds=seconds * len(tasks) / len(picked) if picked else None,
         renamed=tuple(str(task.outputs[0]) for task in tasks if _is_renamed(task)),
         left_out=tuple(map(str, (*inputs.left_out, *(path for path, _ in (*inputs.closed, *inputs.missing))))),
         names={task.name: tuple(str(output) for output in task.outputs) for task in tasks},
+        failed=failed,
     )
 
 
-def _timed(tasks: Sequence[Task], work: Work, batch: int, workers: int) -> tuple[float | None, int | None]:
-    """The seconds that some images took, and the bytes of their outputs; None if one of them failed."""
+def _timed(
+    by_size: Sequence[Task], work: Work, batch: int, workers: int
+) -> tuple[list[Task], float, int, tuple[str, ...]]:
+    """Evenly spaced images, the seconds that they took and the bytes of their outputs, and why others failed.
+
+    Others stand in for those that cannot be converted, as long as there are some to try.
+    """
+    # Those that are wanted come first, then the ones between them.
+    places = [*_evenly(TIMED, len(by_size)), *_evenly(TRIED, len(by_size))]
+    waiting = [by_size[place] for place in dict.fromkeys(places)]
+    good: list[Task] = []
+    failed: list[str] = []
+    seconds, warm = 0.0, False
     with tempfile.TemporaryDirectory(prefix="translate-") as folder:
-        here = [
-            replace(task, outputs=tuple(Path(folder) / f"{number}-{path.name[-80:]}" for path in task.outputs))
-            for number, task in enumerate(tasks)
-        ]
-        for each in (here[:1], here):
-            begun = time.perf_counter()
-            with closing(convert_all(each, work, batch=batch, workers=workers, alone=len(each) == 1)) as outcomes:
-                failed = [reason for _, reason in outcomes if reason is not None]
-            if failed or not each:
-                return None, None
-        return time.perf_counter() - begun, sum(_size(path) for task in here for path in task.outputs)
+        while waiting and len(good) < TIMED:
+            picked = [*good, *waiting[: TIMED - len(good)]]
+            del waiting[: TIMED - len(good)]
+            here = [
+                replace(task, outputs=tuple(Path(folder) / f"{number}-{path.name[-80:]}" for path in task.outputs))
+                for number, task in enumerate(picked)
+            ]
+            for each in (here,) if warm else (here[:1], here):
+                begun = time.perf_counter()
+                with closing(convert_all(each, work, batch=batch, workers=workers, alone=len(each) == 1)) as outcomes:
+                    bad = {task.name: reason for task, reason in outcomes if reason is not None}
+                seconds, warm = time.perf_counter() - begun, True
+            failed += bad.values()
+            good = [task for task in picked if task.name not in bad]
+        written = sum(_size(path) for task in here if task.name not in bad for path in task.outputs) if by_size else 0
+    return good, seconds, written, tuple(failed)
+
+
+def _evenly(most: int, length: int) -> list[int]:
+    count = min(most, length)
+    return [(2 * number + 1) * length // (2 * count) for number in range(count)]
 
 
 def _is_renamed(task: Task) -> bool:

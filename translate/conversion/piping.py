@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from translate import images
-from translate.conversion.inputs import STANDARD
 from translate.errors import FullDiskError, TranslateError
+from translate.inputs import STANDARD
 
 LONGEST = 1 << 32
 """The most bytes of an image from standard input."""

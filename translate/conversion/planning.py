@@ -9,7 +9,6 @@ from typing import Any
 
 from translate import outputs
 from translate.conversion.batch import AnyTranslator
-from translate.conversion.inputs import Inputs
 from translate.conversion.manifest import unwritable
 from translate.conversion.plan import Task, plan_single, suffix_rule
 from translate.conversion.showing import target_side_by_side
@@ -17,6 +16,7 @@ from translate.conversion.standing import refuse_foreign, refuse_twins, refuse_w
 from translate.conversion.stored_plan import Naming, planned
 from translate.conversion.together import is_a_share
 from translate.errors import TranslateError
+from translate.inputs import Inputs
 
 
 def plan_conversion(
@@ -39,6 +39,9 @@ def plan_conversion(
     if target.exists() and not target.is_dir():
         what = f"{inputs.folders[0]} is a folder" if inputs.folders else "there are several images"
         raise TranslateError(f"{target} is a file, but {what}; name a folder for the outputs")
+    for folder in target.parents:
+        if folder.exists() and not folder.is_dir():
+            raise TranslateError(f"{folder} is a file, so {target} can be no folder in it; name another place")
     naming = Naming(rule, samples, asked["suffix"])
     names = [name for name, _ in inputs.files]
     # Before anything is stored, these must not be refused.
@@ -73,9 +76,6 @@ def _tasks(planned_outputs: Mapping[str, tuple[str, ...]], files: Mapping[str, P
 
 
 def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TranslateError(f"cannot make the folder {folder}: {error.strerror}; choose another place") from None
+    outputs.make_folder(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise unwritable(folder, PermissionError(13, "permission denied"))

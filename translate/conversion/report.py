@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from translate import __version__, atomic, outputs
+from translate import __version__, atomic, images, outputs
 from translate.conversion.batch import Work
-from translate.conversion.manifest import Making
+from translate.conversion.manifest import FOLDER, Making
 from translate.conversion.piping import Piped
 from translate.conversion.plan import Task
 from translate.errors import TranslateError
@@ -25,7 +25,8 @@ class Report:
 
     ``piped`` are the files that stand for standard input and output.
 
-    Raises ``TranslateError`` if a file is there that is no report, unless ``overwrite``.
+    Raises ``TranslateError`` if a file is there that is no report, unless ``overwrite``, and for a name that an image,
+    a translator or another file of a conversion may have.
     """
 
     def __init__(self, path: Path | None, *, overwrite: bool = False, piped: Piped | None = None) -> None:
@@ -35,6 +36,7 @@ class Report:
         self._facts: dict[str, Any] = {}
         if path is None:
             return
+        _check_name(path)
         if not path.absolute().parent.is_dir():
             raise TranslateError(f"there is no folder {path.parent} for the report {path.name}; make it first")
         if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
@@ -99,6 +101,18 @@ class Report:
             atomic.write(self._path, (json.dumps(facts, indent=1) + "\n").encode())
         except OSError as error:
             raise TranslateError(f"cannot write the report {self._path}: {error.strerror}; check its disk") from None
+
+
+def _check_name(path: Path) -> None:
+    """Refuse a path that is another file's, whether that is there already or will be."""
+    outputs.refuse_standard(path, "a report")
+    if path.suffix.lower() in _others or FOLDER in path.absolute().parts:
+        raise TranslateError(
+            f"{path} is named as another kind of file, which a report would replace; name it report.json, say"
+        )
+
+
+_others = images.READABLE | {".safetensors", ".onnx", ".xml", ".bin", ".pth", ".pt", ".html", ".jsonl", ".lock"}
 
 
 def _is_report(path: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from translate.common_options import Device, Overwrite, Step
+from translate.inputs import paths_of
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import Option, asked_of
 from translate.paths import expanded
@@ -69,6 +70,4 @@ def encode(
     # Imported here, so that the options can be read without torch.
     from translate.encoding.running import encode_as_asked
 
-    sources = [source] if isinstance(source, (str, Path)) else list(source)
-    paths = [expanded(each) for each in sources]
-    return Encoding(*encode_as_asked(encoder, paths, expanded(target), asked, plugins, no_plugins))
+    return Encoding(*encode_as_asked(encoder, paths_of(source), expanded(target), asked, plugins, no_plugins))

@@ -9,14 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from translate import atomic, images, outputs
-from translate.conversion import gather
+from translate import atomic, outputs
 from translate.encoding.arrays import RESERVED, ArrayWriter
 from translate.errors import FullDiskError, TranslateError
-from translate.file_batches import file_batches
-from translate.memory import Budget, images_at_once
-from translate.overview import left_out
-from translate.saved import BATCH, Encoder, load_encoder, loaded
+from translate.file_batches import FileBatches
+from translate.saved import Encoder, load_encoder, loaded
 
 Result = tuple[int, tuple[tuple[Path, str], ...], Path, str, dict[str, tuple[int, ...]]]
 
@@ -32,34 +29,30 @@ def encode_as_asked(
     """Encode with the checked options of ``encode``; returns the fields of an ``Encoding``."""
     _refuse(target, overwrite=asked["overwrite"])
     encoder = loaded(encoder, load_encoder, asked, plugins, no_plugins)
-    inputs = gather(sources, "encode")
-    budget = Budget(asked["memory"], asked["max_pixels"])
-    at_once = images_at_once(BATCH, encoder.size, encoder.bytes_for, memory=budget.total, device=str(encoder.device))
-    names = {path: name for name, path in inputs.files}
+    batches = FileBatches(encoder, sources, asked, "encode")
     failed: list[tuple[Path, str]] = []
     tell = encoder.catalog.tell
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        outputs.make_folder(target.parent)
         atomic.sweep(target.parent)
         with atomic.replacing(target, inside=True) as temporary:
-            lost = [*inputs.missing, *left_out(images.Found((), inputs.left_out, inputs.closed))]
-            tell("conversion_started", total=len(names) + len(lost))
+            tell("conversion_started", total=len(batches.names) + len(batches.lost), verb="encode")
             try:
                 with ArrayWriter(temporary) as writer:
-                    for batch in file_batches(list(names), encoder.domain, encoder.size, budget, BATCH):
+                    for batch in batches:
                         if batch.images is not None:
-                            codes = encoder.encode(batch.images, at_once=at_once)
+                            codes = encoder.encode(batch.images, at_once=batches.at_once)
                             found = {name: code.numpy() for name, code in codes.items()}
                             _check(found, encoder)
-                            writer.add([names[path] for path in batch.readable], found)
+                            writer.add([batches.names[path] for path in batch.readable], found)
                         for path in batch.files:
                             tell("image_converted", source=path, error=batch.errors.get(path), bottleneck="")
                         failed += batch.errors.items()
-                    for path, reason in lost:
+                    for path, reason in batches.lost:
                         tell("image_converted", source=path, error=reason, bottleneck="")
-                    failed += lost
+                    failed += batches.lost
                     if not writer.count:
-                        raise TranslateError(f"none of the {len(names)} images can be encoded: {failed[0][1]}")
+                        raise TranslateError(f"none of the {len(batches.names)} images can be encoded: {failed[0][1]}")
                     writer.finish({
                         "direction": np.array(encoder.direction),
                         "domain": np.array(encoder.side),

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from translate import translator
 from translate.data import Dataset, Domain, Example
@@ -72,6 +72,25 @@ OF_CODES = frozenset({"encoded", "divergence", "rebuilt", "reconstruction"})
 """The tensors of a variational autoencoder's pass."""
 
 
+def given_by(direction: str, module: nn.Module) -> frozenset[str]:
+    """The tensors that a direction's network can provide to metrics, by its role and traits."""
+    traits = Traits(module)
+    match role_of(direction):
+        case "classifier":
+            return frozenset({"logits", "label"})
+        case "sampler":
+            return frozenset({"fake", "target", "target_label", *(["bits"] if traits.bits_per_dimension else [])})
+    gives = {"source", "target", "fake", "pairs", "source_label", "target_label"}
+    if "samples" in inspect.signature(module.forward).parameters:
+        gives.add("samples")
+    if traits.bits_per_dimension is not None:
+        gives.add("bits")
+    if traits.variational_pass is not None:
+        gives |= {"divergence", "encoded", "rebuilt"}
+        gives |= {"reconstruction"} if traits.negative_log_likelihood is not None else set()
+    return frozenset(gives)
+
+
 class Subject(ABC):
     """What is measured: knows which tensors it can provide to metrics, and makes the batches."""
 
@@ -106,8 +125,11 @@ class Subject(ABC):
         """The reason why this subject cannot meet a metric's need, to follow the metric's name; None if it can."""
         data = f"the split {self.asked.split!r} of {self.asked.dataset.name}"
         if need not in self.gives:
-            others = [each for each in self.asked.saved.metadata["directions"] if each != self.asked.direction]
+            modules = self.asked.saved.method.translators
+            others = [each for each, module in modules.items() if need in given_by(each, module)]
             instead = f"try --direction {' or '.join(others)}, or another metric" if others else "choose another metric"
+            if need == "reconstruction" and "rebuilt" in self.gives:
+                instead = "give the metric one, such as likelihood=laplace"
             what = _words.get(need, "images translated from a source")
             return f"needs {what}, which the direction {self.asked.direction!r} does not give; {instead}"
         if need in self.of_pairs and not (self.asked.dataset.paired and len(self.examples) == 2):
@@ -174,16 +196,13 @@ class Translations(Subject):
             )
         trained = (self.translator.source, self.translator.target)
         super().__init__(asked, dict(zip(("source", "target"), zip(names, trained, strict=True), strict=True)))
-        gives = {"source", "target", "fake", "pairs", "source_label", "target_label"}
         network = self.translator.network
         self.given = self.translator.read_given(asked.given)
         self.given.refuse_named("evaluate")
-        if "samples" in inspect.signature(network.forward).parameters or self.translator.takes_noise:
-            gives.add("samples")
+        self.gives = given_by(asked.direction, network) | ({"samples"} if self.translator.takes_noise else set())
         self._bits = Traits(network).bits_per_dimension
         self._conditional = self._bits is not None and len(inspect.signature(self._bits).parameters) > 1
         if self._bits is not None:
-            gives.add("bits")
             if self._conditional:
                 # The likelihood of a target given its source needs pairs.
                 self.of_pairs = frozenset({"pairs", "bits"})
@@ -192,12 +211,9 @@ class Translations(Subject):
         traits = Traits(network)
         self._unbounded = traits.unbounded
         self._variational, self._likelihood = traits.variational_pass, traits.negative_log_likelihood
-        if self._variational is not None:
-            gives |= {"divergence", "encoded", "rebuilt"} | ({"reconstruction"} if self._likelihood else set())
         # Which of the batch's images the encoder is for; an autoencoder of the target may stand in any direction.
         own = traits.encodes or names[0]
         self._encoded = "source" if own == names[0] or "target" not in self.examples else "target"
-        self.gives = frozenset(gives)
         self._drawn = self._coded = 0
 
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
@@ -246,7 +262,7 @@ class Translations(Subject):
 
     def bytes_for(self, size: Size) -> int:
         """The bytes of a translation of one image."""
-        return self.translator.inference.bytes_for(size, self.given)
+        return self.translator.inference.bytes_for(size, self.given) if self.given else self.translator.bytes_for(size)
 
     def _samples(self, image: Tensor) -> Tensor:
         """Translations (S, C, H, W) of one image (1, C, H, W); their noise depends on the seed and its index only."""
@@ -268,7 +284,7 @@ class Drawings(Subject):
         self.given.refuse_named("evaluate")
         self.device = self.sampler.device
         self._bits = Traits(self.sampler.network).bits_per_dimension
-        self.gives = frozenset({"fake", "target", "target_label", *(["bits"] if self._bits else [])})
+        self.gives = given_by(asked.direction, self.sampler.network)
         if asked.size != self.sampler.size:
             raise TranslateError("a sampler makes images of the training's size only; leave out --at")
         side = asked.only("target")
@@ -295,12 +311,11 @@ class Drawings(Subject):
 class Answers(Subject):
     """A classifier's logits of real images, from the domain of its training if the data has it."""
 
-    gives = frozenset({"logits", "label"})
-
     def __init__(self, asked: Asked, **loading: Any) -> None:
         if asked.given:
             name = next(iter(asked.given))
             raise TranslateError(f"evaluate: a classifier takes an image alone, so it cannot be given {name!r:.60}")
+        self.gives = given_by(asked.direction, asked.saved.method.translators[asked.direction])
         self.classifier = load_classifier(asked.saved.path, **loading)
         self.device = self.classifier.device
         side = asked.only(Traits(asked.saved.method.translators[asked.direction]).domain)

@@ -45,12 +45,18 @@ class Found:
     """What lies below a folder, without hidden entries, each sorted.
 
     ``files``: the images that are read here. ``left_out``: what looks like an image but is of no format read here, or
-    no regular file. ``closed``: folders and links that cannot be entered, with the system's reason.
+    no regular file. ``closed``: folders and links that cannot be entered, with the system's reason. ``doubled``: links
+    to folders that are listed under another name, which follows; links that lead back up are not among them.
     """
 
     files: tuple[Path, ...]
     left_out: tuple[Path, ...] = ()
     closed: tuple[tuple[Path, str], ...] = ()
+    doubled: tuple[tuple[Path, str], ...] = ()
+
+    def about_links(self) -> list[str]:
+        """What is to be told of links to folders whose images have another name."""
+        return [f"{link} leads to {folder}, whose images are taken once, by that name" for link, folder in self.doubled]
 
 
 def find(root: Path) -> list[Path]:
@@ -61,6 +67,8 @@ def find(root: Path) -> list[Path]:
     found = survey(root)
     for path, reason in found.closed:
         _tell_once(f"warning: {path} is left out, it cannot be entered: {reason}")
+    for sentence in found.about_links():
+        _tell_once(sentence)
     return list(found.files)
 
 
@@ -81,14 +89,22 @@ def survey(root: Path) -> Found:
     files: list[str] = []
     left_out: list[str] = []
     closed: list[tuple[str, str]] = []
-    visited: set[str] = set()
+    doubled: list[tuple[str, str]] = []
+    visited: dict[str, str] = {}
     waiting = [str(root)]
-    while waiting:
-        folder = waiting.pop()
+    links: list[str] = []
+    while waiting or links:
+        if not waiting:
+            # Folders before links, and these in order: names of images depend on no order of the file system.
+            links.sort(reverse=True)
+        folder = waiting.pop() if waiting else links.pop()
         resolved = os.path.realpath(folder)
-        if resolved in visited:  # a link that leads back up
+        if resolved in visited:
+            back_up = os.path.realpath(os.path.dirname(folder)) + os.sep  # noqa: PTH120
+            if not back_up.startswith(resolved.rstrip(os.sep) + os.sep):
+                doubled.append((folder, visited[resolved]))
             continue
-        visited.add(resolved)
+        visited[resolved] = folder
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
@@ -97,7 +113,7 @@ def survey(root: Path) -> Found:
                     suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122  (100,000 files a second)
                     try:
                         if entry.is_dir():
-                            waiting.append(entry.path)
+                            (links if entry.is_symlink() else waiting).append(entry.path)
                         elif suffix in LIKE_IMAGES:
                             (files if suffix in READABLE and entry.is_file() else left_out).append(entry.path)
                     except OSError as error:  # a link to itself, or a path that may not be followed
@@ -110,6 +126,7 @@ def survey(root: Path) -> Found:
         tuple(Path(path) for path in sorted(files)),
         tuple(Path(path) for path in sorted(left_out)),
         tuple((Path(path), reason) for path, reason in sorted(closed)),
+        tuple((Path(path), where) for path, where in sorted(doubled)),
     )
 
 

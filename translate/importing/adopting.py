@@ -102,4 +102,10 @@ def _domain(channels: int, depth: Any, limits: str) -> Domain:
         domain = Domain(channels, low=1.0)
     if not dots or not -1e30 < domain.low < domain.high < 1e30:
         raise TranslateError(f"import: a range is LOW..HIGH, such as 0..4095, not {limits!r:.80}")
+    least, most = Domain(channels, depth).limits
+    if depth != "float32" and not least <= domain.low < domain.high <= most:
+        raise TranslateError(
+            f"import: files of {depth} hold {least:g} to {most:g}, which the range {limits!r:.80} leaves; give one "
+            "within it, or another --depth"
+        )
     return domain

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from translate.errors import TranslateError, nearest
+from translate.paths import quoted
 
 SPARE_BYTES = 2**20
 """By how much tensors may claim more memory than their file has bytes."""
@@ -30,13 +31,14 @@ SAVE = "save the state_dict() of the generator alone, where its code is"
 def read_state(path: Path, entry: str = "") -> dict[str, Tensor]:
     """The tensors of a ``.pth`` or ``.safetensors`` file by name, on the CPU, without the prefixes of wrappers.
 
-    ``entry`` names the state dict in a file that holds more. Raises ``TranslateError`` for anything else.
+    ``entry`` names the state dict in a file that holds more, ``model`` or, within ``nets``, ``nets.model``. Raises
+    ``TranslateError`` for anything else.
     """
     size = _size_of(path)
     found = _load(path)
     if entry:
         found = _entry(path, found, entry)
-    tensors = _checked(path, found, size)
+    tensors = _checked(path, found, size, entry)
     while (
         prefix := next((each for each in WRAPPERS if all(name.startswith(each) for name in tensors)), None)
     ) is not None:
@@ -128,13 +130,17 @@ def _check_sums(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
 
 
 def _entry(path: Path, found: Any, name: str) -> Any:
+    if isinstance(found, Mapping) and name not in found:
+        for key, inner in found.items():
+            if isinstance(inner, Mapping) and name.startswith(f"{key}."):
+                return _entry(path, inner, name.removeprefix(f"{key}."))
     if not isinstance(found, Mapping) or name not in found:
         names = [str(each) for each in found] if isinstance(found, Mapping) else []
         raise TranslateError(f"{path} has no entry {name!r:.100}; {nearest(name, names[:20])}")
     return found[name]
 
 
-def _checked(path: Path, found: Any, size: int) -> dict[str, Tensor]:
+def _checked(path: Path, found: Any, size: int, entry: str) -> dict[str, Tensor]:
     """The tensors, if there is nothing else and they are what the file can hold."""
     if isinstance(found, Mapping) and {"state", "param_groups"} <= found.keys():
         raise TranslateError(f"{path} holds the state of an optimizer, and no network; give the generator's file")
@@ -143,7 +149,8 @@ def _checked(path: Path, found: Any, size: int) -> dict[str, Tensor]:
     others = [name for name, value in found.items() if type(value) not in (Tensor, nn.Parameter)]
     if others:
         nested = [str(name) for name in others if isinstance(found[name], Mapping)]
-        hint = f"name the state dict in it: --entry {nested[0]:.100}" if nested else SAVE
+        within = f"{entry}." if entry else ""
+        hint = f"name the state dict in it: --entry {quoted(f'{within}{nested[0]:.100}')}" if nested else SAVE
         shown = ", ".join(f"{name!s:.60} ({type(found[name]).__name__})" for name in others[:3])
         raise TranslateError(f"{path} holds other things than tensors by name: {shown}; {hint}")
     if not found:

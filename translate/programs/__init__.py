@@ -13,6 +13,7 @@ from translate.errors import TranslateError
 from translate.programs.array_translator import ArrayTranslator
 from translate.programs.facts import noted, open_program
 from translate.programs.program import Program
+from translate.tensor_header import OTHERS
 
 if TYPE_CHECKING:
     from translate.programs.network import ProgramNetwork
@@ -29,13 +30,6 @@ __all__ = [
 
 SUFFIXES = (".onnx", ".xml")
 """The suffixes of files that hold a program."""
-
-
-OTHERS = {
-    (".pth", ".pt", ".ckpt", ".bin"): "holds weights without a network; import it first: translate import FILE -o OUT",
-    (".pt2",): "is a program of torch, whose loading may run code from it; export it as .onnx",
-}
-"""Files that others call a model, and what to do with them."""
 
 
 def refuse_other(path: str | Path) -> None:

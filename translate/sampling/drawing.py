@@ -9,7 +9,6 @@ from typing import Any
 from translate import images, outputs
 from translate.conversion import suffix_rule
 from translate.description import check_given
-from translate.errors import TranslateError
 from translate.saved import BATCH, Sampler, load_sampler, loaded
 
 DEFAULT = 64
@@ -35,13 +34,10 @@ def sample_as_asked(
     paths = [folder / f"{index:06d}{suffix}" for index in range(count)]
     if not asked["overwrite"]:
         outputs.refuse_existing(*paths)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TranslateError(f"cannot make the folder {folder}: {error.strerror}") from None
+    outputs.make_folder(folder)
     written: list[Path] = []
     tell = sampler.catalog.tell
-    tell("conversion_started", total=count)
+    tell("conversion_started", total=count, verb="sample")
     try:
         for start in range(0, count, BATCH):
             indices = range(start, min(start + BATCH, count))

@@ -204,7 +204,7 @@ def _events(place: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "checkpoint_saved", {"run": run, "path": run.folder / "checkpoints" / "step-00000001.safetensors"}
     for reason in ("finished", "interrupted", "failed"):
         yield "run_ended", {"run": run, "reason": reason}
-    yield "conversion_started", {"total": 2}
+    yield "conversion_started", {"total": 2, "verb": "convert"}
     yield "image_converted", {"source": place / "1.png", "error": None, "bottleneck": "decode"}
     yield "image_converted", {"source": place / "2.png", "error": "it is broken", "bottleneck": ""}
     yield "conversion_ended", {}

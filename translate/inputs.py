@@ -12,6 +12,7 @@ from pathlib import Path
 
 from translate import images
 from translate.errors import TranslateError
+from translate.overview import is_there
 from translate.paths import expanded
 
 STANDARD = Path("-")
@@ -27,7 +28,8 @@ class Inputs:
 
     A name is the path of a file below ``root``, the deepest folder that all inputs lie in, with ``/``. ``folders`` are
     the inputs that are folders; without one, ``single`` says that one image was named. ``missing`` are files of a list
-    that are not there, and ``left_out`` what looks like an image and is not taken, with reasons.
+    that are not there, and ``left_out`` what looks like an image and is not taken, with reasons. ``links`` tell of
+    links to folders that are taken under another name.
     """
 
     root: Path
@@ -37,13 +39,24 @@ class Inputs:
     missing: tuple[tuple[Path, str], ...] = ()
     left_out: tuple[Path, ...] = ()
     closed: tuple[tuple[Path, str], ...] = field(default=())
+    links: tuple[str, ...] = ()
+
+
+def paths_of(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The paths of one source or several, with the home folder in place of ``~``.
+
+    >>> paths_of("in"), paths_of(["a", Path("b/*.png")])
+    ([PosixPath('in')], [PosixPath('a'), PosixPath('b/*.png')])
+    """
+    return [expanded(each) for each in ([source] if isinstance(source, (str, Path)) else source)]
 
 
 def gather(sources: Sequence[Path], verb: str = "convert") -> Inputs:
     """Gather the images of all sources: each is an image, a folder, a glob, or ``@FILE``, a list with a name a line.
 
     ``@-`` reads the list from standard input. Raises ``TranslateError`` if a source is none of these, if a glob fits
-    nothing, or if there is no image at all. ``verb`` says in an error what the images are for.
+    nothing, if a folder may not be entered, or if there is no image at all. ``verb`` says in an error what the images
+    are for.
     """
     if not sources:
         raise TranslateError(f"{verb}: there is no input; name an image or a folder of images to {verb}")
@@ -63,11 +76,13 @@ def gather(sources: Sequence[Path], verb: str = "convert") -> Inputs:
     files: dict[str, Path] = {}
     left_out: dict[Path, None] = {}
     closed: dict[Path, str] = {}
+    links: dict[str, None] = {}
     for path in named:
         found = images.survey(path)
         files |= {_absolute(file): file for file in found.files if _absolute(file) not in files}
         left_out |= dict.fromkeys(found.left_out)
         closed |= dict(found.closed)
+        links |= dict.fromkeys(found.about_links())
     missing: list[tuple[Path, str]] = []
     for path in listed:
         if reason := _why_missing(path):
@@ -86,13 +101,15 @@ def gather(sources: Sequence[Path], verb: str = "convert") -> Inputs:
         tuple(missing),
         tuple(sorted(left_out)),
         tuple(sorted(closed.items())),
+        tuple(links),
     )
 
 
 def _globbed(source: Path, verb: str) -> list[Path]:
     """The source itself, or what it fits as a glob, which a shell leaves as it is within quotes."""
     text = str(source)
-    if os.path.lexists(text):
+    # A place that may not be entered would look as if nothing were there.
+    if os.path.lexists(text) or is_there(source):
         return [source]
     if not glob.has_magic(text):
         raise TranslateError(f"{source} does not exist; name an image or a folder of images to {verb}")
@@ -104,11 +121,15 @@ def _globbed(source: Path, verb: str) -> list[Path]:
 
 def _listed(place: str) -> Iterator[Path]:
     """The paths of a list, a line each; those that are relative lie below the working folder."""
+    if expanded(place).is_dir():
+        what = f"the list {place} is a folder" if place else "@ names no list"
+        raise TranslateError(f"{what}; give a file with a name a line, such as @files.txt, or a folder without the @")
     try:
         if place == "-":
             data = sys.stdin.buffer.read(LONGEST_LIST + 1)
         else:
-            with images.open_regular(expanded(place)) as file:
+            # A pipe may be a list, too: the output of a command, as shells substitute it.
+            with expanded(place).open("rb") as file:
                 data = file.read(LONGEST_LIST + 1)
     except OSError as error:
         raise TranslateError(
@@ -152,8 +173,9 @@ def _nothing(
     sources: Sequence[Path], named: Sequence[Path], missing: Sequence[tuple[Path, str]], left_out: Sequence[Path]
 ) -> TranslateError:
     if missing:
-        more = f", nor do {len(missing) - 1} more of its names" if len(missing) > 1 else ""
-        return TranslateError(f"{missing[0][1]}{more}")
+        if len(missing) == 1:
+            return TranslateError(missing[0][1])
+        return TranslateError(f"none of the {len(missing)} names in the list is an image: {missing[0][1]}")
     reasons = "".join(f"; {sentence}" for sentence in images.count_left_out(left_out))
     where = f"{named[0]} holds" if len(named) == 1 else f"the {len(sources)} inputs hold"
     return TranslateError(f"{where} no images; name a folder with files such as .png or .jpg{reasons}")
