@@ -75,6 +75,9 @@ def flags(function: str) -> Callable[[Catalog], list[str]]:
         module, _, name = function.partition(":")
         lines = ["| option | default | |", "|---|---|---|"]
         for each in declared_by(getattr(import_module(module), name)).values():
+            lines += [f"| `{flag}` |  | {told} |" for flag, told in each.option.assigns]
+            if each.option.assigns:
+                continue
             flag = each.option.flag or "--" + each.name.replace("_", "-")
             default = "" if each.required or each.default in (None, "", ()) else f"`{plain(each.default)}`"
             bounds = f" ({each.option.bounds})" if each.option.bounds else ""

@@ -290,9 +290,10 @@ def test_pages_tell_every_part_with_its_options(page: str, kind: str) -> None:
 def test_pages_tell_every_option_of_a_verb(page: str, verb: Any) -> None:
     table = rows(page)
     for parameter in declared_by(verb).values():
-        flag = parameter.option.flag or "--" + parameter.name.replace("_", "-")
-        assert flag in table, f"docs/{page} does not tell of {flag}"
-        if not parameter.required and parameter.default not in (None, "", MAX_PIXELS):
+        flags = [flag for flag, _ in parameter.option.assigns]
+        for flag in flags or [parameter.option.flag or "--" + parameter.name.replace("_", "-")]:
+            assert flag in table, f"docs/{page} does not tell of {flag}"
+        if not parameter.required and parameter.default not in (None, "", (), MAX_PIXELS):
             assert table[flag][1] == f"`{told(parameter.default)}`", f"docs/{page} tells another default of {flag}"
 
 

@@ -122,9 +122,9 @@ CAPTURED: dict[str, Any] = {}
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs of torch that are captured once, written in no time, and answer as the network itself."""
 
-    def capture(network: nn.Module, source: Domain, what: str) -> Any:
+    def capture(network: nn.Module, source: Domain, what: str, **further: Any) -> Any:
         if what not in CAPTURED:
-            CAPTURED[what] = real(network, source, what)
+            CAPTURED[what] = real(network, source, what, **further)
         return CAPTURED[what]
 
     real = writing.capture

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import taking
+import torch
 from test_conversion import files, many, save
 
 import translate
@@ -161,3 +163,21 @@ def test_a_cluster_that_is_not_there_is_one_sentence(
     monkeypatch.delenv("RAY_ADDRESS")
     with pytest.raises(TranslateError, match="Ray does not start on this machine"):
         convert(run, tmp_path / "in", tmp_path / "out", plugins=[str(plugin)], engine="ray")
+
+
+@pytest.mark.usefixtures("trained")
+def test_actors_are_given_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = taking.saved(tmp_path / "it.safetensors")
+    source = many(tmp_path / "in", 4)
+    for path in images.find(source):
+        place = tmp_path / "masks" / path.relative_to(source)
+        size = images.read(path).pixels.shape[:2]
+        save(place.with_suffix(".png"), np.full((*size, 1), 200, np.uint8))
+    monkeypatch.chdir(tmp_path)
+    given = {"passes": 2, "label": "night", "mask": "masks", "reference": torch.full((3, 4, 4), 0.5)}
+    options: dict[str, Any] = {"plugins": [taking.PLUGIN], "given": given, "device": "cpu"}
+    assert convert(file, source, tmp_path / "one", **options).converted == 4
+    assert convert(file, source, tmp_path / "two", engine="ray", devices=2, **options).converted == 4
+    for name in files(tmp_path / "one"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert len(files(tmp_path / "two")) == 4

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
+from translate.assignments import parse_given
 from translate.options import Option
 from translate.sizes import Size, parse_size
 
@@ -25,6 +27,17 @@ Layout = Annotated[
 ]
 Step = Annotated[
     int | None, Option("take the weights of this checkpoint of the run, by its step (default: the last weights)", ge=1)
+]
+Given = Annotated[
+    Mapping[str, Any] | None,
+    Option(
+        "what the network takes beside its image, by name",
+        parse=parse_given,
+        assigns=(
+            ("--set", "option of the network as NAME=VALUE, such as passes=4; may be repeated"),
+            ("--with", "input of the network as NAME=VALUE, such as label=night or mask=FOLDER/; may be repeated"),
+        ),
+    ),
 ]
 Overwrite = Annotated[bool, Option("replace files that exist")]
 NoiseSeed = Annotated[int, Option("seed of the network's noise")]

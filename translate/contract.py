@@ -11,8 +11,9 @@ from torch import nn
 
 from translate.data import DOMAINS, check_stream_name
 from translate.errors import TranslateError
-from translate.method import Method, Needs, Role, Stream, role_of
+from translate.method import Method, Needs, Parts, Role, Stream, role_of
 from translate.streams import vector_of
+from translate.taken import facts_of
 from translate.traits import Traits
 
 NAME = re.compile(r"[A-Za-z_][\w. -]{0,63}")
@@ -21,13 +22,23 @@ NAME = re.compile(r"[A-Za-z_][\w. -]{0,63}")
 OF_ROLES: Mapping[Role, Sequence[str]] = {
     "sampler": ("noise", "domain"),
     "classifier": ("features", "domain"),
-    "translator": ("feature_extractor", "encodes", "named_codes", "variational_pass", "negative_log_likelihood"),
+    "translator": (
+        "draws_noise",
+        "feature_extractor",
+        "encodes",
+        "named_codes",
+        "variational_pass",
+        "negative_log_likelihood",
+    ),
 }
 """The traits of each role that are checked."""
 
 
-def check_contract(method: Method, name: str) -> None:
-    """Raise ``TranslateError`` for the first of a method's properties that breaks the contract; ``name`` names it."""
+def check_contract(method: Method, name: str, parts: Parts) -> None:
+    """Raise ``TranslateError`` for the first of a method's properties that breaks the contract; ``name`` names it.
+
+    ``parts`` are those that it was built with.
+    """
 
     def read(attribute: str, wanted: str, fits: Callable[[Any], bool]) -> Any:
         try:
@@ -55,6 +66,10 @@ def check_contract(method: Method, name: str) -> None:
     for direction, module in translators.items():
         for trait in OF_ROLES[role_of(direction)]:
             _check_trait(name, module, trait)
+    try:
+        facts_of(translators, parts)
+    except TranslateError as error:
+        raise TranslateError(f"{name}: {error}") from None
     needs = read("needs", "a translate.method.Needs", lambda value: isinstance(value, Needs))
     if not isinstance(needs.paired, bool):
         raise TranslateError(f"{name}: needs.paired must be True or False, not {_short(needs.paired)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from translate.data import domain_of
 from translate.directions import role_of
@@ -14,6 +14,10 @@ from translate.numbered import steps_of
 from translate.options import Call, Option, asked_of
 from translate.paths import expanded
 from translate.sizes import Size
+from translate.taken import Taken
+
+if TYPE_CHECKING:
+    from translate.exported import Facts
 
 __all__ = [
     "Description",
@@ -30,8 +34,9 @@ class Description:
     ``directions`` maps each direction to the role of its network. ``source`` and ``target`` are the fields of the
     domains, of an exported network those of its own input and output. ``size`` is the training size (height, width),
     ``step`` the number of steps trained and ``steps`` that of the whole training. ``weights`` counts the values of
-    each direction's network. ``checkpoints`` are the steps of those in a run's folder. ``size_multiple`` and all that
-    follows describe an exported network.
+    each direction's network. ``checkpoints`` are the steps of those in a run's folder. ``takes`` holds, by direction,
+    the options and inputs that a network takes beside its image. ``fixed`` and all that follows describe an exported
+    network: the options that it holds, its sizes, range and layout.
     """
 
     path: Path
@@ -50,6 +55,8 @@ class Description:
     licence: str | None = None
     about: str | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    takes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     size_multiple: int | None = None
     fixed_size: Size | None = None
     range: str | None = None
@@ -71,6 +78,9 @@ class Description:
         yield "directions", ", ".join(f"{name} ({role})" for name, role in self.directions.items())
         for name, fields in (("source", self.source), ("target", self.target)):
             yield name, "" if fields is None else domain_of(fields).summary
+        for direction, facts in self.takes.items():
+            yield f"{direction} takes", "\n".join(Taken.from_json(facts).lines())
+        yield "holds", ", ".join(f"{name}={value}" for name, value in self.fixed.items())
         yield "weights", ", ".join(f"{name} {count:,}" for name, count in self.weights.items())
         of = f" of {self.steps:,} steps" if self.steps is not None else " step" if self.step == 1 else " steps"
         at = "" if self.size is None else f"at {self.size[0]}x{self.size[1]}"
@@ -110,6 +120,32 @@ def show(
     if step is not None:
         raise TranslateError(f"{path} is no folder of a run, so it has no step {step} to choose; leave out --step")
     return _of_exported(path) if path.suffix.lower() in SUFFIXES else _of_tensors(path)
+
+
+def taken_in(run: str | Path, step: int | None, direction: str | None) -> Taken | None:
+    """What a network takes beside its image, by the header of its file; None where that does not tell.
+
+    ``direction`` is the network's, by default the first.
+    """
+    found = show(run, step=step)
+    chosen = direction or next(iter(found.directions), "")
+    return Taken.from_json(found.takes[chosen]) if chosen in found.takes else None
+
+
+def check_given(run: str | Path, step: int | None, direction: str | None, given: Mapping[str, Any]) -> None:
+    """Hold the names and the options that are given against the header of a network's file, before it is loaded.
+
+    Raises ``TranslateError`` for what does not fit. What is wrong with the file itself is left to whoever loads it.
+    """
+    if not given:
+        return
+    try:
+        taken = taken_in(run, step, direction)
+    except TranslateError:
+        return
+    if taken is not None:
+        taken.check_names(given, f"{run}")
+        taken.constants(given, f"{run}")
 
 
 def _of_run(folder: Path, step: int | None) -> Description:
@@ -200,6 +236,7 @@ def _of_tensors(path: Path) -> Description:
         licence=inner.get("licence"),
         about=inner.get("about"),
         versions=facts.get("versions", {}),
+        takes=inner.get("takes", {}),
     )
 
 
@@ -228,8 +265,16 @@ def _of_exported(path: Path) -> Description:
         licence=facts.licence,
         about=facts.about,
         versions=facts.versions,
+        takes=_of_inputs(facts),
+        fixed=dict(facts.options or {}),
         size_multiple=facts.size_multiple,
         fixed_size=fixed,
         range=facts.range,
         layout=facts.layout,
     )
+
+
+def _of_inputs(facts: Facts) -> dict[str, dict[str, Any]]:
+    """What an exported network takes behind its image, by its direction."""
+    inputs = {name: each.model_dump(mode="json", exclude_none=True) for name, each in (facts.inputs or {}).items()}
+    return {facts.direction: {"options": {}, "inputs": inputs}} if inputs else {}

@@ -15,23 +15,28 @@ from translate.seeds import mixed
 
 
 @contextmanager
-def seeded_draws(seed: int) -> Iterator[None]:
-    """Inside, every random operation of this thread draws from generators that ``seed`` alone decides.
+def seeded_draws(seed: int, number: int = 0) -> Iterator[Draws]:
+    """Inside, every random operation of this thread draws from generators that ``seed`` and ``number`` alone decide.
 
-    Dropout and functions such as ``torch.randn`` then draw what they draw after ``seed_step(seed, 0)``, but neither
-    disturb other threads nor change the state of torch's generators. Raises ``UnfitError`` for a random operation that
-    takes no generator.
+    Dropout and functions such as ``torch.randn`` then draw what they draw after ``seed_step(seed, 0)``, and those of a
+    further ``number`` what they draw after ``seed_step(seed, 0, number=number)``, but they neither disturb other
+    threads nor change the state of torch's generators. Raises ``UnfitError`` for a random operation that takes no
+    generator.
     """
-    with _Draws(seed):
-        yield
+    with Draws(seed, number) as draws:
+        yield draws
 
 
-class _Draws(TorchDispatchMode):
-    """Hands a generator to each random operation; torch enters dispatch modes for each thread by itself."""
+class Draws(TorchDispatchMode):
+    """Hands a generator to each random operation; torch enters dispatch modes for each thread by itself.
 
-    def __init__(self, seed: int) -> None:
+    ``drew`` says whether there was any.
+    """
+
+    def __init__(self, seed: int, number: int = 0) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._seed = mixed(seed, 0, 0)
+        self.drew = False
+        self._seed = mixed(seed, 0, 0, number) if number else mixed(seed, 0, 0)
         self._generators: dict[torch.device, torch.Generator] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -55,6 +60,7 @@ class _Draws(TorchDispatchMode):
         return drawing(*args, **kwargs, generator=self._generator(device))
 
     def _generator(self, device: torch.device) -> torch.Generator:
+        self.drew = True
         if device not in self._generators:
             self._generators[device] = torch.Generator(device).manual_seed(self._seed)
         return self._generators[device]

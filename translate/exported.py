@@ -53,6 +53,12 @@ class Facts(schema.Facts):
     about: Note | None = None
     versions: dict[Text, Text] = Field(default_factory=dict)
     method: Text | None = None
+    inputs: Annotated[dict[schema.ArgumentName, schema.TakenInput] | None, Field(max_length=64)] = Field(
+        default=None, description="what it takes behind its image, in their order"
+    )
+    options: dict[schema.ArgumentName, Any] | None = Field(
+        default=None, description="of the network, which have other values than their defaults"
+    )
 
     @model_validator(mode="after")
     def _domains_fit(self) -> Facts:

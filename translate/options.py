@@ -51,7 +51,8 @@ class Option:
     ``help`` is a phrase, ``ge`` to ``lt`` are bounds, and ``part`` is the kind of part that the option names.
     ``parse(value, where)`` replaces the conversion by type, for example for a size. On the command line, ``metavar`` is
     the placeholder for the value, ``flag`` replaces the option's name, and ``short`` is a one-letter flag. ``fixed``
-    says why a run that is resumed keeps the value it has; without a reason it may take another.
+    says why a run that is resumed keeps the value it has; without a reason it may take another. ``assigns`` are flags
+    in its place, each with its help, behind which NAME=VALUE stands; together they make one mapping.
     """
 
     help: str
@@ -65,6 +66,7 @@ class Option:
     flag: str | None = None
     short: str | None = None
     fixed: str = ""
+    assigns: tuple[tuple[str, str], ...] = ()
 
     @property
     def bounds(self) -> str:
@@ -203,6 +205,14 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
     >>> options_of(unet)["depth"].option.help
     'number of halvings'
     """
+    return {name: parameter_of(name, hint, default) for name, (hint, default) in keywords_of(factory).items()}
+
+
+def keywords_of(factory: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """The keyword-only arguments of a function, or of a class's ``__init__``: the type, with its extras, and default.
+
+    Raises ``TranslateError`` if the types cannot be evaluated.
+    """
     target = factory.__init__ if inspect.isclass(factory) else factory
     try:
         declared = [each for each in inspect.signature(target).parameters.values() if each.kind is each.KEYWORD_ONLY]
@@ -215,7 +225,7 @@ def options_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
             f"the options of {getattr(factory, '__qualname__', factory)!s:.100} cannot be read "
             f"({type(error).__name__}: {' '.join(str(error).split()):.200}); import what its annotations name"
         ) from error
-    return {each.name: parameter_of(each.name, hints.get(each.name, Any), each.default) for each in declared}
+    return {each.name: (hints.get(each.name, Any), each.default) for each in declared}
 
 
 def asked_of(function: Callable[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:

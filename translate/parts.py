@@ -29,6 +29,7 @@ from translate.rebuilding import Frugal, check_fit
 from translate.run import Config
 from translate.sizes import Size, fitting_sizes
 from translate.streams import Streams
+from translate.taken import facts_of
 from translate.traits import Traits
 from translate.weights import let_read
 
@@ -255,7 +256,7 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
     method = factory(parts, **check_options(options, declared, name))
     if not isinstance(method, Method):
         raise TranslateError(f"method {name!r} of the plugin {offer.plugin} is no translate.method.Method")
-    check_contract(method, f"method {name!r} of the plugin {offer.plugin}")
+    check_contract(method, f"method {name!r} of the plugin {offer.plugin}", parts)
     check_held(method, getattr(parts, "frozen", ()), f"method {name!r} of the plugin {offer.plugin}")
     return method
 
@@ -376,6 +377,7 @@ def metadata_of(
         "target": asdict(parts.target),
         "resources": dict(getattr(parts, "resources", {})),
         **Streams(parts.aligned, parts.vectors).to_json(method.needs),
+        **facts_of(method.translators, parts),
     }
 
 
@@ -413,7 +415,6 @@ def rebuild_for(file: Path, catalog: Catalog, metadata: Mapping[str, Any], tenso
     kept = list(method.translators)
     if kept != list(metadata["directions"]):
         named = ", ".join(metadata["directions"]) or "none"
-        raise TranslateError(
-            f"{file} cannot be used: it names the directions {named}, and its method has {', '.join(kept)}"
-        )
+        has = ", ".join(kept)
+        raise TranslateError(f"{file} cannot be used: it names the directions {named}, and its method has {has}")
     return method

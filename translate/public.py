@@ -115,6 +115,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.sampling": ("sample",),
     "translate.seeds": ("key", "noise_of", "uniform"),
     "translate.sizes": ("Size", "fitting_sizes", "parse_size"),
+    "translate.taken": ("Input",),
     "translate.terminal": ("printable",),
     "translate.testing": (
         "CHECKS",

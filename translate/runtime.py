@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from weakref import ref
 
-import torch
 from torch import Tensor, nn
 
 from translate.common_options import Precision
@@ -76,22 +76,34 @@ class Runtime(ABC):
     """Whether ``calibrate`` must be called with some of the images first."""
 
     def __init__(self) -> None:
-        self._prepared: OrderedDict[torch.Size, Callable[[Tensor], Tensor]] = OrderedDict()
+        self._prepared: OrderedDict[object, Callable[..., Tensor]] = OrderedDict()
 
     @abstractmethod
-    def prepare(self, example: Tensor) -> Callable[[Tensor], Tensor]:
-        """A function from batches of the example's shape (N, C, H, W) float32 to (N, C', H', W')."""
+    def prepare(self, example: Tensor, *inputs: Tensor) -> Callable[..., Tensor]:
+        """A function from batches of the example's shape (N, C, H, W) float32 to (N, C', H', W').
+
+        ``inputs`` are examples of what the network takes behind its image, such as classes (N,) int64 or masks
+        (N, C, H, W); the function then takes as many. A runtime whose ``prepare`` takes the image alone is not asked
+        for networks with inputs.
+        """
+
+    @property
+    def takes_inputs(self) -> bool:
+        """Whether ``prepare`` takes inputs behind the image."""
+        kinds = {each.kind for each in inspect.signature(self.prepare).parameters.values()}
+        return inspect.Parameter.VAR_POSITIONAL in kinds
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:  # noqa: B027 - most need no calibration
         """Measure ranges of activations on batches (N, C, H, W) such as the network will get."""
 
-    def __call__(self, batch: Tensor) -> Tensor:
-        """Compute the outputs of a batch (N, C, H, W) float32."""
+    def __call__(self, batch: Tensor, *inputs: Tensor) -> Tensor:
+        """Compute the outputs of a batch (N, C, H, W) float32 and of the inputs that the network takes behind it."""
         if self.needs_calibration:
             raise UnfitError("int8 must see some images before it can answer; call the translator's calibrate first")
-        if batch.shape not in self._prepared:
-            self._prepared[batch.shape] = self.prepare(batch)
+        shape = (batch.shape, *((each.shape, each.dtype) for each in inputs))
+        if shape not in self._prepared:
+            self._prepared[shape] = self.prepare(batch, *inputs)
             if len(self._prepared) > MOST_SIZES:
                 self._prepared.popitem(last=False)
-        self._prepared.move_to_end(batch.shape)
-        return self._prepared[batch.shape](batch)
+        self._prepared.move_to_end(shape)
+        return self._prepared[shape](batch, *inputs)

@@ -13,12 +13,14 @@ from torch import Tensor
 from translate import images
 from translate.background import Background
 from translate.data import Domain
+from translate.given import of_images
 from translate.loader import preview_batch
 from translate.lock import refuse_lost
 from translate.method import role_of
 from translate.run import Run
 from translate.seeds import noise_of
 from translate.setup import Setup
+from translate.taken import named_by, taken_by
 
 SHOWN = 4
 """Rows of a sample grid."""
@@ -67,6 +69,7 @@ def draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], background
     refuse_lost(run.folder)
     columns: dict[str, Tensor] = {}
     domains = {name: setup.dataset.domains[name] for name in shown}
+    named, lengths = named_by(setup.parts)
 
     def column(name: str, batch: Tensor, domain: Domain) -> None:
         columns[name] = images.to_rgb(batch, domain)
@@ -74,6 +77,11 @@ def draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], background
     # A compilation for a few images of another batch size would not pay.
     with setup.engine.averaged(), torch.compiler.set_stance("force_eager"):
         for direction, network in setup.method.translators.items():
+            taken = taken_by(network, domains=named, vectors=lengths)
+            translate = of_images(network, taken)
+            if translate is None:
+                # It needs more than what a grid can give.
+                continue
             if role_of(direction) == "sampler":
                 network.eval()
                 for number in range(DRAWN):
@@ -91,7 +99,7 @@ def draw_samples(setup: Setup, run: Run, shown: Mapping[str, Tensor], background
             with torch.autocast(
                 setup.engine.device.type, dtype=torch.bfloat16, enabled=setup.config.precision == "bf16"
             ):
-                fakes = torch.cat([network(image[None]) for image in shown[inputs]]).float()
+                fakes = torch.cat([translate(image[None]) for image in shown[inputs]]).float()
             network.train()
             column(inputs, shown[inputs], domains[inputs])
             column(

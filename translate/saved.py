@@ -14,11 +14,13 @@ from translate.data import Domain
 from translate.devices import pick_device
 from translate.errors import TranslateError
 from translate.features import as_features, chosen, domain_of_features, offered, run_and_choice
+from translate.given import Given, examples, read_given, stacked
 from translate.method import Role
 from translate.parts import SavedMethod
 from translate.plugins import Catalog, discover
 from translate.seeds import noise_of
 from translate.sizes import Size
+from translate.taken import Taken, taken_by, taken_of
 from translate.traits import Traits
 
 Loaded = TypeVar("Loaded", "Sampler", "Classifier", "Encoder")
@@ -31,29 +33,65 @@ class Sampler:
     """Generates images of ``domain`` from noise, each (C, H, W) at the training ``size``."""
 
     def __init__(
-        self, network: nn.Module, *, catalog: Catalog, domain: Domain, size: Size, device: torch.device
+        self,
+        network: nn.Module,
+        *,
+        catalog: Catalog,
+        domain: Domain,
+        size: Size,
+        device: torch.device,
+        taken: Taken | None = None,
     ) -> None:
         self.network = network.to(device).eval().requires_grad_(False)
         self.catalog = catalog
         self.domain = domain
         self.size = size
         self.device = device
+        self.taken = taken_by(network, domains={"source": domain, "target": domain}) if taken is None else taken
+        if self.taken.noise:
+            raise TranslateError("a sampler takes its noise by position; its forward declares an Input of noise")
+
+    def read_given(self, given: Mapping[str, Any]) -> Given:
+        """Hold what is given by name, options and inputs, against what the network takes beside its noise.
+
+        Raises ``TranslateError`` for what does not fit.
+        """
+        return read_given(given, self.taken, "the sampler", size=self.size)
 
     @torch.inference_mode()
-    def draw(self, indices: Sequence[int], seed: int = 0, *, at_once: int = BATCH) -> Tensor:
+    def draw(
+        self,
+        indices: Sequence[int],
+        seed: int = 0,
+        *,
+        at_once: int = BATCH,
+        given: Given | Mapping[str, Any] | None = None,
+    ) -> Tensor:
         """The images (N, C, H, W) in [-1, 1] of these indices; each depends on its index and ``seed`` only.
 
-        ``at_once`` is the most images a pass.
+        ``at_once`` is the most images a pass. ``given`` holds by name what the network takes beside its noise; of
+        several rows, image i gets row i.
         """
-        drawn = [
-            self.network(noise_of(self.network, indices[start : start + at_once], seed).to(self.device)).float()
-            for start in range(0, len(indices), at_once)
-        ]
+        found = given if isinstance(given, Given) else self.read_given(given or {})
+        drawn = []
+        for start in range(0, len(indices), at_once):
+            some = indices[start : start + at_once]
+            noise = noise_of(self.network, some, seed).to(self.device)
+            inputs = stacked(found.numbered(some), self.taken, self.device)
+            drawn.append(self.network(noise, **found.options, **inputs).float())
         return torch.cat(drawn)
 
     def bytes_for(self, size: Size) -> int:
         """About how much memory the pass for one image takes, from above; ``size`` is the training size."""
-        return PassBytes.count(lambda *_: self.draw([0]), size).at(size[0] * size[1])
+
+        @torch.inference_mode()
+        def compute(*_: int) -> Tensor:
+            inputs = examples(self.taken, (), {}, 1, self.size, self.size)
+            noise = noise_of(self.network, [0], 0).to(self.device)
+            made: Tensor = self.network(noise, **{name: each.to(self.device) for name, each in inputs.items()})
+            return made.float()
+
+        return PassBytes.count(compute, size).at(size[0] * size[1])
 
 
 class Classifier:
@@ -182,7 +220,12 @@ def load_sampler(
     saved, direction = _only_direction(path, step, "sampler", plugins, no_plugins)
     network = saved.module(direction)
     return Sampler(
-        network, catalog=saved.catalog, domain=saved.domain(direction), size=saved.size, device=pick_device(device)
+        network,
+        catalog=saved.catalog,
+        domain=saved.domain(direction),
+        size=saved.size,
+        device=pick_device(device),
+        taken=taken_of(saved.metadata, direction, network),
     )
 
 

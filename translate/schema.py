@@ -14,7 +14,7 @@ import stat
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, ClassVar, TypeVar, get_type_hints
+from typing import Annotated, Any, BinaryIO, ClassVar, Literal, TypeVar, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
@@ -41,6 +41,7 @@ Note = Annotated[str, Field(min_length=1, max_length=10_000, pattern=r"^[^\x00-\
 StreamName = Annotated[str, Field(pattern=f"^{STREAM.pattern}$")]
 Width = Annotated[int, Field(ge=1, le=MOST_WIDTH)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][\w. -]{0,63}$")]
+ArgumentName = Annotated[str, Field(pattern=r"^[A-Za-z_]\w{0,63}$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Side = Annotated[int, Field(ge=1, le=MOST_SIDE)]
 Level = Annotated[int, Field(ge=0, le=255)]
@@ -83,6 +84,57 @@ class PluginFacts(Facts):
     version: Text
 
 
+class TakenOption(Facts):
+    """An option of a network: see ``translate.taken``."""
+
+    type: Literal["int", "float", "bool", "str", "choice"]
+    choices: Annotated[list[str | int | float | bool], Field(max_length=1000)] = Field(default_factory=list)
+    none: bool = Field(default=False, description="whether it may be none")
+    several: Annotated[int, Field(ge=0, le=1000)] | None = Field(default=None, description="of how many; 0 for any")
+    required: bool = False
+    default: Any = None
+    help: Annotated[str, Field(max_length=10_000)] = ""
+    ge: int | float | None = None
+    gt: int | float | None = None
+    le: int | float | None = None
+    lt: int | float | None = None
+
+    @model_validator(mode="after")
+    def _has_choices(self) -> TakenOption:
+        if (self.type == "choice") != bool(self.choices):
+            raise ValueError("its choices do not fit its type")
+        return self
+
+
+class TakenInput(Facts):
+    """An input of a network: see ``translate.taken``."""
+
+    kind: Literal["class", "image", "aligned", "vector", "noise"]
+    of: Annotated[str, Field(max_length=1000)] = ""
+    help: Annotated[str, Field(max_length=10_000)] = ""
+    required: bool = False
+    domain: dict[str, Any] | None = None
+    length: Annotated[int, Field(ge=1, le=2**31)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> TakenInput:
+        if self.domain is not None:
+            try:
+                domain_facts().check(self.domain)
+            except FactsError as error:
+                raise ValueError(f"domain.{error}") from None
+        elif self.kind not in ("vector", "class"):
+            raise ValueError("its domain is missing")
+        return self
+
+
+class Takes(Facts):
+    """What a network takes beside its image."""
+
+    options: dict[ArgumentName, TakenOption] = Field(default_factory=dict)
+    inputs: dict[ArgumentName, TakenInput] = Field(default_factory=dict)
+
+
 class TranslatorFacts(Facts):
     """The metadata of ``translator.safetensors``, from which a method is rebuilt."""
 
@@ -96,6 +148,7 @@ class TranslatorFacts(Facts):
     target: dict[str, Any]
     aligned: Annotated[dict[StreamName, dict[str, Any]], Field(max_length=64)] = Field(default_factory=dict)
     vectors: Annotated[dict[StreamName, Width], Field(max_length=64)] = Field(default_factory=dict)
+    takes: dict[Name, Takes] = Field(default_factory=dict, description="by direction, beside images")
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
     features: Annotated[Name | None, Field(description="of a resource: the direction that gives its features")] = None
     licence: Note | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -82,6 +83,34 @@ def noise_of(network: nn.Module, indices: Sequence[int], seed: int) -> Tensor:
     return torch.stack(drawn)
 
 
+def noise_map(seed: int, channels: int, rows: range, columns: range) -> Tensor:
+    """Standard normal noise (channels, rows, columns) float32 on the CPU, a function of the seed and of each position.
+
+    So a part of it is the part of the whole, whatever the image's size.
+
+    >>> torch.equal(noise_map(5, 2, range(8), range(9))[:, 3:7, 2:], noise_map(5, 2, range(3, 7), range(2, 9)))
+    True
+    """
+    own = torch.tensor([key(seed, channel) for channel in range(channels)])[:, None, None]
+    down = torch.arange(rows.start, rows.stop)[:, None] * SPACING
+    across = torch.arange(columns.start, columns.stop) * SPACING
+    found = torch.empty(channels, len(rows), len(columns))
+    # In blocks, since whole numbers take more memory than what is made of them.
+    block = max(1, _BLOCK // max(1, channels * len(columns)))
+    for at in range(0, len(rows), block):
+        state = _finalised(own + down[at : at + block]) + across
+        first, second = _share(_finalised(state)), _share(_finalised(state + _SECOND_DRAW))
+        # Box and Muller 1958; 1 less the first lies in (0, 1], of which there is a logarithm.
+        drawn = first.neg_().log1p_().mul_(-2).sqrt_().mul_(second.mul_(2 * math.pi).cos_())
+        found[:, at : at + block] = drawn
+    return found
+
+
+def _share(state: Tensor) -> Tensor:
+    """Hashes as numbers in [0, 1), of 53 bits."""
+    return ((state >> 11) & (2**53 - 1)).double() / 2**53
+
+
 def _finalised(state: Tensor) -> Tensor:
     # Shifts are masked because torch's keep the sign.
     state = (state ^ ((state >> 30) & (2**34 - 1))) * signed(_FIRST)
@@ -93,6 +122,12 @@ _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
+
+_BLOCK = 2**16
+"""How many numbers of noise are drawn together."""
+
+_SECOND_DRAW = signed(_FIRST)
+"""The distance between the states of the two draws of one number."""
 
 SPACING = signed(_GOLDEN)
 """The distance between the states of neighbouring draws: 2^64 divided by the golden ratio, odd."""

@@ -60,6 +60,15 @@ class Traits:
         return self._read("translates_each_alone", False, _is_flag, "True or False")
 
     @property
+    def draws_noise(self) -> bool:
+        """A translator: every pass draws by torch's random operations, such as ``torch.randn`` (default False).
+
+        What it draws is then a function of the seed and the image's name, also without ``--samples``. A network that
+        takes its noise as an ``Input("noise")`` needs not say so.
+        """
+        return self._read("draws_noise", False, _is_flag, "True or False")
+
+    @property
     def unbounded(self) -> bool:
         """A translator: its outputs may leave [-1, 1], as those of an exact inverse must (default False).
 

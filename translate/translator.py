@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,22 +15,30 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from translate import images
-from translate.compute import PassBytes, algorithms, convolve_fast, lay_out
 from translate.data import Depth, Domain
 from translate.derived import tensors_of
 from translate.devices import pick_device
 from translate.directions import domains_of
-from translate.draws import seeded_draws
-from translate.errors import TranslateError, UnfitError, nearest
+from translate.errors import TranslateError, nearest
+from translate.given import (
+    Given,
+    Ready,
+    fitted,
+    read_given,
+    seeds_of,
+    stacked,
+)
+from translate.inference import Inference
 from translate.large import InParts
 from translate.method import Method, Parts
-from translate.parts import SavedMethod, build, metadata_of
+from translate.parts import SavedMethod, metadata_of
 from translate.paths import expanded, quoted
 from translate.plugins import Catalog, discover
 from translate.programs import ProgramNetwork, is_program, open_program, refuse_other
 from translate.reshaping import padded, resized
-from translate.runtime import Precision, Runtime, Seen, copy_sharing_weights
+from translate.runtime import Precision
 from translate.sizes import Size
+from translate.taken import Taken, taken_by, taken_of
 from translate.traits import Traits
 
 if TYPE_CHECKING:
@@ -39,9 +48,6 @@ if TYPE_CHECKING:
 
 ROUNDING = 0.01
 """How far a float tensor may leave [-1, 1] before it is told: resizing and bf16 round by less."""
-
-COUNTED = (128, 512)
-"""The least sides of the images whose passes are counted for ``bytes_for``."""
 
 __all__ = ["Translator", "load"]
 
@@ -67,32 +73,30 @@ class Translator:
         device: torch.device,
         precision: Precision = "float32",
         runtime: str = "",
+        taken: Taken | None = None,
     ) -> None:
-        self.network = network.to(device).eval().requires_grad_(False)
+        self.taken = taken_by(network, domains={"source": source, "target": target}) if taken is None else taken
         self.catalog = catalog
         self.direction = direction
         self.directions = tuple(directions)
         self.source = source
         self.target = target
         self.size = size
-        traits = Traits(network)
-        self.size_multiple = traits.size_multiple
-        self.fixed_size = traits.fixed_size
         self.device = device
         self.precision = precision
-        self._counted: PassBytes | None = None
-        self._parts: dict[str, InParts] = {}
-        self._runtime: Runtime | None = None
         self.runtime_name = runtime
-        if runtime:
-            self._build_runtime(runtime)
-        elif precision == "int8":
-            raise TranslateError("torch alone does not compute networks in int8; add --runtime openvino")
-        else:
-            half = precision == "bf16"
-            lay_out(self.network, "mixed" if device.type == "cpu" else "channels_last" if half else "contiguous")
-            if device.type == "cpu":
-                convolve_fast(self.network)
+        self.inference = Inference(
+            network,
+            taken=self.taken,
+            catalog=catalog,
+            channels=(source.channels, target.channels),
+            size=size,
+            device=device,
+            precision=precision,
+            runtime=runtime,
+        )
+        self.size_multiple = self.inference.size_multiple
+        self.fixed_size = self.inference.fixed_size
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -104,42 +108,66 @@ class Translator:
     @property
     def needs_calibration(self) -> bool:
         """Whether ``calibrate`` must be called before it can translate, as for int8."""
-        return self._runtime is not None and self._runtime.needs_calibration
+        return self.inference.needs_calibration({})
 
-    def calibrate(self, batches: Iterable[Tensor]) -> None:
-        """Calibrate the runtime, if any, on representative images (N, C, H, W) in [-1, 1]."""
-        if (runtime := self._current_runtime()) is not None:
-            runtime.calibrate(self._prepare(batch) for batch in batches)
+    def calibrate(self, batches: Iterable[Tensor], options: Mapping[str, Any] | None = None) -> None:
+        """Calibrate the runtime, if any, on representative images (N, C, H, W) in [-1, 1].
+
+        What is found holds for translations with these ``options`` of the network.
+        """
+        self.inference.calibrate((self._prepare(batch) for batch in batches), options or {})
 
     def replicate(self) -> Translator | None:
         """A replica that shares the weights, for use in another thread; None if only one thread may translate.
 
         State that a network keeps between calls is not shared, so threads do not disturb each other.
         """
-        if self.device.type != "cpu" or self._runtime is not None:
-            # Runtimes use all cores themselves, and just as well.
+        inference = self.inference.replicate()
+        if inference is None:
             return None
         other = copy.copy(self)
-        try:
-            other.network = copy_sharing_weights(self.network, *algorithms(self.network))
-        except TypeError:
-            # The network holds something that cannot be copied.
-            return None
+        other.inference = inference
         return other
 
     @torch.inference_mode()
-    def translate(self, batch: Tensor, *, samples: int | None = None, seed: int = 0) -> Tensor:
+    def translate(
+        self,
+        batch: Tensor,
+        *,
+        samples: int | None = None,
+        seed: int | Sequence[int] = 0,
+        given: Mapping[str, Any] | Ready | None = None,
+    ) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1] to (N, C', H, W) in float32 on the translator's device.
 
         A network with the trait ``takes_float64`` answers float64 in float64. With ``samples``, the network's noise is
         drawn from ``seed`` that many times for each image, and the output is (N * samples, C', H, W). Without
-        ``samples``, the output is deterministic.
+        ``samples``, the output is deterministic. An image's noise depends on its seed and the sample's number alone,
+        not on the images beside it; ``seed`` is one for all, or one for each.
+
+        ``given`` holds by name what the network takes beside its image (``taken`` says what): options, and inputs, for
+        all images or as tensors with a row for each. Raises ``TranslateError`` for what does not fit.
         """
         height, width = batch.shape[-2:]
-        output = self._forward(self._prepare(batch), samples, seed)
+        if isinstance(given, Ready):
+            ready = given
+        else:
+            ready = self.ready(self.read_given(given or {}), len(batch), (height, width))
+        tensors = fitted(ready.tensors, self.taken, self.size_multiple, self.fixed_size)
+        ready, seeds = Ready(ready.options, tensors), seeds_of(seed, len(batch))
+        output = self.inference.forward(self._prepare(batch), ready, samples, seeds)
         if self.fixed_size is not None:
             return resized(output.float(), (height, width))
         return output[..., :height, :width].to(self._type_for(batch))
+
+    @property
+    def network(self) -> nn.Module:
+        """The network itself."""
+        return self.inference.network
+
+    @network.setter
+    def network(self, network: nn.Module) -> None:
+        self.inference.network = network
 
     @property
     def in_parts(self) -> InParts | None:
@@ -147,70 +175,39 @@ class Translator:
 
         Replicas share it.
         """
-        if self._runtime is not None or self.fixed_size is not None:
-            return None
-        made = InParts(
-            self.network,
-            channels=self.source.channels,
-            multiple=self.size_multiple,
-            device=self.device,
-            half=self.precision == "bf16",
-            bytes_for=self.bytes_for,
-        )
-        return self._parts.setdefault("", made)
+        return self.inference.in_parts(Given(self.taken))
 
     def bytes_for(self, size: Size) -> int:
         """About how much memory on the device the translation of one image (height, width) takes, from above.
 
         It is taken from two passes of a replica of the network, which are counted at the first call.
         """
-        if isinstance(self.network, ProgramNetwork):
-            return self.network.program.bytes_for(size)
-        if self._counted is None:
-            self._counted = self._count_passes()
-        height, width = (side + -side % self.size_multiple for side in self.fixed_size or size)
-        outside = 16 * size[0] * size[1] * max(self.source.channels, self.target.channels) if self.fixed_size else 0
-        # Convolutions that are computed with fewer multiplications keep weights of up to four times the size.
-        fast = [each for each in self.network.modules() if getattr(each, "kernel_size", None) == (3, 3)]
-        transformed = 4 * sum(weight.nbytes for each in fast for weight in each.parameters(recurse=False))
-        return self._counted.at(height * width) + transformed + outside
+        return self.inference.bytes_for(size)
 
-    def _count_passes(self) -> PassBytes:
-        sides = [-(-side // self.size_multiple) * self.size_multiple for side in COUNTED]
-        sizes = [(side, side) for side in sides] if self.fixed_size is None else [self.fixed_size]
+    @property
+    def takes_noise(self) -> bool:
+        """Whether every answer depends on noise, which is drawn from a seed for each image."""
+        return bool(self.taken.noise) or self.inference.draws
 
-        def compute(height: int, width: int) -> Tensor:
-            image = torch.zeros(1, self.source.channels, height, width, device=self.device)
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-                output: Tensor = network(image)
-                return output.float()
+    def needs_calibration_for(self, options: Mapping[str, Any]) -> bool:
+        """Whether ``calibrate`` must be called before it can translate with these options of the network."""
+        return self.inference.needs_calibration(options)
 
-        try:
-            # A stateful network stays as it was, and noise is drawn from a generator of its own.
-            network = copy_sharing_weights(self.network, *algorithms(self.network))
-            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-                return PassBytes.count(compute, *sizes)
-        except Exception:  # a network that cannot be copied, or that fails for an image too and says why there
-            return PassBytes((1, 0), (1, 0))
+    def read_given(self, given: Mapping[str, Any], *, max_pixels: int = images.MAX_PIXELS) -> Given:
+        """Hold what is given by name against what the network takes, before any image is translated.
 
-    def _build_runtime(self, runtime: str) -> Runtime:
-        """Build a runtime from the network's current weights."""
-        built: Runtime = build(
-            self.catalog, "runtimes", runtime, network=self.network, precision=self.precision, device=self.device
-        )
-        self._runtime, self._unchanged = built, Seen(self._tensors())
-        return built
+        Raises ``TranslateError`` for what does not fit, and ``UnfitError`` for what a runtime cannot take.
+        """
+        if not given and not self.taken:
+            return Given()
+        found = read_given(given, self.taken, f"the translator {self.direction}", size=self.size, max_pixels=max_pixels)
+        self.inference.refuse_unfit(found.names)
+        return found
 
-    def _current_runtime(self) -> Runtime | None:
-        """The runtime, if any; it is rebuilt if the weights have changed since it was built."""
-        if self._runtime is None or self._unchanged(self._tensors()):
-            return self._runtime
-        with torch.inference_mode(False), torch.no_grad():
-            return self._build_runtime(self.runtime_name)
-
-    def _tensors(self) -> Iterator[Tensor]:
-        yield from self.network.parameters()
-        yield from self.network.buffers()
+    def ready(self, given: Given, count: int, size: Size) -> Ready:
+        """What is given for a batch of so many images of a (height, width), as ``translate`` takes it."""
+        rows = given.rows(count, size, f"the translator {self.direction}")
+        return Ready(given.options, stacked(rows, self.taken, self.device))
 
     def _prepare(self, batch: Tensor) -> Tensor:
         """Move images to the device and pad or resize them to a size that the network takes."""
@@ -218,50 +215,42 @@ class Translator:
         return padded(given, self.size_multiple) if self.fixed_size is None else resized(given, self.fixed_size)
 
     def _type_for(self, batch: Tensor) -> torch.dtype:
-        exact = batch.dtype == torch.float64 and Traits(self.network).takes_float64 and self._runtime is None
+        exact = batch.dtype == torch.float64 and Traits(self.network).takes_float64 and not self.runtime_name
         return torch.float64 if exact and self.device.type != "mps" else torch.float32
 
-    def _forward(self, batch: Tensor, samples: int | None, seed: int) -> Tensor:
-        """The network's outputs, computed by torch or by the runtime."""
-        if (runtime := self._current_runtime()) is not None:
-            if samples is not None:
-                raise UnfitError("samples are drawn by torch alone; leave out --samples or --runtime")
-            return runtime(batch)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            output: Tensor
-            if samples is None:
-                output = self.network(batch)
-                return output
-            try:
-                with seeded_draws(seed):
-                    output = self.network(batch, samples=samples)
-            except TypeError as error:
-                if "samples" not in str(error):
-                    raise
-                raise UnfitError("this translator draws no noise, so it has one answer; leave out --samples") from None
-            return output
-
-    def __call__(self, picture: Picture, *, samples: int | None = None, seed: int = 0) -> Picture:
+    def __call__(
+        self,
+        picture: Picture,
+        *,
+        samples: int | None = None,
+        seed: int | Sequence[int] = 0,
+        given: Mapping[str, Any] | None = None,
+    ) -> Picture:
         """Translate a tensor, an array or a PIL image; the result has the same type.
 
         Float tensors are (N, C, H, W) or (C, H, W) in [-1, 1], and uint8 or uint16 ones hold what files store. Arrays
         are (H, W), (H, W, C) or (N, H, W, C) as files store them: uint8, uint16 or floats in the domain's range. A PIL
         image of any mode is read as its file is (``translate.images.load``), and keeps its alpha. With ``samples`` the
         result is a batch; for a PIL image, it is the first sample.
+
+        ``given`` holds by name what the network takes beside its image: options, such as ``{"passes": 4}``, and inputs:
+        a class by name or number, an image or a vector as an array, a tensor or a file. Of a batch, they are for all
+        images, or have a row for each: (N, C, H, W) images, (N, D) vectors, and classes (N,).
         """
+        how = _How(samples, seed, given or {})
         if isinstance(picture, Tensor):
             batch = picture[None] if picture.dim() == 3 else picture
-            answer = self._tensor(batch, samples, seed)
+            answer = self._tensor(batch, how)
             return answer[0] if picture.dim() == 3 and samples is None else answer
         if isinstance(picture, np.ndarray):
-            return self._array(picture, samples, seed)
+            return self._array(picture, how)
         import PIL.Image
 
         if isinstance(picture, PIL.Image.Image):
-            return self._picture(picture, samples, seed)
+            return self._picture(picture, how)
         raise TranslateError(f"a translator takes a tensor, an array or a PIL image, not a {type(picture).__name__}")
 
-    def _tensor(self, batch: Tensor, samples: int | None, seed: int) -> Tensor:
+    def _tensor(self, batch: Tensor, how: _How) -> Tensor:
         """Translate (N, C, H, W): floats in [-1, 1], or stored integers, whose result is stored integers too."""
         planes = batch.shape[1] if batch.dim() == 4 else 0
         stored = batch.dtype in (torch.uint8, torch.uint16)
@@ -272,7 +261,7 @@ class Translator:
             )
         if stored:
             depth: Depth = "uint8" if batch.dtype == torch.uint8 else "uint16"
-            return self._stored(batch.to(self.device), depth, samples, seed)
+            return self._stored(batch.to(self.device), depth, how)
         if not batch.is_floating_point():
             raise TranslateError(
                 f"a tensor of {str(batch.dtype).removeprefix('torch.')} is no image; "
@@ -285,19 +274,20 @@ class Translator:
                 f"{high:.4g}; give uint8 or uint16 tensors for values as files store them",
                 stacklevel=3,
             )
-        return self.translate(batch, samples=samples, seed=seed)
+        return self.translate(batch, samples=how.samples, seed=how.seed, given=how.given)
 
-    def _stored(self, stored: Tensor, depth: Depth, samples: int | None, seed: int) -> Tensor:
+    def _stored(self, stored: Tensor, depth: Depth, how: _How) -> Tensor:
         """Translate stored values (N, C, H, W), or class indices (N, 1, H, W), to stored values of that depth."""
         domain = self.source if self.source.classes else self.source.at(depth)
         if self.source.classes and (largest := int(stored.long().max())) >= self.source.classes:
             raise TranslateError(
                 f"class indices of this translator go from 0 to {self.source.classes - 1}, but these hold {largest}"
             )
-        answer = self.translate(images.normalize(stored, domain), samples=samples, seed=seed)
+        batch = images.normalize(stored, domain)
+        answer = self.translate(batch, samples=how.samples, seed=how.seed, given=how.given)
         return images.to_stored(answer, self.target, "uint8" if self.source.classes else depth)
 
-    def _array(self, array: NDArray[Any], samples: int | None, seed: int) -> NDArray[Any]:
+    def _array(self, array: NDArray[Any], how: _How) -> NDArray[Any]:
         stack = array if array.ndim == 4 else array[None]
         if array.dtype.kind in "iu" and array.dtype not in (np.uint8, np.uint16) and not self.source.classes:
             raise TranslateError(
@@ -311,18 +301,18 @@ class Translator:
         if not rows:
             raise TranslateError("the array holds no images")
         stored = torch.from_numpy(np.ascontiguousarray(np.stack(rows).transpose(0, 3, 1, 2)))
-        result = self._stored(stored, str(rows[0].dtype), samples, seed)  # type: ignore[arg-type]
+        result = self._stored(stored, str(rows[0].dtype), how)  # type: ignore[arg-type]
         pixels: NDArray[Any] = result.permute(0, 2, 3, 1).cpu().numpy()
-        return pixels if array.ndim == 4 or samples is not None else pixels[0]
+        return pixels if array.ndim == 4 or how.samples is not None else pixels[0]
 
-    def _picture(self, picture: PIL.Image.Image, samples: int | None, seed: int) -> PIL.Image.Image:
+    def _picture(self, picture: PIL.Image.Image, how: _How) -> PIL.Image.Image:
         """Translate a PIL image; Pillow holds 16 bits and floats of one plane only, so others become 8 bits."""
         import PIL.Image
 
         read = None if self.source.classes else images.load(picture)
         pixels = images.load_indices(picture) if read is None else read.pixels
-        answer = self._array(pixels, samples, seed)
-        answer = answer[0] if samples is not None else answer
+        answer = self._array(pixels, how)
+        answer = answer[0] if how.samples is not None else answer
         target = self.target
         if answer.shape[-1] not in (1, 3):
             raise TranslateError(
@@ -334,6 +324,15 @@ class Translator:
         if alpha is not None:
             answer = np.concatenate([answer, images.as_depth(alpha[..., None], "uint8")], axis=2)
         return PIL.Image.fromarray(np.ascontiguousarray(answer[..., 0] if answer.shape[-1] == 1 else answer))
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How a picture is translated: what ``Translator.translate`` is called with beside a batch."""
+
+    samples: int | None
+    seed: int | Sequence[int]
+    given: Mapping[str, Any]
 
 
 def _kind(domain: Domain) -> str:
@@ -405,8 +404,10 @@ def load(
     if chosen not in directions:
         raise TranslateError(f"{path} has no direction {chosen!r}; {nearest(chosen, directions)}")
     source, target = domains_of(saved.metadata, chosen)
+    network = saved.module(chosen)
     return Translator(
-        saved.module(chosen),
+        network,
+        taken=taken_of(saved.metadata, chosen, network),
         catalog=catalog,
         direction=chosen,
         directions=directions,

@@ -33,20 +33,20 @@ class Compiled(Runtime):
         self._options: dict[str, Any] = {"freezing": True, "triton.cudagraphs": device.type == "cuda"}
         keep_compiled()
 
-    def prepare(self, example: Tensor) -> Callable[[Tensor], Tensor]:
-        """Compile a copy for the example's shape; freezing drops the copy's parameters."""
-        compiled: Callable[[Tensor], Tensor] = self._network
+    def prepare(self, example: Tensor, *inputs: Tensor) -> Callable[..., Tensor]:
+        """Compile a copy for the shapes of the examples; freezing drops the copy's parameters."""
+        compiled: Callable[..., Tensor] = self._network
         if self._sizes_left:
             self._sizes_left -= 1
             compiled = torch.compile(copy.deepcopy(self._network), dynamic=False, options=self._options)
         device = example.device.type
 
-        def compute(batch: Tensor) -> Tensor:
+        def compute(batch: Tensor, *inputs: Tensor) -> Tensor:
             with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16, enabled=self._bf16):
-                return compiled(batch).clone()
+                return compiled(batch, *inputs).clone()
 
         try:
-            compute(example)
+            compute(example, *inputs)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = (str(error).strip().splitlines() or [""])[0]
             raise UnfitError(f"this network cannot be compiled ({reason}); leave --runtime out") from None

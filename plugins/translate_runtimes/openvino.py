@@ -61,10 +61,10 @@ class OpenVINO(Runtime):
             self._network = quantized(self._network, found)
             self.needs_calibration = False
 
-    def prepare(self, example: Tensor) -> Callable[[Tensor], Tensor]:
-        """Export the network for the example's shape, compile it by OpenVINO, and check its output against torch."""
+    def prepare(self, example: Tensor, *inputs: Tensor) -> Callable[..., Tensor]:
+        """Export the network for the examples' shapes, compile it by OpenVINO, and check its output against torch."""
         try:
-            model = exported(self._library, self._network, example)
+            model = exported(self._library, self._network, example, *inputs)
             matrices = by_fewer_products(self._library, model, self._precision)
         except Exception as error:
             reason = (str(error).strip().splitlines() or [""])[-1]
@@ -79,13 +79,13 @@ class OpenVINO(Runtime):
             },
         )
 
-        def compute(batch: Tensor) -> Tensor:
-            return torch.from_numpy(compiled([batch.contiguous().numpy(), *matrices])[0])
+        def compute(*given: Tensor) -> Tensor:
+            return torch.from_numpy(compiled([*(each.contiguous().numpy() for each in given), *matrices])[0])
 
         if min(example.shape[-2:]) < MIN_CHECKED_SIDE:
             return compute
         # OpenVINO computes an unusual form of normalization wrongly in int8, without an error.
-        deviation = (compute(example) - self._network(example)).square().mean().sqrt().item()
+        deviation = (compute(example, *inputs) - self._network(example, *inputs)).square().mean().sqrt().item()
         if not deviation < MAX_ERROR:
             raise UnfitError(
                 f"OpenVINO's output is {deviation:.2g} off in {self._precision}; leave --runtime or --precision out"
@@ -103,10 +103,15 @@ def _rewrite_few_outputs(network: nn.Module) -> nn.Module:
     return rewritten
 
 
-def exported(library: ModuleType, network: nn.Module, example: Tensor) -> Any:
-    """A network as an OpenVINO model, for images of the example's shape."""
+def exported(library: ModuleType, network: nn.Module, *examples: Tensor) -> Any:
+    """A network as an OpenVINO model, for images and other inputs of the examples' shapes.
+
+    Raises ``ValueError`` if it does not take all of them.
+    """
     with quiet(), torch.inference_mode(False), torch.no_grad():
-        model = library.convert_model(torch.export.export(network, (example.clone(),)))
+        model = library.convert_model(torch.export.export(network, tuple(each.clone() for each in examples)))
+        if len(model.inputs) != len(examples):
+            raise ValueError(f"of {len(examples)} inputs it takes {len(model.inputs)}")
         # Static shapes are lost in the export; with them OpenVINO is faster, and the sizes of maps are known.
-        model.reshape(list(example.shape))
+        model.reshape({number: list(each.shape) for number, each in enumerate(examples)})
         return model

@@ -11,6 +11,8 @@ import click
 from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from translate.assignments import typed_pairs
+from translate.errors import TranslateError
 from translate.options import Parameter, check, describe
 from translate.paths import expanded
 from translate.plugins import Catalog, discover
@@ -91,6 +93,59 @@ def _suggest(names: Any, incomplete: str) -> list[CompletionItem]:
 
 def _repeats(kind: Any) -> bool:
     return get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis
+
+
+class Assignment(click.ParamType[Any]):
+    """The click type of NAME=VALUE behind one of an option's flags; names are completed from the file of a network."""
+
+    name = "NAME=VALUE"
+
+    def __init__(self, flag: str) -> None:
+        self.flag = flag
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the names that the network takes, and the names of classes and choices behind them."""
+        from translate.description import taken_in
+
+        try:
+            # Arguments that are not all typed yet are left to themselves.
+            run = ctx.params.get("run") or ctx.args[0]
+            taken = taken_in(run, ctx.params.get("step"), ctx.params.get("direction"))
+        except (TranslateError, OSError, IndexError):
+            return []
+        if taken is None:
+            return []
+        name, equals, _ = incomplete.partition("=")
+        if not equals:
+            return _suggest(
+                [f"{each}=" for each in (taken.options if self.flag == "--set" else taken.inputs)], incomplete
+            )
+        return _suggest([f"{name}={each}" for each in taken.choices(name)], incomplete)
+
+
+def assignments_of(parameter: Parameter) -> list[click.Option]:
+    """The click options of a declared option that NAME=VALUE make, one for each of its flags."""
+    return [
+        click.Option(
+            [_behind(parameter, flag), flag], type=Assignment(flag), multiple=True, metavar="NAME=VALUE", help=told
+        )
+        for flag, told in parameter.option.assigns
+    ]
+
+
+def assigned(parameter: Parameter, values: dict[str, Any], where: str) -> dict[str, Any]:
+    """What was typed behind the flags of a declared option, by name; empty if nothing was."""
+    found: dict[str, Any] = {}
+    for flag, _ in parameter.option.assigns:
+        for name, value in typed_pairs(values.get(_behind(parameter, flag)) or (), flag, where).items():
+            if name in found:
+                raise TranslateError(f"{where}: {name} is given twice; give it once")
+            found[name] = value
+    return found
+
+
+def _behind(parameter: Parameter, flag: str) -> str:
+    return f"{parameter.name}_{flag.strip('-')}"
 
 
 def option_of(parameter: Parameter, catalog: Catalog | None, where: str = "fit") -> click.Option:

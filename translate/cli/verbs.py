@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from translate import atomic, outputs
-from translate.cli.flags import PathType, given, option_of, session_of
+from translate.cli.flags import PathType, assigned, assignments_of, given, option_of, session_of
 from translate.cli.output import say, say_fields
 from translate.errors import TranslateError
 from translate.options import Parameter, declared_by
@@ -67,12 +67,18 @@ class Verb(click.Command):
         arguments = [each for each in self.params if isinstance(each, click.Argument)]
         flags = [each for each in self.params if not isinstance(each, click.Argument)]
         catalog = session_of(ctx).catalog
-        own = [option_of(parameter, catalog, self.name or "") for parameter in self.declared.values()]
+        own = []
+        for parameter in self.declared.values():
+            several = assignments_of(parameter)
+            own += several or [option_of(parameter, catalog, self.name or "")]
         help_option = self.get_help_option(ctx)
         return [*arguments, *own, *flags, *([help_option] if help_option else [])]
 
     def _call(self, context: click.Context, /, **values: Any) -> None:
         typed = {name: value for name, value in given(context).items() if name in self.declared}
+        for name, parameter in self.declared.items():
+            if found := assigned(parameter, values, self.name or ""):
+                typed[name] = found
         if "plugins" in inspect.signature(self.function).parameters:
             session = session_of(context)
             typed |= {"plugins": session.extra, "no_plugins": session.blocked}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from translate.common_options import At, Device, Direction, NoiseSeed, Overwrite, Precision, Step
+from translate.common_options import At, Device, Direction, Given, NoiseSeed, Overwrite, Precision, Step
 from translate.conversion.plan import FormatName, Shard, parse_added, parse_shard
 from translate.conversion.plan import suffix_rule as suffix_rule
 from translate.inputs import paths_of
@@ -59,6 +59,7 @@ def convert(
         Option("outputs sampled for each image, name-1.png and so on, if the network draws noise", ge=1),
     ] = None,
     seed: NoiseSeed = 0,
+    given: Given = None,
     batch: Annotated[
         int | None, Option("batch size, of images of one size (default: 1 on a CPU, 8 on a GPU)", ge=1)
     ] = None,
@@ -135,9 +136,10 @@ def convert(
     ``metadata`` are kept where the output's format can hold them, true of the output, and without positions unless
     ``gps``. All ``frames`` of an animation and pages of a TIFF file are converted where the output's format can hold
     them. What is not kept is logged once for each kind. ``samples`` writes that many outputs per image, numbered from
-    1, with noise from ``seed`` and the image's name. ``side_by_side`` writes one file an image, which holds the input
-    and all outputs; ``gallery`` makes a page that shows them. Images of more than
-    ``max_pixels`` pixels, according to their header, fail. ``step`` chooses a checkpoint of a run. ``step``,
+    1, with noise from ``seed`` and the image's name. ``given`` holds by name what the translator takes beside its
+    image: options, and inputs for all images or for each by its name, from a folder or a table. ``side_by_side`` writes
+    one file an image, which holds the input and all outputs; ``gallery`` makes a page that shows them. Images of more
+    than ``max_pixels`` pixels, according to their header, fail. ``step`` chooses a checkpoint of a run. ``step``,
     ``direction``, ``device``, ``precision``, ``runtime`` and the plugins are used only if ``translator`` is a path. A
     runtime that needs calibration (int8) is calibrated on up to 32 evenly spaced images of the input, which later
     conversions into ``target`` take again. ``devices`` share the images, one process each.

@@ -26,18 +26,30 @@ TILED = (
 
 def parts_of(work: Work) -> InParts | None:
     """What translates images in parts, if the translator can be computed so."""
+    inference = getattr(work.translator, "inference", None)
+    if work.given and inference is not None:
+        found: InParts | None = inference.in_parts(work.given)
+        return found
     return getattr(work.translator, "in_parts", None)
+
+
+def bytes_whole(work: Work, size: Size) -> int | None:
+    """About how many bytes the network's pass over an image takes; None if the translator does not say."""
+    inference = getattr(work.translator, "inference", None)
+    if work.given and inference is not None:
+        return int(inference.bytes_for(size, work.given))
+    count = getattr(work.translator, "bytes_for", None)
+    return None if count is None else int(count(size))
 
 
 def algorithm_for(work: Work, size: Size) -> Algorithm:
     """How a network translates an image of a (height, width): a function of both and of the options alone."""
     translator = work.translator
     parts = parts_of(work)
-    count = getattr(translator, "bytes_for", None)
-    if parts is None or count is None or work.samples is not None:
+    if parts is None or not hasattr(translator, "bytes_for") or work.samples is not None:
         return "whole"
     limit = work.whole or WHOLE_BYTES[translator.device.type]
-    if ASSUMED * size[0] * size[1] <= limit or count(size) <= limit:
+    if ASSUMED * size[0] * size[1] <= limit or (bytes_whole(work, size) or 0) <= limit:
         return "whole"
     if work.statistics == "tile":
         work.sizes.once("tile", lambda: TILED)
@@ -71,6 +83,8 @@ def why_whole(work: Work, size: Size) -> str:
         return ""
     if getattr(translator, "runtime_name", ""):
         return "; a runtime takes whole images only, so leave out --runtime to translate it in parts"
+    if getattr(getattr(translator, "inference", None), "draws", False):
+        return "; its noise is drawn for whole images only"
     parts = parts_of(work)
     if parts is None:
         return ""

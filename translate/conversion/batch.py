@@ -18,6 +18,8 @@ from translate.conversion.algorithms import algorithm_for
 from translate.conversion.banding import BandedAlpha, BandedPixels, bands_of
 from translate.conversion.manifest import Ledger
 from translate.conversion.notices import Notices
+from translate.conversion.padding import pad
+from translate.conversion.partners import partners_of
 from translate.conversion.plan import FORMATS, Task, deepest
 from translate.conversion.resizing import Resizing
 from translate.conversion.showing import Showing
@@ -26,6 +28,7 @@ from translate.conversion.sources import Sources
 from translate.conversion.stages import Stages
 from translate.conversion.stamps import Stamp
 from translate.data import Depth, Domain
+from translate.given import Given, Planes, Value
 from translate.plugins import Catalog
 from translate.programs import ArrayTranslator
 from translate.sizes import Size
@@ -61,7 +64,10 @@ class Translating(Protocol):
         ...
 
     def translate(self, batch: Tensor, /, *, samples: int | None = None, seed: int = 0) -> Tensor:
-        """Translate (N, C, H, W) in [-1, 1] to (N, C', H, W), or (N * samples, C', H, W)."""
+        """Translate (N, C, H, W) in [-1, 1] to (N, C', H, W), or (N * samples, C', H, W).
+
+        One that has ``read_given`` takes ``given`` as well, and a seed for each image.
+        """
         ...
 
 
@@ -102,6 +108,8 @@ class Work:
     """The manifest that converted images are added to, if one is kept."""
     showing: Showing | None = None
     """What is made of the inputs beside the outputs."""
+    given: Given = field(default_factory=Given, compare=False)
+    """What the translator takes beside each image."""
 
     @property
     def resizing(self) -> Resizing:
@@ -127,11 +135,17 @@ class Decoded:
     metadata: images.Metadata | None = None
     shown: images.Image | None = None
     algorithm: Algorithm = "whole"
+    given: Mapping[str, Value] = field(default_factory=dict)
+    """What the network takes beside the image; what is as large as the image is padded as it is."""
 
     @property
     def bucket(self) -> tuple[Any, ...]:
-        """The key of the images that can share a batch: shape and dtype of the padded pixels, and the algorithm."""
-        return self.pixels.shape, self.pixels.dtype, self.algorithm
+        """The key of the images that can share a batch.
+
+        Shape and dtype of the padded pixels, the algorithm, and what planes beside them are like.
+        """
+        beside = tuple(each.kind for each in self.given.values() if isinstance(each, Planes))
+        return self.pixels.shape, self.pixels.dtype, self.algorithm, *beside
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,8 +227,9 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
     if alpha is not None and depth != str(alpha.dtype):
         alpha = images.as_depth(alpha[..., None], depth)[..., 0]
     shown = None if work.showing is None else work.showing.input(image, None if size == own_size else size)
-    padded = _pad(pixels, work.translator.size_multiple)
-    return Decoded(task, padded, size, alpha, depth, metadata, shown, algorithm_for(work, size))
+    multiple = work.translator.size_multiple
+    given = partners_of(task, work, own_size, size, multiple)
+    return Decoded(task, pad(pixels, multiple), size, alpha, depth, metadata, shown, algorithm_for(work, size), given)
 
 
 def _in_bands(bands: images.Bands, task: Task, work: Work) -> Decoded:
@@ -226,7 +241,9 @@ def _in_bands(bands: images.Bands, task: Task, work: Work) -> Decoded:
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]
     depth = _output_depth(own, task, work)
     alpha = BandedAlpha(pixels, bands.height, depth) if pixels.has_alpha and task.format.alpha else None
-    return Decoded(task, pixels, size, alpha, depth, metadata_of(task, work), None, algorithm_for(work, size))
+    given = partners_of(task, work, size, size, work.translator.size_multiple)
+    metadata = metadata_of(task, work)
+    return Decoded(task, pixels, size, alpha, depth, metadata, None, algorithm_for(work, size), given)
 
 
 def _output_depth(own: Depth, task: Task, work: Work) -> Depth:
@@ -270,7 +287,8 @@ def record(task: Task, work: Work, written: Mapping[Path, Stamp], algorithm: str
     """Note that an image's outputs are written; ``written`` are the stamps of those that are known."""
     if work.ledger is not None:
         outputs = {path: written.get(path) or Stamp.of(path) for path in task.outputs}
-        work.ledger.add(task.name, work.sources.end(task.source), outputs, algorithm)
+        partners = work.sources.partners(task.source)
+        work.ledger.add(task.name, work.sources.end(task.source), outputs, algorithm, partners)
     work.stages.done(task.source)
 
 
@@ -337,16 +355,6 @@ def image_seed(seed: int, name: str) -> int:
     """
     digest = hashlib.blake2b(f"{seed}/{name}".encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
-
-
-def _pad(pixels: NDArray[Any], multiple: int) -> NDArray[Any]:
-    """Pad (H, W, C) at the lower and right edge by reflection, as the translator does, so that sizes share a batch."""
-    height, width = pixels.shape[:2]
-    down, right = -height % multiple, -width % multiple
-    if min(height, width) == 1:
-        # A side of one pixel cannot be reflected; the translator pads such images by replication.
-        return pixels
-    return np.pad(pixels, ((0, down), (0, right), (0, 0)), mode="reflect") if down or right else pixels
 
 
 def _opaque(dtype: np.dtype[Any]) -> float:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from translate import atomic
-from translate.conversion.batch import Work, decode
+from translate.conversion.batch import Translating, Work, decode
 from translate.conversion.fitting import Account
 from translate.conversion.lines import line_of, read_lines
 from translate.conversion.manifest import FOLDER, unwritable
@@ -71,7 +71,7 @@ def calibration_for(
     process has seen to the memory. Raises ``TranslateError`` where the folder cannot be written.
     """
     translator = work.translator
-    if isinstance(translator, ArrayTranslator) or not translator.needs_calibration:
+    if isinstance(translator, ArrayTranslator) or not _needs(translator, work):
         return Calibration(key=_calibrated_before(translator))
     if target is None:
         return _calibration(_choose(tasks, work))
@@ -114,9 +114,16 @@ def calibrate(calibration: Calibration, work: Work) -> None:
     Raises ``TranslateError`` if an image cannot be read any more: with fewer of them the outputs would differ.
     """
     translator = work.translator
-    if not isinstance(translator, ArrayTranslator) and translator.needs_calibration:
-        translator.calibrate(_batches(calibration.tasks, replace(work, showing=None)))
+    if not isinstance(translator, ArrayTranslator) and _needs(translator, work):
+        further: list[Any] = [work.given.options] if work.given.options else []
+        translator.calibrate(_batches(calibration.tasks, replace(work, showing=None)), *further)
         _calibrated[translator] = calibration.key
+
+
+def _needs(translator: Translating, work: Work) -> bool:
+    """Whether a translator must be calibrated for the options that it is given."""
+    needs = getattr(translator, "needs_calibration_for", None)
+    return bool(needs(work.given.options)) if needs is not None and work.given.options else translator.needs_calibration
 
 
 _calibrated: WeakKeyDictionary[Any, str] = WeakKeyDictionary()

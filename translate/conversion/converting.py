@@ -102,6 +102,8 @@ def convert_as_asked(
         silent=silent,
     )  # fmt: skip
     options = {name: asked[name] for name in SHAPING if name in asked} | calibration.options
+    if work.given:
+        options["given"] = work.given.making
     if asked["statistics"] == "tile" and asked["memory"] is not None:
         # Which images are translated in tiles, of other pixels, depends on it.
         options["memory"] = asked["memory"]
@@ -111,7 +113,8 @@ def convert_as_asked(
     if inputs.single:
         standing = Standing(todo=list(here))
     else:
-        standing = stand(here, target, making, verify=asked["verify"], again=asked["again"])
+        partners = work.given.files_of
+        standing = stand(here, target, making, verify=asked["verify"], again=asked["again"], partners=partners)
     threads = asked["workers"] or max(1, min(MOST_WORKERS, os.cpu_count() or 1) // shares)
     batch = batch_size(translator, asked)
     if asked["dry_run"]:
@@ -136,7 +139,10 @@ def convert_as_asked(
         elif run is not None and on_ray and not inputs.single:
             _sweep(tasks)
             place = shown_in.absolute()
-            prepare = partial(prepare_actor, run.absolute(), asked, place, calibration, plugins, no_plugins)
+            given = {**(asked["given"] or {}), **work.given.paths}
+            prepare = partial(
+                prepare_actor, run.absolute(), {**asked, "given": given}, place, calibration, plugins, no_plugins
+            )
             outcomes = convert_on_ray(
                 tasks, prepare, target, making, work, count=asked["devices"], batch=batch, workers=threads,
                 catalog=translator.catalog,
@@ -244,6 +250,7 @@ _why = {
     "other options": "their outputs were made with other options",
     "another calibration": "their outputs were calibrated on other images",
     "another translator": "their outputs were made by another translator",
+    "a changed partner": "files that they are given beside have changed since",
     "another name": "their outputs have other names now",
     "a changed file": "their files have changed since",
     "an output that is gone or changed": "their outputs are gone or have changed",

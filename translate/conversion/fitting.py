@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from translate import images
-from translate.conversion.algorithms import algorithm_for, bytes_in_parts, rows_in_parts, why_whole
+from translate.conversion.algorithms import algorithm_for, bytes_in_parts, bytes_whole, rows_in_parts, why_whole
 from translate.conversion.banding import bands_of, writes_rows
 from translate.conversion.batch import Work
+from translate.conversion.partners import bytes_beside
 from translate.conversion.plan import Task
 from translate.errors import TranslateError
 from translate.memory import ASSUMED, Budget, free_share, in_words
@@ -117,6 +118,7 @@ def need_of(header: images.Header, work: Work) -> Need:
     depth = _DEPTHS[header.depth]
     target = work.translator.target
     stored = _stored(header, work)
+    beside = bytes_beside(work, pixels)
     outputs = 4 * pixels * ((1 if target.classes else target.channels) + header.alpha) * (work.samples or 1)
     if work.showing is not None:
         # The input is kept as it is displayed, and joins the outputs, which may become colours.
@@ -128,8 +130,8 @@ def need_of(header: images.Header, work: Work) -> Need:
     if algorithm != "whole":
         # Strips are stacked, normalized and stored one by one, so the outputs exist only as they are stored.
         written = _written(header, work)
-        return Need(header.decoding, 2 * stored + written, 2 * written, size, several, algorithm)
-    return Need(header.decoding, 3 * stored, 3 * outputs, size, several)
+        return Need(header.decoding + beside, 2 * stored + beside + written, 2 * written, size, several, algorithm)
+    return Need(header.decoding + beside, 3 * stored + beside, 3 * outputs, size, several)
 
 
 class Account:
@@ -201,5 +203,4 @@ class Account:
         """The bytes of the network's pass; 0 if the translator does not say."""
         if need.algorithm != "whole":
             return bytes_in_parts(self._work, need.algorithm, need.size)
-        count = getattr(self._work.translator, "bytes_for", None)
-        return int(count(need.size)) * (self._work.samples or 1) if count is not None else 0
+        return (bytes_whole(self._work, need.size) or 0) * (self._work.samples or 1)

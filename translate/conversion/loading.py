@@ -8,8 +8,10 @@ from typing import Any
 
 from translate.conversion.batch import AnyTranslator, Work
 from translate.conversion.calibration import Calibration, calibrate
+from translate.conversion.partners import given_for
 from translate.conversion.showing import showing_for
 from translate.conversion.size_warnings import SizeWarnings
+from translate.description import check_given
 from translate.job import is_distributed
 from translate.machine import keep_memory
 from translate.memory import free_share
@@ -23,7 +25,10 @@ GPU_BATCH = 8
 def load_asked(
     path: str | Path, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]
 ) -> AnyTranslator:
-    """Load the translator of a path; one that is a program needs no torch."""
+    """Load the translator of a path; one that is a program needs no torch.
+
+    What is given to it is held against the file's header first, where that tells what the network takes.
+    """
     if is_program(path):
         catalog = discover(extra=plugins, blocked=no_plugins)
         others = {name: asked[name] for name in ("step", "runtime", "precision")}
@@ -32,6 +37,7 @@ def load_asked(
             layout=asked["layout"],
         )  # fmt: skip
         return ArrayTranslator(program, catalog)
+    check_given(path, asked["step"], asked["direction"], asked.get("given") or {})
     # Imported here: what follows needs torch.
     from translate.devices import pick_device
     from translate.ranks import device_of_rank
@@ -55,6 +61,7 @@ def work_for(translator: AnyTranslator, asked: Mapping[str, Any], shown_in: Path
         (asked["memory"] or free_share()) // shares, asked["metadata"], asked["gps"], asked["frames"],
         whole=asked["memory"] and asked["memory"] // shares, statistics=asked["statistics"],
         long_side=asked["long_side"], scale=asked["scale"], sizes=SizeWarnings(silent=silent), showing=showing,
+        given=given_for(translator, asked),
     )  # fmt: skip
 
 
@@ -74,7 +81,8 @@ def prepare_actor(
 
 
 def batch_size(translator: AnyTranslator, asked: Mapping[str, Any]) -> int:
-    """The batch size; with ``samples`` it is 1, since noise is drawn for one image at a time."""
-    if asked["samples"] is not None:
+    """The batch size; with ``samples`` it is 1 for networks that draw their noise themselves, for one image a pass."""
+    taken = getattr(translator, "taken", None)
+    if asked["samples"] is not None and not (taken is not None and taken.noise):
         return 1
     return int(asked["batch"] or (1 if translator.device.type == "cpu" else GPU_BATCH))

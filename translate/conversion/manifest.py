@@ -44,32 +44,42 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One image that was converted: its name, the stamp of its file, how it was made, and its outputs with stamps."""
+    """One image that was converted: its name, the stamp of its file, how it was made, and its outputs with stamps.
+
+    ``partners`` are the stamps of the files that it was given beside, by the inputs' names.
+    """
 
     name: str
     source: Stamp
     made: str
     algorithm: str
     outputs: tuple[tuple[str, Stamp], ...]
+    partners: tuple[tuple[str, Stamp], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The entry as the fields of a line."""
+        beside = [[name, each.size, each.mtime, each.hash] for name, each in self.partners]
         return {
             "name": self.name,
             "source": [self.source.size, self.source.mtime, self.source.hash],
             "made": self.made,
             "algorithm": self.algorithm,
             "outputs": [[name, each.size, each.mtime, each.hash] for name, each in self.outputs],
+            **({"partners": beside} if beside else {}),
         }
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self | None:
         """The entry of a line; None if it is another kind of line."""
         try:
-            outputs = tuple((str(name), Stamp(int(a), int(b), str(c))) for name, a, b, c in found["outputs"])
+            outputs, partners = (
+                tuple((str(name), Stamp(int(a), int(b), str(c))) for name, a, b, c in listed)
+                for listed in (found["outputs"], found.get("partners", []))
+            )
             size, mtime, digest = found["source"]
             source = Stamp(int(size), int(mtime), str(digest))
-            return cls(str(found["name"]), source, str(found["made"]), str(found.get("algorithm", "")), outputs)
+            made, algorithm = str(found["made"]), str(found.get("algorithm", ""))
+            return cls(str(found["name"]), source, made, algorithm, outputs, partners)
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -197,10 +207,17 @@ class Ledger:
     def _below(self, outputs: Iterable[Path]) -> list[str]:
         return [path.relative_to(self._target).as_posix() for path in outputs]
 
-    def add(self, name: str, source: Stamp, outputs: Mapping[Path, Stamp], algorithm: str = "whole") -> None:
-        """Add an image whose outputs are written, with the stamps of its file and of theirs."""
+    def add(
+        self,
+        name: str,
+        source: Stamp,
+        outputs: Mapping[Path, Stamp],
+        algorithm: str = "whole",
+        partners: Mapping[str, Stamp] | None = None,
+    ) -> None:
+        """Add an image whose outputs are written, with the stamps of its file, of theirs and of its partners."""
         written = tuple((path.relative_to(self._target).as_posix(), stamp) for path, stamp in outputs.items())
-        entry = Entry(name, source, self._making.key, algorithm, written)
+        entry = Entry(name, source, self._making.key, algorithm, written, tuple((partners or {}).items()))
         with self._lock:
             self._waiting.append(entry)
             due = self._is_due()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from translate.conversion.parts import translate_in_parts
 from translate.conversion.plan import Task
 from translate.data import Domain
 from translate.errors import TranslateError
+from translate.given import Ready, stacked
 from translate.programs import ArrayTranslator
 
 
@@ -23,8 +25,13 @@ def answer_tensors(decoded: Sequence[Decoded], work: Work, translator: Translati
         return [_answer_in_parts(each, work) for each in decoded]
     with torch.inference_mode():
         batch = _stacked(decoded, translator)
-        seed = image_seed(work.seed, decoded[0].task.name)
-        answers = translator.translate(batch, samples=work.samples, seed=seed)
+        further: dict[str, Any] = {"seed": image_seed(work.seed, decoded[0].task.name)}
+        if getattr(translator, "takes_noise", False):
+            further["seed"] = [image_seed(work.seed, each.task.name) for each in decoded]
+        if work.given:
+            tensors = stacked([each.given for each in decoded], work.given.taken, translator.device)
+            further["given"] = Ready(work.given.options, tensors)
+        answers = translator.translate(batch, samples=work.samples, **further)
         rows = answers.reshape(len(decoded), -1, *answers.shape[1:])
         return [_answer(each, row, translator.target) for each, row in zip(decoded, rows, strict=True)]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +15,13 @@ from torch import Tensor
 from translate import images
 from translate.conversion.algorithms import parts_of
 from translate.conversion.banding import OrderedRows, output_rows
-from translate.conversion.batch import Decoded, not_finite, source_of
+from translate.conversion.batch import Decoded, image_seed, not_finite, source_of
+from translate.given import Packed, Planes, drawn_noise, normalized, stacked
 from translate.large import PartsAlgorithm
 from translate.programs import ArrayTranslator
 
 if TYPE_CHECKING:
-    from translate.conversion.batch import Translating, Work
+    from translate.conversion.batch import Work
 
 
 def translate_in_parts(
@@ -31,18 +35,61 @@ def translate_in_parts(
     assert parts is not None
     assert not isinstance(work.translator, ArrayTranslator)
     with output_rows(decoded, work) as taking:
-        picture = _StoredPicture(decoded, work.translator, None if taking is None else taking[0])
-        parts.translate(picture, algorithm)
+        picture = _StoredPicture(decoded, work, None if taking is None else taking[0])
+        if isinstance(parts.network, Packed):
+            parts.translate(picture, algorithm, partial(_hold, parts.network, decoded, work))
+        else:
+            parts.translate(picture, algorithm)
     return picture.output, picture.finite, None if taking is None else taking[1].told
+
+
+def _hold(network: Packed, decoded: Decoded, work: Work) -> None:
+    """Give the network what it takes of this image beside what is as large as the image."""
+    assert not isinstance(work.translator, ArrayTranslator)
+    network.hold(stacked([decoded.given], work.given.taken, work.translator.device))
+
+
+Read = Callable[[slice, slice], Tensor]
+"""A part (1, C, h, w) of something as large as the image."""
+
+
+def _beside(decoded: Decoded, work: Work) -> list[Read]:
+    """What the network takes of the image's size, in its order."""
+    taken = getattr(work.translator, "taken", None)
+    if taken is None:
+        return []
+    found: list[Read] = []
+    drawn = [wanted.name for wanted in taken.noise]
+    for name, wanted in taken.inputs.items():
+        value = decoded.given.get(name)
+        if isinstance(value, Planes) and wanted.kind in ("aligned", "noise"):
+            found.append(partial(_part_of, value))
+        elif wanted.kind == "noise":
+            seed, planes = image_seed(work.seed, decoded.task.name), wanted.domain.channels
+            found.append(partial(_noise_of, seed, drawn.index(name), planes))
+    return found
+
+
+def _part_of(planes: Planes, rows: slice, columns: slice) -> Tensor:
+    return normalized(replace(planes, pixels=planes.pixels[rows, columns]), torch.device("cpu"))
+
+
+def _noise_of(seed: int, number: int, planes: int, rows: slice, columns: slice) -> Tensor:
+    return drawn_noise(seed, number, 0, planes, range(rows.start, rows.stop), range(columns.start, columns.stop))[None]
 
 
 class _StoredPicture:
     """An image as stored values, padded as the network needs it; its output as stored values, too.
 
+    What the network takes of the image's size follows the image's own planes, as ``Packed`` says.
+
     The output goes to ``rows``, if given, up to the first value that is not finite.
     """
 
-    def __init__(self, decoded: Decoded, translator: Translating, rows: OrderedRows | None) -> None:
+    def __init__(self, decoded: Decoded, work: Work, rows: OrderedRows | None) -> None:
+        translator = work.translator
+        assert not isinstance(translator, ArrayTranslator)
+        self._beside = _beside(decoded, work)
         pixels = decoded.pixels
         down, right = (-side % translator.size_multiple for side in pixels.shape[:2])
         if down or right:
@@ -69,8 +116,10 @@ class _StoredPicture:
         return torch.from_numpy(self._output).permute(2, 0, 1)[None]
 
     def read(self, rows: slice, columns: slice) -> Tensor:
+        device = self._translator.device
         part = np.ascontiguousarray(self._pixels[rows, columns].transpose(2, 0, 1))[None]
-        return images.normalize(torch.from_numpy(part).to(self._translator.device), self._domain)
+        own = images.normalize(torch.from_numpy(part).to(device), self._domain)
+        return torch.cat([own, *(read(rows, columns).to(device) for read in self._beside)], 1) if self._beside else own
 
     def write(self, rows: slice, columns: slice, part: Tensor) -> None:
         ends = min(rows.stop, self._kept[0]), min(columns.stop, self._kept[1])

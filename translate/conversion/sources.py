@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from translate import images
@@ -24,6 +25,15 @@ class Sources:
     def __init__(self) -> None:
         self._seen: dict[Path, Stamp] = {}
         self._held: dict[Path, images.HeldFile] = {}
+        self._partners: dict[Path, Mapping[str, Stamp]] = {}
+
+    def note(self, path: Path, partners: Mapping[str, Stamp]) -> None:
+        """Note the stamps of the files that a file's outputs are made of beside it, by the inputs' names."""
+        self._partners[path] = partners
+
+    def partners(self, path: Path) -> Mapping[str, Stamp]:
+        """What was noted of a file, which is forgotten."""
+        return self._partners.pop(path, {})
 
     def begin(self, path: Path) -> None:
         """Note a file's size and time before it is read, and read it if it is small; never raises what it cannot."""
@@ -65,3 +75,4 @@ class Sources:
         """Forget a file that becomes no outputs."""
         self._held.pop(path, None)
         self._seen.pop(path, None)
+        self._partners.pop(path, None)

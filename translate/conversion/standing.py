@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from translate.conversion.manifest import Entry, Making, Manifest
+from translate.conversion.partners import same_partners
 from translate.conversion.plan import Task, same_name
 from translate.conversion.stamps import Stamp
 from translate.errors import TranslateError
@@ -118,16 +119,25 @@ def refuse_foreign(tasks: Sequence[Task], target: Path, *, moved_from: str | Non
         )
 
 
-def stand(tasks: Sequence[Task], target: Path, making: Making, *, verify: bool, again: bool) -> Standing:
+def stand(
+    tasks: Sequence[Task],
+    target: Path,
+    making: Making,
+    *,
+    verify: bool,
+    again: bool,
+    partners: Callable[[str], Mapping[str, Path | None]] = lambda _: {},
+) -> Standing:
     """Sort a plan's images: an image is kept if its file, its outputs, and how they are made are all unchanged.
 
-    ``verify`` compares all bytes instead of sizes and times; ``again`` keeps nothing.
+    ``partners(name)`` are the files that an image is given beside, which must be unchanged, too. ``verify`` compares
+    all bytes instead of sizes and times; ``again`` keeps nothing.
     """
     standing = Standing()
     manifest = Manifest() if again else Manifest.read(target)
     for task in tasks:
         entries = manifest.entries.get(task.name, [])
-        reason = _why_again(task, target, entries, making, manifest, verify=verify)
+        reason = _why_again(task, target, entries, making, manifest, partners, verify=verify)
         if reason is None:
             standing.kept.append(task)
         else:
@@ -143,6 +153,7 @@ def _why_again(
     entries: Sequence[Entry],
     making: Making,
     manifest: Manifest,
+    partners: Callable[[str], Mapping[str, Path | None]],
     *,
     verify: bool,
 ) -> str | None:
@@ -159,6 +170,8 @@ def _why_again(
             found = "another name"
         elif not entry.source.fits(task.source, verify=verify):
             found = "a changed file"
+        elif not same_partners(dict(entry.partners), partners(task.name), verify=verify):
+            found = "a changed partner"
         elif not all(stamp.fits(target / path, verify=verify) for path, stamp in entry.outputs):
             found = "an output that is gone or changed"
         else:

@@ -9,6 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from translate.assignments import as_flags
 from translate.conversion.batch import Work
 from translate.conversion.plan import Shard
 from translate.launching import LostError, launch
@@ -39,7 +40,8 @@ def convert_together(
     devices: int = options["devices"]
     flags = [f"--plugin={name}" for name in plugins] + [f"--no-plugin={name}" for name in no_plugins]
     passed = {name: value for name, value in options.items() if name not in _OWN and value not in (None, "")}
-    options_typed = [_flag(name, value) for name, value in passed.items()]
+    given = as_flags(passed.pop("given", {}), work.given.taken.options)
+    options_typed = [*(_flag(name, value) for name, value in passed.items()), *given]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"rank-{rank}.jsonl" for rank in range(devices)]
         outcomes: list[tuple[Path, str | None]] = []

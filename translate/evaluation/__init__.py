@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from translate.common_options import At, Device, Direction, Layout, NoiseSeed, Step
+from translate.common_options import At, Device, Direction, Given, Layout, NoiseSeed, Step
 from translate.errors import TranslateError
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import Option, asked_of
@@ -121,6 +121,7 @@ def evaluate(
     batch: Annotated[int, Option("batch size", ge=1)] = 32,
     samples: Annotated[int, Option("outputs sampled for each image, for diversity metrics", ge=1)] = 8,
     seed: NoiseSeed = 0,
+    given: Given = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     memory: Memory = None,
     device: Device = "auto",
@@ -134,7 +135,8 @@ def evaluate(
     ``metrics`` are parts, such as ``frechet(extractor=squeezenet(weights='w.pth'))``. ``direction`` chooses the network
     to measure: ``forward``, ``backward``, ``sample`` or ``classify``, by default the run's first. ``at`` is the size
     (height, width) of the images, by default the training size. ``samples`` is the number of translations of each image
-    for metrics of samples, with noise from ``seed``. ``memory`` is the most that decoding may take at a time.
+    for metrics of samples, with noise from ``seed``. ``given`` holds by name what the network takes beside its image:
+    options, and inputs that are the same for all images. ``memory`` is the most that decoding may take at a time.
     """
     asked = asked_of(evaluate, locals())
     if not asked["metrics"]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from translate.description import check_given
 from translate.errors import TranslateError, nearest
 from translate.evaluation.subjects import Asked, subject_of
 from translate.layouts import open_dataset
@@ -30,6 +31,8 @@ def measure(
     run: Path, data: str, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]
 ) -> dict[str, Any]:
     """Measure with the checked options of ``evaluate``; returns the fields of an ``Evaluation``."""
+    given = asked["given"] or {}
+    check_given(run, asked["step"], asked["direction"], given)
     catalog = discover(extra=plugins, blocked=no_plugins)
     saved = SavedMethod.open(run, catalog, asked["step"])
     directions = list(saved.metadata["directions"])
@@ -48,7 +51,7 @@ def measure(
     samples, seed = asked["samples"], asked["seed"]
     request = Asked(
         saved, chosen, dataset, split, asked["limit"], size, asked["batch"], samples, seed, asked["memory"],
-        asked["max_pixels"],
+        asked["max_pixels"], given,
     )  # fmt: skip
     subject = subject_of(request, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
     parts = CatalogParts(catalog, source=subject.source, target=subject.target, size=size)
@@ -94,6 +97,8 @@ def measure(
         "metrics": protocols,
     }
     protocol |= subject.metadata
+    if subject.given:
+        protocol["given"] = subject.given.making
     if "samples" in wanted:
         protocol |= {"samples": samples, "seed": seed}
     if "divergence" in wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from translate import translator
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
+from translate.given import Given, Ready
 from translate.loader import decode_all, normalize
 from translate.memory import images_at_once
 from translate.method import role_of
@@ -40,6 +41,7 @@ class Asked:
     seed: int
     memory: int | None = None
     max_pixels: int | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     def examples(self, side: str) -> list[Example]:
         """A domain's examples: all, or ``limit`` evenly spaced ones."""
@@ -98,6 +100,8 @@ class Subject(ABC):
     device: torch.device
     metadata: Mapping[str, Any]
     """Further entries of the protocol."""
+    given = Given()
+    """What the network is given beside each image."""
 
     def __init__(self, asked: Asked, sides: Mapping[str, tuple[str, Domain]]) -> None:
         """``sides`` maps a name in the batch to a domain of the data and to the ``Domain`` of the training.
@@ -193,7 +197,9 @@ class Translations(Subject):
         trained = (self.translator.source, self.translator.target)
         super().__init__(asked, dict(zip(("source", "target"), zip(names, trained, strict=True), strict=True)))
         network = self.translator.network
-        self.gives = given_by(asked.direction, network)
+        self.given = self.translator.read_given(asked.given)
+        self.given.refuse_named("evaluate")
+        self.gives = given_by(asked.direction, network) | ({"samples"} if self.translator.takes_noise else set())
         self._bits = Traits(network).bits_per_dimension
         self._conditional = self._bits is not None and len(inspect.signature(self._bits).parameters) > 1
         if self._bits is not None:
@@ -242,7 +248,7 @@ class Translations(Subject):
     def _add_outputs(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
         source = found["source"]
         if "fake" in wanted:
-            made = [self.translator.translate(part) for part in source.split(self.at_once)]
+            made = [self.translator.translate(part, given=self._ready(part)) for part in source.split(self.at_once)]
             # Metrics see what a file would hold.
             found["fake"] = torch.cat(made).clamp_(-1, 1) if self._unbounded else torch.cat(made)
         if "samples" in wanted:
@@ -256,13 +262,17 @@ class Translations(Subject):
 
     def bytes_for(self, size: Size) -> int:
         """The bytes of a translation of one image."""
-        return self.translator.bytes_for(size)
+        return self.translator.inference.bytes_for(size, self.given) if self.given else self.translator.bytes_for(size)
 
     def _samples(self, image: Tensor) -> Tensor:
         """Translations (S, C, H, W) of one image (1, C, H, W); their noise depends on the seed and its index only."""
-        drawn = self.translator.translate(image, samples=self.asked.samples, seed=key(self.asked.seed, self._drawn))
+        seed = key(self.asked.seed, self._drawn)
         self._drawn += 1
-        return drawn
+        return self.translator.translate(image, samples=self.asked.samples, seed=seed, given=self._ready(image))
+
+    def _ready(self, images: Tensor) -> Ready:
+        height, width = images.shape[-2:]
+        return self.translator.ready(self.given, len(images), (height, width))
 
 
 class Drawings(Subject):
@@ -270,6 +280,8 @@ class Drawings(Subject):
 
     def __init__(self, asked: Asked, **loading: Any) -> None:
         self.sampler = load_sampler(asked.saved.path, **loading)
+        self.given = self.sampler.read_given(asked.given)
+        self.given.refuse_named("evaluate")
         self.device = self.sampler.device
         self._bits = Traits(self.sampler.network).bits_per_dimension
         self.gives = given_by(asked.direction, self.sampler.network)
@@ -288,7 +300,8 @@ class Drawings(Subject):
         if "fake" in wanted:
             for start in range(0, count, step):
                 indices = range(start, min(start + step, count))
-                yield {"fake": self.sampler.draw(indices, self.asked.seed, at_once=min(BATCH, self.at_once))}
+                at_once = min(BATCH, self.at_once)
+                yield {"fake": self.sampler.draw(indices, self.asked.seed, at_once=at_once, given=self.given)}
 
     def bytes_for(self, size: Size) -> int:
         """The bytes of one drawn image."""
@@ -299,6 +312,9 @@ class Answers(Subject):
     """A classifier's logits of real images, from the domain of its training if the data has it."""
 
     def __init__(self, asked: Asked, **loading: Any) -> None:
+        if asked.given:
+            name = next(iter(asked.given))
+            raise TranslateError(f"evaluate: a classifier takes an image alone, so it cannot be given {name!r:.60}")
         self.gives = given_by(asked.direction, asked.saved.method.translators[asked.direction])
         self.classifier = load_classifier(asked.saved.path, **loading)
         self.device = self.classifier.device

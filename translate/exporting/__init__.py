@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+from translate.assignments import parse_given
 from translate.common_options import Direction, Overwrite, Step
 from translate.options import Option, asked_of
 from translate.paths import expanded
@@ -45,6 +46,23 @@ def export(
     ] = "auto",
     step: Step = None,
     direction: Direction = None,
+    given: Annotated[
+        Mapping[str, Any] | None,
+        Option(
+            "options of the network that the file holds, by name",
+            parse=parse_given,
+            assigns=(("--set", "option of the network that the file holds as NAME=VALUE; may be repeated"),),
+        ),
+    ] = None,
+    inputs: Annotated[
+        Sequence[str],
+        Option(
+            "input of the network that the file takes behind its image, such as label; may be repeated "
+            "(default: those that must be given)",
+            flag="--with",
+            metavar="NAME",
+        ),
+    ] = (),
     opset: Annotated[
         int | None, Option("version of the ONNX operators, for older programs (default: the exporter's)", ge=18)
     ] = None,
@@ -57,6 +75,10 @@ def export(
     The file takes ``image`` (N, C, H, W) float32 in [-1, 1] and answers ``translation`` (N, C', H, W) in [-1, 1], for
     any N and for any sides that divide by the network's ``size_multiple``, or for its ``fixed_size`` alone. It holds
     what a program must know to feed it (``translate.show``). Noise is not drawn: the output is the deterministic one.
+
+    Of a network that takes more than its image, ``given`` are the options that the file holds, others have their
+    defaults. ``inputs`` are those that the file takes behind ``image``, under their names: classes (N,) int64, vectors
+    (N, D) float32, and images and noise (N, C, H, W) float32; those that must be given are always among them.
 
     Before the file takes its name it is opened and compared with torch at three sizes. Raises ``TranslateError`` if its
     outputs part, if the network cannot be exported or is no translator, or if ``target`` exists, unless ``overwrite``

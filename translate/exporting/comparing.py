@@ -56,15 +56,33 @@ def example(domain: Domain, count: int, size: Size) -> Tensor:
     return mixed * 2 - 1
 
 
+def example_inputs(program: Program, count: int, size: Size) -> list[Tensor]:
+    """Inputs that follow so many images of a (height, width): classes in turn, and noise where numbers may be any."""
+    generator = torch.Generator().manual_seed(1)
+    found = []
+    for each in program.inputs:
+        if each.kind == "class":
+            found.append(torch.arange(count) % max(len(each.labels), 1))
+        elif each.kind == "vector":
+            found.append(torch.randn(count, each.length or 1, generator=generator))
+        else:
+            assert each.domain is not None
+            sides = program.trained if each.kind == "image" else size
+            noise = torch.randn(count, each.domain.channels, *sides, generator=generator)
+            found.append(noise if each.kind == "noise" else example(each.domain, count, sides))
+    return found
+
+
 @torch.no_grad()
 def largest_difference(program: Program, compute: Compute, pairs: list[tuple[int, Size]], what: str) -> float:
     """The largest difference over all pairs; raises ``TranslateError``, which names ``what``, if it is too large."""
     largest = 0.0
     for count, size in pairs:
         image = example(program.source, count, size)
-        wanted = program.network(image)
+        inputs = example_inputs(program, count, size)
+        wanted = program.network(image, *inputs)
         shown = f"{size[0]}x{size[1]}"
-        answer = compute(image)
+        answer = compute(image, *inputs)
         if answer.shape != wanted.shape:
             raise TranslateError(
                 f"{what} answers {tuple(answer.shape)} at {shown}, where torch answers {tuple(wanted.shape)}; "

@@ -14,10 +14,11 @@ from torch import Tensor
 from translate.embedded import EXTRA, Format
 from translate.errors import TranslateError
 from translate.exported import KEY
-from translate.exporting.program import INPUT, OUTPUT, Program
+from translate.exporting.program import OUTPUT, Program
 from translate.libraries import openvino_core, openvino_library, require
 
-Compute = Callable[[Tensor], Tensor]
+Compute = Callable[..., Tensor]
+"""From an image, and the inputs behind it, to the output."""
 
 MOST_ONNX = 2**31 - 2**24
 """The most bytes of weights in one ONNX file, whose format counts with 31 bits, less what the graph may need."""
@@ -55,11 +56,11 @@ def _write_onnx(program: Program, path: Path, facts: str, opset: int | None) -> 
     made = torch.onnx.export(
         program.captured,
         dynamo=True,
-        input_names=[INPUT],
+        input_names=program.names,
         output_names=[OUTPUT],
         opset_version=opset,
         # Captured already; given again for their names.
-        dynamic_shapes=(dict(program.dimensions),),
+        dynamic_shapes=(dict(program.dimensions), *([tuple(map(dict, program.further))] if program.further else [])),
         verbose=False,
     )
     if made is None:
@@ -78,7 +79,13 @@ def _open_onnx(path: Path) -> Compute:
     options.log_severity_level = 4
     options.intra_op_num_threads = torch.get_num_threads()
     session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda image: torch.from_numpy(session.run([OUTPUT], {INPUT: image.numpy()})[0])
+    names = [each.name for each in session.get_inputs()]
+
+    def compute(*given: Tensor) -> Tensor:
+        fed = {name: each.numpy() for name, each in zip(names, given, strict=True)}
+        return torch.from_numpy(session.run([OUTPUT], fed)[0])
+
+    return compute
 
 
 def _write_torch(program: Program, path: Path, facts: str, _: int | None) -> None:
@@ -98,9 +105,11 @@ def _write_openvino(program: Program, path: Path, facts: str, _: int | None) -> 
     library = openvino_library()
     model = library.convert_model(program.captured)
     # The capture's shapes are lost in the conversion.
-    sides = (-1, -1) if program.fixed_size is None else program.fixed_size
-    model.reshape([-1, program.source.channels, *sides])
-    model.inputs[0].get_tensor().set_names({INPUT})
+    if len(model.inputs) != len(program.names):
+        raise TranslateError(f"of its inputs {', '.join(program.names)} the model takes {len(model.inputs)}")
+    model.reshape(dict(enumerate(program.shapes)))
+    for place, name in zip(model.inputs, program.names, strict=True):
+        place.get_tensor().set_names({name})
     model.outputs[0].get_tensor().set_names({OUTPUT})
     model.set_rt_info(facts, [KEY])
     # Weights are in float16 by default, which costs what the comparison allows.
@@ -118,7 +127,7 @@ def _open_openvino(path: Path) -> Compute:
         "CPU",
         {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()},
     )
-    return lambda image: torch.from_numpy(compiled([image.numpy()])[OUTPUT])
+    return lambda *given: torch.from_numpy(compiled([each.numpy() for each in given])[OUTPUT])
 
 
 WRITERS: Mapping[Format, Writer] = {

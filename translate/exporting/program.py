@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -14,10 +14,12 @@ from torch.fx.experimental import _config as shapes
 from translate.data import Domain
 from translate.draws import seeded_draws
 from translate.errors import TranslateError
+from translate.given import Bound, examples
 from translate.libraries import quiet
 from translate.runtime import copy_sharing_weights
 from translate.schema import MOST_SIDE
 from translate.sizes import Size
+from translate.taken import Taken, Wanted
 from translate.traits import Traits
 
 INPUT, OUTPUT = "image", "translation"
@@ -28,15 +30,18 @@ LEAST = 32
 
 
 class Deterministic(nn.Module):
-    """A trained network as it is exported: images (N, C, H, W) to images in float32, without noise."""
+    """A trained network as it is exported: images (N, C, H, W), and other inputs, to images in float32.
+
+    It draws no noise.
+    """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Translate (N, C, H, W) in [-1, 1]."""
-        output: Tensor = self.network(image)
+    def forward(self, image: Tensor, *inputs: Tensor) -> Tensor:
+        """Translate (N, C, H, W) in [-1, 1], with the inputs that follow."""
+        output: Tensor = self.network(image, *inputs)
         return output.float()
 
 
@@ -44,7 +49,8 @@ class Deterministic(nn.Module):
 class Program:
     """A network that was captured: the ``network`` itself for comparison, and what ``torch.export`` made of it.
 
-    ``dimensions`` are those of its input that are free, by axis.
+    ``dimensions`` are those of its image that are free, by axis, and ``further`` those of each input behind it.
+    ``inputs`` are these inputs, in their order, and ``trained`` is the training size.
     """
 
     network: nn.Module
@@ -53,16 +59,49 @@ class Program:
     source: Domain
     size_multiple: int
     fixed_size: Size | None
+    inputs: tuple[Wanted, ...] = ()
+    further: tuple[Mapping[int, Any], ...] = ()
+    trained: Size = (0, 0)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all inputs, the image first."""
+        return [INPUT, *(each.name for each in self.inputs)]
+
+    @property
+    def shapes(self) -> list[list[int]]:
+        """The shapes of all inputs, -1 where they are free."""
+        sides = [-1, -1] if self.fixed_size is None else list(self.fixed_size)
+        found = [[-1, self.source.channels, *sides]]
+        for each in self.inputs:
+            if each.kind == "class":
+                found.append([-1])
+            elif each.kind == "vector":
+                found.append([-1, each.length or -1])
+            else:
+                assert each.domain is not None
+                found.append([-1, each.domain.channels, *(list(self.trained) if each.kind == "image" else sides)])
+        return found
 
 
-def capture(network: nn.Module, source: Domain, what: str) -> Program:
+def capture(
+    network: nn.Module,
+    source: Domain,
+    what: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    inputs: Sequence[Wanted] = (),
+    trained: Size = (0, 0),
+) -> Program:
     """Capture a trained network for images of ``source``; raises ``TranslateError``, which names ``what``.
 
     It is taken as it is, without the algorithms for convolutions by which ``translate`` itself computes it on a CPU.
+    Its ``options`` are fixed, and ``inputs`` follow the image; ``trained`` is the training size.
     """
     traits = Traits(network)
     multiple, fixed = traits.size_multiple, traits.fixed_size
-    whole = Deterministic(_with_constant_flags(network)).eval().requires_grad_(False)
+    bound = Bound(network, options or {}, [each.name for each in inputs]) if options or inputs else network
+    whole = Deterministic(_with_constant_flags(bound)).eval().requires_grad_(False)
     sides: Size
     dimensions: dict[int, Any] = {0: torch.export.Dim("batch", min=1, max=MOST_SIDE)}
     if fixed is None:
@@ -78,18 +117,23 @@ def capture(network: nn.Module, source: Domain, what: str) -> Program:
     else:
         sides = fixed
     example = torch.zeros(2, source.channels, *sides)
+    taken = Taken(inputs={each.name: each for each in inputs})
+    others = tuple(examples(taken, tuple(taken.inputs), {}, 2, sides, trained).values())
+    alone = {0: dimensions[0]}
+    further = tuple(dimensions if each.kind in ("aligned", "noise") else alone for each in inputs)
     try:
         # Without the last, sides of exactly one multiple would be shut out, of which a network may well make a map of
         # one pixel.
         with quiet(), torch.no_grad(), shapes.patch(backed_size_oblivious=True):  # type: ignore[attr-defined]
-            captured = torch.export.export(whole, (example,), dynamic_shapes=(dimensions,))
+            shaped = (dimensions, further) if inputs else (dimensions,)
+            captured = torch.export.export(whole, (example, *others), dynamic_shapes=shaped)
     except Exception as error:  # a network of a plugin, in all the ways in which a capture can fail
         raise TranslateError(f"{what} cannot be exported: {reason_of(error)}") from None
     for node in captured.graph.nodes:
         # They hold the paths of this machine.
         for name in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
             node.meta.pop(name, None)
-    return Program(whole, captured, dimensions, source, multiple, fixed)
+    return Program(whole, captured, dimensions, source, multiple, fixed, tuple(inputs), further, trained)
 
 
 def _with_constant_flags(network: nn.Module) -> nn.Module:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from translate import __version__, atomic, outputs
 from translate.directions import domains_of, role_of
@@ -22,6 +23,8 @@ from translate.exporting.program import Program, capture, draws_noise, reason_of
 from translate.libraries import quiet
 from translate.parts import SavedMethod
 from translate.plugins import OURS, discover
+from translate.taken import Taken, Wanted, taken_of
+from translate.traits import Traits
 
 log = logging.getLogger("translate")
 
@@ -42,11 +45,15 @@ def export_as_asked(
     direction = _direction_of(saved, run, asked["direction"])
     source, _ = domains_of(saved.metadata, direction)
     network = saved.module(direction).eval().requires_grad_(False)
-    program = capture(network, source, f"the network {direction!r} of {run}")
+    taken = taken_of(saved.metadata, direction, network)
+    options, inputs = _held(taken, asked, network, str(run))
+    program = capture(
+        network, source, f"the network {direction!r} of {run}", options=options, inputs=inputs, trained=saved.size
+    )
     pairs = sizes_to_compare(saved.size, program.size_multiple, program.fixed_size)
-    if draws_noise(network, example(source, *pairs[0])):
+    if not taken and draws_noise(network, example(source, *pairs[0])):
         log.warning("%s draws noise; its deterministic output is exported, which it has without --samples", run)
-    facts = _facts(saved, direction, program, versions).to_json()
+    facts = _facts(saved, direction, program, versions, options).to_json()
     difference = _write(program, writer, files, facts, asked["opset"], pairs)
     return Export(files, kind, direction, difference, tuple(size for _, size in pairs))
 
@@ -95,7 +102,40 @@ def _direction_of(saved: SavedMethod, run: Path, asked: str | None) -> str:
     return chosen
 
 
-def _facts(saved: SavedMethod, direction: str, program: Program, versions: Mapping[str, str]) -> Facts:
+def _held(
+    taken: Taken, asked: Mapping[str, Any], network: nn.Module, where: str
+) -> tuple[dict[str, Any], list[Wanted]]:
+    """The options that the file holds, and the inputs that it takes behind its image."""
+    if Traits(network).draws_noise:
+        raise TranslateError(
+            f"{where} draws noise in every pass, so a file would answer otherwise each time; only noise that a network "
+            "takes as an input can be exported"
+        )
+    given = asked["given"] or {}
+    taken.check_names({**given, **dict.fromkeys(asked["inputs"])}, where)
+    for name in given:
+        if name in taken.inputs:
+            raise TranslateError(f"{where}: {name} is an input of the network; let the file take it by --with {name}")
+    for name in asked["inputs"]:
+        if name in taken.options:
+            raise TranslateError(f"{where}: {name} is an option of the network; fix it with --set {name}=VALUE")
+    inputs = [
+        each for each in taken.inputs.values() if each.required or each.kind == "noise" or each.name in asked["inputs"]
+    ]
+    for each in inputs:
+        if each.kind == "vector" and each.length is None:
+            raise TranslateError(
+                f"{where} does not tell how long the vectors {each.name} are, so it cannot be exported"
+            )
+    left = [name for name in taken.inputs if all(name != each.name for each in inputs)]
+    if left:
+        log.warning("%s is exported without the inputs %s; --with NAME exports one", where, ", ".join(left))
+    return taken.constants(given, where), inputs
+
+
+def _facts(
+    saved: SavedMethod, direction: str, program: Program, versions: Mapping[str, str], options: Mapping[str, Any]
+) -> Facts:
     source, target = domains_of(saved.metadata, direction)
     plugin = saved.metadata["plugin"]
     fixed = program.fixed_size
@@ -111,6 +151,8 @@ def _facts(saved: SavedMethod, direction: str, program: Program, versions: Mappi
         about=saved.metadata.get("about"),
         versions={plugin["distribution"]: plugin["version"], OURS: __version__, "torch": torch.__version__, **versions},
         method=saved.metadata["method"],
+        inputs=Taken(inputs={each.name: each for each in program.inputs}).to_json()["inputs"] or None,
+        options={name: list(each) if isinstance(each, tuple) else each for name, each in options.items()} or None,
     )
 
 

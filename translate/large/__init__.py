@@ -62,7 +62,7 @@ class InParts:
         half: bool,
         bytes_for: Callable[[Size], int],
     ) -> None:
-        self._network = network
+        self.network = network
         self._channels = channels
         self._multiple = multiple
         self._device = device
@@ -100,23 +100,27 @@ class InParts:
         with self._lock:
             if algorithm == "strips":
                 if (height, width) not in self._rows:
-                    strips = Strips(self._network, self._channels, (height, width), self._device, self._half)
+                    strips = Strips(self.network, self._channels, (height, width), self._device, self._half)
                     self._rows[height, width] = strips.most_rows
                 return self._rows[height, width]
             inner, halo = self._tile()
             return min(height, inner + 2 * halo[0])
 
     @torch.inference_mode()
-    def translate(self, picture: Picture, algorithm: PartsAlgorithm) -> None:
-        """Translate a picture whose sides are multiples of the network's ``size_multiple``."""
+    def translate(self, picture: Picture, algorithm: PartsAlgorithm, before: Callable[[], None] = lambda: None) -> None:
+        """Translate a picture whose sides are multiples of the network's ``size_multiple``.
+
+        ``before`` is called first, while no other picture is translated.
+        """
         with self._lock, torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=self._half):
+            before()
             if algorithm == "strips":
-                strips = Strips(self._network, self._channels, picture.size, self._device, self._half)
+                strips = Strips(self.network, self._channels, picture.size, self._device, self._half)
                 strips.translate(picture)
                 return
             inner, halo = self._tile()
             compute = translate_in_passes if algorithm == "passes" else translate_tiles
-            compute(self._network, picture, inner=inner, halo=halo, multiple=self._multiple)
+            compute(self.network, picture, inner=inner, halo=halo, multiple=self._multiple)
 
     def _padded(self, size: Size) -> Size:
         height, width = (side + -side % self._multiple for side in size)
@@ -126,7 +130,7 @@ class InParts:
         reason = self._tried("strips")
         if reason is None:
             try:
-                strips = Strips(self._network, self._channels, size, self._device, self._half)
+                strips = Strips(self.network, self._channels, size, self._device, self._half)
             except UnknownOperationError as error:
                 reason = str(error)
             else:
@@ -158,8 +162,8 @@ class InParts:
         side = max(2, -(-LEAST // self._multiple)) * self._multiple
         size = (side, -(-LEAST // self._multiple) * self._multiple)
         trial = _Trial(self._channels, size, self._device)
-        Strips(self._network, self._channels, size, self._device, self._half).translate(trial, count=5)
-        trial.compare(self._network, self._half)
+        Strips(self.network, self._channels, size, self._device, self._half).translate(trial, count=5)
+        trial.compare(self.network, self._half)
 
     def _try_passes(self) -> None:
         halo = self._measured()
@@ -168,12 +172,12 @@ class InParts:
             inner = max(across, halo[along] + self._multiple)
             size = (2 * inner, across) if along == 0 else (across, 2 * inner)
             trial = _Trial(self._channels, size, self._device)
-            translate_in_passes(self._network, trial, inner=inner, halo=halo, multiple=self._multiple)
-            trial.compare(self._network, self._half)
+            translate_in_passes(self.network, trial, inner=inner, halo=halo, multiple=self._multiple)
+            trial.compare(self.network, self._half)
 
     def _measured(self) -> Size:
         if self._halo is None:
-            self._halo = measure_halo(self._network, self._channels, self._multiple, self._device)
+            self._halo = measure_halo(self.network, self._channels, self._multiple, self._device)
         if self._halo is None:
             raise TranslateError("each pixel of its answer depends on the whole image")
         return self._halo

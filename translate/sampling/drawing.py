@@ -8,7 +8,11 @@ from typing import Any
 
 from translate import images, outputs
 from translate.conversion import suffix_rule
+from translate.description import check_given
 from translate.saved import BATCH, Sampler, load_sampler, loaded
+
+DEFAULT = 64
+"""The number of images, if nobody says how many."""
 
 
 def sample_as_asked(
@@ -19,8 +23,13 @@ def sample_as_asked(
     no_plugins: Sequence[str],
 ) -> list[Path]:
     """Write images with the checked options of ``sample``, and return their paths."""
+    values = asked["given"] or {}
+    if isinstance(sampler, (str, Path)):
+        check_given(sampler, asked["step"], "sample", values)
     sampler = loaded(sampler, load_sampler, asked, plugins, no_plugins)
-    count, domain = asked["count"], sampler.domain
+    given = sampler.read_given(values)
+    count, domain = asked["count"] or given.count or DEFAULT, sampler.domain
+    given.numbered([count - 1])
     suffix = suffix_rule(domain, domain, asked["format"])(".png")
     paths = [folder / f"{index:06d}{suffix}" for index in range(count)]
     if not asked["overwrite"]:
@@ -34,7 +43,10 @@ def sample_as_asked(
             indices = range(start, min(start + BATCH, count))
             depth = "uint8" if domain.classes else domain.depth
             drawn = (
-                images.to_stored(sampler.draw(indices, asked["seed"]), domain, depth).permute(0, 2, 3, 1).cpu().numpy()
+                images.to_stored(sampler.draw(indices, asked["seed"], given=given), domain, depth)
+                .permute(0, 2, 3, 1)
+                .cpu()
+                .numpy()
             )
             for index, pixels in zip(indices, drawn, strict=True):
                 path = paths[index]

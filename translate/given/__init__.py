@@ -1,0 +1,56 @@
+"""Given: what somebody gives a network beside its image, read from text, files, tables, folders, arrays or tensors.
+
+Without torch, values become whole numbers, vectors and stored pixels; ``tensors`` makes batches of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from translate.given.reading import Given, read_given
+from translate.given.sources import Picked
+from translate.given.values import Planes, Value
+
+if TYPE_CHECKING:
+    from translate.given.bound import Bound, Packed
+    from translate.given.noise import drawn_by_rows, drawn_noise, of_images, seeds_of, with_noise
+    from translate.given.tensors import Ready, examples, fitted, normalized, stacked
+
+__all__ = [
+    "Bound",
+    "Given",
+    "Packed",
+    "Picked",
+    "Planes",
+    "Ready",
+    "Value",
+    "drawn_by_rows",
+    "drawn_noise",
+    "examples",
+    "fitted",
+    "normalized",
+    "of_images",
+    "read_given",
+    "seeds_of",
+    "stacked",
+    "with_noise",
+]
+
+_OF_NOISE = ("drawn_by_rows", "drawn_noise", "of_images", "seeds_of", "with_noise")
+_OF_TENSORS = ("Ready", "examples", "fitted", "normalized", "stacked")
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Bound", "Packed"):
+        from translate.given import bound
+
+        return getattr(bound, name)
+    if name in _OF_NOISE:
+        from translate.given import noise
+
+        return getattr(noise, name)
+    if name in _OF_TENSORS:
+        from translate.given import tensors
+
+        return getattr(tensors, name)
+    raise AttributeError(f"module 'translate.given' has no attribute {name!r}")

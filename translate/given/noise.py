@@ -1,0 +1,96 @@
+"""Noise of a translation: a function of the seed, the image and the sample's number, for each row of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from translate.draws import seeded_draws
+from translate.errors import TranslateError, UnfitError
+from translate.given.tensors import Ready
+from translate.seeds import key, noise_map
+from translate.taken import Taken
+
+
+def seeds_of(seed: int | Sequence[int], count: int) -> list[int]:
+    """A seed for each row: the same one, or one of as many."""
+    if isinstance(seed, int):
+        return [seed] * count
+    if len(seed) != count:
+        raise TranslateError(f"there are {len(seed)} seeds for {count} images; give one, or one for each")
+    return list(seed)
+
+
+def with_noise(
+    batch: Tensor, ready: Ready, taken: Taken, seeds: Sequence[int], samples: int | None
+) -> tuple[Tensor, Ready]:
+    """A batch with the noise that its network takes, each image repeated for its samples, which lie side by side.
+
+    Without ``samples`` the noise is that of the first. Noise that is given stays, the same for all samples.
+    """
+    count = samples or 1
+
+    def repeated(tensor: Tensor) -> Tensor:
+        return tensor if count == 1 else tensor.repeat_interleave(count, dim=0)
+
+    tensors = {name: repeated(each) for name, each in ready.tensors.items()}
+    height, width = batch.shape[-2:]
+    for number, wanted in enumerate(taken.noise):
+        if wanted.name not in tensors:
+            assert wanted.domain is not None
+            planes = wanted.domain.channels
+            maps = [
+                drawn_noise(seed, number, sample, planes, range(height), range(width))
+                for seed in seeds
+                for sample in range(count)
+            ]
+            tensors[wanted.name] = torch.stack(maps).to(batch.device)
+    ordered = {name: tensors[name] for name in taken.inputs if name in tensors}
+    return repeated(batch), replace(ready, tensors=ordered)
+
+
+def of_images(network: nn.Module, taken: Taken) -> Callable[[Tensor], Tensor] | None:
+    """A network as one of images alone, with its options at their defaults and the noise of the seed 0.
+
+    None if it needs more than that.
+    """
+    needed = [each.required for each in taken.options.values()]
+    if any(needed) or any(each.required and each.kind != "noise" for each in taken.inputs.values()):
+        return None
+    if not taken.noise:
+        return network
+
+    def compute(batch: Tensor) -> Tensor:
+        own, ready = with_noise(batch, Ready(), taken, [0] * len(batch), None)
+        output: Tensor = network(own, **ready.tensors)
+        return output
+
+    return compute
+
+
+def drawn_noise(seed: int, number: int, sample: int, planes: int, rows: range, columns: range) -> Tensor:
+    """A part (planes, rows, columns) of the noise of one sample of an image; ``number`` is that of the input."""
+    return noise_map(key(seed, number, sample), planes, rows, columns)
+
+
+def drawn_by_rows(
+    compute: Callable[[Tensor, Ready], Tensor], batch: Tensor, ready: Ready, seeds: Sequence[int], samples: int | None
+) -> Tensor:
+    """The answers of a network that draws by torch's random operations, (N * samples, ...): a pass for each of them.
+
+    In a pass of several rows, what a row draws would depend on the others, and on how many samples there are. Raises
+    ``UnfitError`` if several samples are asked for and nothing is drawn.
+    """
+    answers = []
+    drew = False
+    for number, seed in enumerate(seeds):
+        for sample in range(samples or 1):
+            with seeded_draws(seed, sample) as draws:
+                answers.append(compute(batch[number : number + 1], ready.row(number)))
+            drew = drew or draws.drew
+        if not drew and (samples or 1) > 1:
+            raise UnfitError("this translator draws no noise, so it has one answer; leave out --samples")
+    return torch.cat(answers)
