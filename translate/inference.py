@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,25 @@ MOST_RUNTIMES = 8
 
 CARRIED = ("aligned", "noise")
 """The kinds of inputs that are as large as the image."""
+
+
+V = TypeVar("V")
+
+
+class OfInference(Generic[V]):
+    """An attribute of an object that lies in its ``inference``, so that both always have the same."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, owner: Any, kind: type | None = None) -> V:
+        if owner is None:
+            raise AttributeError(self._name)
+        value: V = getattr(owner.inference, self._name)
+        return value
+
+    def __set__(self, owner: Any, value: V) -> None:
+        setattr(owner.inference, self._name, value)
 
 
 class Inference:

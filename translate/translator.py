@@ -28,7 +28,7 @@ from translate.given import (
     seeds_of,
     stacked,
 )
-from translate.inference import Inference
+from translate.inference import Inference, OfInference
 from translate.large import InParts
 from translate.method import Method, Parts
 from translate.parts import SavedMethod, metadata_of
@@ -60,6 +60,13 @@ class Translator:
     with a ``fixed_size``, they are resized to it and back.
     """
 
+    network = OfInference[nn.Module]()
+    device = OfInference[torch.device]()
+    precision = OfInference[Precision]()
+    runtime_name = OfInference[str]()
+    size_multiple = OfInference[int]()
+    fixed_size = OfInference["Size | None"]()
+
     def __init__(
         self,
         network: nn.Module,
@@ -82,9 +89,6 @@ class Translator:
         self.source = source
         self.target = target
         self.size = size
-        self.device = device
-        self.precision = precision
-        self.runtime_name = runtime
         self.inference = Inference(
             network,
             taken=self.taken,
@@ -95,8 +99,6 @@ class Translator:
             precision=precision,
             runtime=runtime,
         )
-        self.size_multiple = self.inference.size_multiple
-        self.fixed_size = self.inference.fixed_size
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -159,15 +161,6 @@ class Translator:
         if self.fixed_size is not None:
             return resized(output.float(), (height, width))
         return output[..., :height, :width].to(self._type_for(batch))
-
-    @property
-    def network(self) -> nn.Module:
-        """The network itself."""
-        return self.inference.network
-
-    @network.setter
-    def network(self, network: nn.Module) -> None:
-        self.inference.network = network
 
     @property
     def in_parts(self) -> InParts | None:
