@@ -519,7 +519,7 @@ def test_bad_files_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     names = [name for name, _ in translator.events]
     assert names[0] == "conversion_started"
     assert names[-1] == "conversion_ended"
-    assert translator.events[0][1] == {"total": 11}
+    assert translator.events[0][1] == {"total": 11, "verb": "convert"}
     told = {metadata["source"]: metadata["error"] for name, metadata in translator.events if name == "image_converted"}
     assert len(told) == len(names) - 2 == 11
     assert {path: error for path, error in told.items() if error} == dict(result.failed)

@@ -144,7 +144,7 @@ def test_what_a_crafted_file_says_of_its_features(vae: Run) -> None:
         rebuilding = CatalogParts(discover(), source=domain, target=domain, size=(16, 16), resources=resources)
         with pytest.raises(TranslateError, match=message):
             rebuilding.feature_extractor("runs/vae")
-        with pytest.raises(TranslateError, match="is not the name of a part"):
+        with pytest.raises(TranslateError, match="nor a part"):
             rebuilding.feature_extractor(str(vae.folder))
 
 
@@ -299,7 +299,7 @@ def test_maps_are_pooled_or_taken_whole(unit: Run) -> None:
         ({"hidden": 3}, "hidden is an option of features"),
         ({"pooling": "none"}, "pooling is an option of features"),
         ({"features": "RUN", "network": "auxiliary"}, "leave out --network or --features"),
-        ({"features": "nowhere/run"}, "is not the name of a part"),
+        ({"features": "nowhere/run"}, "nor a part"),
     ],
 )
 def test_options_that_do_not_fit(vae: Run, options: dict[str, Any], message: str) -> None:

@@ -357,8 +357,8 @@ def test_what_is_no_file_of_tensors_is_one_sentence(content: bytes, tmp_path: Pa
         ("generator={}/cg", "has no network of that name|16 of"),
         ("adversary={}/p2p:generator", "nothing fits, since no tensor has a name"),
         ("generator=", "names no source"),
-        ("x" * 5000, "there is no file|is not a readable"),
-        ("\0", "there is no file|is not a readable"),
+        ("x" * 5000, "there is no file|is neither a run nor a translator"),
+        ("\0", "there is no file|is neither a run nor a translator"),
     ],
 )
 def test_what_cannot_be_loaded_is_one_sentence(init: str, sentence: str, runs: Path) -> None:
