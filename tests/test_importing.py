@@ -151,7 +151,7 @@ def test_what_was_decided_is_told_and_can_be_given(tmp_path: Path) -> None:
     importer = "cyclegan_pix2pix(dropout=0, norm=batch)"
     result = imported(seeded(unet(7, "batch")), tmp_path, importer=importer, overwrite=True)
     assert not any("was taken" in note for note in result.notes)
-    with pytest.raises(TranslateError, match="leave out the samples"):
+    with pytest.raises(TranslateError, match="draws no noise"):
         translate.load(result.path, device="cpu").translate(image(size=(128, 128)), samples=2)
     network = seeded(resnet(1, "instance"))
     result = imported(network, tmp_path, importer="cyclegan_pix2pix(norm=none)", overwrite=True)

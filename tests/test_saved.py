@@ -53,7 +53,7 @@ def test_samples_become_files_and_more_go_on_where_fewer_stopped(run: Run, tmp_p
     assert images.read(more[0]).pixels.shape == (16, 16, 3)
     for one, other in zip(first, more, strict=False):
         assert np.array_equal(images.read(one).pixels, images.read(other).pixels)
-    with pytest.raises(TranslateError, match="count must be a whole number >= 1, not 0"):
+    with pytest.raises(TranslateError, match="count must be a whole number >= 1, or none, not 0"):
         translate.sample(run.folder, tmp_path / "none", count=0, plugins=(TOYS,))
 
 
