@@ -213,7 +213,7 @@ def test_a_network_that_takes_images_alone_says_so() -> None:
         nn.Conv2d(3, 3, 1), catalog=discover(), direction="forward", directions=("forward",), source=Domain(3),
         target=Domain(3), size=(16, 16), device=torch.device("cpu"),
     )  # fmt: skip
-    with pytest.raises(TranslateError, match="takes no 'passes'; it takes an image alone"):
+    with pytest.raises(TranslateError, match="takes no 'passes'; there is nothing else that it takes"):
         plain.translate(batch(), given={"passes": 2})
 
 

@@ -135,7 +135,7 @@ class Taken:
         """Raise ``TranslateError`` for a name that the network does not take, or that stood behind the other flag."""
         for name, value in given.items():
             if name not in self.options and name not in self.inputs:
-                there = nearest(name, self.names) if self else "it takes an image alone"
+                there = nearest(name, self.names) if self else "there is nothing else that it takes"
                 raise TranslateError(f"{where} takes no {name!r:.60}; {there}")
             flag, what = ("--set", "an option") if name in self.options else ("--with", "an input")
             if isinstance(value, Typed) and value.flag != flag:
