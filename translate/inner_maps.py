@@ -159,7 +159,8 @@ def _recorder(network: nn.Module, layers: Sequence[str]) -> _Recorder:
         modules = dict(network.named_modules())
         for name in names:
             if not isinstance(name, str) or name not in modules:
-                known = Traits(network).feature_layers or [each for each in modules if each]
+                # The empty name is the input, which nobody misspells.
+                known = [each for each in Traits(network).feature_layers or modules if each]
                 raise TranslateError(f"{type(network).__name__} has no layer {name!r:.80}; {nearest(str(name), known)}")
             if isinstance(modules[name], (nn.ModuleList, nn.ModuleDict)):
                 raise TranslateError(

@@ -367,6 +367,7 @@ def test_layers_are_chosen_by_name() -> None:
     ("options", "told"),
     [
         ({"layers": "encoder.44"}, r"ResNet has no layer 'encoder\.44'; did you mean encoder\.4"),
+        ({"layers": "foo"}, r"ResNet has no layer 'foo'; choose from encoder\.4"),
         ({"layers": "blocks"}, "'blocks' of ResNet is a list of modules"),
         (
             {"generator": "unet(width=4, depth=4)", "layers": "image,encoder.3"},
