@@ -109,11 +109,11 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inputs, H, W) to (N, outputs, H, W), or half of the sides."""
         residual = self.first(F.leaky_relu(self._normalize(x, 0), SLOPE))
-        skip = self.skip(x)
         if self.down:
-            residual, skip = F.avg_pool2d(residual, 2), F.avg_pool2d(skip, 2)
+            # A 1x1 convolution without a bias may as well come after the mean.
+            residual, x = F.avg_pool2d(residual, 2), F.avg_pool2d(x, 2)
         residual = self.second(F.leaky_relu(self._normalize(residual, 1), SLOPE))
-        total: Tensor = (skip + residual) / math.sqrt(2)
+        total: Tensor = (self.skip(x) + residual) / math.sqrt(2)
         return total
 
     def _normalize(self, x: Tensor, number: int) -> Tensor:
