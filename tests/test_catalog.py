@@ -76,7 +76,7 @@ COMPILING = [("runtimes", "compiled")]
 """What takes half a minute; see ``make test-compiled``."""
 TRAINED = [("metrics", "content_accuracy")]
 """What needs a run of its own; its tests have one."""
-WHOLE = ("classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "unit", "vaegan")
+WHOLE = ("classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "stargan", "unit", "vaegan")
 """Plugins whose own tests check all that they offer."""
 
 
