@@ -242,6 +242,8 @@ def test_latents_depend_on_seed_and_sample_alone() -> None:
     rows = [translator.translate(x[row : row + 1], samples=3, seed=row) for row in seeds]
     assert torch.allclose(whole, torch.cat(rows), atol=1e-5)
     assert torch.allclose(translator.translate(x, seed=seeds), whole.view(8, 3, *x.shape[1:])[:, 0], atol=1e-5)
+    assert not torch.allclose(whole[0], whole[1], atol=1e-2)
+    assert not torch.allclose(whole[1], whole[2], atol=1e-2)
     # One of a larger image is the same; what is given is not drawn.
     plain = translator.translate(x[:1], given={"share": 0})
     drawn = (torch.atanh(translator.translate(x[:1], seed=5)) - torch.atanh(plain)).mean((2, 3)) / 0.3
