@@ -2,7 +2,7 @@
 
 ``domains`` has them with their numbers as labels. ``domains-from-usps`` has 2,000 test images of one with their digits,
 ``domains-from-usps-to-mnist`` the same images with the number of another domain, for a judge of domains, and
-``domains-references-mnist`` is a folder with a reference of a domain for each of such 2,000, of unlike digits.
+``domains-references-mnist`` is a folder with a reference of a domain for each of such 2,000.
 """
 
 from __future__ import annotations
