@@ -15,14 +15,21 @@ STARGAN: Mapping[str, Any] = {
     "width": 16,
     "widest": 64,
     "downs": 2,
-    "blocks": 1,
-    "style_width": 16,
+    "blocks": 2,
+    "style_width": 4,
+    "latent": 4,
     "hidden": 64,
+    "cycle": 10.0,
+    "diversity": 0.0,
     "discriminator": "multi_branch(width=16, widest=64)",
-    "optimizer": ("adam(lr=0.0005, betas=(0.0, 0.99))", "mapping=adam(lr=0.00005, betas=(0.0, 0.99))"),
+    "optimizer": ("adam(lr=0.001, betas=(0.0, 0.99))", "mapping=adam(lr=0.0001, betas=(0.0, 0.99))"),
     "ema": 0.99,
 }
-"""Small networks for a CPU, with five times the published learning rate for the few steps."""
+"""Small networks for a CPU, with ten times the published learning rate for the few steps.
+
+With the published weights, styles of 16 numbers and a diversity, a style chose the digit: every other digit became a 0
+of USPS. A narrow style without diversity, and a heavier cycle, leave the digit to the image.
+"""
 
 
 def measured() -> dict[str, Measured]:
