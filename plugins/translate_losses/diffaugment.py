@@ -24,7 +24,8 @@ class DiffAugment:
     - ``translation``: a shift of up to 1/8 of each side; vacated pixels become zero.
     - ``cutout``: a rectangle of half of each side, at a random centre, becomes zero.
 
-    A condition gets the same shift and cutout as its image, so that both stay aligned, but no colour change.
+    A condition gets the same shift and cutout as its image, so that both stay aligned, but no colour change. Vectors
+    (N, D) have no places, and stay as they are.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class DiffAugment:
 
     def augment(self, image: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Augment images (N, C, H, W) and their conditions, with random numbers of torch's generator of the device."""
+        if condition is not None and condition.dim() == 2:
+            return self.augment(image)[0], condition
         for part in self.policy:
             if part == "color":
                 image = color(image)
