@@ -81,7 +81,8 @@ class Condition:
         """
         if self.classes:
             label = given[LABEL]
-            return (label[:, None] == torch.arange(self.classes, device=label.device)).float()
+            shown = label[:, None] == torch.arange(self.classes, device=label.device)
+            return shown.to(torch.get_default_dtype())
         return torch.cat([given[name] for name in self.widths], dim=1)
 
     def chosen(self, normal: Tensor) -> Tensor:

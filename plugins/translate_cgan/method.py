@@ -13,9 +13,10 @@ from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
 from translate.traits import Traits
 from translate_cgan.condition import LABEL, Condition, declaring
-from translate_cgan.networks import Conditioned, Embedding, Sampler, planes
+from translate_cgan.networks import Conditioned, Sampler, planes
 
-EMBEDDING = 128
+EMBEDDING, MAPS = 128, 32
+"""To how many numbers a condition is reduced beside noise, and of how many maps of it a translator has."""
 
 
 class CGAN(Method):
@@ -63,7 +64,9 @@ class CGAN(Method):
         latent: Annotated[int, Option("dimension of the noise", ge=1)] = 100,
         embedding: Annotated[
             int | None,
-            Option("numbers to which the condition is reduced (default: 128; with a translator it stays)", ge=1),
+            Option(
+                "numbers to which the condition is reduced, or maps of it (default: 128, with a translator 32)", ge=1
+            ),
         ] = None,
         matching_aware: Annotated[
             float,
@@ -84,19 +87,19 @@ class CGAN(Method):
                 f"--{option} takes vectors, and the condition is a class; name the data's vectors with --condition"
             )
         self.translator = bool(translator)
-        reduced = embedding or (asked.width if translator else EMBEDDING)
-        coder = nn.Identity() if translator and embedding is None else Embedding(asked.width, reduced)
         channels = parts.target.channels
+        built: nn.Module
         if translator:
-            network = parts.generator(translator, inputs=parts.source.channels + reduced)
-            self.generator: nn.Module = parts.own(declaring(Conditioned, "image", asked)(network, asked, coder))
+            maps = embedding or MAPS
+            network = parts.generator(translator, inputs=parts.source.channels + maps)
+            built = declaring(Conditioned, "image", asked)(network, asked, channels=parts.source.channels, maps=maps)
             channels += parts.source.channels
         else:
+            reduced = embedding or EMBEDDING
             decoder = parts.decoder(generator, latent=(latent + reduced,))
-            self.generator = parts.own(declaring(Sampler, "noise", asked)(decoder, asked, coder, latent))
-        self.adversary = parts.adversary(
-            discriminator, loss=adversarial, inputs=channels, condition=asked.width
-        )
+            built = declaring(Sampler, "noise", asked)(decoder, asked, embedding=reduced, latent=latent)
+        self.generator = parts.own(built)
+        self.adversary = parts.adversary(discriminator, loss=adversarial, inputs=channels, condition=asked.width)
         self.distance = parts.loss("l1")
         self.matching_aware = matching_aware
         self.interpolation = interpolation
