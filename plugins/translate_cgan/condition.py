@@ -81,8 +81,7 @@ class Condition:
         """
         if self.classes:
             label = given[LABEL]
-            shown = label[:, None] == torch.arange(self.classes, device=label.device)
-            return shown.to(torch.get_default_dtype())
+            return torch.eq(label[:, None], torch.arange(self.classes, device=label.device)).float()
         return torch.cat([given[name] for name in self.widths], dim=1)
 
     def chosen(self, normal: Tensor) -> Tensor:
@@ -91,7 +90,7 @@ class Condition:
         >>> Condition(2, {}).chosen(torch.tensor([-1.0, 1.0]))
         tensor([0, 1])
         """
-        share = torch.special.ndtr(normal.float())
+        share: Tensor = torch.special.ndtr(normal.float())
         return (share * self.classes).long().clamp(0, self.classes - 1)
 
     def other(self, label: Tensor) -> Tensor:

@@ -33,8 +33,9 @@ class Sampler(nn.Module):
         known = {name: value for name, value in given.items() if value is not None}
         if self.condition.classes and LABEL not in known:
             known[LABEL] = self.condition.chosen(noise[:, -1])
-        vector = F.leaky_relu(self.embedding(self.condition.vector(known)), 0.2)
-        image: Tensor = self.decoder(torch.cat([noise[:, : self.latent], vector.to(noise.dtype)], dim=1))
+        kind = self.embedding.weight.dtype
+        reduced = F.leaky_relu(self.embedding(self.condition.vector(known).to(kind)), 0.2)
+        image: Tensor = self.decoder(torch.cat([noise[:, : self.latent].to(kind), reduced.to(kind)], dim=1))
         return image
 
 
@@ -62,7 +63,7 @@ class Conditioned(nn.Module):
     def forward(self, image: Tensor, **given: Tensor | None) -> Tensor:
         """Images (N, C, H, W) in [-1, 1], and vectors by name, to images of the target."""
         known = {name: value for name, value in given.items() if value is not None}
-        vector = self.of_vector(self.condition.vector(known).to(image.dtype))
+        vector = self.of_vector(self.condition.vector(known).to(self.of_vector.weight.dtype))
         maps = F.leaky_relu(self.of_image(image) + vector[:, :, None, None], 0.2)
         output: Tensor = self.generator(torch.cat([image, maps.to(image.dtype)], dim=1))
         return output
