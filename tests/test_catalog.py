@@ -74,8 +74,8 @@ def small(kind: str, name: str) -> str:
 
 COMPILING = [("runtimes", "compiled")]
 """What takes half a minute; see ``make test-compiled``."""
-TRAINED = [("metrics", "content_accuracy")]
-"""What needs a run of its own; its tests have one."""
+TRAINED = [("metrics", "content_accuracy"), ("metrics", "class_diversity")]
+"""What needs a run of its own; their tests have one."""
 WHOLE = ("cgan", "classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "unit", "vaegan")
 """Plugins whose own tests check all that they offer."""
 

@@ -226,7 +226,9 @@ def _check_sampler_and_classifier(name: str, whole: Run, resumed: Run, plugins: 
         drawn = first.draw(range(3), given=given)
         assert drawn.shape == (3, first.domain.channels, *first.size), f"{name}: samples are {tuple(drawn.shape)}"
         assert float(drawn.abs().max()) <= 1, f"{name}: a sample left [-1, 1]"
-        assert torch.allclose(drawn[1:2], first.draw([1], given=given), atol=1e-5), f"{name}: a sample depends on its neighbours"
+        assert torch.allclose(drawn[1:2], first.draw([1], given=given), atol=1e-5), (
+            f"{name}: a sample depends on its neighbours"
+        )
         assert torch.equal(drawn, second.draw(range(3), given=given)), f"{name}: save and load change the samples"
     if "classify" in directions:
         classifier, other = (load_classifier(run.folder, plugins=plugins) for run in (whole, resumed))

@@ -25,6 +25,8 @@ class Row:
     metrics: Mapping[str, Sequence[str]]
     cycle: bool = False
     """Whether the error of translating there and back is measured, too."""
+    asked: bool = False
+    """Whether the judge of MNIST reads samples of each class that is asked for."""
 
 
 JUDGED_MNIST = "content_accuracy(classifier='{mnist}')"
