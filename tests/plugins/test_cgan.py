@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forking import ran
 from test_capture import both, same
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -29,6 +30,7 @@ from translate.method import Method, Needs, Update
 from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
 from translate.ranks import ProcessGroup
+from translate.run import Run
 from translate.saved import load_sampler
 from translate.streams import Streams
 from translate.taken import taken_by
@@ -441,6 +443,27 @@ def test_a_recorded_step_is_the_same(mode: str) -> None:
             machine.step([batch(step)])
     assert recorded.replays
     same(played, recorded)
+
+
+def test_two_ranks_of_one_train_as_one_of_two(tmp_path: Path) -> None:
+    """Each rank has the vectors of its images, and the mismatched ones that one rank would have."""
+    data = "demo(size=16, count=8, vectors=text)"
+    options = {
+        "condition": "text", "translator": "resnet(blocks=1, width=4)", "embedding": 3, "size": 16, "load_size": 16,
+        "discriminator": "projection(width=4, norm=none)", "optimizer": ("sgd(lr=0.02)",), "steps": 3, "compile": "no",
+        # A weight of 100 would make much of rounding.
+        "l1": 1.0,
+    }  # fmt: skip
+    alone = translate.fit("cgan", data, output=tmp_path / "alone", batch=2, **options)
+    flags = [
+        f"--{name.replace('_', '-')}={each[0] if isinstance(each, tuple) else each}" for name, each in options.items()
+    ]
+    done = ran("fit", "cgan", data, "-o", tmp_path / "two", "--devices=2", *flags)
+    assert done.returncode == 0, done.stderr
+    one, two = (load_tensors(Run.open(tmp_path / name).checkpoints[-1])[0] for name in (alone.folder.name, "two"))
+    for name, value in one.items():
+        if name.startswith("method/"):
+            torch.testing.assert_close(value, two[name], rtol=0, atol=2e-6)
 
 
 def test_its_operations_are_counted() -> None:
