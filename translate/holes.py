@@ -18,6 +18,9 @@ __all__ = [
 EXTRA_CHANNELS = 1
 """How many more channels than its image a network takes that gets a ``masked_input``: the plane of the hole."""
 
+OPAQUE = 1 - 1e-6
+"""The least alpha of a wholly opaque pixel, in [-1, 1]: less than a 16-bit step below 1."""
+
 
 def hole_of(mask: Tensor, *, opaque: bool = False) -> Tensor:
     """The hole (N, 1, H, W) of a mask (N, K, H, W) in [-1, 1]: 1 where the last plane is above 0, which is white.
@@ -33,7 +36,7 @@ def hole_of(mask: Tensor, *, opaque: bool = False) -> Tensor:
     [1.0, 1.0, 1.0, 0.0]
     """
     plane = mask[:, -1:]
-    return (plane < 1 if opaque else plane > 0).to(mask.dtype)
+    return (plane < OPAQUE if opaque else plane > 0).to(mask.dtype)
 
 
 def masked_input(image: Tensor, hole: Tensor) -> Tensor:
