@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from translate.data import OPAQUE
 from translate.precision import to_float32
 
 __all__ = [
@@ -17,9 +18,6 @@ __all__ = [
 
 EXTRA_CHANNELS = 1
 """How many more channels than its image a network takes that gets a ``masked_input``: the plane of the hole."""
-
-OPAQUE = 1 - 1e-6
-"""The least alpha of a wholly opaque pixel, in [-1, 1]: less than a 16-bit step below 1."""
 
 
 def hole_of(mask: Tensor, *, opaque: bool = False) -> Tensor:
