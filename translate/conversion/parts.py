@@ -130,7 +130,7 @@ class _StoredPicture:
         part = part[..., :height, :width].float()
         self.finite &= part.isfinite().all()
         if isinstance(self._output, OrderedRows) and not bool(self.finite):
-            raise not_finite(self._task)
+            raise not_finite(self._task, self._translator)
         stored = images.to_stored(part, self._translator.target, self._depth)
         inside = slice(rows.start, ends[0]), slice(columns.start, ends[1])
         made = stored[0].permute(1, 2, 0).cpu().numpy()
