@@ -8,7 +8,6 @@ python benchmarks/quality/table.py                            the table in docs/
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -219,7 +218,8 @@ def nearest_fill(photo: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[n
     )
     # Labels count the known pixels in their order.
     nearest = known[labels - 1]
-    return photo[nearest[..., 0], nearest[..., 1]]
+    filled: NDArray[np.uint8] = photo[nearest[..., 0], nearest[..., 1]]
+    return filled
 
 
 def trained(bench: Bench, row: str, seed: int, steps: int, runs: Path) -> Run:
@@ -271,12 +271,12 @@ def run_rows(bench: Bench, arguments: argparse.Namespace) -> None:
     command = "python -m benchmarks.quality.inpainting run --seeds " + " ".join(map(str, arguments.seeds))
     command += f" --steps {arguments.steps}"
     for row, filled in bench.baselines().items():
-        facts = {"row": row, "kind": "baseline", "seed": None, "steps": 0, "commands": [command]}
-        write(arguments.output, row, {**facts, **common, "scores": bench.scores(filled)})
+        baseline = {"row": row, "kind": "baseline", "seed": None, "steps": 0, "commands": [command]}
+        write(arguments.output, row, {**baseline, **common, "scores": bench.scores(filled)})
     for row in arguments.rows or ROWS:
         for seed in arguments.seeds:
             run = trained(bench, row, seed, arguments.steps, arguments.runs)
-            facts = {
+            facts: dict[str, Any] = {
                 "row": row,
                 "kind": "run",
                 "seed": seed,
@@ -306,14 +306,6 @@ def show(bench: Bench, arguments: argparse.Namespace) -> None:
         refused=ROOT,
         first="emptied",
     )
-
-
-def read(folder: Path) -> list[dict[str, Any]]:
-    """All result files of a folder, by name; all must have been scored by one protocol."""
-    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    if any(each["protocol"] != results[0]["protocol"] for each in results):
-        raise SystemExit(f"the results in {folder.name} were scored by several protocols; score all anew")
-    return results
 
 
 if __name__ == "__main__":
