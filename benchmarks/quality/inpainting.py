@@ -61,7 +61,7 @@ COMMON: dict[str, Any] = {
 ROWS: Mapping[str, dict[str, Any]] = {
     "pix2pix": {},
     "pix2pix --mask mask": {"mask": "mask"},
-    "pix2pix --mask mask --augment holes": {"mask": "mask", "augment": (f"holes({HOLES})",)},
+    "pix2pix --mask mask --augment random_holes": {"mask": "mask", "augment": (f"random_holes({HOLES})",)},
 }
 """The trained rows; the first gets emptied images as its source, with no mask."""
 

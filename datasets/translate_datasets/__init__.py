@@ -27,8 +27,8 @@ def augmentations() -> Mapping[str, str]:
     """Name the augmentations."""
     return {
         "affine": "translate_datasets.affine:affine",
-        "holes": "translate_datasets.redrawn:holes",
         "jitter": "translate_datasets.jitter:jitter",
+        "random_holes": "translate_datasets.redrawn:random_holes",
     }
 
 

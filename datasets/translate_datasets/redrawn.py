@@ -14,7 +14,7 @@ from translate_datasets.drawing import draw_holes
 from translate_datasets.holes import Holes, Largest, Shape, Smallest
 
 
-def holes(
+def random_holes(
     *,
     stream: Annotated[str, Option("name of the aligned stream that gets the holes")] = "mask",
     shape: Shape = "mixed",
@@ -23,7 +23,7 @@ def holes(
 ) -> Redrawn:
     """Build an augmentation of one aligned stream: its masks are drawn anew each time, whatever they were.
 
-    >>> change = holes(shape="box", smallest=0.5, largest=0.5)
+    >>> change = random_holes(shape="box", smallest=0.5, largest=0.5)
     >>> change(torch.zeros(1, 1, 4, 6), torch.tensor([3]), domain=Domain(1)).add(1).div(2).sum().item()
     6.0
     """
@@ -32,7 +32,7 @@ def holes(
 
 @dataclass(frozen=True, slots=True)
 class Redrawn:
-    """The augmentation that ``holes`` builds."""
+    """The augmentation that ``random_holes`` builds."""
 
     holes: Holes
     stream: str

@@ -29,11 +29,13 @@ def inpainter(generator: nn.Module, stream: str, opaque: bool) -> nn.Module:
 
     ``generator`` takes a ``masked_input``. ``opaque`` says that the stream is alpha: see ``hole_of``.
     """
-    return _class_for(stream)(generator, opaque)
+    return _class_for(stream, "what is not opaque is filled" if opaque else "what is white is filled")(
+        generator, opaque
+    )
 
 
 @cache
-def _class_for(stream: str) -> type[nn.Module]:
+def _class_for(stream: str, told: str) -> type[nn.Module]:
     # What a network takes is read from its class, and the stream has the name that the data gives it; so there is a
     # class for each, whose annotations are evaluated where it is made.
     class Inpainter(nn.Module):
@@ -53,7 +55,7 @@ def _class_for(stream: str) -> type[nn.Module]:
             image: Tensor,
             *,
             samples: int | None = None,
-            mask: Annotated[Tensor, Input("aligned", of=stream, hole=True, help="what is filled")],
+            mask: Annotated[Tensor, Input("aligned", of=stream, hole=True, help=told)],
         ) -> Tensor:
             """Fill images (N, C, H, W), each with a mask (N, K, H, W); several samples lie side by side."""
             if samples is not None and not self.samples:

@@ -68,7 +68,8 @@ class Pix2Pix(Method):
         inputs = parts.source.channels
         if mask:
             check_domains(parts.source, parts.target)
-            self.of_alpha = parts.aligned[mask].alpha == "only"
+            # Data without the stream is refused by what the method needs.
+            self.of_alpha = mask in parts.aligned and parts.aligned[mask].alpha == "only"
             inputs += EXTRA_CHANNELS
         self.generator = parts.generator(generator, inputs=inputs)
         self.adversary = (

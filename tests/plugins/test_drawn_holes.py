@@ -134,7 +134,7 @@ def test_a_large_photo_has_the_hole_of_a_small_one(tmp_path: Path) -> None:
 def test_holes_are_drawn_anew_for_each_epoch_whatever_the_cache(tmp_path: Path) -> None:
     root = photos(tmp_path / "photos", [f"p{number}" for number in range(4)], (18, 18))
     dataset = open_dataset(discover(), str(root), "holes")
-    change = build(discover(), "augmentations", "holes(largest=0.9)")
+    change = build(discover(), "augmentations", "random_holes(largest=0.9)")
 
     def batches(cache: Any, augment: Any) -> list[dict[str, torch.Tensor]]:
         with Loader(
@@ -154,12 +154,12 @@ def test_holes_are_drawn_anew_for_each_epoch_whatever_the_cache(tmp_path: Path) 
     masks = torch.cat([each["mask"] for each in drawn])
     assert len(masks.flatten(1).unique(dim=0)) == 12
     with pytest.raises(TranslateError, match="changes the aligned stream 'hole', and the method asks for none of that"):
-        batches("device", [build(discover(), "augmentations", "holes(stream=hole)")])
+        batches("device", [build(discover(), "augmentations", "random_holes(stream=hole)")])
 
 
 def test_drawn_masks_fit_their_domains() -> None:
-    check_augmentation("holes")
-    change = build(discover(), "augmentations", "holes(shape=box)")
+    check_augmentation("random_holes")
+    change = build(discover(), "augmentations", "random_holes(shape=box)")
     seeds = torch.tensor([4])
     gray = change(torch.zeros(1, 1, 8, 8), seeds, domain=Domain(1))
     assert torch.equal(change(torch.zeros(1, 1, 8, 8), seeds, domain=Domain(1, alpha="only")), -gray)
@@ -170,7 +170,7 @@ def test_drawn_masks_fit_their_domains() -> None:
 def test_a_folder_of_photos_trains_with_holes(tmp_path: Path) -> None:
     root = photos(tmp_path / "photos", [f"p{number}" for number in range(10)], (18, 18))
     run = translate.fit(
-        "pix2pix", root, output=tmp_path / "run", layout="holes", mask="mask", augment=("holes",), size=16, steps=2,
+        "pix2pix", root, output=tmp_path / "run", layout="holes", mask="mask", augment=("random_holes",), size=16, steps=2,
         generator="unet(width=4, depth=2)", discriminator="patch(width=4, receptive_field=16)", log_every=1,
     )  # fmt: skip
     translator = translate.load(run.folder)

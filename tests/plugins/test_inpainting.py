@@ -16,6 +16,7 @@ from translate import checkpoint
 from translate.compute import missing_compiler
 from translate.compute.compilation import Compilation
 from translate.compute.settings import recompute
+from translate.contract import check_contract
 from translate.data import Domain
 from translate.engine.capture import capturable
 from translate.engine.step import Engine
@@ -211,6 +212,24 @@ def test_source_and_target_must_be_of_one_kind(source: Domain, target: Domain) -
         make(parts(source, target))
 
 
+def test_who_fills_holes_answers_images_like_its_own() -> None:
+    """Any method's: the pixels that are kept must be some of the output's."""
+
+    class Wider(Method):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = make().translators["forward"]
+
+        players = translators = property(lambda self: {"forward": self.network})  # type: ignore[assignment]
+
+    for source, target in ((Domain(1), Domain(3)), (Domain(3), Domain(3, classes=3))):
+        with pytest.raises(
+            TranslateError, match="wider: its forward fills holes and keeps all other pixels, so source"
+        ):
+            check_contract(Wider(), "wider", parts(source, target))
+    check_contract(Wider(), "wider", parts())
+
+
 # --- levers ---------------------------------------------------------------------------------------------------------
 
 
@@ -294,7 +313,7 @@ FIT: dict[str, Any] = {
 
 
 def test_a_run_goes_on_exactly_with_its_average(tmp_path: Path) -> None:
-    options = {**FIT, "ema": 0.9, "accumulate": 2, "augment": ("holes",), "generator": "unet(width=4, depth=2)"}
+    options = {**FIT, "ema": 0.9, "accumulate": 2, "augment": ("random_holes",), "generator": "unet(width=4, depth=2)"}
     whole = translate.fit("pix2pix", DATA, output=tmp_path / "run", save_every=2, **options)
     wanted, _ = checkpoint.load(whole.checkpoints[-1])
     whole.checkpoints[-1].unlink()
