@@ -90,7 +90,7 @@ def bytes_beside(work: Work, pixels: int) -> int:
     """About how many bytes an image of so many pixels is given beside it."""
     planes = sum(each.domain.channels for each in work.given.aligned if each.domain is not None)
     taken = getattr(work.translator, "taken", None)
-    drawn = 0 if taken is None else sum(each.domain.channels for each in taken.noise)
+    drawn = 0 if taken is None else sum(each.domain.channels for each in taken.noise if each.domain is not None)
     # As they are read, and in their padded and stacked forms; noise is drawn for each sample.
     # Where there is a hole, the image's own pixels wait for the output.
     kept = 0 if work.given.hole is None else 1 + 4 * work.translator.source.channels

@@ -13,7 +13,7 @@ from translate.given.values import Planes, Value, hole_in
 
 if TYPE_CHECKING:
     from translate.given.bound import Bound, Packed
-    from translate.given.noise import drawn_by_rows, drawn_noise, of_images, seeds_of, with_noise
+    from translate.given.noise import drawn_by_rows, drawn_latent, drawn_noise, of_images, seeds_of, with_noise
     from translate.given.tensors import Ready, examples, fill_alpha, fitted, keep_known, normalized, stacked
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Ready",
     "Value",
     "drawn_by_rows",
+    "drawn_latent",
     "drawn_noise",
     "examples",
     "fill_alpha",
@@ -39,7 +40,7 @@ __all__ = [
     "with_noise",
 ]
 
-_OF_NOISE = ("drawn_by_rows", "drawn_noise", "of_images", "seeds_of", "with_noise")
+_OF_NOISE = ("drawn_by_rows", "drawn_latent", "drawn_noise", "of_images", "seeds_of", "with_noise")
 _OF_TENSORS = ("Ready", "examples", "fill_alpha", "fitted", "keep_known", "normalized", "stacked")
 
 
