@@ -52,7 +52,9 @@ class Bridge(Method):
             Literal["auto", "scaled", "difference", "velocity", "target"],
             Option("what is predicted: (x_t - x_0) / sigma_t, x_t - x_0, x_1 - x_0, x_0; auto: scaled, or velocity"),
         ] = "auto",
-        distance: Annotated[str, Option("distance between answer and prediction", part="losses")] = "l2",
+        distance: Annotated[
+            Literal["l2", "l1"], Option("distance between answer and prediction: squared, or absolute (BBDM's authors)")
+        ] = "l2",
         conditional: Annotated[bool, Option("show the denoiser the source beside x_t")] = True,
     ) -> None:
         super().__init__()
@@ -63,11 +65,9 @@ class Bridge(Method):
                 f"with noise={noise:g} the velocity does not tell the target; choose another prediction, or noise=0"
             )
         channels, condition = parts.target.channels, parts.source.channels if conditional else 0
-        self.denoiser = parts.network(
-            "denoisers", denoiser, inputs=channels, outputs=channels, condition=condition
-        )
+        self.denoiser = parts.network("denoisers", denoiser, inputs=channels, outputs=channels, condition=condition)
         self.start = Start(parts.source, parts.target)
-        self.distance = parts.loss(distance)
+        self.squared = distance == "l2"
         self.process = Process(diffusion, noise)
         chosen: Prediction = prediction if prediction != "auto" else "scaled" if noise else "velocity"
         self.prediction = chosen
@@ -100,4 +100,6 @@ class Bridge(Method):
         x = self.process.between(share, target, source, noise)
         answer = self.denoiser(x, time, batch["source"] if self.conditional else None)
         wanted = self.process.predicted(self.prediction, share, target, source, noise)
-        yield Update("denoiser", {"denoising": self.distance(answer, wanted)})
+        difference = to_float32(answer) - wanted
+        values = difference.square() if self.squared else difference.abs()
+        yield Update("denoiser", {"denoising": values.mean()})

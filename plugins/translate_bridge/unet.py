@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -81,9 +81,7 @@ class DenoisingUNet(nn.Module):
             self.up.append(scale)
             if number:
                 self.larger.append(Upsample(channels))
-        self.last = nn.Sequential(
-            group_norm(channels), nn.SiLU(), zeros(nn.Conv2d(channels, outputs, 3, padding=1))
-        )
+        self.last = nn.Sequential(group_norm(channels), nn.SiLU(), zeros(nn.Conv2d(channels, outputs, 3, padding=1)))
 
     def forward(self, x: Tensor, time: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map (N, inputs, H, W), times (N,) in [0, 1] and a condition (N, condition, H, W) to (N, outputs, H, W)."""
@@ -94,14 +92,14 @@ class DenoisingUNet(nn.Module):
             if number:
                 x = self.smaller[number - 1](x)
                 skips.append(x)
-            for block in scale:  # type: ignore[union-attr]
+            for block in cast(nn.ModuleList, scale):
                 x = block(x, embedding)
                 skips.append(x)
         x = self.middle[1](self.attention(self.middle[0](x, embedding)), embedding)
         for number, scale in enumerate(self.up):
             if number:
                 x = self.larger[number - 1](x)
-            for block in scale:  # type: ignore[union-attr]
+            for block in cast(nn.ModuleList, scale):
                 x = block(torch.cat([x, skips.pop()], dim=1), embedding)
         output: Tensor = self.last(x)
         return output
