@@ -46,15 +46,18 @@ class ResidualBlock(nn.Module):
         self.first = nn.Sequential(group_norm(inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
         self.time = nn.Sequential(nn.SiLU(), nn.Linear(embedding, 2 * outputs))
         self.norm = group_norm(outputs)
-        last = zeros(nn.Conv2d(outputs, outputs, 3, padding=1))
-        self.second = nn.Sequential(nn.SiLU(), nn.Dropout(dropout), last)
+        self.dropout = dropout
+        self.last = zeros(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Map (N, inputs, h, w) and (N, embedding) to (N, outputs, h, w)."""
-        scale, shift = self.time(embedding)[:, :, None, None].chunk(2, dim=1)
-        changed = self.norm(self.first(x)) * (1 + scale) + shift
-        output: Tensor = self.skip(x) + self.second(changed)
+        of_time = self.time(embedding)[:, :, None, None]
+        count = of_time.shape[1] // 2
+        changed = F.silu(self.norm(self.first(x)) * (1 + of_time[:, :count]) + of_time[:, count:])
+        if self.training and self.dropout:
+            changed = F.dropout(changed, self.dropout)
+        output: Tensor = self.skip(x) + self.last(changed)
         return output
 
 

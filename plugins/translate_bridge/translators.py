@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from torch import Tensor, nn
 
 from translate.options import Option
@@ -20,6 +21,8 @@ Stochastic = Annotated[bool, Option("begin the bridge with noise; the first of o
 class Reversed(nn.Module):
     """A bridge walked from the source to the target by a denoiser, at evenly spaced times."""
 
+    unit: Tensor
+
     def __init__(
         self, denoiser: nn.Module, start: Start, process: Process, prediction: Prediction, *, conditional: bool
     ) -> None:
@@ -31,6 +34,8 @@ class Reversed(nn.Module):
         self.conditional = conditional
         traits = Traits(denoiser)
         self.size_multiple, self.fixed_size = traits.size_multiple, traits.fixed_size
+        # Times are made of it, so that what is computed of them is known to depend on no image.
+        self.register_buffer("unit", torch.ones(1), persistent=False)
 
     def walk(self, image: Tensor, passes: int, noise: Tensor | None) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1]; each pass tells a target, towards which the next one begins."""
@@ -39,7 +44,7 @@ class Reversed(nn.Module):
         for number in range(passes):
             times = (passes - number) / passes, (passes - number - 1) / passes
             shares = self.process.share(times[0]), self.process.share(times[1])
-            time = x.new_full((x.shape[0],), times[0])
+            time = times[0] * self.unit.expand(x.shape[0])
             answer = to_float32(self.denoiser(x, time, image if self.conditional else None))
             target = self.process.target(self.prediction, shares[0], x, answer).clamp(-1, 1)
             if number + 1 < passes:
