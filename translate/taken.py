@@ -47,6 +47,9 @@ class Input:
     - ``"noise"``: (N, C, H, W), standard normal, as large as the network's image, with ``channels`` planes, or as many
       as the domain ``of`` (default ``"target"``). It is drawn from the seed, the image's name and the sample's number.
 
+    ``hole`` is for an aligned image that marks what the network fills, see ``translate.holes``: all that is not white,
+    or, if ``of`` is alpha, all that is opaque, is kept. A conversion copies it from the image's file to the bit.
+
     ``help`` is a phrase. An argument with the default None may be left out; one without a default must be given, but
     for noise.
 
@@ -58,10 +61,13 @@ class Input:
     of: str = ""
     help: str = ""
     channels: int | None = None
+    hole: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise TranslateError(f"an input is no {self.kind!r:.60}; {nearest(str(self.kind), KINDS)}")
+        if self.hole and self.kind != "aligned":
+            raise TranslateError(f"a hole is marked by an aligned input, not by one of the kind {self.kind}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class Wanted:
     required: bool = False
     domain: Domain | None = None
     length: int | None = None
+    hole: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -315,6 +322,7 @@ def _wanted(
         required,
         None if asked.kind == "vector" else domain,
         length if asked.kind == "vector" else None,
+        asked.hole,
     )
 
 
@@ -385,4 +393,5 @@ def _input_from_json(name: str, facts: Mapping[str, Any]) -> Wanted:
         bool(facts.get("required")),
         None if domain is None else domain_of(domain),
         facts.get("length"),
+        bool(facts.get("hole")),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from translate.given.reading import Given, read_given
 from translate.given.sources import Picked
-from translate.given.values import Planes, Value
+from translate.given.values import Planes, Value, hole_in
 
 if TYPE_CHECKING:
     from translate.given.bound import Bound, Packed
@@ -28,6 +28,7 @@ __all__ = [
     "drawn_noise",
     "examples",
     "fitted",
+    "hole_in",
     "normalized",
     "of_images",
     "read_given",

@@ -13,10 +13,11 @@ import torch
 
 from translate import checkpoint, conversion, images, translator
 from translate.adversary import Adversary
-from translate.data import DOMAINS
+from translate.data import DOMAINS, Domain
 from translate.engine import Engine
 from translate.errors import TranslateError
 from translate.features import as_features, offered
+from translate.given import examples
 from translate.layouts import open_dataset
 from translate.method import Method, Needs, role_of
 from translate.options import parse_call
@@ -26,6 +27,7 @@ from translate.run import Run
 from translate.saved import load_classifier, load_encoder, load_sampler
 from translate.seeds import seed_step
 from translate.streams import Streams, vector_of
+from translate.taken import taken_by
 from translate.testing.networks import CHANNELS, parts_of
 from translate.training import fit, resume
 from translate.traits import Traits
@@ -56,7 +58,7 @@ def check_method(
             if (inputs, outputs) == (3, 3):
                 raise
             continue
-        _check_directions(call.name, method, inputs, outputs)
+        _check_directions(call.name, method, inputs, outputs, streams)
         _check_gradients_reach_weights(call.name, method, Made(method.needs, streams, inputs, outputs))
         owned = {weight for module in method.players.values() for weight in module.parameters()}
         for module in method.modules():
@@ -70,9 +72,13 @@ def check_method(
         shutil.rmtree(folder)
 
 
-def _check_directions(name: str, method: Method, inputs: int, outputs: int) -> None:
-    """Check what each direction takes and makes: channels, size, range; and logits and features of a classifier."""
+def _check_directions(name: str, method: Method, inputs: int, outputs: int, streams: Streams) -> None:
+    """Check what each direction takes and makes: channels, size, range; and logits and features of a classifier.
+
+    A translator is given what it must be given: first classes, black images and zeros.
+    """
     channels = {"source": inputs, "target": outputs}
+    domains = {"source": Domain(inputs), "target": Domain(outputs), **streams.aligned}
     method.eval()
     with torch.no_grad():
         for direction, module in method.translators.items():
@@ -85,7 +91,9 @@ def _check_directions(name: str, method: Method, inputs: int, outputs: int) -> N
                 continue
             else:
                 there, back = ("target", "source") if direction == "backward" else ("source", "target")
-                made, wanted = module(torch.rand(2, channels[there], 32, 32) * 2 - 1), channels[back]
+                taken = taken_by(module, domains=domains, vectors=streams.vectors)
+                given = examples(taken, (), {}, 2, (32, 32), (32, 32))
+                made, wanted = module(torch.rand(2, channels[there], 32, 32) * 2 - 1, **given), channels[back]
             assert made.shape == (2, wanted, 32, 32), (
                 f"{name}: {direction} makes {tuple(made.shape)} where (2, {wanted}, 32, 32) is expected"
             )
@@ -193,12 +201,25 @@ def _check_exact_resume(name: str, options: Mapping[str, Any], folder: Path, plu
     if "forward" in checkpoint.load(whole.translator)[1]["directions"]:
         first, second = (translator.load(run.folder, plugins=plugins) for run in (whole, resumed))
         image = torch.rand(1, first.source.channels, 45, 37) * 2 - 1
-        assert torch.equal(first.translate(image), second.translate(image)), f"{name}: save and load change the output"
+        given = _needed(first)
+        assert torch.equal(first.translate(image, given=given), second.translate(image, given=given)), (
+            f"{name}: save and load change the output"
+        )
         pixels = torch.randint(0, 255, (45, 37, 3), dtype=torch.uint8).numpy()
         images.write(folder / "in.png", images.Image(pixels, None))
-        done = conversion.convert(first, folder / "in.png", folder / "out.png")
+        done = conversion.convert(first, folder / "in.png", folder / "out.png", given=given)
         assert done.converted == 1, f"{name}: {done.failed}"
         assert images.read(folder / "out.png").pixels.shape[:2] == (45, 37), f"{name}: conversion changes the size"
+
+
+def _needed(network: translator.Translator) -> dict[str, Any]:
+    """What a translator of one image must be given, as its users give it; noise is drawn."""
+    found = examples(network.taken, (), {}, 1, (45, 37), network.size)
+    return {
+        key: int(each) if network.taken.inputs[key].kind == "class" else each[0]
+        for key, each in found.items()
+        if network.taken.inputs[key].kind != "noise"
+    }
 
 
 def _check_sampler_and_classifier(name: str, whole: Run, resumed: Run, plugins: Sequence[str]) -> None:
