@@ -52,6 +52,7 @@ SMALL = {
     "vaegan": "vaegan(encoder='dcgan(width=4)', decoder='dcgan(width=4)', "
     "discriminator='patch(width=4, receptive_field=16)', domains=2)",
     "flow": "flow(couplings='residual(width=4, blocks=1)', layers=1, discriminator='patch(width=4, receptive_field=16)')",
+    "bridge": "bridge(denoiser='unet(width=8, multipliers=(1, 2), blocks=1)')",
     "folders": "folders(source='source', target='target')",
     "frechet": "frechet(extractor='squeezenet(weights=none, resize=no, layer=2)', positions=yes)",
     "kid": "kid(extractor='squeezenet(weights=none, resize=no)')",
@@ -73,7 +74,7 @@ COMPILING = [("runtimes", "compiled")]
 """What takes half a minute; see ``make test-compiled``."""
 TRAINED = [("metrics", "content_accuracy")]
 """What needs a run of its own; its tests have one."""
-WHOLE = ("classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "unit", "vaegan")
+WHOLE = ("bridge", "classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "unit", "vaegan")
 """Plugins whose own tests check all that they offer."""
 
 

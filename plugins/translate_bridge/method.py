@@ -9,12 +9,14 @@ import torch
 from torch import nn
 
 from translate.errors import TranslateError
+from translate.holes import check_domains, hole_of, mean_in_hole
 from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
 from translate.precision import to_float32
+from translate_bridge.filling import filling
 from translate_bridge.process import Diffusion, Prediction, Process
 from translate_bridge.start import Start
-from translate_bridge.translators import Noisy, Reversed, Straight
+from translate_bridge.translators import Noisy, Straight, kept
 
 
 class Bridge(Method):
@@ -35,6 +37,10 @@ class Bridge(Method):
 
     Translating begins at the source. Each pass predicts x_0 and goes a step towards it. One pass answers the prediction
     at the source.
+
+    ``mask`` names an aligned stream that marks holes, and the source is filled there (inpainting): it is gray inside
+    the hole, x_t is the source outside, the denoiser sees the hole as well, and the loss is its mean inside the hole of
+    each image.
     """
 
     def __init__(
@@ -56,6 +62,9 @@ class Bridge(Method):
             Literal["l2", "l1"], Option("distance between answer and prediction: squared, or absolute (BBDM's authors)")
         ] = "l2",
         conditional: Annotated[bool, Option("show the denoiser the source beside x_t")] = True,
+        mask: Annotated[
+            str, Option("the data's aligned stream that marks what is filled, white or transparent; empty: none")
+        ] = "",
     ) -> None:
         super().__init__()
         if prediction == "scaled" and not noise:
@@ -64,19 +73,23 @@ class Bridge(Method):
             raise TranslateError(
                 f"with noise={noise:g} the velocity does not tell the target; choose another prediction, or noise=0"
             )
-        channels, condition = parts.target.channels, parts.source.channels if conditional else 0
+        self.mask = mask
+        self.of_alpha = False
+        if mask:
+            check_domains(parts.source, parts.target)
+            self.of_alpha = parts.aligned[mask].alpha == "only"
+        self.start = Start(parts.source, parts.target, conditional=conditional, filling=bool(mask))
+        channels, condition = parts.target.channels, self.start.channels
         self.denoiser = parts.network("denoisers", denoiser, inputs=channels, outputs=channels, condition=condition)
-        self.start = Start(parts.source, parts.target)
         self.squared = distance == "l2"
         self.process = Process(diffusion, noise)
         chosen: Prediction = prediction if prediction != "auto" else "scaled" if noise else "velocity"
         self.prediction = chosen
-        self.conditional = conditional
 
     @property
     def needs(self) -> Needs:
-        """Pairs."""
-        return Needs(paired=True)
+        """Pairs, and masks if it fills holes."""
+        return Needs(paired=True, aligned=frozenset({self.mask} if self.mask else ()))
 
     @property
     def players(self) -> Mapping[str, nn.Module]:
@@ -85,21 +98,22 @@ class Bridge(Method):
 
     @property
     def translators(self) -> Mapping[str, nn.Module]:
-        """The way from the source to the target."""
-        kind: type[Reversed] = Noisy if self.process.highest else Straight
-        made = kind(self.denoiser, self.start, self.process, self.prediction, conditional=self.conditional)
-        return {"forward": made}
+        """The way from the source to the target; with ``mask`` of the image and its mask."""
+        noisy = bool(self.process.highest)
+        kind = filling(self.mask, noisy=noisy) if self.mask else Noisy if noisy else Straight
+        return {"forward": kind(self.denoiser, self.start, self.process, self.prediction, opaque=self.of_alpha)}
 
     def updates(self, batch: Batch, step: int) -> Iterator[Update]:
         """One update of the denoiser at a time of its own for each pair."""
-        target, source = to_float32(batch["target"]), to_float32(self.start(batch["source"]))
+        source, target = batch["source"], to_float32(batch["target"])
+        hole = hole_of(batch[self.mask], opaque=self.of_alpha) if self.mask else None
+        start, condition = self.start(source, hole)
         # From 1, which is the time of the source, to above 0.
         time = 1 - torch.rand(target.shape[0], dtype=target.dtype, device=target.device)
         noise = torch.randn_like(target) if self.process.highest else None
         share = self.process.share(time)[:, None, None, None]
-        x = self.process.between(share, target, source, noise)
-        answer = self.denoiser(x, time, batch["source"] if self.conditional else None)
-        wanted = self.process.predicted(self.prediction, share, target, source, noise)
-        difference = to_float32(answer) - wanted
+        x = kept(self.process.between(share, target, start, noise), source, hole)
+        wanted = self.process.predicted(self.prediction, share, target, start, noise)
+        difference = to_float32(self.denoiser(x, time, condition)) - wanted
         values = difference.square() if self.squared else difference.abs()
-        yield Update("denoiser", {"denoising": values.mean()})
+        yield Update("denoiser", {"denoising": values.mean() if hole is None else mean_in_hole(values, hole)})

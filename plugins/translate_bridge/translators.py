@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from translate.holes import compose, hole_of
 from translate.options import Option
 from translate.precision import to_float32
 from translate.taken import Input
@@ -24,32 +25,47 @@ class Reversed(nn.Module):
     unit: Tensor
 
     def __init__(
-        self, denoiser: nn.Module, start: Start, process: Process, prediction: Prediction, *, conditional: bool
+        self,
+        denoiser: nn.Module,
+        start: Start,
+        process: Process,
+        prediction: Prediction,
+        *,
+        opaque: bool = False,
     ) -> None:
         super().__init__()
         self.denoiser = denoiser
         self.start = start
         self.process = process
         self.prediction: Prediction = prediction
-        self.conditional = conditional
+        self.opaque = opaque
         traits = Traits(denoiser)
         self.size_multiple, self.fixed_size = traits.size_multiple, traits.fixed_size
         # Times are made of it, so that what is computed of them is known to depend on no image.
         self.register_buffer("unit", torch.ones(1), persistent=False)
 
-    def walk(self, image: Tensor, passes: int, noise: Tensor | None) -> Tensor:
-        """Translate (N, C, H, W) in [-1, 1]; each pass tells a target, towards which the next one begins."""
-        origin = x = to_float32(self.start(image))
-        target = x
+    def walk(self, image: Tensor, passes: int, noise: Tensor | None, mask: Tensor | None = None) -> Tensor:
+        """Translate (N, C, H, W) in [-1, 1]; each pass tells a target, towards which the next one begins.
+
+        With a mask (N, K, H, W) only its hole is translated, and everything else stays to the bit.
+        """
+        hole = None if mask is None else hole_of(mask, opaque=self.opaque)
+        origin, condition = self.start(image, hole)
+        x: Tensor = origin
+        target: Tensor = origin
         for number in range(passes):
             times = (passes - number) / passes, (passes - number - 1) / passes
             shares = self.process.share(times[0]), self.process.share(times[1])
-            time = times[0] * self.unit.expand(x.shape[0])
-            answer = to_float32(self.denoiser(x, time, image if self.conditional else None))
-            target = self.process.target(self.prediction, shares[0], x, answer).clamp(-1, 1)
+            answer = to_float32(self.denoiser(x, times[0] * self.unit.expand(x.shape[0]), condition))
+            target = kept(self.process.target(self.prediction, shares[0], x, answer).clamp(-1, 1), image, hole)
             if number + 1 < passes:
-                x = self.process.step(x, target, origin, shares, noise)
+                x = kept(self.process.step(x, target, origin, shares, noise), image, hole)
         return target
+
+
+def kept(filled: Tensor, image: Tensor, hole: Tensor | None) -> Tensor:
+    """What is ``filled`` inside the hole and the image elsewhere; all that is filled if there is no hole."""
+    return filled if hole is None else compose(filled, image, hole)
 
 
 class Noisy(Reversed):

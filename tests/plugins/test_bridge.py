@@ -29,9 +29,11 @@ from translate.parts import CatalogParts, build_method
 from translate.plugins import discover
 from translate.run import Run
 from translate.seeds import seed_step
-from translate.testing import check_plugin
+from translate.streams import Streams
+from translate.testing import check_method, check_plugin
 from translate.translator import contents
 from translate_bridge.blocks import Attention, TimeEmbedding
+from translate_bridge.filling import filling
 from translate_bridge.process import Process
 from translate_bridge.start import Start
 from translate_bridge.translators import Noisy, Straight
@@ -71,6 +73,10 @@ def adam(weights: list[nn.Parameter]) -> torch.optim.Optimizer:
 
 def engine(method: Method, steps: int = 10, **options: Any) -> Engine:
     return Engine(method, dict.fromkeys(method.players, adam), steps=steps, **options)
+
+
+def plain(source: Domain = Domain(1), target: Domain = Domain(1)) -> Start:  # noqa: B008
+    return Start(source, target, conditional=True, filling=False)
 
 
 def scalar(value: float) -> Tensor:
@@ -200,7 +206,7 @@ def test_an_exact_denoiser_finds_the_target_in_any_number_of_passes(
     process = Process("symmetric", 0.3)
     data = batch(count=3)
     told = Told(process, prediction, data["target"], data["source"])
-    found = Noisy(told, Start(Domain(1), Domain(1)), process, prediction, conditional=True)(
+    found = Noisy(told, plain(), process, prediction)(
         data["source"], passes=passes, stochastic=stochastic, noise=torch.randn(3, 1, 16, 16)
     )
     torch.testing.assert_close(found, data["target"], rtol=0, atol=1e-5)
@@ -224,7 +230,7 @@ def test_an_exact_bridge_between_two_gaussians() -> None:
     generator = torch.Generator().manual_seed(0)
     source = torch.randn(20_000, 1, 1, 1, generator=generator, dtype=torch.float64) * 0.3 - 0.5
     noise = torch.randn(20_000, 1, 1, 1, generator=generator, dtype=torch.float64)
-    module = Noisy(Exact(), Start(Domain(1), Domain(1)), process, "target", conditional=True)
+    module = Noisy(Exact(), plain(), process, "target")
     found = module(source, passes=400, noise=noise)
     assert found.mean().item() == pytest.approx(0.2, abs=5e-3)
     # The last answer is the mean of x_0 given what noise is left then, 0.5 / 400.
@@ -238,7 +244,7 @@ def test_without_noise_it_goes_along_the_straight_line() -> None:
     process = Process("constant", 0.0)
     data = batch(count=2)
     told = Told(process, "velocity", data["target"], data["source"])
-    found = Straight(told, Start(Domain(1), Domain(1)), process, "velocity", conditional=True)(data["source"], passes=4)
+    found = Straight(told, plain(), process, "velocity")(data["source"], passes=4)
     torch.testing.assert_close(found, data["target"], rtol=0, atol=1e-5)
     for time, x in told.answers:
         on_the_line = (1 - time) * data["target"] + time * data["source"]
@@ -270,22 +276,23 @@ def test_answers_stay_in_range_and_weights_lie_once() -> None:
     ],
 )
 def test_a_bridge_begins_with_the_targets_channels(source: Domain, target: Domain, shown: float | None) -> None:
-    start = Start(source, target)
+    start = plain(source, target)
     image = torch.tensor([1.0, -0.8, 0.4])[: source.channels].view(1, -1, 1, 1).expand(2, -1, 4, 4)
     if source.one_hot:
         image = torch.tensor([1.0, -1.0]).view(1, 2, 1, 1).expand(2, -1, 4, 4)
-    made = start(image)
+    made, condition = start(image)
+    assert torch.equal(condition, image)
     assert made.shape == (2, target.channels, 4, 4)
     if source.channels == target.channels:
         assert torch.equal(made, image)
     elif not source.one_hot:
         torch.testing.assert_close(made, image.mean(1, keepdim=True).expand_as(made))
     else:
-        other, none = start(-image), start(-torch.ones_like(image))
+        other, none = start(-image)[0], start(-torch.ones_like(image))[0]
         assert made.abs().max() <= 1
         assert (made[0, :, 0, 0] - other[0, :, 0, 0]).abs().max() > 0.2
         assert not none.any()
-        assert torch.equal(made, Start(source, target)(image)), "the colours are always the same"
+        assert torch.equal(made, plain(source, target)(image)[0]), "the colours are always the same"
 
 
 # --- the denoiser ---------------------------------------------------------------------------------------------------
@@ -392,7 +399,7 @@ def test_the_term_by_hand(options: dict[str, Any], power: int) -> None:
             "velocity": source[row] - target[row],
             "target": target[row],
         }[method.prediction]
-        condition = source[row][None] if method.conditional else None
+        condition = source[row][None] if method.start.conditional else None
         answer = method.denoiser(x[None], time[row : row + 1], condition)[0]
         losses.append((answer - wanted).abs().pow(power).mean().item())
     assert found.terms["denoising"].item() == pytest.approx(statistics.mean(losses), rel=1e-4)
@@ -442,6 +449,85 @@ def test_it_learns_and_translates_in_one_pass_and_in_ten() -> None:
             assert error < 0.3 < (data["source"] - data["target"]).abs().mean().item()
 
 
+# --- holes ----------------------------------------------------------------------------------------------------------
+
+
+def inpainting(**options: Any) -> Any:
+    torch.manual_seed(1)
+    parts = CatalogParts(
+        discover(), source=Domain(3), target=Domain(3), size=(16, 16), streams=Streams({"mask": Domain(1)})
+    )
+    method = build_method(discover(), "bridge", {"denoiser": UNET, "mask": "mask", **options}, parts)
+    learned(method.denoiser)
+    return method
+
+
+def masked(count: int = 2) -> dict[str, Tensor]:
+    mask = -torch.ones(count, 1, 16, 16)
+    mask[:, :, 4:9, 3:12] = 1
+    return {**batch(3, count=count), "mask": mask}
+
+
+@pytest.mark.parametrize("passes", [1, 4])
+@pytest.mark.parametrize("options", [{}, {"noise": 0.0}, {"conditional": False}])
+def test_known_pixels_are_kept_to_the_bit(options: dict[str, Any], passes: int) -> None:
+    method, data = inpainting(**options), masked()
+    module = method.translators["forward"]
+    given = {"noise": torch.randn(2, 3, 16, 16)} if method.process.highest else {}
+    seen: list[Tensor] = []
+    module.denoiser.register_forward_hook(lambda _module, given, _answer: seen.append(given[0]))
+    found = module(data["source"], passes=passes, mask=data["mask"], **given)
+    hole = (data["mask"] > 0).expand_as(found)
+    for image in (found, *seen):
+        assert torch.equal(image[~hole], data["source"][~hole])
+    assert (found - data["source"])[hole].abs().max() > 0.05
+    # What the hole hides is not seen.
+    other = torch.where(hole, torch.randn_like(found), data["source"])
+    assert torch.equal(module(other, passes=passes, mask=data["mask"], **given), found)
+    assert not torch.equal(module(data["source"], passes=passes, mask=-data["mask"], **given), found)
+
+
+def test_the_loss_is_inside_the_hole_by_hand() -> None:
+    method, data = inpainting(prediction="difference"), masked()
+    data["mask"][1, :, :, 3:6] = -1
+    found = moved(method, data).terms["denoising"]
+    seed_step(5, 0)
+    time, noise = 1 - torch.rand(2), torch.randn(2, 3, 16, 16)
+    losses = []
+    for row in range(2):
+        hole = (data["mask"][row] > 0).float()
+        source, target = data["source"][row], data["target"][row]
+        share = method.process.share(float(time[row]))
+        x = (1 - share) * target + share * 0 + noise[row] * math.sqrt(method.process.variance(share))
+        shown = hole * x + (1 - hole) * source
+        condition = torch.cat([(1 - hole) * source, hole])
+        answer = method.denoiser(shown[None], time[row : row + 1], condition[None])[0]
+        losses.append((((answer - (x - target)).square() * hole).sum() / (3 * hole.sum())).item())
+    assert found.item() == pytest.approx(statistics.mean(losses), rel=1e-4)
+    assert method.needs.aligned == {"mask"}
+    outside = torch.where(data["mask"] > 0, data["target"], torch.randn(2, 3, 16, 16))
+    assert moved(method, {**data, "target": outside}).terms["denoising"].item() == pytest.approx(found.item(), rel=1e-6)
+
+
+def test_an_exact_denoiser_fills_the_hole() -> None:
+    process, data = Process("symmetric", 0.3), masked()
+    told = Told(process, "target", data["target"], data["source"])
+    start = Start(Domain(3), Domain(3), conditional=True, filling=True)
+    found = filling("mask", noisy=True)(told, start, process, "target")(
+        data["source"], passes=3, mask=data["mask"], noise=torch.randn(2, 3, 16, 16)
+    )
+    torch.testing.assert_close(found, torch.where(data["mask"] > 0, data["target"], data["source"]), rtol=0, atol=1e-6)
+
+
+def test_masks_are_trained_with_and_resumed_exactly() -> None:
+    check_method(f"bridge(denoiser='{UNET}', mask=mask)")
+    parts = CatalogParts(
+        discover(), source=Domain(1), target=Domain(3), size=(16, 16), streams=Streams({"mask": Domain(1)})
+    )
+    with pytest.raises(TranslateError, match="with a mask the known pixels of the source are those of the target"):
+        build_method(discover(), "bridge", {"denoiser": UNET, "mask": "mask"}, parts)
+
+
 # --- levers ---------------------------------------------------------------------------------------------------------
 
 
@@ -469,13 +555,13 @@ def test_several_batches_move_by_the_mean_of_their_gradients_with_draws_of_their
 
 def test_recomputed_passes_change_nothing() -> None:
     denoiser = "unet(width=8, multipliers=(1, 2), blocks=1, dropout=0.3)"
-    plain, (other, parts) = make(denoiser=denoiser), built(denoiser=denoiser)
+    stored, (other, parts) = make(denoiser=denoiser), built(denoiser=denoiser)
     recompute(parts.translating)
-    for method in (plain, other):
+    for method in (stored, other):
         machine = engine(method, seed=2)
         for seed in range(2):
             machine.step([batch(seed=seed)])
-    for name, value in state(plain).items():
+    for name, value in state(stored).items():
         assert torch.equal(value, other.state_dict()[name]), name
 
 
@@ -487,13 +573,13 @@ def test_what_is_compiled_is_the_same(noise: float, monkeypatch: pytest.MonkeyPa
     from translate.ranks import ProcessGroup
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    plain, (other, parts) = make(noise=noise), built(noise=noise)
+    eager, (other, parts) = make(noise=noise), built(noise=noise)
     Compilation("yes", parts.networks, left=0, group=ProcessGroup(), device=torch.device("cpu"))
-    for method in (plain.double(), other.double()):
+    for method in (eager.double(), other.double()):
         machine = engine(method, seed=3)
         for seed in range(2):
             machine.step([{name: value.double() for name, value in batch(seed=seed).items()}])
-    for name, value in state(plain).items():
+    for name, value in state(eager).items():
         torch.testing.assert_close(value, other.state_dict()[name], rtol=1e-8, atol=1e-8)
 
 
