@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -15,12 +16,13 @@ import torch
 pytest.importorskip("benchmarks.quality", reason="the benchmarks are not part of every distribution")
 
 from benchmarks import performance, step
-from benchmarks.quality import camvid, rivals, scores, squeezenet, table
+from benchmarks.quality import camvid, digits, digits_table, rivals, scores, squeezenet, table
 from benchmarks.quality.picture import picture
+from benchmarks.quality.rows import ROWS
 from translate.benchmark.hardware import described, machine
 from translate.data import Domain
 from translate.errors import TranslateError
-from translate.run import Config
+from translate.run import Config, Run
 from translate.training import fit
 
 ROOT = Path(__file__).parents[1]
@@ -170,6 +172,40 @@ def test_unfinished_runs_are_not_scored(tmp_path: Path) -> None:
     camvid.Run.create(tmp_path / "run", Config("pix2pix", "x"), steps=10, metadata={})
     with pytest.raises(TranslateError, match="has done 0 of 10 steps"):
         camvid.score(cast(camvid.Bench, None), [tmp_path / "run"], tmp_path)
+
+
+def test_a_row_is_measured_once_for_each_thing_that_its_network_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    class Found:
+        def to_json(self) -> dict[str, Any]:
+            return {"scores": {"psnr": float(len(asked))}, "split": "test"}
+
+    def evaluated(_run: Any, _data: str, **options: Any) -> Found:
+        asked.append((options["given"], options["direction"]))
+        return Found()
+
+    row = ROWS["bridge-rotated"]
+    monkeypatch.setitem(ROWS, "tried", dataclasses.replace(row, metrics={"": ("psnr",), "backward": ("psnr",)}))
+    monkeypatch.setattr(digits, "evaluate", evaluated)
+    monkeypatch.setattr(digits, "prepared", lambda *_: tmp_path)
+    monkeypatch.setattr(digits, "seconds_of", lambda _run: 60.0)
+    monkeypatch.setattr(
+        digits.Bench, "trained", lambda *_: Run.create(tmp_path / "run", Config("bridge", "x"), steps=1, metadata={})
+    )
+    path = digits.Bench(cast(digits.Digits, None), tmp_path, tmp_path / "results").score("tried", 0)
+    result = json.loads(path.read_text(encoding="utf-8"))
+    names = ["1 pass,", "10 passes,", "10 passes without noise,"]
+    given = [{"passes": 1}, {"passes": 10}, {"passes": 10, "stochastic": False}]
+    assert asked == [(each, direction) for direction in (None, "backward") for each in given]
+    keys = [f"{direction}{name} psnr" for direction in ("", "backward ") for name in names]
+    assert result["scores"] == dict(zip(keys, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], strict=True))
+    assert len(result["protocol"]) == 6
+    assert digits_table.titled("backward 1 pass, psnr") == "backward: 1 pass, PSNR, dB ↑"
+    assert digits_table.titled("10 passes, content_accuracy") == "10 passes, content accuracy, % ↑"
+    assert digits_table.spread([25.0], "10 passes, psnr") == "25.00"
 
 
 # --- the table ------------------------------------------------------------------------------------------------------

@@ -168,24 +168,27 @@ class Bench:
             found[name] = value.replace("SEED", str(seed)) if isinstance(value, str) else value
         return found
 
-    def score(self, name: str, seed: int) -> Path:
+    def score(self, row_name: str, seed: int) -> Path:
         """Train a row, score the weights of its last step, and write its result file."""
-        row = ROWS[name]
-        run = self.trained(name, seed)
+        row = ROWS[row_name]
+        run = self.trained(row_name, seed)
         data = prepared(row.data, self.digits, self.work / "data")
         scores: dict[str, Any] = {}
         protocol: dict[str, Any] = {}
         for direction, metrics in row.metrics.items():
             # Judges are trained once, with seed 0, and the same for all.
             asked = [metric.format_map(_Judges(self)) for metric in metrics]
-            found = evaluate(run.folder, str(data), metrics=asked, direction=direction or None).to_json()
-            prefix = f"{direction} " if direction else ""
-            scores |= {f"{prefix}{metric}": value for metric, value in found["scores"].items()}
-            protocol[direction] = {key: value for key, value in found.items() if key not in ("scores", "run", "data")}
+            for name, given in row.given.items():
+                how = " ".join(filter(None, (direction, name)))
+                found = evaluate(
+                    run.folder, str(data), metrics=asked, direction=direction or None, given=given
+                ).to_json()
+                scores |= {f"{how} {metric}".lstrip(): value for metric, value in found["scores"].items()}
+                protocol[how] = {key: value for key, value in found.items() if key not in ("scores", "run", "data")}
         if row.cycle:
             scores |= cycle_errors(run.folder, data)
         result = {
-            "row": name,
+            "row": row_name,
             "method": row.method,
             "about": row.about,
             "seed": seed,
@@ -198,7 +201,7 @@ class Bench:
             "machine": machine(),
         }
         self.results.mkdir(parents=True, exist_ok=True)
-        path = self.results / f"{name}-{seed}.json"
+        path = self.results / f"{row_name}-{seed}.json"
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
         return path
 

@@ -76,19 +76,22 @@ def titled(score: str) -> str:
     >>> titled("backward content_accuracy")
     'backward: content accuracy, % ↑'
     """
-    direction, name = split(score)
-    title = UNITS.get(name, (name, 4))[0]
+    direction, given, name = split(score)
+    title = " ".join(filter(None, (given, UNITS.get(name, (name, 4))[0])))
     return f"{direction}: {title}" if direction in ("forward", "backward") else title
 
 
-def split(score: str) -> tuple[str, str]:
-    """The direction of a score, if it has one, and its name.
+def split(score: str) -> tuple[str, str, str]:
+    """The direction of a score, if it has one, what the network was given, if it ends in a comma, and its name.
 
-    >>> split("forward cycle, mean"), split("psnr")
-    (('forward', 'cycle, mean'), ('', 'psnr'))
+    >>> split("forward cycle, mean"), split("10 passes, psnr")
+    (('forward', '', 'cycle, mean'), ('', '10 passes,', 'psnr'))
     """
     direction, _, name = score.partition(" ")
-    return (direction, name) if direction in DIRECTIONS else ("", score)
+    if direction not in DIRECTIONS:
+        direction, name = "", score
+    given, comma, rest = name.rpartition(", ")
+    return (direction, "", name) if name in UNITS or not comma else (direction, f"{given},", rest)
 
 
 def spread(values: Sequence[float], score: str) -> str:
@@ -99,7 +102,7 @@ def spread(values: Sequence[float], score: str) -> str:
     >>> spread([2e-6, 4e-6], "backward cycle, mean")
     '3.0e-06 ± 1.4e-06'
     """
-    digits = UNITS.get(split(score)[1], ("", 4))[1]
+    digits = UNITS.get(split(score)[-1], ("", 4))[1]
     form = ".1e" if digits is None else f".{digits}f"
     mean = f"{statistics.mean(values):{form}}"
     return f"{mean} ± {statistics.stdev(values):{form}}" if len(values) > 1 else mean

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 DIGITS: Mapping[str, Any] = {"size": 32, "load_size": 32, "flip": False, "log_every": 100}
@@ -25,6 +25,9 @@ class Row:
     metrics: Mapping[str, Sequence[str]]
     cycle: bool = False
     """Whether the error of translating there and back is measured, too."""
+    given: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"": {}})
+    """What the network is given beside its images, by what stands before the names of the scores; one measurement each.
+    """
 
 
 JUDGED_MNIST = "content_accuracy(classifier='{mnist}')"
