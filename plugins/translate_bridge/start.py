@@ -21,6 +21,7 @@ class Start(nn.Module):
     """
 
     colours: Tensor | None
+    unit: Tensor
 
     def __init__(self, source: Domain, target: Domain, *, conditional: bool, filling: bool) -> None:
         super().__init__()
@@ -31,6 +32,11 @@ class Start(nn.Module):
         painted = source.one_hot and not self.same
         colours = uniform(torch.arange(source.channels), target.channels) if painted else None
         self.register_buffer("colours", colours, persistent=False)
+        self.register_buffer("unit", torch.ones(1), persistent=False)
+
+    def times(self, time: float, count: int) -> Tensor:
+        """A time for each of ``count`` rows (N,); made of a buffer, so that it is known to depend on no image."""
+        return time * self.unit.expand(count)
 
     def forward(self, image: Tensor, hole: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Map (N, C, H, W) in [-1, 1], with a hole (N, 1, H, W) or without, to the start in float32 and the condition.

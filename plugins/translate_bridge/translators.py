@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from torch import Tensor, nn
 
 from translate.holes import compose, hole_of
@@ -21,8 +20,6 @@ Stochastic = Annotated[bool, Option("begin the bridge with noise; the first of o
 
 class Reversed(nn.Module):
     """A bridge walked from the source to the target by a denoiser, at evenly spaced times."""
-
-    unit: Tensor
 
     def __init__(
         self,
@@ -41,8 +38,6 @@ class Reversed(nn.Module):
         self.opaque = opaque
         traits = Traits(denoiser)
         self.size_multiple, self.fixed_size = traits.size_multiple, traits.fixed_size
-        # Times are made of it, so that what is computed of them is known to depend on no image.
-        self.register_buffer("unit", torch.ones(1), persistent=False)
 
     def walk(self, image: Tensor, passes: int, noise: Tensor | None, mask: Tensor | None = None) -> Tensor:
         """Translate (N, C, H, W) in [-1, 1]; each pass tells a target, towards which the next one begins.
@@ -56,7 +51,7 @@ class Reversed(nn.Module):
         for number in range(passes):
             times = (passes - number) / passes, (passes - number - 1) / passes
             shares = self.process.share(times[0]), self.process.share(times[1])
-            answer = to_float32(self.denoiser(x, times[0] * self.unit.expand(x.shape[0]), condition))
+            answer = to_float32(self.denoiser(x, self.start.times(times[0], x.shape[0]), condition))
             target = kept(self.process.target(self.prediction, shares[0], x, answer).clamp(-1, 1), image, hole)
             if number + 1 < passes:
                 x = kept(self.process.step(x, target, origin, shares, noise), image, hole)

@@ -31,7 +31,7 @@ from translate.run import Run
 from translate.seeds import seed_step
 from translate.streams import Streams
 from translate.testing import check_method, check_plugin
-from translate.translator import contents
+from translate.translator import Translator, contents
 from translate_bridge.blocks import Attention, TimeEmbedding
 from translate_bridge.filling import filling
 from translate_bridge.process import Process
@@ -263,6 +263,9 @@ def test_answers_stay_in_range_and_weights_lie_once() -> None:
     assert found.abs().max() <= 1
     assert [id(weight) for weight in module.parameters()] == [id(weight) for weight in method.denoiser.parameters()]
     assert isinstance(make(noise=0.0).translators["forward"], Straight)
+    # What is made for a method that has moved elsewhere has nothing that stayed behind.
+    moved_away = make().to("meta").translators["forward"]
+    assert {each.device.type for each in (*moved_away.parameters(), *moved_away.buffers())} == {"meta"}
     assert module.size_multiple == 2
 
 
@@ -689,6 +692,19 @@ def test_files_do_not_depend_on_batches_and_lanes(
         wanted = read(tmp_path / "one" / name).pixels.astype(int)
         for other in ("eight", "lanes"):
             assert abs(read(tmp_path / other / name).pixels.astype(int) - wanted).max() <= 1, (other, name)
+
+
+def test_large_images_are_computed_in_strips_without_attention() -> None:
+    method = make(3, denoiser="unet(width=4, multipliers=(1, 2), blocks=1, attention=no)")
+    learned(method.denoiser)
+    whole = Translator(
+        method.translators["forward"], catalog=discover(), direction="forward", directions=("forward",),
+        source=Domain(3), target=Domain(3), size=(16, 16), device=torch.device("cpu"),
+    )  # fmt: skip
+    parts = whole.inference.in_parts(whole.read_given({"passes": 2}))
+    # Before its first use it is compared with the whole.
+    assert parts is not None
+    assert parts.algorithm((128, 160)) == "strips"
 
 
 @pytest.mark.compiled
