@@ -23,12 +23,13 @@ from translate.errors import TranslateError, nearest
 from translate.given import (
     Given,
     Ready,
+    fill_alpha,
     fitted,
+    keep_known,
     read_given,
     seeds_of,
     stacked,
 )
-from translate.holes import compose, hole_of
 from translate.inference import Inference, OfInference
 from translate.large import InParts
 from translate.method import Method, Parts
@@ -160,20 +161,9 @@ class Translator:
         tensors = fitted(ready.tensors, self.taken, self.size_multiple, self.fixed_size)
         seeds = seeds_of(seed, len(batch))
         output = self.inference.forward(self._prepare(own), Ready(ready.options, tensors), samples, seeds)
-        if self.fixed_size is not None:
-            output = resized(output.float(), (height, width))
-        else:
-            output = output[..., :height, :width].to(own.dtype)
-        hole = self._hole(ready)
-        # The network has kept what is known, but a runtime may round it, and so does resizing.
-        return output if hole is None else compose(output, own, hole)
-
-    def _hole(self, ready: Ready) -> Tensor | None:
-        """What is filled of the images of a batch (N, 1, H, W); None if nothing says so."""
-        for name, wanted in self.taken.inputs.items():
-            if wanted.hole and name in ready.tensors and wanted.domain is not None:
-                return hole_of(ready.tensors[name], opaque=wanted.domain.alpha == "only")
-        return None
+        cropped = output[..., :height, :width].to(own.dtype)
+        made = cropped if self.fixed_size is None else resized(output.float(), (height, width))
+        return keep_known(made, own, ready, self.taken)
 
     @property
     def in_parts(self) -> InParts | None:
@@ -324,20 +314,15 @@ class Translator:
             raise TranslateError(
                 f"a PIL image cannot hold {answer.shape[-1]} channels; give this translator an array or a tensor"
             )
-        alpha = None if read is None or target.classes else self._alpha(read.alpha, how)
+        alpha = None if read is None or target.classes else read.alpha
+        if alpha is not None and any(each.hole for each in self.taken.inputs.values()):
+            ready = self.ready(self.read_given(how.given), 1, (alpha.shape[0], alpha.shape[1]))
+            alpha = fill_alpha(alpha, ready, self.taken)
         if answer.shape[-1] == 3 or alpha is not None:
             answer = images.as_depth(answer, "uint8", target.low, target.high)
         if alpha is not None:
             answer = np.concatenate([answer, images.as_depth(alpha[..., None], "uint8")], axis=2)
         return PIL.Image.fromarray(np.ascontiguousarray(answer[..., 0] if answer.shape[-1] == 1 else answer))
-
-    def _alpha(self, alpha: NDArray[Any] | None, how: _How) -> NDArray[Any] | None:
-        """The alpha plane (H, W) of a picture's answer: what is filled is opaque."""
-        if alpha is None or not any(each.hole for each in self.taken.inputs.values()):
-            return alpha
-        hole = self._hole(self.ready(self.read_given(how.given), 1, (alpha.shape[0], alpha.shape[1])))
-        opaque = 1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
-        return alpha if hole is None else np.where(hole[0, 0].cpu().numpy() > 0, alpha.dtype.type(opaque), alpha)
 
 
 @dataclass(frozen=True, slots=True)

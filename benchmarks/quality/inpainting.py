@@ -55,7 +55,10 @@ GRAY = 128
 """What an image that has no mask is emptied with."""
 
 COMMON: dict[str, Any] = {
-    "generator": "unet(width=32, depth=5)", "discriminator": "patch(width=32, receptive_field=16)", "batch": 4,
+    # Without normalization, which takes the colours away that are to be filled in, and without noise.
+    "generator": "unet(width=32, depth=5, norm=none, dropout=0)", "batch": 8,
+    "discriminator": "patch(width=32, receptive_field=16)",
+    "optimizer": ("generator=adam(lr=0.002)", "discriminator=adam(lr=0.0002)"),
     "size": SIDE, "load_size": MARGIN, "compile": "no", "log_every": 100, "sample_every": 10**6, "save_every": 10**6,
 }  # fmt: skip
 ROWS: Mapping[str, dict[str, Any]] = {
@@ -245,7 +248,7 @@ def main(given: Sequence[str] | None = None) -> int:
     showing.add_argument("--count", type=int, default=6, help="photos to show")
     for command in (running, showing):
         command.add_argument("--seeds", nargs="+", type=int, default=[0], help="of the trainings")
-        command.add_argument("--steps", type=int, default=6000, help="of a training")
+        command.add_argument("--steps", type=int, default=4000, help="of a training")
         command.add_argument("--data", type=Path, default=DATA, help="a folder of photos")
         command.add_argument("--weights", type=Path, default=WEIGHTS, help="SqueezeNet 1.0's weights")
         command.add_argument("--runs", type=Path, default=RUNS, help="folder of crops and runs")

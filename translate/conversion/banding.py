@@ -46,20 +46,6 @@ def bands_of(task: Task, work: Work) -> images.Bands | None:
     )  # fmt: skip
 
 
-def is_opaque(alpha: NDArray[Any]) -> bool:
-    """Whether no pixel of an alpha plane is transparent."""
-    return bool(alpha.min(initial=_opaque(alpha.dtype)) == _opaque(alpha.dtype))
-
-
-def opaque_inside(alpha: NDArray[Any], hole: NDArray[np.bool_]) -> NDArray[Any]:
-    """An alpha plane of an image whose hole is filled: opaque there."""
-    return np.where(hole, np.asarray(_opaque(alpha.dtype), alpha.dtype), alpha)
-
-
-def _opaque(dtype: np.dtype[Any]) -> float:
-    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
-
-
 class BandedPixels:
     """Stored values (H', W', C) of a file in bands, padded at the lower and right edge by reflection.
 
@@ -76,7 +62,7 @@ class BandedPixels:
         for number in range(bands.count):
             pixels, alpha = adapt(bands.read(number))
             if alpha is not None and self.opaque:
-                self.opaque = is_opaque(alpha)
+                self.opaque = images.is_opaque(alpha)
         self.has_alpha = alpha is not None
         self.dtype: np.dtype[Any] = pixels.dtype
         self._rows, self._columns = (
@@ -137,7 +123,7 @@ class BandedAlpha:
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         first, last, _ = rows.indices(self._height)
         found = images.as_depth(self._pixels.alpha(first, last)[..., None], self._depth)[..., 0]
-        return found if self._hole is None else opaque_inside(found, self._hole[first:last])
+        return found if self._hole is None else images.opaque_inside(found, self._hole[first:last])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype)

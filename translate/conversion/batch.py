@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from translate import images
 from translate.conversion.algorithms import algorithm_for
-from translate.conversion.banding import Adapt, BandedAlpha, BandedPixels, bands_of, is_opaque, opaque_inside
+from translate.conversion.banding import Adapt, BandedAlpha, BandedPixels, bands_of
 from translate.conversion.keeping import Known, hole_of, known_of, tell
 from translate.conversion.manifest import Ledger
 from translate.conversion.notices import Notices
@@ -233,7 +233,7 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
         kept = images.resize(kept, size) if laid else pixels
         alpha = None if alpha is None else images.resize(alpha[..., None], size)[..., 0]
     if alpha is not None and hole is not None:
-        alpha = _held(opaque_inside(alpha, hole), task)
+        alpha = _held(images.opaque_inside(alpha, hole), task)
     depth = _output_depth(own, task, work)
     if alpha is not None and depth != str(alpha.dtype):
         alpha = images.as_depth(alpha[..., None], depth)[..., 0]
@@ -248,7 +248,7 @@ def _held(alpha: NDArray[Any], task: Task) -> NDArray[Any] | None:
     """The alpha plane that the output's format holds; an opaque one may be dropped without loss."""
     if task.format.alpha:
         return alpha
-    _check_opaque(is_opaque(alpha), task)
+    _check_opaque(images.is_opaque(alpha), task)
     return None
 
 
@@ -283,7 +283,7 @@ def _in_bands(bands: images.Bands, task: Task, work: Work) -> Decoded:
     depth = _output_depth(own, task, work)
     alpha = BandedAlpha(pixels, bands.height, depth, hole) if pixels.has_alpha else None
     if alpha is not None and not task.format.alpha:
-        _check_opaque(pixels.opaque or (hole is not None and is_opaque(np.asarray(alpha))), task)
+        _check_opaque(pixels.opaque or (hole is not None and images.is_opaque(np.asarray(alpha))), task)
         alpha = None
     kept = pixels
     if hole is not None:

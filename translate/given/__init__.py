@@ -14,7 +14,7 @@ from translate.given.values import Planes, Value, hole_in
 if TYPE_CHECKING:
     from translate.given.bound import Bound, Packed
     from translate.given.noise import drawn_by_rows, drawn_noise, of_images, seeds_of, with_noise
-    from translate.given.tensors import Ready, examples, fitted, normalized, stacked
+    from translate.given.tensors import Ready, examples, fill_alpha, fitted, keep_known, normalized, stacked
 
 __all__ = [
     "Bound",
@@ -27,8 +27,10 @@ __all__ = [
     "drawn_by_rows",
     "drawn_noise",
     "examples",
+    "fill_alpha",
     "fitted",
     "hole_in",
+    "keep_known",
     "normalized",
     "of_images",
     "read_given",
@@ -38,7 +40,7 @@ __all__ = [
 ]
 
 _OF_NOISE = ("drawn_by_rows", "drawn_noise", "of_images", "seeds_of", "with_noise")
-_OF_TENSORS = ("Ready", "examples", "fitted", "normalized", "stacked")
+_OF_TENSORS = ("Ready", "examples", "fill_alpha", "fitted", "keep_known", "normalized", "stacked")
 
 
 def __getattr__(name: str) -> Any:
