@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -16,13 +17,24 @@ from PIL import Image
 pytest.importorskip("benchmarks.quality", reason="the benchmarks are not part of every distribution")
 
 from benchmarks import performance, step
-from benchmarks.quality import camvid, inpainting, inpainting_table, rivals, scores, squeezenet, table, three_domains
+from benchmarks.quality import (
+    camvid,
+    digits,
+    digits_table,
+    inpainting,
+    inpainting_table,
+    rivals,
+    scores,
+    squeezenet,
+    table,
+    three_domains,
+)
 from benchmarks.quality.picture import picture
 from benchmarks.quality.rows import ROWS
 from translate.benchmark.hardware import described, machine
 from translate.data import Domain
 from translate.errors import TranslateError
-from translate.run import Config
+from translate.run import Config, Run
 from translate.training import fit
 
 ROOT = Path(__file__).parents[1]
@@ -172,6 +184,38 @@ def test_unfinished_runs_are_not_scored(tmp_path: Path) -> None:
     camvid.Run.create(tmp_path / "run", Config("pix2pix", "x"), steps=10, metadata={})
     with pytest.raises(TranslateError, match="has done 0 of 10 steps"):
         camvid.score(cast(camvid.Bench, None), [tmp_path / "run"], tmp_path)
+
+
+def test_a_row_is_measured_once_for_each_thing_that_its_network_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    class Found:
+        def to_json(self) -> dict[str, Any]:
+            return {"scores": {"psnr": float(len(asked))}, "split": "test"}
+
+    def evaluated(_run: Any, data: str, **options: Any) -> Found:
+        asked.append((options["given"], Path(data).name))
+        return Found()
+
+    row = ROWS["bridge-rotated"]
+    measured = {name: dataclasses.replace(each, metrics=("psnr",)) for name, each in row.measured.items()}
+    monkeypatch.setitem(ROWS, "tried", dataclasses.replace(row, measured=measured))
+    monkeypatch.setattr(digits, "evaluate", evaluated)
+    monkeypatch.setattr(digits, "prepared", lambda name, *_: tmp_path / name)
+    monkeypatch.setattr(digits, "seconds_of", lambda _run: 60.0)
+    monkeypatch.setattr(
+        digits.Bench, "trained", lambda *_: Run.create(tmp_path / "run", Config("bridge", "x"), steps=1, metadata={})
+    )
+    path = digits.Bench(cast(digits.Digits, None), tmp_path, tmp_path / "results").score("tried", 0)
+    result = json.loads(path.read_text(encoding="utf-8"))
+    given = [{"passes": 1}, {"passes": 10}, {"passes": 10, "stochastic": False}]
+    assert asked == [(each, "mnist-rotated") for each in given]
+    assert result["scores"] == {"1-pass psnr": 1.0, "10-passes psnr": 2.0, "10-passes-without-noise psnr": 3.0}
+    assert list(result["protocol"]) == list(measured)
+    assert digits_table.titled("10-passes content_accuracy") == "10-passes: content accuracy, % \u2191"
+    assert digits_table.spread([25.0], "10-passes psnr") == "25.00"
 
 
 # --- holes ----------------------------------------------------------------------------------------------------------

@@ -58,6 +58,7 @@ SMALL = {
     "multi_branch": "multi_branch(width=4, widest=16)",
     "stargan": "stargan(width=4, widest=16, blocks=1, style_width=4, latent=3, hidden=8, "
     "discriminator='multi_branch(width=4, widest=16)')",
+    "bridge": "bridge(denoiser='unet(width=8, multipliers=(1, 2), blocks=1)')",
     "folders": "folders(source='source', target='target')",
     "frechet": "frechet(extractor='squeezenet(weights=none, resize=no, layer=2)', positions=yes)",
     "kid": "kid(extractor='squeezenet(weights=none, resize=no)')",
@@ -79,7 +80,7 @@ COMPILING = [("runtimes", "compiled")]
 """What takes half a minute; see ``make test-compiled``."""
 TRAINED = [("metrics", "content_accuracy"), ("metrics", "class_diversity")]
 """What needs a run of its own; their tests have one."""
-WHOLE = ("cgan", "classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "stargan", "unit", "vaegan")
+WHOLE = ("bridge", "cgan", "classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "stargan", "unit", "vaegan")
 """Plugins whose own tests check all that they offer."""
 
 

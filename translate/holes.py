@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from translate.data import OPAQUE
+from translate.data import OPAQUE, Domain
+from translate.errors import TranslateError
 from translate.precision import to_float32
 
 __all__ = [
     "EXTRA_CHANNELS",
+    "check_domains",
     "compose",
     "hole_of",
     "masked_input",
@@ -18,6 +20,17 @@ __all__ = [
 
 EXTRA_CHANNELS = 1
 """How many more channels than its image a network takes that gets a ``masked_input``: the plane of the hole."""
+
+
+def check_domains(source: Domain, target: Domain) -> None:
+    """Raise ``TranslateError`` unless pixels of the source are pixels of the target, too."""
+    kinds = [(each.channels, each.classes, each.ranged, each.low, each.high, each.alpha) for each in (source, target)]
+    if source.classes or kinds[0] != kinds[1]:
+        raise TranslateError(
+            "with a mask the known pixels of the source are those of the target, so both must be images of the same "
+            f"channels, range and transparency, and the source has {source.summary}, the target {target.summary}; "
+            "leave mask out, or give the images that are to be filled as the source"
+        )
 
 
 def hole_of(mask: Tensor, *, opaque: bool = False) -> Tensor:

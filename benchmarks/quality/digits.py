@@ -198,7 +198,8 @@ class Bench:
         for prefix, each in row.measured.items():
             asked = [metric.format_map(_Judges(self)) for metric in each.metrics]
             given = {key: self.data_of(value) for key, value in each.given.items()}
-            found = evaluate(run.folder, str(self.data_of(f"{{{each.data}}}")), metrics=asked, given=given).to_json()
+            where = self.data_of(f"{{{each.data or row.data}}}")
+            found = evaluate(run.folder, str(where), metrics=asked, given=given).to_json()
             scores |= {
                 f"{prefix} {metric.replace('content_accuracy', each.called)}": value
                 for metric, value in found["scores"].items()

@@ -6,22 +6,10 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from translate.data import Domain
-from translate.errors import TranslateError, UnfitError
+from translate.errors import UnfitError
 from translate.holes import compose, hole_of, masked_input
 from translate.taken import Input
 from translate.traits import Traits
-
-
-def check_domains(source: Domain, target: Domain) -> None:
-    """Raise ``TranslateError`` unless pixels of the source are pixels of the target, too."""
-    kinds = [(each.channels, each.classes, each.ranged, each.low, each.high, each.alpha) for each in (source, target)]
-    if source.classes or kinds[0] != kinds[1]:
-        raise TranslateError(
-            "with a mask the known pixels of the source are those of the target, so both must be images of the same "
-            f"channels, range and transparency, and the source has {source.summary}, the target {target.summary}; "
-            "leave mask out, or give the images that are to be filled as the source"
-        )
 
 
 def inpainter(generator: nn.Module, stream: str, opaque: bool) -> nn.Module:

@@ -8,10 +8,10 @@ from typing import Annotated
 from torch import nn
 
 from translate.errors import TranslateError
-from translate.holes import EXTRA_CHANNELS, compose, hole_of, masked_input, mean_in_hole
+from translate.holes import EXTRA_CHANNELS, check_domains, compose, hole_of, masked_input, mean_in_hole
 from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
-from translate_pix2pix.inpainter import check_domains, inpainter
+from translate_pix2pix.inpainter import inpainter
 
 
 class Pix2Pix(Method):
