@@ -13,7 +13,7 @@ from translate.given.values import Planes, Value
 
 if TYPE_CHECKING:
     from translate.given.bound import Bound, Packed
-    from translate.given.noise import drawn_by_rows, drawn_noise, of_images, seeds_of, with_noise
+    from translate.given.noise import drawn_by_rows, drawn_noise, seeds_of, with_noise
     from translate.given.tensors import Ready, examples, fitted, normalized, stacked
 
 __all__ = [
@@ -29,14 +29,13 @@ __all__ = [
     "examples",
     "fitted",
     "normalized",
-    "of_images",
     "read_given",
     "seeds_of",
     "stacked",
     "with_noise",
 ]
 
-_OF_NOISE = ("drawn_by_rows", "drawn_noise", "of_images", "seeds_of", "with_noise")
+_OF_NOISE = ("drawn_by_rows", "drawn_noise", "seeds_of", "with_noise")
 _OF_TENSORS = ("Ready", "examples", "fitted", "normalized", "stacked")
 
 
