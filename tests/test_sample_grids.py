@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 from typing import Any
 
@@ -125,81 +124,30 @@ def test_every_network_is_shown_with_what_it_was_given(
             assert close(columns[f"sample {number + 1}"], images.to_rgb(maker.network(noise), coloured))
 
 
-TAKING = """
-from functools import partial
-import numpy as np
-from translate import hookimpl
-from translate.data import Dataset, Domain, Example
-
-LABELS = ("night", "day", "dusk")
-
-def image(number, side, channels=3):
-    return np.random.default_rng((number, side)).integers(0, 256, (16, 16, channels), dtype=np.uint8)
-
-def beside(*, label=True, mask=True, text=True):
-    def listed(side):
-        return [
-            Example(
-                partial(image, number, side), f"{number}", label=(number % 3 if label and side == 1 else -1),
-                extras={"text": np.array([[number, number + 1], [9, 9]])} if text and side == 1 else {},
-            )
-            for number in range(5)
-        ]
-    domains = {"source": Domain(3), "target": Domain(3, labels=LABELS if label else ())}
-    split = {"source": listed(0), "target": listed(1)}
-    if mask:
-        domains["mask"] = Domain(1)
-        split["mask"] = [Example(partial(image, number, 2, 1), f"{number}") for number in range(5)]
-    return Dataset("beside", "beside", True, domains, {"train": split}, aligned={"mask": "source"} if mask else {})
-
-@hookimpl
-def datasets(): return {"beside": beside}
-"""
-
-
-@pytest.fixture
-def beside(tmp_path: Path) -> Path:
-    (tmp_path / "beside.py").write_text(TAKING)
-    return tmp_path / "beside.py"
-
-
-def arrays_of(plugin: Path) -> dict[str, Tensor]:
-    """The images of the dataset in [-1, 1]."""
-    image = runpy.run_path(str(plugin))["image"]
-    made = {
-        name: np.stack([image(number, side, planes) for number in range(5)])
-        for name, side, planes in (("source", 0, 3), ("target", 1, 3), ("mask", 2, 1))
-    }
-    return {
-        name: torch.from_numpy(each.transpose(0, 3, 1, 2).astype(np.float32)) / 127.5 - 1 for name, each in made.items()
-    }
-
-
 def test_networks_get_what_the_data_has_of_the_shown_rows(
-    beside: Path, told: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    told: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plugins = [taking.PLUGIN, str(beside)]
+    plugins = [taking.PLUGIN]
     run = translate.fit(
         "taking", "beside", output=tmp_path / "run", plugins=plugins, size=16, load_size=16, steps=1, sample_every=1
     )
-    columns, labels = told[-1]["images"], ("night", "day", "dusk")
+    columns, labels = told[-1]["images"], taking.OF_DATA
     assert list(columns) == [
         "source", "mask", "reference", *(f"fake {each}" for each in labels), "fake by reference", "target",
         *(f"sample {each}" for each in labels),
     ]  # fmt: skip
-    data = arrays_of(beside)
     rgb, translator = Domain(3), translate.load(run.folder, plugins=plugins, device="cpu")
-    assert close(columns["mask"], images.to_rgb(data["mask"][:SHOWN], Domain(1)))
-    assert close(columns["reference"], images.to_rgb(data["target"][[1, 2, 3, 0]], rgb))
+    assert close(columns["mask"], images.to_rgb(taking.data(2)[:SHOWN], Domain(1)))
+    assert close(columns["reference"], images.to_rgb(taking.data(1)[[1, 2, 3, 0]], rgb))
     text = torch.tensor([[0, 1], [1, 2], [2, 3], [3, 4.0]])
-    own: dict[str, Any] = {"mask": data["mask"][:SHOWN], "text": text}
+    own: dict[str, Any] = {"mask": taking.data(2)[:SHOWN], "text": text}
     for number, label in enumerate(labels):
-        wanted = translator.translate(data["source"][:SHOWN], given={**own, "label": number})
+        wanted = translator.translate(taking.data(0)[:SHOWN], given={**own, "label": number})
         assert close(columns[f"fake {label}"], images.to_rgb(wanted, rgb))
     # The reference's own class goes with it.
-    by = {**own, "reference": data["target"][[1, 2, 3, 0]], "label": [1, 2, 0, 0]}
+    by = {**own, "reference": taking.data(1)[[1, 2, 3, 0]], "label": [1, 2, 0, 0]}
     assert close(
-        columns["fake by reference"], images.to_rgb(translator.translate(data["source"][:SHOWN], given=by), rgb)
+        columns["fake by reference"], images.to_rgb(translator.translate(taking.data(0)[:SHOWN], given=by), rgb)
     )
     maker = load_sampler(run.folder, plugins=plugins)
     drawn = maker.draw(range(SHOWN), given={"label": "dusk", "text": text})
@@ -208,10 +156,8 @@ def test_networks_get_what_the_data_has_of_the_shown_rows(
 
 
 @pytest.mark.parametrize("without", ["mask", "label", "text"])
-def test_what_the_data_lacks_is_left_away(
-    beside: Path, told: list[dict[str, Any]], tmp_path: Path, without: str
-) -> None:
-    plugins = [taking.PLUGIN, str(beside)]
+def test_what_the_data_lacks_is_left_away(told: list[dict[str, Any]], tmp_path: Path, without: str) -> None:
+    plugins = [taking.PLUGIN]
     translate.fit(
         "taking", f"beside({without}=no)", output=tmp_path / "run", plugins=plugins, size=16, load_size=16, steps=1,
     )  # fmt: skip
@@ -276,12 +222,12 @@ def methods(): return {"needing": Needing}
     ],
 )
 def test_a_network_that_needs_more_ends_no_training_and_is_told_once(
-    beside: Path, told: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, reason: str
+    told: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, reason: str
 ) -> None:
     (tmp_path / "needing.py").write_text(NEEDING)
     run = translate.fit(
         "needing", "beside(mask=no, label=no)", output=tmp_path / "run", size=16, load_size=16, steps=3,
-        plugins=[str(tmp_path / "needing.py"), str(beside)], options={"kind": kind}, sample_every=1,
+        plugins=[str(tmp_path / "needing.py"), taking.PLUGIN], options={"kind": kind}, sample_every=1,
     )  # fmt: skip
     assert run.step == 3
     assert not told
@@ -289,15 +235,14 @@ def test_a_network_that_needs_more_ends_no_training_and_is_told_once(
 
 
 def test_many_classes_are_cut_and_told(
-    beside: Path, told: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    told: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    names = tuple(f"c{number:02d}" for number in range(40))
-    beside.write_text(TAKING.replace('LABELS = ("night", "day", "dusk")', f"LABELS = {names}"))
+    names = [f"c{number:02d}" for number in range(40)]
     translate.fit(
         "taking",
-        "beside",
+        "beside(classes=40)",
         output=tmp_path / "run",
-        plugins=[taking.PLUGIN, str(beside)],
+        plugins=[taking.PLUGIN],
         size=16,
         load_size=16,
         steps=1,

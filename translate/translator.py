@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -186,14 +186,24 @@ class Translator:
         """Whether ``calibrate`` must be called before it can translate with these options of the network."""
         return self.inference.needs_calibration(options)
 
-    def read_given(self, given: Mapping[str, Any], *, max_pixels: int = images.MAX_PIXELS) -> Given:
+    def read_given(
+        self, given: Mapping[str, Any], *, max_pixels: int = images.MAX_PIXELS, elsewhere: Collection[str] = ()
+    ) -> Given:
         """Hold what is given by name against what the network takes, before any image is translated.
 
-        Raises ``TranslateError`` for what does not fit, and ``UnfitError`` for what a runtime cannot take.
+        Inputs that come from ``elsewhere`` may be missing. Raises ``TranslateError`` for what does not fit, and
+        ``UnfitError`` for what a runtime cannot take.
         """
         if not given and not self.taken:
             return Given()
-        found = read_given(given, self.taken, f"the translator {self.direction}", size=self.size, max_pixels=max_pixels)
+        found = read_given(
+            given,
+            self.taken,
+            f"the translator {self.direction}",
+            size=self.size,
+            max_pixels=max_pixels,
+            elsewhere=elsewhere,
+        )
         self.inference.refuse_unfit(found.names)
         return found
 

@@ -12,7 +12,7 @@ import torch
 
 from translate.description import check_given
 from translate.errors import TranslateError, nearest
-from translate.evaluation.subjects import Asked, subject_of
+from translate.evaluation.subjects import Asked, reads, subject_of
 from translate.layouts import open_dataset
 from translate.memory import limits
 from translate.parts import CatalogParts, SavedMethod, build
@@ -61,7 +61,8 @@ def measure(
         for need in sorted(metric.needs):
             if (reason := subject.lacks(need)) is not None:
                 raise TranslateError(f"{text} {reason}")
-        wanted |= metric.needs | getattr(metric, "wants", frozenset())
+        wanted |= reads(metric)
+    subject.choose_targets(built.values())
 
     counts: dict[str, int] = {}
     with torch.no_grad():  # not inference mode: decoding threads write into tensors made here
@@ -70,9 +71,9 @@ def measure(
                 if name in each and name in wanted:
                     counts[name] = counts.get(name, 0) + len(each[name])
             for metric in built.values():
-                read = metric.needs | getattr(metric, "wants", frozenset())
-                if part := {name: tensor for name, tensor in each.items() if name in read}:
-                    metric.update(part)
+                for part in subject.parts_of(each, metric):
+                    if part:
+                        metric.update(part)
     scores: dict[str, float] = {}
     protocols: dict[str, str] = {}
     for text, metric in built.items():
@@ -96,9 +97,7 @@ def measure(
         "resize": RESIZE,
         "metrics": protocols,
     }
-    protocol |= subject.metadata
-    if subject.given:
-        protocol["given"] = subject.given.making
+    protocol |= subject.facts()
     if "samples" in wanted:
         protocol |= {"samples": samples, "seed": seed}
     if "divergence" in wanted:

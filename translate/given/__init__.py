@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from translate.given.reading import Given, read_given
-from translate.given.sources import Picked
+from translate.given.sources import Constant, Folder, Picked, Rows, Source, Table
 from translate.given.values import Planes, Value
 
 if TYPE_CHECKING:
@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bound",
+    "Constant",
+    "Folder",
     "Given",
     "Packed",
     "Picked",
     "Planes",
     "Ready",
+    "Rows",
+    "Source",
+    "Table",
     "Value",
     "drawn_by_rows",
     "drawn_noise",
