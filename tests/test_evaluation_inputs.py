@@ -56,6 +56,10 @@ def test_the_data_gives_its_own_row_by_row(file: Path) -> None:
     stored = np.float32([[0, 1], [1, 2], [2, 3], [3, 4], [4, 5]])
     assert inputs["text"] == {"from": "the data", "images": 5, "sha256": hashlib.sha256(stored.tobytes()).hexdigest()}
     assert len(kept["target"]) == 5
+    assert (
+        found.lines()[2]
+        == "given: label from the data (2 day, 1 dusk, 2 night); mask from the data; text from the data"
+    )
     # Nothing depends on how many images pass at once.
     again = evaluate(file, batch=5)
     assert torch.equal(KEPT["seen"]["fake"], kept["fake"])
@@ -71,6 +75,10 @@ def test_what_is_given_stands_before_what_the_data_has(file: Path) -> None:
     # What the network makes of one class is compared with targets of that class alone.
     assert torch.equal(kept["target"], taking.data(1)[[2]])
     assert found.protocol["targets"] == {"classes": ["dusk"], "images": 1}
+    assert (
+        "given: passes 2; label from one value (5 dusk); text from one value; compared with the 1 targets"
+        in found.lines()[2]
+    )
 
 
 def test_pairs_stay_row_by_row(file: Path) -> None:
@@ -193,6 +201,7 @@ def test_a_sampler_makes_what_belongs_to_the_real_images(file: Path) -> None:
     evaluate(file, direction="sample", given={"label": "night"})
     text = torch.tensor([[0.0, 1.0], [3.0, 4.0]])
     assert torch.equal(KEPT["seen"]["fake"], made.draw(range(2), given={"label": "night", "text": text}))
+    assert KEPT["seen"]["source_label"].tolist() == [1, 1]
     # A table's rows set how many are made.
     evaluate(file, direction="sample", given={"label": [0, 1, 2, 2, 1, 0, 0], "text": [0.0, 0.0]})
     assert len(KEPT["seen"]["fake"]) == 7

@@ -398,6 +398,16 @@ class Drawings(Subject):
         self.metadata = {"domain": side, "seed": asked.seed}
         # Images are made by what belongs to the real ones that they are compared with.
         self.inputs = self._inputs_beside(asked.data(side))
+        wanted = [self.sampler.taken.inputs[name] for name in self.inputs.given.names]
+        self._by_class = next((each for each in wanted if each.kind == "class"), None)
+        if self._by_class is not None:
+            # The class that an image was made for stands in the place of its source's.
+            self.gives |= {"source_label"}
+            self.source = replace(self.source, labels=self._by_class.labels)
+
+    def labelled(self, name: str) -> bool:
+        """Whether any example has a label; what is made by class has one."""
+        return (name == "source" and self._by_class is not None) or super().labelled(name)
 
     def _inputs_beside(self, data: RowInputs) -> Inputs:
         read = self.sampler.read_given
@@ -420,8 +430,12 @@ class Drawings(Subject):
                 indices = range(start, min(start + step, count))
                 at_once = min(BATCH, self.at_once)
                 given, taken = self.inputs.given, self.sampler.taken
-                self.inputs.note(stacked(given.numbered(indices), taken, torch.device("cpu")))
-                yield {"fake": self.sampler.draw(indices, self.asked.seed, at_once=at_once, given=given)}
+                tensors = stacked(given.numbered(indices), taken, self.device)
+                self.inputs.note(tensors)
+                made = {"fake": self.sampler.draw(indices, self.asked.seed, at_once=at_once, given=given)}
+                if self._by_class is not None:
+                    made["source_label"] = tensors[self._by_class.name]
+                yield made
 
     def bytes_for(self, size: Size) -> int:
         """The bytes of one drawn image."""
