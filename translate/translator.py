@@ -394,7 +394,13 @@ def load(
         program = open_program(
             expanded(path), direction=direction, device=device, others=others, limits=range, layout=layout
         )
-        return Translator(ProgramNetwork(program), catalog=catalog, device=pick_device("cpu"), **program.described)
+        return Translator(
+            ProgramNetwork(program),
+            catalog=catalog,
+            device=pick_device("cpu"),
+            taken=program.taken,
+            **program.described,
+        )
     refuse_other(path)
     if range or layout:
         raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")
