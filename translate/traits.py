@@ -162,8 +162,8 @@ class Traits:
     def code_of(self) -> Callable[..., Tensor] | None:
         """A translator with a code: a method from images (N, C, H, W) to their codes, (N, D) or (N, D, h, w).
 
-        ``image_of`` makes images of codes. With both, ``translate sample --interpolate`` and ``--traverse`` show what
-        lies between two images and along the axes of a code. Inputs and options of the network that it needs are its
+        ``image_of`` makes images of codes. With both, ``translate sample`` shows what lies between two images and along
+        the axes of a code. Inputs and options of the network that it needs are its
         keyword-only arguments. The default is None.
         """
         return self._read("code_of", None, callable, "a method")

@@ -20,14 +20,7 @@ from translate.derived import tensors_of
 from translate.devices import pick_device
 from translate.directions import domains_of
 from translate.errors import TranslateError, nearest
-from translate.given import (
-    Given,
-    Ready,
-    fitted,
-    read_given,
-    seeds_of,
-    stacked,
-)
+from translate.given import Given, Ready, fitted, read_given, seeds_of, stacked
 from translate.inference import Inference, OfInference
 from translate.large import InParts
 from translate.method import Method, Parts
@@ -196,14 +189,8 @@ class Translator:
         """
         if not given and not self.taken:
             return Given()
-        found = read_given(
-            given,
-            self.taken,
-            f"the translator {self.direction}",
-            size=self.size,
-            max_pixels=max_pixels,
-            elsewhere=elsewhere,
-        )
+        where = f"the translator {self.direction}"
+        found = read_given(given, self.taken, where, size=self.size, max_pixels=max_pixels, elsewhere=elsewhere)
         self.inference.refuse_unfit(found.names)
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,12 @@ import torch
 
 from translate.description import check_given
 from translate.errors import TranslateError, nearest
-from translate.evaluation.subjects import Asked, reads, subject_of
+from translate.evaluation.drawings import Answers, Drawings
+from translate.evaluation.subjects import Asked, Subject, reads
+from translate.evaluation.translations import Translations
 from translate.layouts import open_dataset
 from translate.memory import limits
+from translate.method import role_of
 from translate.parts import CatalogParts, SavedMethod, build
 from translate.plugins import discover
 from translate.sizes import Size
@@ -108,3 +111,13 @@ def measure(
     else:
         name = f"{path.parent.parent.name}/{path.stem}" if path.parent.name == "checkpoints" else path.stem
     return {"subject": name, "scores": scores, "counts": counts, "protocol": protocol}
+
+
+def subject_of(asked: Asked, **loading: Any) -> Subject:
+    """Load the network to measure; ``loading`` holds keyword arguments of its loader."""
+    roles: dict[str, Callable[..., Subject]] = {
+        "translator": Translations,
+        "sampler": Drawings,
+        "classifier": Answers,
+    }
+    return roles[role_of(asked.direction)](asked, **loading)

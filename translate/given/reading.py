@@ -136,7 +136,7 @@ def read_given(
     and for what is missing.
     """
     taken.check_names(given, where)
-    absent = {name: value for name, value in given.items() if value is None and name in taken.inputs}
+    absent = {name for name, value in given.items() if name in taken.inputs and _is_nothing(value, taken.inputs[name])}
     options = taken.constants({name: _plain(value) for name, value in given.items()}, where)
     values = {name: value for name, value in given.items() if name in taken.inputs and name not in absent}
     taken.refuse_missing({*values, *elsewhere}, where)
@@ -146,6 +146,11 @@ def read_given(
 
 def _of_other_size(own: Size, size: Size) -> str:
     return f"has {own[1]} x {own[0]} pixels, and its image has {size[1]} x {size[0]}; an aligned image is as large"
+
+
+def _is_nothing(value: Any, wanted: Wanted) -> bool:
+    """Whether an input is said to be absent, which typed text says by the word none."""
+    return value is None or (isinstance(value, Typed) and value == "none" and "none" not in wanted.labels)
 
 
 def _plain(value: Any) -> Any:
