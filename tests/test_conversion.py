@@ -583,15 +583,30 @@ def test_running_out_of_memory_costs_one_image(tmp_path: Path, monkeypatch: pyte
     assert files(tmp_path / "out") == ["000.png", "002.png"]
 
 
-def test_an_answer_that_is_not_finite_is_no_image(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("precision", "advice"),
+    [
+        ("float32", "train anew, or take"),
+        ("bf16", "try --precision float32"),
+        (None, "check what it was exported from"),
+    ],
+)
+def test_an_answer_that_is_not_finite_is_no_image(tmp_path: Path, precision: str | None, advice: str) -> None:
     class Broken(Negative):
+        def __init__(self) -> None:
+            super().__init__()
+            if precision is not None:
+                self.precision = precision
+
         def translate(self, batch: Tensor, /, *, samples: int | None = None, seed: int = 0) -> Tensor:
             answer = -batch
             answer[0, 0, 0, 0] = torch.nan
             return answer
 
     result = convert(Broken(), many(tmp_path / "in", 4), tmp_path / "out", batch=4)
-    assert [(path.name, "not finite" in reason) for path, reason in result.failed] == [("000.png", True)]
+    ((path, reason),) = result.failed
+    assert path.name == "000.png"
+    assert f"the network's answer is not finite; {advice}" in reason
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.test_conversion import Negative, files, many, random_image, real_translator, save
-from translate import images
+from translate import atomic, images
 from translate.cli import cli
 from translate.conversion import convert, pipeline
 from translate.conversion.identity import identity_of
@@ -193,9 +193,10 @@ def test_failures_are_flushed_in_groups(tmp_path: Path, monkeypatch: pytest.Monk
         (source / f"{number:03}.png").write_bytes(b"broken")
     flushed: list[bytes] = []
 
-    def noted(handle: int, data: bytes) -> None:
-        flushed.append(data)
-        append(handle, data)
+    def noted(handle: int, data: bytes, *, flush: bool = True) -> None:
+        if flush:
+            flushed.append(data)
+        append(handle, data, flush=flush)
 
     monkeypatch.setattr("translate.conversion.manifest.append", noted)
     assert len(convert(Known(), source, tmp_path / "out").failed) == 100
@@ -205,6 +206,42 @@ def test_failures_are_flushed_in_groups(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "out" / "099.png").write_bytes(b"mine")
     with pytest.raises(TranslateError, match=r"099\.png exists already"):
         convert(Known(), source, tmp_path / "out")
+
+
+def killed_in(target: Path, source: Path, made: str, begun: str) -> None:
+    """Leave what a conversion leaves that is killed between the name of one output and that of the next."""
+    target.mkdir()
+    ledger = Ledger(target, Making("translator", {})).__enter__()
+    ledger.begin([target / made, target / begun])
+    atomic.write(target / made, (source / made).read_bytes())
+    atomic.witnesses.clear()
+
+
+def test_a_kill_leaves_no_claim_on_what_somebody_puts_there_afterwards(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 2)
+    killed_in(tmp_path / "out", source, "000.png", "001.png")
+    mine = tmp_path / "out" / "001.png"
+    mine.write_bytes(b"mine")
+    with pytest.raises(TranslateError, match=r"001\.png exists already, not made by a conversion of this image"):
+        convert(Known(), source, tmp_path / "out")
+    assert mine.read_bytes() == b"mine"
+    # What was named before the kill is ours, though no line says what became of it.
+    mine.unlink()
+    assert convert(Known(), source, tmp_path / "out").converted == 2
+
+
+def test_after_a_power_cut_what_was_begun_is_told_by_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = many(tmp_path / "in", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "machine", lambda: "another boot")
+        killed_in(tmp_path / "out", source, "000.png", "001.png")
+    older = tmp_path / "out" / "001.png"
+    older.write_bytes(b"older")
+    os.utime(older, ns=(0, 0))
+    with pytest.raises(TranslateError, match=r"001\.png exists already"):
+        convert(Known(), source, tmp_path / "out")
+    os.utime(older)
+    assert convert(Known(), source, tmp_path / "out").converted == 2
 
 
 def entries_of(folder: Path) -> dict[str, Entry]:

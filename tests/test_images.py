@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -836,3 +837,11 @@ def test_to_rgb_for_any_number_of_planes() -> None:
         assert torch.equal(shown[:, 0], all_shown[:, 0])
         assert channels != 2 or not shown[:, 2].any()
         assert channels < 3 or torch.equal(shown, all_shown[:, :3])
+
+
+def test_a_big_endian_bigtiff_is_sound_and_not_read(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4, 3), np.uint8), bigtiff=True, byteorder=">", photometric="rgb")
+    with pytest.raises(images.ImageError, match=r"a\.tif is a BigTIFF in big-endian order, which is not read here; "):
+        images.load(tmp_path / "a.tif")
+    with pytest.raises(images.ImageError, match="big-endian order"):
+        images.probe(tmp_path / "a.tif")

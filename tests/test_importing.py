@@ -209,6 +209,19 @@ def test_safetensors_and_entries_of_a_larger_file_are_read(tmp_path: Path) -> No
         translate.import_network(tmp_path / "all.pth", output=tmp_path / "c.safetensors", entry="modl")
 
 
+def test_networks_beside_each_other_are_named_by_what_their_tensors_begin_with(tmp_path: Path) -> None:
+    both = {"netG_A": seeded(resnet(1, "instance")), "netG_B": seeded(unet(5, "batch"))}
+    torch.save(
+        {f"{key}.{name}": each for key, one in both.items() for name, each in one.state_dict().items()},
+        tmp_path / "a.pth",
+    )
+    with pytest.raises(TranslateError, match="lie below netG_A, netG_B, of which --entry netG_A would name one; "):
+        translate.import_network(tmp_path / "a.pth", output=tmp_path / "a.safetensors")
+    for entry, network in both.items():
+        result = translate.import_network(tmp_path / "a.pth", output=tmp_path / f"{entry}.safetensors", entry=entry)
+        assert_same(network, result.path)
+
+
 def changed(change: Callable[[dict[str, Any]], Any], network: nn.Module | None = None) -> bytes:
     """A file of torch with a state dict that was changed."""
     state = dict((network or seeded(resnet(1, "batch"))).state_dict())

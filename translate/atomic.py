@@ -14,7 +14,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -27,6 +27,9 @@ LONGEST = 143
 FOREIGN_SECONDS = 3600.0
 """Age from which leftovers count as dead whose writer cannot be asked: it ran on another machine or before a boot."""
 
+witnesses: list[Callable[[Path, os.stat_result], None]] = []
+"""Whoever is told of each file of this process before it takes its name: the path, and what the system says of it."""
+
 _TAGGED = re.compile(r"\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.part$")
 
 
@@ -35,7 +38,7 @@ def temporary_beside(path: Path) -> Path:
 
     The name ends in ``.MACHINE-PID-RANDOM.part``, by which ``sweep`` finds its writer. A long name is hashed.
     """
-    tag = f".{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+    tag = f".{machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
     name = f".{path.name}{tag}"
     if len(os.fsencode(name)) > LONGEST:
         name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}{tag}"
@@ -61,6 +64,10 @@ def replacing(path: Path, *, inside: bool = False, content: bool = True, folder:
             _give_default_mode(temporary)
         if content:
             flush(temporary)
+        if witnesses:
+            known = temporary.stat()
+            for tell in tuple(witnesses):
+                tell(path, known)
         temporary.replace(path)
         if folder:
             flush_folder(path.parent)
@@ -139,8 +146,8 @@ def sweep(folder: Path, *, untagged: bool = False) -> None:
                 _remove(leftover)
 
 
-def _may_be_written(leftover: Path, machine: str, pid: int) -> bool:
-    if machine == _machine():
+def _may_be_written(leftover: Path, where: str, pid: int) -> bool:
+    if where == machine():
         return exists(pid)
     try:
         return time.time() - leftover.stat().st_mtime < FOREIGN_SECONDS
@@ -156,7 +163,7 @@ def _remove(place: Path) -> None:
 
 
 @cache
-def _machine() -> str:
+def machine() -> str:
     """Eight letters for this machine, boot and namespace of process numbers."""
     own = Process.own()
     return hashlib.sha256(f"{own.host}/{own.boot}/{own.namespace}".encode()).hexdigest()[:8]

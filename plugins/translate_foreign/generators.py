@@ -42,7 +42,7 @@ def read_generator(
     ] = None,
 ) -> Foreign:
     """A generator of pytorch-CycleGAN-and-pix2pix or CUT: ResNet, also antialiased, or U-Net."""
-    if any(".conv_block." in name for name in tensors):
+    if any(name.startswith("model.") and ".conv_block." in name for name in tensors):
         layers = Layers(State(tensors, "a ResNet generator"), norm, statistics)
         network = read_resnet(layers, dropout)
     elif any(name.startswith("model.model.") for name in tensors):
@@ -69,6 +69,11 @@ def _refusal(tensors: Mapping[str, Tensor]) -> str:
     known = "pytorch-CycleGAN-and-pix2pix or CUT"
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     weights = [shape for shape in shapes.values() if len(shape) == 4]
+    below = dict.fromkeys(name.partition(".model.")[0] for name in tensors if ".model." in name)
+    below.pop("model", None)
+    if below and not any(name.startswith("model.") for name in tensors):
+        shown = ", ".join(list(below)[:4])
+        return f"its tensors lie below {shown:.200}, of which --entry {next(iter(below)):.60} would name one"
     names = ("model.", "net.", "scale", "layer")
     if weights and all(name.startswith(names) for name in shapes) and weights[-1][0] == 1 and weights[0][2:] != (9, 9):
         return f"it looks like a discriminator ({listed(tensors)}); give the generator, latest_net_G.pth"

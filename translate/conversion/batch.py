@@ -329,7 +329,7 @@ def show(made: Sequence[images.Image], answer: Answer, work: Work, seconds: floa
 def outputs(answer: Answer, work: Work) -> Sequence[images.Image]:
     """An image's output, or its samples, as they are written."""
     if not bool(answer.finite):
-        raise not_finite(answer.task)
+        raise not_finite(answer.task, work.translator)
     stored = answer.stored if isinstance(answer.stored, np.ndarray) else answer.stored.cpu().numpy()
     made = []
     for pixels in stored.transpose(0, 2, 3, 1):
@@ -340,11 +340,14 @@ def outputs(answer: Answer, work: Work) -> Sequence[images.Image]:
     return made
 
 
-def not_finite(task: Task) -> images.ImageError:
+def not_finite(task: Task, translator: AnyTranslator) -> images.ImageError:
     """The error of an image whose output is none."""
-    return images.ImageError(
-        f"{task.source}: the network's answer is not finite; try --precision float32, or train anew"
-    )
+    precision = getattr(translator, "precision", None)
+    if precision is None:
+        advice = "check what it was exported from, and --range"
+    else:
+        advice = "train anew, or take an earlier --step" if precision == "float32" else "try --precision float32"
+    return images.ImageError(f"{task.source}: the network's answer is not finite; {advice}")
 
 
 def image_seed(seed: int, name: str) -> int:

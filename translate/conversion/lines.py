@@ -58,12 +58,13 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         ) from None
 
 
-def append(handle: int, data: bytes) -> None:
-    """Append lines to an open file and wait until they are on the disk."""
+def append(handle: int, data: bytes, *, flush: bool = True) -> None:
+    """Append lines to an open file and, with ``flush``, wait until they are on the disk."""
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]
-    os.fsync(handle)
+    if flush:
+        os.fsync(handle)
 
 
 def _sum(body: bytes) -> bytes:

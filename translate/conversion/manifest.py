@@ -4,7 +4,9 @@ It lies in ``.translate/`` of the outputs' folder. Each writer appends to a file
 number that nobody else has, so that several may write into one tree. A line says which outputs an image has become, out
 of which bytes, by which ``Making``. It is appended after its files: first a file is flushed and renamed, then its
 folder is flushed, then the line is written and flushed, the last two for groups of images. What a writer begins it says
-before, so that files whose lines were lost with it are not taken for somebody else's.
+before, and of each file its size and time before it takes its name, so that files whose lines were lost with it are
+not taken for somebody else's, nor those of somebody else for its own. The latter lines survive a kill and not always a
+power cut; files of before one are told by when they were begun.
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ GROUP = 64
 
 GROUP_SECONDS = 1.0
 """How long an image waits at most for others to be flushed together."""
+
+CLOCKS = 5 * 10**9
+"""Nanoseconds by which the clocks of a machine and of a file system may differ."""
 
 VERSION = 1
 
@@ -101,14 +106,32 @@ class Making:
         return hashlib.blake2b(line_of(asdict(self)), digest_size=8).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An output that a writer began: when, in nanoseconds since 1970, and what it was about to put there.
+
+    ``placed`` are sizes and times of files that were about to take its name; None where that is not known for sure, as
+    the writer ran on another machine or before this one was started anew.
+    """
+
+    at: int
+    placed: tuple[tuple[int, int], ...] | None
+
+    def fits(self, found: os.stat_result) -> bool:
+        """Whether a file may be what was begun."""
+        if self.placed is None:
+            return found.st_mtime_ns >= self.at - CLOCKS
+        return any(found.st_size == size and abs(found.st_mtime_ns - mtime) <= CLOCKS for size, mtime in self.placed)
+
+
 class Manifest:
     """What is known of the outputs below a folder: the entries by name, the latest of each way of making last."""
 
     def __init__(self, entries: Iterable[Entry] = (), makings: Mapping[str, Making] | None = None) -> None:
         self.entries: dict[str, list[Entry]] = {}
         self.makings = dict(makings or {})
-        self.begun: dict[str, list[int]] = {}
-        """When outputs were begun of which nobody has said since what became of them, in nanoseconds since 1970."""
+        self.begun: dict[str, list[Begun]] = {}
+        """The outputs that were begun and of which nobody has said since what became of them, by whom."""
         for entry in entries:
             self.entries.setdefault(entry.name, []).append(entry)
 
@@ -116,10 +139,12 @@ class Manifest:
     def read(cls, target: Path) -> Self:
         """Merge the files of all writers; torn and damaged lines are passed over."""
         manifest = cls()
-        open_ended: list[tuple[str, int]] = []
+        open_ended: list[tuple[str, Begun]] = []
         settled: dict[str, int] = {}
         for file in sorted((target / FOLDER / "manifest").glob("*.jsonl")):
             begun: dict[str, int] = {}
+            placed: dict[str, list[tuple[int, int]]] = {}
+            here = False
             for found in read_lines(file):
                 if (entry := Entry.from_json(found)) is not None:
                     manifest.entries.setdefault(entry.name, []).append(entry)
@@ -130,13 +155,19 @@ class Manifest:
                 elif isinstance(found.get("failed"), list):
                     for path in found["failed"]:
                         begun.pop(str(path), None)
+                elif isinstance(found.get("placed"), str):
+                    about = placed.setdefault(found["placed"], [])
+                    if isinstance(found.get("size"), int) and isinstance(found.get("mtime"), int):
+                        about.append((found["size"], found["mtime"]))
                 elif isinstance(found.get("making"), str) and isinstance(found.get("options"), dict):
+                    here = found.get("machine") == atomic.machine()
                     manifest.makings[found["making"]] = Making(str(found.get("translator")), found["options"])
-            open_ended += begun.items()
-        for path, at in open_ended:
+            for path, at in begun.items():
+                open_ended.append((path, Begun(at, tuple(placed.get(path, ())) if here else None)))
+        for path, each in open_ended:
             # Whoever came later has made it anew, and what is there now is known by that one's line.
-            if at > settled.get(path, 0):
-                manifest.begun.setdefault(path, []).append(at)
+            if each.at > settled.get(path, 0):
+                manifest.begun.setdefault(path, []).append(each)
         return manifest
 
     def owners(self) -> dict[str, list[tuple[str, Stamp]]]:
@@ -163,6 +194,7 @@ class Ledger:
         self._since = time.monotonic()
         self._handle: int | None = None
         self._begun = False
+        self._expected: set[str] = set()
 
     def __enter__(self) -> Self:
         folder = self._target / FOLDER / "manifest"
@@ -175,12 +207,14 @@ class Ledger:
         except OSError as error:
             raise unwritable(self._target, error) from None
         self._path = path
+        atomic.witnesses.append(self._place)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._handle is not None
+        atomic.witnesses.remove(self._place)
         try:
             # What is not flushed on a full disk is done again the next time; the reason why it ended is told first.
             with contextlib.suppress(OSError, TranslateError) if kind is not None else contextlib.nullcontext():
@@ -192,14 +226,33 @@ class Ledger:
 
     def begin(self, outputs: Iterable[Path]) -> None:
         """Say which outputs are to be written next, before they are: what is lost in between is known as ours."""
+        begun = self._below(outputs)
         with self._lock:
             failed, self._failed = self._failed, []
-            self._append([*_failure(failed), line_of({"begun": self._below(outputs), "at": time.time_ns()})])
+            self._expected.update(begun)
+            self._append([*_failure(failed), line_of({"begun": begun, "at": time.time_ns()})])
+
+    def _place(self, path: Path, known: os.stat_result) -> None:
+        """Say of an output that was begun what is about to take its name; not flushed, as that would cost too much."""
+        if not path.is_relative_to(self._target):
+            return
+        name = path.relative_to(self._target).as_posix()
+        with self._lock:
+            if name not in self._expected:
+                return
+            assert self._handle is not None
+            line = line_of({"placed": name, "size": known.st_size, "mtime": known.st_mtime_ns})
+            try:
+                append(self._handle, line, flush=False)
+            except OSError as error:
+                raise unwritable(self._target, error) from error
 
     def fail(self, outputs: Iterable[Path]) -> None:
         """Say that outputs which were begun are not written, with the next group of images."""
         with self._lock:
-            self._failed += self._below(outputs)
+            failed = self._below(outputs)
+            self._failed += failed
+            self._expected.difference_update(failed)
             due = self._is_due()
         if due:
             self.flush()
@@ -220,6 +273,7 @@ class Ledger:
         entry = Entry(name, source, self._making.key, algorithm, written, tuple((partners or {}).items()))
         with self._lock:
             self._waiting.append(entry)
+            self._expected.difference_update(path for path, _ in written)
             due = self._is_due()
         if due:
             self.flush()
@@ -251,7 +305,8 @@ class Ledger:
         self._begun = True
 
     def _first(self) -> bytes:
-        return line_of({"version": VERSION, "making": self._making.key, **asdict(self._making), "at": time.time_ns()})
+        fields = {"version": VERSION, "making": self._making.key, **asdict(self._making)}
+        return line_of({**fields, "machine": atomic.machine(), "at": time.time_ns()})
 
 
 def _failure(outputs: Sequence[str]) -> list[bytes]:

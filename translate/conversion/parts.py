@@ -129,6 +129,6 @@ class _StoredPicture:
         part = part[..., :height, :width].float()
         self.finite &= part.isfinite().all()
         if isinstance(self._output, OrderedRows) and not bool(self.finite):
-            raise not_finite(self._task)
+            raise not_finite(self._task, self._translator)
         stored = images.to_stored(part, self._translator.target, self._depth)
         self._output[rows.start : ends[0], columns.start : ends[1]] = stored[0].permute(1, 2, 0).cpu().numpy()

@@ -15,9 +15,6 @@ from translate.conversion.plan import Task, same_name
 from translate.conversion.stamps import Stamp
 from translate.errors import TranslateError
 
-CLOCKS = 5 * 10**9
-"""Nanoseconds by which the clocks of a machine and of a file system may differ."""
-
 
 @dataclass(slots=True)
 class Standing:
@@ -197,11 +194,11 @@ def _is_ours(
     if any(owner == name and stamp.fits(output) for owner, stamp in owners.get(path, ())):
         return True
     try:
-        changed = output.lstat().st_mtime_ns
+        found = output.lstat()
     except OSError:
         return True
     # Begun, but its line was lost with the process that wrote it.
-    return any(changed >= begun - CLOCKS for begun in manifest.begun.get(path, ()))
+    return any(begun.fits(found) for begun in manifest.begun.get(path, ()))
 
 
 def _below(folder: Path, destination: Path) -> bool:

@@ -170,7 +170,10 @@ def _open(file: BinaryIO, name: str) -> Opened:
     file.seek(0)
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return _open_png(_png_file(file), start)
-    if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+    if start.startswith(b"MM\0+"):
+        # Neither Pillow nor OpenCV reads what hardly anything writes.
+        raise ImageError(f"{name} is a BigTIFF in big-endian order, which is not read here; save it as another TIFF")
+    if start.startswith((b"II*\0", b"MM\0*", b"II+\0")):
         return _open_tiff(file, name)
     if re.match(rb"P[1-6]\s", start):
         return _open_ppm(PpmImageFile(file), start)

@@ -31,8 +31,8 @@ SAVE = "save the state_dict() of the generator alone, where its code is"
 def read_state(path: Path, entry: str = "") -> dict[str, Tensor]:
     """The tensors of a ``.pth`` or ``.safetensors`` file by name, on the CPU, without the prefixes of wrappers.
 
-    ``entry`` names the state dict in a file that holds more, ``model`` or, within ``nets``, ``nets.model``. Raises
-    ``TranslateError`` for anything else.
+    ``entry`` names the state dict in a file that holds more, ``model`` or, within ``nets``, ``nets.model``; of tensors
+    that lie beside each other it is what their names begin with. Raises ``TranslateError`` for anything else.
     """
     size = _size_of(path)
     found = _load(path)
@@ -134,6 +134,13 @@ def _entry(path: Path, found: Any, name: str) -> Any:
         for key, inner in found.items():
             if isinstance(inner, Mapping) and name.startswith(f"{key}."):
                 return _entry(path, inner, name.removeprefix(f"{key}."))
+        below = f"{name}."
+        if any(isinstance(key, str) and key.startswith(below) for key in found):
+            return {
+                key.removeprefix(below): inner
+                for key, inner in found.items()
+                if isinstance(key, str) and key.startswith(below)
+            }
     if not isinstance(found, Mapping) or name not in found:
         names = [str(each) for each in found] if isinstance(found, Mapping) else []
         raise TranslateError(f"{path} has no entry {name!r:.100}; {nearest(name, names[:20])}")
