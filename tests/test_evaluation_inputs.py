@@ -14,6 +14,7 @@ from taking import KEPT
 
 import translate
 from translate import images
+from translate.assignments import Typed
 from translate.errors import TranslateError
 from translate.evaluation import Evaluation
 from translate.evaluation.inputs import Inputs
@@ -79,6 +80,13 @@ def test_what_is_given_stands_before_what_the_data_has(file: Path) -> None:
         "given: passes 2; label from one value (5 dusk); text from one value; compared with the 1 targets"
         in found.lines()[2]
     )
+
+
+def test_nothing_can_be_given_by_a_word(file: Path) -> None:
+    nothing = {name: Typed("none", "--with") for name in ("label", "mask", "text")}
+    found = evaluate(file, given=nothing)
+    assert torch.equal(KEPT["seen"]["fake"], taking.data(0))
+    assert "inputs" not in found.protocol
 
 
 def test_pairs_stay_row_by_row(file: Path) -> None:

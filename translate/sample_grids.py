@@ -192,7 +192,7 @@ class _Rows:
                 raise TranslateError(f"it needs the option {option.name}, which has no default")
         known = {*self._own, *self._next, *([first.name] if first is not None else [])}
         for wanted in taken.inputs.values():
-            if wanted.required and wanted.kind != "noise" and wanted.name not in known:
+            if wanted.required and wanted not in taken.noise and wanted.name not in known:
                 raise TranslateError(
                     f"it needs {wanted.name}, {wanted.describe()}, which the shown examples do not have"
                 )

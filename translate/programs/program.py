@@ -107,10 +107,9 @@ class Program:
         for name, wanted in self.taken.inputs.items():
             if wanted.kind == "class":
                 found[name] = np.zeros(1, np.int64)
-            elif wanted.kind == "vector":
+            elif wanted.domain is None:
                 found[name] = np.zeros((1, wanted.length or 1), np.float32)
             else:
-                assert wanted.domain is not None
                 sides = self.described["size"] if wanted.kind == "image" else size
                 found[name] = np.zeros((1, wanted.domain.channels, *sides), np.float32)
         return found

@@ -21,9 +21,6 @@ TYPES = {
 }  # fmt: skip
 """The types of images that are given to a network, by the libraries' names."""
 
-FURTHER = {"class": (("tensor(int64)", "i64"), 1), "vector": (("tensor(float)", "f32"), 2)}
-"""The types and the dimensions of inputs that are no image, by their kind."""
-
 MOST_NUMBERS = 2**20
 """The longest vector that a file may take."""
 
@@ -65,8 +62,11 @@ class Input:
 
 def _check_further(path: Path, name: str, wanted: Wanted, found: tuple[str, Sequence[Any]] | None) -> None:
     """Raise ``TranslateError`` unless an input is what the file says of it."""
-    types, rank = FURTHER.get(wanted.kind, (("tensor(float)", "f32"), 4))
-    planes = wanted.length if wanted.kind == "vector" else wanted.domain.channels if wanted.domain else None
+    of_class = wanted.kind == "class"
+    types, rank = ("tensor(int64)", "i64") if of_class else ("tensor(float)", "f32"), 1 if of_class else 4
+    planes = None if wanted.domain is None else wanted.domain.channels
+    if wanted.domain is None and not of_class:
+        rank, planes = 2, wanted.length
     if found is not None and found[0] in types and len(found[1]) == rank and (planes or 0) <= MOST_NUMBERS:
         own = found[1][1] if rank > 1 else None
         if not isinstance(own, int) or own <= 0 or planes in (None, own):
