@@ -11,12 +11,14 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 pytest.importorskip("benchmarks.quality", reason="the benchmarks are not part of every distribution")
 
 from benchmarks import performance, step
-from benchmarks.quality import camvid, rivals, scores, squeezenet, table
+from benchmarks.quality import camvid, rivals, scores, squeezenet, table, three_domains
 from benchmarks.quality.picture import picture
+from benchmarks.quality.rows import ROWS
 from translate.benchmark.hardware import described, machine
 from translate.data import Domain
 from translate.errors import TranslateError
@@ -283,3 +285,30 @@ def test_performance_rows_become_a_table_for_each_machine() -> None:
     assert performance.command(performance.ROWS["pix2pix-16"]) == (
         "translate bench pix2pix --what steps --batch 16 --rounds 7"
     )
+
+
+def test_three_domains_are_the_classes_of_one_set(tmp_path: Path) -> None:
+    """Sets of plain images, whose gray is their row: labels, the digits of test images, and references apart."""
+    rows = np.arange(4, dtype=np.uint8)
+    plain = {"image": np.full((4, 16, 16), 10) + rows[:, None, None], "label": rows}
+    sets = {
+        name: tuple({**plain, "image": (plain["image"] + 50 * number).astype(np.uint8)} for _ in range(2))
+        for number, name in enumerate(three_domains.NAMES)
+    }
+    with np.load(three_domains.prepare("domains", sets, tmp_path)) as found:
+        assert found["x_train"].shape == (12, 32, 32)
+        assert found["y_train"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+        assert found["x_train"][[0, 5, 11], 0, 0].tolist() == [10, 61, 113]
+    with np.load(three_domains.prepare("domains-from-usps", sets, tmp_path)) as found:
+        assert (found["y_test"].tolist(), found["x_test"][:, 0, 0].tolist()) == ([0, 1, 2, 3], [60, 61, 62, 63])
+    with np.load(three_domains.prepare("domains-from-usps-to-inverted", sets, tmp_path)) as found:
+        assert (found["y_test"].tolist(), found["x_test"][:, 0, 0].tolist()) == ([2] * 4, [60, 61, 62, 63])
+    references = three_domains.prepare("domains-references-mnist", sets, tmp_path)
+    assert len(list(references.iterdir())) == three_domains.MEASURED
+    with Image.open(references / "000001.png") as image:
+        assert image.getpixel((0, 0)) == 10 + (1 + three_domains.APART) % 4
+    asked = ROWS["stargan"].measured
+    assert len(asked) == 24
+    assert asked["usps-mnist-by-reference"].given == {"label": 0, "reference": "{domains-references-mnist}"}
+    assert asked["usps-mnist-by-label"].metrics == ("content_accuracy(classifier='{mnist}')",)
+    assert asked["usps-mnist-by-label-domain"].data == "domains-from-usps-to-mnist"

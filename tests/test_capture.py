@@ -339,6 +339,10 @@ def drawn(method: Method, step: int) -> dict[str, Tensor]:
         for name in ("source", "target", *method.needs.streams)
     }
     labelled = {f"{name}_label": torch.randint(-1, 3, (2,), generator=generator) for name in given}
+    if method.needs.references:
+        for name in ("reference", "reference2"):
+            given[name] = torch.rand(2, 3, 32, 32, generator=generator) * 2 - 1
+        labelled["reference_label"] = torch.randint(0, 3, (2,), generator=generator)
     return given | labelled
 
 

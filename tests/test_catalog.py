@@ -52,6 +52,9 @@ SMALL = {
     "vaegan": "vaegan(encoder='dcgan(width=4)', decoder='dcgan(width=4)', "
     "discriminator='patch(width=4, receptive_field=16)', domains=2)",
     "flow": "flow(couplings='residual(width=4, blocks=1)', layers=1, discriminator='patch(width=4, receptive_field=16)')",
+    "multi_branch": "multi_branch(width=4, widest=16)",
+    "stargan": "stargan(width=4, widest=16, blocks=1, style_width=4, latent=3, hidden=8, "
+    "discriminator='multi_branch(width=4, widest=16)')",
     "folders": "folders(source='source', target='target')",
     "frechet": "frechet(extractor='squeezenet(weights=none, resize=no, layer=2)', positions=yes)",
     "kid": "kid(extractor='squeezenet(weights=none, resize=no)')",
@@ -73,7 +76,7 @@ COMPILING = [("runtimes", "compiled")]
 """What takes half a minute; see ``make test-compiled``."""
 TRAINED = [("metrics", "content_accuracy")]
 """What needs a run of its own; its tests have one."""
-WHOLE = ("classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "unit", "vaegan")
+WHOLE = ("classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "stargan", "unit", "vaegan")
 """Plugins whose own tests check all that they offer."""
 
 

@@ -35,6 +35,8 @@ class Mine(Method):
     def period(self): return {period}
     @property
     def stages(self): return {stages}
+    @property
+    def optimizers(self): return {optimizers}
     def updates(self, batch, step):
         yield Update("one", {{"l1": (self.network(batch["source"]).tanh() - batch["target"]).abs().mean()}})
 
@@ -47,6 +49,7 @@ GOOD = {
     "needs": "Needs()",
     "period": "1",
     "stages": "()",
+    "optimizers": "{}",
 }
 
 
@@ -97,6 +100,9 @@ def test_a_method_that_keeps_the_contract_is_built(tmp_path: Path) -> None:
             "needs.labels names 'middle', and there is no such domain (source, target)",
         ),
         ("needs", "Needs(paired=None)", "needs.paired must be True or False"),
+        ("optimizers", "None", "its optimizers must be texts by player, not None"),
+        ("optimizers", "{'one': 5}", "its optimizers must be texts by player"),
+        ("optimizers", "{'two': 'adam'}", "names an optimizer of the player 'two', and its players are one"),
         ("period", "0", "its period must be a whole number >= 1, not 0"),
         ("period", "True", "its period must be a whole number >= 1"),
         ("period", "1.0", "its period must be a whole number >= 1"),

@@ -50,6 +50,11 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "coupling": "affine", "scales": 2, "layers": 3, "alpha": 0.05, "likelihood": 3.4, "gan": 1.0, "pool": 50,
         "adversarial": "lsgan",
     },
+    # Choi et al. 2020, arXiv:1912.01865, appendix B.
+    "stargan": {
+        "style": 1.0, "diversity": 1.0, "cycle": 1.0, "adversarial": "nonsaturating + r1(weight=1)", "width": 64,
+        "widest": 512, "style_width": 64, "latent": 16, "hidden": 512, "blocks": 2,
+    },
 }  # fmt: skip
 
 
@@ -74,6 +79,7 @@ def test_numbers_that_are_not_given_are_the_published_ones(name: str) -> None:
         ("gan", {}, Needs()),
         ("unit", {}, Needs()),
         ("flow", {}, Needs()),
+        ("stargan", {}, Needs(labels={"source"}, references=True)),
         ("classifier", {}, Needs(labels={"source"})),
         ("classifier", {"domain": "target"}, Needs(streams=("labelled",))),
     ],
@@ -84,3 +90,4 @@ def test_what_is_needed_of_the_data(call: str, options: dict[str, Any], wanted: 
     options = {**parse_call(small("methods", call)).options, **options}
     found = build_method(CATALOG, call, options, parts).needs
     assert (found.paired, set(found.labels), found.streams) == (wanted.paired, set(wanted.labels), wanted.streams)
+    assert found.references == wanted.references

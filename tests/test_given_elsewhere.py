@@ -18,6 +18,7 @@ from translate import images
 from translate.conversion import algorithms
 from translate.data import Domain
 from translate.errors import TranslateError, UnfitError
+from translate.given import Ready, with_noise
 from translate.options import Option
 from translate.plugins import discover
 from translate.runtime import Runtime
@@ -208,6 +209,93 @@ def test_noise_inside_is_never_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert made(taking.Drawing()).in_parts is None
     folder(tmp_path / "in", 1)
     assert translate.convert(made(taking.Drawing()), tmp_path / "in", tmp_path / "out").converted == 1
+
+
+class Coloured(nn.Module):
+    """An image through a convolution and a normalization, shifted by three numbers that are drawn for it."""
+
+    noise = (3,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.GroupNorm(8, 8)
+        self.last = nn.Conv2d(8, 3, 3, padding=1)
+
+    def forward(
+        self,
+        image: Tensor,
+        *,
+        share: Annotated[float, Option("of the colour", ge=0)] = 0.3,
+        colour: Annotated[Tensor, Input("latent", help="what is added")],
+    ) -> Tensor:
+        x = self.last(torch.relu(self.norm(self.first(image))))
+        return torch.tanh(x + share * colour[:, :, None, None])
+
+
+def test_latents_depend_on_seed_and_sample_alone() -> None:
+    translator = made(Coloured())
+    x, seeds = batch(8), list(range(8))
+    before = torch.get_rng_state()
+    whole = translator.translate(x, samples=3, seed=seeds)
+    rows = [translator.translate(x[row : row + 1], samples=3, seed=row) for row in seeds]
+    assert torch.allclose(whole, torch.cat(rows), atol=1e-5)
+    assert torch.allclose(translator.translate(x, seed=seeds), whole.view(8, 3, *x.shape[1:])[:, 0], atol=1e-5)
+    assert not torch.allclose(whole[0], whole[1], atol=1e-2)
+    assert not torch.allclose(whole[1], whole[2], atol=1e-2)
+    # One of a larger image is the same; what is given is not drawn.
+    plain = translator.translate(x[:1], given={"share": 0})
+    drawn = (torch.atanh(translator.translate(x[:1], seed=5)) - torch.atanh(plain)).mean((2, 3)) / 0.3
+    wide = batch(1, 40, 31)
+    other = torch.atanh(translator.translate(wide, seed=5)) - torch.atanh(
+        translator.translate(wide, given={"share": 0})
+    )
+    assert torch.allclose(other.mean((2, 3)) / 0.3, drawn, atol=1e-3)
+    given = translator.translate(x[:1], given={"colour": [0.0, 0.0, 0.0]})
+    assert torch.allclose(given, plain, atol=1e-6)
+    many = torch.stack(
+        [with_noise(x[:1], Ready(), translator.taken, [seed], None)[1].tensors["colour"] for seed in range(2000)]
+    )
+    assert abs(float(many.mean())) < 0.05
+    assert abs(float(many.std()) - 1) < 0.05
+    assert abs(float(torch.corrcoef(many[:, 0].T)[0, 1])) < 0.08
+    assert torch.equal(torch.get_rng_state(), before)
+    with pytest.raises(TranslateError, match="colour has 2 numbers, and 3 are needed"):
+        translator.translate(x, given={"colour": [0.0, 0.0]})
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("runtime", ["openvino", pytest.param("compiled", marks=pytest.mark.compiled)])
+def test_runtimes_take_latents(runtime: str) -> None:
+    network = Coloured()
+    plain, other = made(network), made(network, runtime=runtime)
+    for samples in (None, 2):
+        wanted = plain.translate(batch(), samples=samples, seed=[3, 4])
+        assert torch.allclose(other.translate(batch(), samples=samples, seed=[3, 4]), wanted, atol=1e-3)
+
+
+@pytest.mark.parametrize("algorithm", ["strips", "passes"])
+def test_all_parts_of_a_large_image_have_one_latent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    translator = made(Coloured())
+    folder(tmp_path / "in")
+    translate.convert(translator, tmp_path / "in", tmp_path / "whole", seed=5)
+    monkeypatch.setitem(algorithms.WHOLE_BYTES, "cpu", 1)
+    if algorithm == "passes":
+        monkeypatch.setattr("translate.large.InParts._try_strips", refuse)
+        monkeypatch.setattr("translate.large.TILE_BYTES", 2**20)
+    assert translate.convert(translator, tmp_path / "in", tmp_path / "parts", seed=5).converted == 3
+    pixels = [
+        [images.read(tmp_path / each / f"{number}.png").pixels.astype(int) for number in range(3)]
+        for each in ("whole", "parts")
+    ]
+    for whole, parts in zip(*pixels, strict=True):
+        assert np.abs(whole - parts).max() <= 1
+    # Each image has its own.
+    means = [whole.mean((0, 1)) for whole in pixels[0]]
+    assert np.abs(means[0] - means[1]).max() > 5
 
 
 def file_of(tmp_path: Path, network: str = "taking") -> Path:

@@ -110,7 +110,9 @@ def test_declarations_that_cannot_be_given_are_refused() -> None:
     assert "domain 'tarjet', which is not there; did you mean target?" in refused(of)
     assert "takes the input a by position; put it behind a *" in refused(place)
     assert "gives the input a a default" in refused(default)
-    with pytest.raises(TranslateError, match="an input is no 'mask'; choose from class, image, aligned, vector, noise"):
+    with pytest.raises(
+        TranslateError, match="an input is no 'mask'; choose from class, image, aligned, vector, noise, latent"
+    ):
         Input("mask")  # type: ignore[arg-type]
 
 

@@ -84,6 +84,12 @@ def check_contract(method: Method, name: str, parts: Parts) -> None:
             check_stream_name(bare, f"{name}: what {what} names")
     if both := sorted(set(needs.aligned) & set(needs.vectors)):
         raise TranslateError(f"{name}: needs.aligned and needs.vectors both name {both[0]!r}; rename one of them")
+    optimizers = read("optimizers", "texts by player", _are_texts)
+    for each in optimizers:
+        if each not in players:
+            raise TranslateError(
+                f"{name} names an optimizer of the player {each!r:.80}, and its players are {', '.join(players)}"
+            )
     read("period", "a whole number >= 1", lambda value: type(value) is int and value >= 1)
     for attribute in ("stages", "restarts"):
         read(attribute, "shares of the training between 0 and 1 in their order", _are_shares)
@@ -116,6 +122,10 @@ def _is_modules(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
         isinstance(name, str) and isinstance(module, nn.Module) for name, module in value.items()
     )
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(text, str) and text for text in value.values())
 
 
 def _are_shares(value: Any) -> bool:

@@ -145,6 +145,14 @@ class Method(nn.Module):
         raise TypeError(f"{type(self).__name__} does not say who its players are")
 
     @property
+    def optimizers(self) -> Mapping[str, str]:
+        """The published optimizers of players, by name: ``{"mapping": "adam(lr=1e-6)"}``.
+
+        A training takes them where ``--optimizer`` is left at its default. The default is none.
+        """
+        return {}
+
+    @property
     def translators(self) -> Mapping[str, nn.Module]:
         """The modules that are averaged (EMA), saved and used after training, by direction.
 

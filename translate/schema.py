@@ -109,7 +109,7 @@ class TakenOption(Facts):
 class TakenInput(Facts):
     """An input of a network: see ``translate.taken``."""
 
-    kind: Literal["class", "image", "aligned", "vector", "noise"]
+    kind: Literal["class", "image", "aligned", "vector", "noise", "latent"]
     of: Annotated[str, Field(max_length=1000)] = ""
     help: Annotated[str, Field(max_length=10_000)] = ""
     required: bool = False
@@ -123,8 +123,10 @@ class TakenInput(Facts):
                 domain_facts().check(self.domain)
             except FactsError as error:
                 raise ValueError(f"domain.{error}") from None
-        elif self.kind not in ("vector", "class"):
+        elif self.kind not in ("vector", "class", "latent"):
             raise ValueError("its domain is missing")
+        if self.kind == "latent" and self.length is None:
+            raise ValueError("its length is missing")
         return self
 
 

@@ -39,6 +39,9 @@ log = logging.getLogger("translate")
 
 DEFAULT_EPOCHS = 200
 
+DEFAULT_OPTIMIZER = "adam"
+"""As the config has it where nothing is asked for."""
+
 
 class DataGate(Protocol):
     """What a resumed run says to the data that it finds: see ``translate.changed_data``."""
@@ -238,8 +241,12 @@ def player_of(text: str) -> str | None:
 
 
 def optimizer_texts(config: Config, method: Method) -> dict[str, str]:
-    """The optimizer of each player: ``adam(lr=1e-4)`` is for all, ``discriminator=adam(lr=4e-4)`` for one player."""
+    """The optimizer of each player: ``adam(lr=1e-4)`` is for all, ``discriminator=adam(lr=4e-4)`` for one player.
+
+    Where none is asked for, it is the one that the method publishes.
+    """
     chosen: dict[str, str] = {}
+    published = dict(method.optimizers)
     for text in config.optimizer:
         if (player := player_of(text)) is not None:
             if player not in method.players:
@@ -247,9 +254,9 @@ def optimizer_texts(config: Config, method: Method) -> dict[str, str]:
                     f"--optimizer {text}: there is no player {player!r}; {nearest(player, method.players)}"
                 )
             chosen[player] = text.partition("=")[2]
-        else:
+        elif text != DEFAULT_OPTIMIZER:
             chosen.update({name: text for name in method.players if name not in chosen})
-    return {name: chosen.get(name, "adam") for name in method.players}
+    return {name: chosen.get(name) or published.get(name, DEFAULT_OPTIMIZER) for name in method.players}
 
 
 def _build_optimizer(catalog: Catalog, text: str, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:

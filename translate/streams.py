@@ -223,12 +223,18 @@ def refuse_unmet(
                 f"{method} needs references, two images of one class, and the {home} of {data} has no labels; "
                 "label its images"
             )
-        for label, rows in members.items():
-            if len(rows) < 2:
-                named = domains[home].labels
-                text = named[label] if label < len(named) else str(label)
+        named = domains[home].labels
+        for label in range(max(len(named), *(each + 1 for each in members))):
+            text = printable(named[label] if label < len(named) else str(label), 60)
+            count = len(members.get(label, ()))
+            if not count and label < len(named):
                 raise TranslateError(
-                    f"{method} needs references, two images of one class, and the class {printable(text, 60)} of the "
+                    f"{method} needs references, two images of each class, and the class {text} of the {home} of "
+                    f"{data} has no image; add two, or number the classes without a gap"
+                )
+            if count == 1:
+                raise TranslateError(
+                    f"{method} needs references, two images of one class, and the class {text} of the "
                     f"{home} of {data} has one image; add another, or remove its label"
                 )
 

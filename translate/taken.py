@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from translate.assignments import Typed
@@ -22,10 +22,13 @@ __all__ = [
     "Input",
 ]
 
-Kind = Literal["class", "image", "aligned", "vector", "noise"]
+Kind = Literal["class", "image", "aligned", "vector", "noise", "latent"]
 """What an input holds for each image."""
 
 KINDS: tuple[str, ...] = get_args(Kind)
+
+DRAWN = ("noise", "latent")
+"""The kinds that are drawn where they are not given."""
 
 RESERVED = frozenset({"image", "samples", "seed", "given", "translation"})
 """Names of arguments that mean something else wherever images are translated."""
@@ -46,9 +49,10 @@ class Input:
     - ``"vector"``: (N, D) float32, of the data's vectors ``of``, if they have a name.
     - ``"noise"``: (N, C, H, W), standard normal, as large as the network's image, with ``channels`` planes, or as many
       as the domain ``of`` (default ``"target"``). It is drawn from the seed, the image's name and the sample's number.
+    - ``"latent"``: (N, D), standard normal, drawn likewise; (D,) is the network's trait ``noise``.
 
     ``help`` is a phrase. An argument with the default None may be left out; one without a default must be given, but
-    for noise.
+    for what is drawn.
 
     >>> Input("class", of="target", help="class to show").kind
     'class'
@@ -66,7 +70,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An input of one network: ``domain`` of its images, or whose classes it has, and ``length`` of its vectors.
+    """An input of one network: ``domain`` of its images, or whose classes it has, and ``length`` of its numbers.
 
     Both are None where nothing is known of them.
     """
@@ -78,6 +82,11 @@ class Wanted:
     required: bool = False
     domain: Domain | None = None
     length: int | None = None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it is drawn where it is not given."""
+        return self.kind in DRAWN
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -95,6 +104,8 @@ class Wanted:
             return f"a class{of}" + (f": {_listed(self.labels)}" if self.labels else "")
         if self.kind == "vector":
             return f"a vector{of}" + (f" of {self.length} numbers" if self.length else "")
+        if self.kind == "latent":
+            return f"{self.length} numbers, drawn"
         what = {"image": "an image", "aligned": "an image as large as its image", "noise": "noise"}[self.kind]
         planes = "" if self.domain is None else f", {_planes(self.domain)}"
         return what + of + planes
@@ -124,7 +135,7 @@ class Taken:
     @property
     def noise(self) -> tuple[Wanted, ...]:
         """The inputs that are drawn."""
-        return tuple(each for each in self.inputs.values() if each.kind == "noise")
+        return tuple(each for each in self.inputs.values() if each.drawn)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -161,7 +172,7 @@ class Taken:
     def refuse_missing(self, given: Collection[str], where: str) -> None:
         """Raise ``TranslateError`` if an input that must be given is not; noise is drawn."""
         for name, wanted in self.inputs.items():
-            if wanted.required and wanted.kind != "noise" and name not in given:
+            if wanted.required and not wanted.drawn and name not in given:
                 raise TranslateError(f"{where} needs {name}, {wanted.describe()}; give it with --with {name}=VALUE")
 
     def choices(self, name: str) -> tuple[str, ...]:
@@ -178,7 +189,7 @@ class Taken:
             default = " (needed)" if each.required else f" (default: {each.default})"
             rows.append((each.name, f"{describe(each)}{default}", each.option.help))
         for wanted in self.inputs.values():
-            needed = " (needed)" if wanted.required and wanted.kind != "noise" else ""
+            needed = " (needed)" if wanted.required and not wanted.drawn else ""
             rows.append((wanted.name, wanted.describe() + needed, wanted.help))
         return [f"{name}: {what}" + (f"; {told}" if told else "") for name, what, told in rows]
 
@@ -236,6 +247,8 @@ def taken_by(
                 raise TranslateError(f"{where} gives the input {name} a default; let it be None, or leave it out")
             required = default is inspect.Parameter.empty
             inputs[name] = _wanted(name, asked[0], required, domains, vectors or {}, known or Taken(), where)
+            if asked[0].kind == "latent":
+                inputs[name] = replace(inputs[name], length=_length_of_latent(network, inputs[name], where))
         else:
             _type_of(parameter, where)
             options[name] = parameter
@@ -305,6 +318,8 @@ def _wanted(
         if planes is None:
             raise TranslateError(f"{where} has noise {name} of {of!r:.60}, which is not there; {nearest(of, domains)}")
         domain = Domain(planes)
+    if asked.kind == "latent":
+        return Wanted(name, "latent", asked.of, asked.help, required, None, told.length)
     if asked.kind == "aligned":
         domain = domain or Domain(asked.channels or 1)
     return Wanted(
@@ -316,6 +331,18 @@ def _wanted(
         None if asked.kind == "vector" else domain,
         length if asked.kind == "vector" else None,
     )
+
+
+def _length_of_latent(network: type | object, wanted: Wanted, where: str) -> int:
+    """How many numbers a latent has: by the network itself, or by what a file says of it."""
+    shape = getattr(network, "noise", None)
+    length = shape[0] if isinstance(shape, tuple) and len(shape) == 1 else wanted.length
+    if type(length) is not int or length < 1:
+        raise TranslateError(
+            f"{where} has a latent {wanted.name}, and the network does not tell its length; give it an attribute "
+            "noise, a tuple of one whole number"
+        )
+    return length
 
 
 def _type_of(parameter: Parameter, where: str) -> dict[str, Any]:

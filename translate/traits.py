@@ -121,7 +121,10 @@ class Traits:
 
     @property
     def noise(self) -> tuple[int, ...]:
-        """A sampler, or a network with a ``variational_pass``: the shape of one image's noise. It has no default."""
+        """The shape of one image's noise: of a sampler, of a network with a ``variational_pass`` or with a latent.
+
+        It has no default.
+        """
         return self._read("noise", _NEEDED, _is_shape, "a tuple of whole numbers")
 
     @property

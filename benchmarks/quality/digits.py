@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.quality import three_domains
 from benchmarks.quality.rows import ROWS, Row
 from benchmarks.quality.timing import seconds_of
 from translate.benchmark.hardware import machine
@@ -101,6 +102,10 @@ def prepared(name: str, digits: Digits, folder: Path) -> Path:
     path = folder / f"{name}.npz"
     if path.exists():
         return path
+    black = tuple({**split, "image": inverted(split["image"])} for split in digits.mnist)
+    if name.startswith("domains"):
+        of_domains = {"usps": digits.usps, "mnist": digits.mnist, "inverted": (black[0], black[1])}
+        return three_domains.prepare(name, of_domains, folder)
     first, _, second = name.partition("-")
     labels = digits.mnist[0]["label"]
     first_ten = np.concatenate([np.flatnonzero(labels == each)[:10] for each in range(10)])
@@ -109,6 +114,7 @@ def prepared(name: str, digits: Digits, folder: Path) -> Path:
     sets = {
         "usps": digits.usps,
         "mnist": digits.mnist,
+        "inverted": black,
         "mnistten": ({**digits.mnist[0], "label": few}, digits.mnist[1]),
     }
     arrays: dict[str, NDArray[Any]] = {}
@@ -168,6 +174,12 @@ class Bench:
             found[name] = value.replace("SEED", str(seed)) if isinstance(value, str) else value
         return found
 
+    def data_of(self, value: Any) -> Any:
+        """The path of data in place of its name in braces; any other value as it is."""
+        if isinstance(value, str) and value.startswith("{"):
+            return prepared(value.strip("{}"), self.digits, self.work / "data")
+        return value
+
     def score(self, name: str, seed: int) -> Path:
         """Train a row, score the weights of its last step, and write its result file."""
         row = ROWS[name]
@@ -182,6 +194,15 @@ class Bench:
             prefix = f"{direction} " if direction else ""
             scores |= {f"{prefix}{metric}": value for metric, value in found["scores"].items()}
             protocol[direction] = {key: value for key, value in found.items() if key not in ("scores", "run", "data")}
+        for prefix, each in row.measured.items():
+            asked = [metric.format_map(_Judges(self)) for metric in each.metrics]
+            given = {key: self.data_of(value) for key, value in each.given.items()}
+            found = evaluate(run.folder, str(self.data_of(f"{{{each.data}}}")), metrics=asked, given=given).to_json()
+            scores |= {
+                f"{prefix} {metric.replace('content_accuracy', each.called)}": value
+                for metric, value in found["scores"].items()
+            }
+            protocol[prefix] = {key: value for key, value in found.items() if key not in ("scores", "run", "data")}
         if row.cycle:
             scores |= cycle_errors(run.folder, data)
         result = {

@@ -10,6 +10,7 @@ from typing import Any
 
 UNITS: Mapping[str, tuple[str, int | None]] = {
     "content_accuracy": ("content accuracy, % ↑", 2),
+    "domain_accuracy": ("domain recognized, % ↑", 2),
     "untranslated": ("the judge's accuracy on untranslated sources, %", 2),
     "ceiling": ("the judge's accuracy on real images, %", 2),
     "classification_error": ("classification error, % ↓", 2),
@@ -78,7 +79,7 @@ def titled(score: str) -> str:
     """
     direction, name = split(score)
     title = UNITS.get(name, (name, 4))[0]
-    return f"{direction}: {title}" if direction in ("forward", "backward") else title
+    return title if direction in ("", "sample", "classify") else f"{direction}: {title}"
 
 
 def split(score: str) -> tuple[str, str]:
@@ -88,7 +89,7 @@ def split(score: str) -> tuple[str, str]:
     (('forward', 'cycle, mean'), ('', 'psnr'))
     """
     direction, _, name = score.partition(" ")
-    return (direction, name) if direction in DIRECTIONS else ("", score)
+    return (direction, name) if direction in DIRECTIONS or name in UNITS else ("", score)
 
 
 def spread(values: Sequence[float], score: str) -> str:

@@ -24,7 +24,8 @@ class DiffAugment:
     - ``translation``: a shift of up to 1/8 of each side; vacated pixels become zero.
     - ``cutout``: a rectangle of half of each side, at a random centre, becomes zero.
 
-    A condition gets the same shift and cutout as its image, so that both stay aligned, but no colour change.
+    A condition gets the same shift and cutout as its image, so that both stay aligned, but no colour change. One that
+    is no map, such as a class, stays as it is.
     """
 
     def __init__(
@@ -40,18 +41,19 @@ class DiffAugment:
 
     def augment(self, image: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Augment images (N, C, H, W) and their conditions, with random numbers of torch's generator of the device."""
+        maps = condition if condition is not None and condition.dim() == 4 else None
         for part in self.policy:
             if part == "color":
                 image = color(image)
             elif part == "translation":
                 rows, columns = draw_shifts(image)
                 image = shift(image, rows, columns)
-                condition = None if condition is None else shift(condition, rows, columns)
+                maps = None if maps is None else shift(maps, rows, columns)
             else:
                 mask = draw_window(image)
                 image = image * mask
-                condition = None if condition is None else condition * mask
-        return image, condition
+                maps = None if maps is None else maps * mask
+        return image, condition if maps is None else maps
 
 
 def color(image: Tensor) -> Tensor:

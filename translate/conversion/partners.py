@@ -85,6 +85,6 @@ def bytes_beside(work: Work, pixels: int) -> int:
     """About how many bytes an image of so many pixels is given beside it."""
     planes = sum(each.domain.channels for each in work.given.aligned if each.domain is not None)
     taken = getattr(work.translator, "taken", None)
-    drawn = 0 if taken is None else sum(each.domain.channels for each in taken.noise)
+    drawn = 0 if taken is None else sum(each.domain.channels for each in taken.noise if each.domain is not None)
     # As they are read, and in their padded and stacked forms; noise is drawn for each sample.
     return pixels * (12 * planes + 8 * drawn * (work.samples or 1))

@@ -16,7 +16,7 @@ from translate import images
 from translate.conversion.algorithms import parts_of
 from translate.conversion.banding import OrderedRows, output_rows
 from translate.conversion.batch import Decoded, image_seed, not_finite, source_of
-from translate.given import Packed, Planes, drawn_noise, normalized, stacked
+from translate.given import Packed, Planes, drawn_latent, drawn_noise, normalized, stacked
 from translate.large import PartsAlgorithm
 from translate.programs import ArrayTranslator
 
@@ -46,7 +46,14 @@ def translate_in_parts(
 def _hold(network: Packed, decoded: Decoded, work: Work) -> None:
     """Give the network what it takes of this image beside what is as large as the image."""
     assert not isinstance(work.translator, ArrayTranslator)
-    network.hold(stacked([decoded.given], work.given.taken, work.translator.device))
+    taken, device = work.given.taken, work.translator.device
+    seed = image_seed(work.seed, decoded.task.name)
+    drawn = {
+        wanted.name: drawn_latent(seed, number, 0, wanted)[None].to(device)
+        for number, wanted in enumerate(taken.noise)
+        if wanted.kind == "latent"
+    }
+    network.hold(drawn | stacked([decoded.given], taken, device))
 
 
 Read = Callable[[slice, slice], Tensor]

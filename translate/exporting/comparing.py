@@ -63,7 +63,7 @@ def example_inputs(program: Program, count: int, size: Size) -> list[Tensor]:
     for each in program.inputs:
         if each.kind == "class":
             found.append(torch.arange(count) % max(len(each.labels), 1))
-        elif each.kind == "vector":
+        elif each.kind in ("vector", "latent"):
             found.append(torch.randn(count, each.length or 1, generator=generator))
         else:
             assert each.domain is not None

@@ -76,7 +76,7 @@ class Program:
         for each in self.inputs:
             if each.kind == "class":
                 found.append([-1])
-            elif each.kind == "vector":
+            elif each.kind in ("vector", "latent"):
                 found.append([-1, each.length or -1])
             else:
                 assert each.domain is not None

@@ -119,9 +119,7 @@ def _held(
     for name in asked["inputs"]:
         if name in taken.options:
             raise TranslateError(f"{where}: {name} is an option of the network; fix it with --set {name}=VALUE")
-    inputs = [
-        each for each in taken.inputs.values() if each.required or each.kind == "noise" or each.name in asked["inputs"]
-    ]
+    inputs = [each for each in taken.inputs.values() if each.required or each.drawn or each.name in asked["inputs"]]
     for each in inputs:
         if each.kind == "vector" and each.length is None:
             raise TranslateError(

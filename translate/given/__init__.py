@@ -13,7 +13,7 @@ from translate.given.values import Planes, Value
 
 if TYPE_CHECKING:
     from translate.given.bound import Bound, Packed
-    from translate.given.noise import drawn_by_rows, drawn_noise, seeds_of, with_noise
+    from translate.given.noise import drawn_by_rows, drawn_latent, drawn_noise, seeds_of, with_noise
     from translate.given.tensors import Ready, examples, fitted, normalized, stacked
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Table",
     "Value",
     "drawn_by_rows",
+    "drawn_latent",
     "drawn_noise",
     "examples",
     "fitted",
@@ -40,7 +41,7 @@ __all__ = [
     "with_noise",
 ]
 
-_OF_NOISE = ("drawn_by_rows", "drawn_noise", "seeds_of", "with_noise")
+_OF_NOISE = ("drawn_by_rows", "drawn_latent", "drawn_noise", "seeds_of", "with_noise")
 _OF_TENSORS = ("Ready", "examples", "fitted", "normalized", "stacked")
 
 

@@ -12,7 +12,7 @@ from translate.draws import seeded_draws
 from translate.errors import TranslateError, UnfitError
 from translate.given.tensors import Ready
 from translate.seeds import key, noise_map
-from translate.taken import Taken
+from translate.taken import Taken, Wanted
 
 
 def seeds_of(seed: int | Sequence[int], count: int) -> list[int]:
@@ -40,14 +40,14 @@ def with_noise(
     height, width = batch.shape[-2:]
     for number, wanted in enumerate(taken.noise):
         if wanted.name not in tensors:
-            assert wanted.domain is not None
-            planes = wanted.domain.channels
-            maps = [
-                drawn_noise(seed, number, sample, planes, range(height), range(width))
+            drawn = [
+                drawn_latent(seed, number, sample, wanted)
+                if wanted.kind == "latent"
+                else drawn_noise(seed, number, sample, _planes(wanted), range(height), range(width))
                 for seed in seeds
                 for sample in range(count)
             ]
-            tensors[wanted.name] = torch.stack(maps).to(batch.device)
+            tensors[wanted.name] = torch.stack(drawn).to(batch.device)
     ordered = {name: tensors[name] for name in taken.inputs if name in tensors}
     return repeated(batch), replace(ready, tensors=ordered)
 
@@ -55,6 +55,17 @@ def with_noise(
 def drawn_noise(seed: int, number: int, sample: int, planes: int, rows: range, columns: range) -> Tensor:
     """A part (planes, rows, columns) of the noise of one sample of an image; ``number`` is that of the input."""
     return noise_map(key(seed, number, sample), planes, rows, columns)
+
+
+def drawn_latent(seed: int, number: int, sample: int, wanted: Wanted) -> Tensor:
+    """The latent (D,) of one sample of an image; ``number`` is that of the input."""
+    assert wanted.length is not None
+    return noise_map(key(seed, number, sample), wanted.length, range(1), range(1))[:, 0, 0]
+
+
+def _planes(wanted: Wanted) -> int:
+    assert wanted.domain is not None
+    return wanted.domain.channels
 
 
 def drawn_by_rows(

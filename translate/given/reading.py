@@ -44,7 +44,11 @@ class Given:
     @property
     def lengths(self) -> dict[str, int]:
         """The lengths of the vectors that are given."""
-        found = {name: self.sources[name].any_value for name in self.names if self.taken.inputs[name].kind == "vector"}
+        found = {
+            name: self.sources[name].any_value
+            for name in self.names
+            if self.taken.inputs[name].kind in ("vector", "latent")
+        }
         return {name: len(value) for name, value in found.items() if isinstance(value, np.ndarray)}
 
     @property
@@ -161,7 +165,7 @@ def _source(wanted: Wanted, value: Any, where: str, size: Size | None, max_pixel
     value = _plain(value)
     if wanted.kind == "class":
         return _of_classes(wanted, value, where)
-    if wanted.kind == "vector":
+    if wanted.kind in ("vector", "latent"):
         return _of_vectors(wanted, value, where)
     return _of_images(wanted, value, where, size, max_pixels)
 

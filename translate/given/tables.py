@@ -69,7 +69,7 @@ def read_table(path: Path, wanted: Wanted) -> TableRows:
 
 
 def _value(value: Any, wanted: Wanted, where: str) -> Any:
-    if wanted.kind == "vector":
+    if wanted.kind in ("vector", "latent"):
         return vector_of(value, wanted, where)
     single = value[0] if isinstance(value, (list, np.ndarray)) and len(value) == 1 else value
     if isinstance(single, (list, np.ndarray)):

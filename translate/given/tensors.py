@@ -55,17 +55,17 @@ def _stack(values: Sequence[Value], name: str, device: torch.device) -> Tensor:
 def examples(
     taken: Taken, names: Collection[str], lengths: Mapping[str, int], count: int, size: Size, trained: Size
 ) -> dict[str, Tensor]:
-    """Inputs of black images, first classes and zero vectors, for a batch of so many images of a (height, width).
+    """Inputs of black images, first classes and zeros, for a batch of so many images of a (height, width).
 
     They are those called ``names``, those that must be given, and noise; images have the size ``trained``.
     """
     found: dict[str, Tensor] = {}
     for name, wanted in taken.inputs.items():
-        if name not in names and not wanted.required and wanted.kind != "noise":
+        if name not in names and not wanted.required and not wanted.drawn:
             continue
         if wanted.kind == "class":
             found[name] = torch.zeros(count, dtype=torch.int64)
-        elif wanted.kind == "vector":
+        elif wanted.kind in ("vector", "latent"):
             found[name] = torch.zeros(count, lengths.get(name) or wanted.length or 1)
         else:
             assert wanted.domain is not None

@@ -13,10 +13,11 @@ import torch
 
 from translate import checkpoint, conversion, images, translator
 from translate.adversary import Adversary
-from translate.data import DOMAINS
+from translate.data import DOMAINS, Domain
 from translate.engine import Engine
 from translate.errors import TranslateError
 from translate.features import as_features, offered
+from translate.given import examples
 from translate.layouts import open_dataset
 from translate.method import Method, Needs, role_of
 from translate.options import parse_call
@@ -26,6 +27,7 @@ from translate.run import Run
 from translate.saved import load_classifier, load_encoder, load_sampler
 from translate.seeds import seed_step
 from translate.streams import Streams, vector_of
+from translate.taken import Taken, taken_by
 from translate.testing.networks import CHANNELS, parts_of
 from translate.training import fit, resume
 from translate.traits import Traits
@@ -56,7 +58,7 @@ def check_method(
             if (inputs, outputs) == (3, 3):
                 raise
             continue
-        _check_directions(call.name, method, inputs, outputs)
+        _check_directions(call.name, method, inputs, outputs, streams)
         _check_gradients_reach_weights(call.name, method, Made(method.needs, streams, inputs, outputs))
         owned = {weight for module in method.players.values() for weight in module.parameters()}
         for module in method.modules():
@@ -70,14 +72,19 @@ def check_method(
         shutil.rmtree(folder)
 
 
-def _check_directions(name: str, method: Method, inputs: int, outputs: int) -> None:
+def _check_directions(name: str, method: Method, inputs: int, outputs: int, streams: Streams) -> None:
     """Check what each direction takes and makes: channels, size, range; and logits and features of a classifier."""
     channels = {"source": inputs, "target": outputs}
+    labels = ("one", "two", "three")
+    domains = {side: Domain(count, labels=labels) for side, count in channels.items()} | dict(streams.aligned)
     method.eval()
     with torch.no_grad():
         for direction, module in method.translators.items():
+            # What must be given beside an image or noise: a first class, zeros.
+            taken = taken_by(module, domains=domains, vectors=streams.vectors)
+            given = examples(taken, (), {}, 2, (32, 32), (32, 32))
             if role_of(direction) == "sampler":
-                made, wanted = module(torch.randn(2, *Traits(module).noise)), channels[Traits(module).domain]
+                made, wanted = module(torch.randn(2, *Traits(module).noise), **given), channels[Traits(module).domain]
             elif role_of(direction) == "classifier":
                 image = torch.rand(2, channels[Traits(module).domain], 32, 32) * 2 - 1
                 logits = module(image)
@@ -85,7 +92,7 @@ def _check_directions(name: str, method: Method, inputs: int, outputs: int) -> N
                 continue
             else:
                 there, back = ("target", "source") if direction == "backward" else ("source", "target")
-                made, wanted = module(torch.rand(2, channels[there], 32, 32) * 2 - 1), channels[back]
+                made, wanted = module(torch.rand(2, channels[there], 32, 32) * 2 - 1, **given), channels[back]
             assert made.shape == (2, wanted, 32, 32), (
                 f"{name}: {direction} makes {tuple(made.shape)} where (2, {wanted}, 32, 32) is expected"
             )
@@ -193,12 +200,34 @@ def _check_exact_resume(name: str, options: Mapping[str, Any], folder: Path, plu
     if "forward" in checkpoint.load(whole.translator)[1]["directions"]:
         first, second = (translator.load(run.folder, plugins=plugins) for run in (whole, resumed))
         image = torch.rand(1, first.source.channels, 45, 37) * 2 - 1
-        assert torch.equal(first.translate(image), second.translate(image)), f"{name}: save and load change the output"
+        given = _needed(first.taken)
+        assert torch.equal(first.translate(image, given=given), second.translate(image, given=given)), (
+            f"{name}: save and load change the output"
+        )
         pixels = torch.randint(0, 255, (45, 37, 3), dtype=torch.uint8).numpy()
         images.write(folder / "in.png", images.Image(pixels, None))
-        done = conversion.convert(first, folder / "in.png", folder / "out.png")
+        done = conversion.convert(first, folder / "in.png", folder / "out.png", given=given)
         assert done.converted == 1, f"{name}: {done.failed}"
         assert images.read(folder / "out.png").pixels.shape[:2] == (45, 37), f"{name}: conversion changes the size"
+
+
+def _needed(taken: Taken) -> dict[str, Any]:
+    """What a network cannot be called without, as its users give it: first classes, and vectors of alternating numbers.
+
+    Images are black, and noise is drawn.
+    """
+    found: dict[str, Any] = {}
+    for name, each in taken.inputs.items():
+        if not each.required or each.drawn:
+            continue
+        if each.kind == "class":
+            found[name] = 0
+        elif each.kind == "vector":
+            found[name] = [(-1.0) ** place for place in range(each.length or 1)]
+        else:
+            assert each.domain is not None
+            found[name] = -torch.ones(each.domain.channels, 45, 37)
+    return found
 
 
 def _check_sampler_and_classifier(name: str, whole: Run, resumed: Run, plugins: Sequence[str]) -> None:
@@ -206,11 +235,14 @@ def _check_sampler_and_classifier(name: str, whole: Run, resumed: Run, plugins: 
     directions = checkpoint.load(whole.translator)[1]["directions"]
     if "sample" in directions:
         first, second = (load_sampler(run.folder, plugins=plugins) for run in (whole, resumed))
-        drawn = first.draw(range(3))
+        given = _needed(first.taken)
+        drawn = first.draw(range(3), given=given)
         assert drawn.shape == (3, first.domain.channels, *first.size), f"{name}: samples are {tuple(drawn.shape)}"
         assert float(drawn.abs().max()) <= 1, f"{name}: a sample left [-1, 1]"
-        assert torch.allclose(drawn[1:2], first.draw([1]), atol=1e-5), f"{name}: a sample depends on its neighbours"
-        assert torch.equal(drawn, second.draw(range(3))), f"{name}: save and load change the samples"
+        assert torch.allclose(drawn[1:2], first.draw([1], given=given), atol=1e-5), (
+            f"{name}: a sample depends on its neighbours"
+        )
+        assert torch.equal(drawn, second.draw(range(3), given=given)), f"{name}: save and load change the samples"
     if "classify" in directions:
         classifier, other = (load_classifier(run.folder, plugins=plugins) for run in (whole, resumed))
         image = torch.rand(3, classifier.domain.channels, *classifier.size) * 2 - 1

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 DIGITS: Mapping[str, Any] = {"size": 32, "load_size": 32, "flip": False, "log_every": 100}
 """What the rows share: nothing is cropped, and no digit is mirrored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measurement of a translator that is given more than an image; ``{name}`` in a value stands for data's path.
+
+    ``called`` is what an accuracy is called if its judge does not tell digits.
+    """
+
+    data: str
+    metrics: Sequence[str]
+    given: Mapping[str, Any]
+    called: str = "content_accuracy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +38,8 @@ class Row:
     metrics: Mapping[str, Sequence[str]]
     cycle: bool = False
     """Whether the error of translating there and back is measured, too."""
+    measured: Mapping[str, Measured] = field(default_factory=dict)
+    """Further measurements on data of their own, by what stands before their scores."""
 
 
 JUDGED_MNIST = "content_accuracy(classifier='{mnist}')"
