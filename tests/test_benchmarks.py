@@ -16,7 +16,7 @@ from PIL import Image
 pytest.importorskip("benchmarks.quality", reason="the benchmarks are not part of every distribution")
 
 from benchmarks import performance, step
-from benchmarks.quality import camvid, rivals, scores, squeezenet, table, three_domains
+from benchmarks.quality import camvid, inpainting, inpainting_table, rivals, scores, squeezenet, table, three_domains
 from benchmarks.quality.picture import picture
 from benchmarks.quality.rows import ROWS
 from translate.benchmark.hardware import described, machine
@@ -172,6 +172,51 @@ def test_unfinished_runs_are_not_scored(tmp_path: Path) -> None:
     camvid.Run.create(tmp_path / "run", Config("pix2pix", "x"), steps=10, metadata={})
     with pytest.raises(TranslateError, match="has done 0 of 10 steps"):
         camvid.score(cast(camvid.Bench, None), [tmp_path / "run"], tmp_path)
+
+
+# --- holes ----------------------------------------------------------------------------------------------------------
+
+
+def test_holes_are_filled_by_hand() -> None:
+    photo = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
+    hole = np.zeros((5, 4), bool)
+    hole[1:4, 1] = hole[2, 2] = True
+    mean = inpainting.mean_fill(photo, hole)
+    assert np.array_equal(mean[~hole], photo[~hole])
+    assert np.abs(mean[hole].astype(float) - photo[~hole].mean(0)).max() <= 0.5
+    near = inpainting.nearest_fill(photo, hole)
+    assert np.array_equal(near[~hole], photo[~hole])
+    assert np.array_equal(near[1, 1], photo[0, 1]) or np.array_equal(near[1, 1], photo[1, 0])
+    assert any(np.array_equal(near[2, 2], each) for each in (photo[1, 2], photo[3, 2], photo[2, 3]))
+    assert np.array_equal(near[2, 1], photo[2, 0])
+
+
+def test_holes_are_scored_inside_alone() -> None:
+    photos_of, holes = photos(2, 16, 0), np.zeros((2, 16, 16), bool)
+    holes[0, 4:8, 4:8] = holes[1, :, :8] = True
+    made = inpainting.Test(photos_of, holes)
+    assert np.array_equal(made.emptied[holes], np.full((16 + 128, 3), 128))
+    other = np.where(holes[..., None], photos_of, 255 - photos_of)
+    assert np.array_equal(made.composed(other), photos_of)
+
+
+def test_the_table_of_holes() -> None:
+    assert inpainting_table.render([]) == "No results yet.\n"
+    protocol = {
+        "data": "d", "train_crops": 8, "test_crops": 4, "size": 64, "holes": "holes()", "hole_share": 0.1,
+        "feature_network": "n", "feature_weights": "w", "feature_weights_sha256": "0" * 64, "feature_size": 224,
+    }  # fmt: skip
+    runs = [
+        {
+            "row": "pix2pix", "kind": "run", "seed": seed, "steps": 1000, "seconds": 60.0, "commands": ["one"],
+            "protocol": protocol, "scores": {"psnr": 20.0 + seed, "features": 1.0},
+        }
+        for seed in (0, 1)
+    ]  # fmt: skip
+    plain = {**runs[0], "row": "nearest", "kind": "baseline", "steps": 0, "scores": {"psnr": 24.0, "features": 0.5}}
+    text = inpainting_table.render([{key: plain[key] for key in plain if key != "seconds"}, *runs])
+    assert text.index("| `pix2pix` | 1,000 | 1 | 2 | 20.50 ± 0.71 | 1.000 ± 0.000 |") < text.index("| nearest | - |")
+    assert text.count("\none\n") == 1
 
 
 # --- the table ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from translate.parts import CatalogParts, build_method
 METHODS = sorted(name for kind, name in OFFERS if kind == "methods")
 PUBLISHED: dict[str, dict[str, Any]] = {
     # Isola et al. 2017, arXiv:1611.07004, section 3.3: lambda = 100, and half of the discriminator's loss.
-    "pix2pix": {"l1": 100.0, "gan": 1.0, "matching_aware": False, "pool": 0, "semantic": 0.0},
+    "pix2pix": {"l1": 100.0, "gan": 1.0, "matching_aware": False, "pool": 0, "semantic": 0.0, "mask": ""},
     # Zhu et al. 2017, arXiv:1703.10593, section 4: least squares, lambda = 10, 50 earlier images.
     "cyclegan": {"adversarial": "lsgan", "cycle": 10.0, "pool": 50, "semantic": 0.0, "confidence": 0.0},
     # Park et al. 2020, arXiv:2007.15651, sections 3.3 and 4: lambda_X, lambda_Y, tau, 256 patches and dimensions.

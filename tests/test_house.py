@@ -47,7 +47,7 @@ FLOORS = [
     {"draws", "memory", "tensor_header"},
     {"changes", "common_options", "exported", "foreign", "trust", "metrics_file"},
     {"embedded", "libraries"},
-    {"images", "discriminator", "pool", "latent", "runtime"},
+    {"images", "discriminator", "pool", "latent", "holes", "runtime"},
     {"adversary", "overview", "gallery", "given"},
     {"method"},
     {"streams"},

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.quality import three_domains
+from benchmarks.quality.asked import read_right
 from benchmarks.quality.rows import ROWS, Row
 from benchmarks.quality.timing import seconds_of
 from translate.benchmark.hardware import machine
@@ -205,6 +206,8 @@ class Bench:
             protocol[prefix] = {key: value for key, value in found.items() if key not in ("scores", "run", "data")}
         if row.cycle:
             scores |= cycle_errors(run.folder, data)
+        if row.asked:
+            scores |= read_right(run.folder, self.trained("classifier-mnist", 0).folder)
         result = {
             "row": name,
             "method": row.method,

@@ -1,6 +1,6 @@
 """The rows of the digits' table, by family: method, data, options and what is measured."""
 
-from benchmarks.quality.rows import autoencoders, between, few_labels, judges, pairs, stargan
+from benchmarks.quality.rows import autoencoders, between, cgan, few_labels, judges, pairs, stargan
 from benchmarks.quality.rows.row import Row
 
 ROWS: dict[str, Row] = {
@@ -10,6 +10,7 @@ ROWS: dict[str, Row] = {
     **between.ROWS,
     **pairs.ROWS,
     **stargan.ROWS,
+    **cgan.ROWS,
 }
 """All rows, in the order of the table."""
 

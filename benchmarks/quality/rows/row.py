@@ -40,6 +40,8 @@ class Row:
     """Whether the error of translating there and back is measured, too."""
     measured: Mapping[str, Measured] = field(default_factory=dict)
     """Further measurements on data of their own, by what stands before their scores."""
+    asked: bool = False
+    """Whether the judge of MNIST reads samples of each class that is asked for."""
 
 
 JUDGED_MNIST = "content_accuracy(classifier='{mnist}')"
