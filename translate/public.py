@@ -96,6 +96,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.inspection": ("Inspection", "Side", "VectorCounts", "inspect"),
     "translate.latent": ("logged_as", "tie"),
     "translate.libraries": ("openvino_core", "openvino_library", "quiet"),
+    "translate.logger": ("LoggedRun", "Logger"),
     "translate.memory": ("Budget",),
     "translate.method": ("Batch", "Method", "Needs", "Parts", "Role", "Stream", "Update", "role_of"),
     "translate.options": (

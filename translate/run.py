@@ -13,6 +13,7 @@ from translate import atomic, changes, lock, metrics_file
 from translate.changes import Change
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
+from translate.logger import parse_loggers
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.notes import parse_note
 from translate.numbered import steps_of
@@ -154,6 +155,15 @@ class Config:
     memory: Memory = None
     max_pixels: MaxPixels = MAX_PIXELS
     log_every: Annotated[int, Option("steps between two lines of the log", ge=1)] = 50
+    log: Annotated[
+        tuple[str, ...],
+        Option(
+            'logger that gets the log as well, such as tensorboard or "wandb(mode=online)"; a list with commas, '
+            "or repeated",
+            part="loggers",
+            parse=parse_loggers,
+        ),
+    ] = ()
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
     keep: Annotated[int, Option("how many checkpoints to keep", ge=1)] = 2

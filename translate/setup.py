@@ -21,9 +21,10 @@ from translate.devices import pick_device
 from translate.engine import Engine, cuda_graphs
 from translate.errors import TranslateError, nearest
 from translate.fingerprint import Listing
-from translate.job import is_distributed
+from translate.job import is_distributed, rank_and_world_size
 from translate.layouts import open_dataset
 from translate.loader import LeftOut, Loader
+from translate.loggers import Loggers
 from translate.memory import limits
 from translate.method import Method, Needs
 from translate.options import Call, options_of, parse_call
@@ -69,6 +70,7 @@ class Setup:
     group: ProcessGroup
     listing: Listing
     left_out: LeftOut
+    loggers: Loggers
 
     @classmethod
     def make(
@@ -86,6 +88,7 @@ class Setup:
         """
         catalog = discover(extra=config.plugins, blocked=no_plugins)
         catalog.offer("methods", config.method)
+        loggers = Loggers.build(catalog, config.log if rank_and_world_size()[0] == 0 else ())
         device = pick_device(config.device if not is_distributed() else device_of_rank(config.device))
         group = join(device)
         precision = precision_of(config.precision, device, config.size)
@@ -154,7 +157,7 @@ class Setup:
             graphs=cuda_graphs(device) if is_recorded(config, device, group) else None,
         )
         listing, left_out = Listing.of(dataset, needs), LeftOut(config.broken, group=group)
-        return cls(config, catalog, dataset, parts, method, engine, steps, group, listing, left_out)
+        return cls(config, catalog, dataset, parts, method, engine, steps, group, listing, left_out, loggers)
 
     @property
     def epoch_length(self) -> int:
@@ -199,9 +202,10 @@ class Setup:
         )
 
     def tell(self, event: str, **arguments: Any) -> None:
-        """Call the observers of an event, on the main rank only."""
+        """Call the observers of an event, then the loggers, on the main rank only."""
         if self.group.is_main:
             self.catalog.tell(event, **arguments)
+            self.loggers.tell(event, **arguments)
 
     @property
     def metadata(self) -> dict[str, Any]:
