@@ -19,6 +19,7 @@ from typing import Any
 from translate import lock, metrics_file
 from translate.draws import seeded_draws
 from translate.errors import TranslateError
+from translate.isolation import failures_of_a_plugin
 from translate.logger import LoggedRun, Logger
 from translate.options import parse_call
 from translate.parts import build
@@ -30,7 +31,7 @@ log = logging.getLogger("translate")
 FOLDER = "logs"
 """The folder of a run in which each logger has one of its own."""
 
-SILENT_SECONDS = 30.0
+SILENT_SECONDS = 60.0
 """How long the end of a training waits for a logger that gets nothing done."""
 
 LONGEST_SECONDS = 300.0
@@ -55,7 +56,8 @@ class Loggers:
         for text in texts:
             name = parse_call(text).name
             try:
-                logger = build(catalog, "loggers", text)
+                with failures_of_a_plugin():
+                    logger = build(catalog, "loggers", text)
             except TranslateError:
                 raise
             except Exception as error:  # a factory of a plugin

@@ -22,7 +22,8 @@ class TensorBoard:
     """
 
     def __init__(self) -> None:
-        self._protocol: Any = require("tensorboard.compat.proto.event_pb2", "tensorboard")
+        self._events: Any = require("tensorboard.compat.proto.event_pb2", "tensorboard")
+        self._summaries: Any = require("tensorboard.compat.proto.summary_pb2", "tensorboard")
         self._records: Any = require("tensorboard.summary.writer.record_writer", "tensorboard")
         self._hyperparameters: Any = require("tensorboard.plugins.hparams.summary_v2", "tensorboard")
         self._texts: Any = require("tensorboard.plugins.text.metadata", "tensorboard")
@@ -41,10 +42,10 @@ class TensorBoard:
         self._writer = self._records.RecordWriter(self._file)
         self._write(file_version="brain.Event:2")
         if held is not None:
-            self._write(session_log=self._protocol.SessionLog(status=self._protocol.SessionLog.START), step=held + 1)
+            self._write(session_log=self._events.SessionLog(status=self._events.SessionLog.START), step=held + 1)
         options = {name: shown(value) for name, value in run.options.items()}
         self._write(summary=self._hyperparameters.hparams_pb(options, trial_id=run.name), step=run.step)
-        summary = self._protocol.summary__pb2.Summary()
+        summary = self._summaries.Summary()
         text = summary.value.add(tag="options", metadata=self._texts.create_summary_metadata("options", ""))
         text.tensor.dtype = 7  # DT_STRING
         text.tensor.tensor_shape.dim.add(size=1)
@@ -54,7 +55,7 @@ class TensorBoard:
 
     def log_scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Write one event with all values."""
-        summary = self._protocol.summary__pb2.Summary()
+        summary = self._summaries.Summary()
         for name, value in values.items():
             summary.value.add(tag=name, simple_value=value)
         self._write(summary=summary, step=step)
@@ -64,7 +65,7 @@ class TensorBoard:
         """Write the file as it is."""
         data = path.read_bytes()
         width, height, planes = header_of_png(data)
-        summary = self._protocol.summary__pb2.Summary()
+        summary = self._summaries.Summary()
         image = summary.value.add(tag=name).image
         image.width, image.height, image.colorspace, image.encoded_image_string = width, height, planes, data
         self._write(summary=summary, step=step)
@@ -76,6 +77,6 @@ class TensorBoard:
 
     def _write(self, **content: Any) -> None:
         assert self._file is not None
-        self._writer.write(self._protocol.Event(wall_time=time.time(), **content).SerializeToString())
+        self._writer.write(self._events.Event(wall_time=time.time(), **content).SerializeToString())
         # What is flushed is seen by TensorBoard, and survives the end of the process.
         self._file.flush()
