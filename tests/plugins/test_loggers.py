@@ -6,10 +6,11 @@ import json
 import shutil
 import sys
 import threading
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -247,3 +248,260 @@ def test_a_row_of_another_name_is_logged_as_it_is(stranger: str, tmp_path: Path)
         [1, {"validation/psnr": 20.5}],
         ["interrupted", {"g/l1": 1.0, "validation/psnr": 20.5}],
     ]
+
+
+# --- TensorBoard, by its own reader -----------------------------------------------------------------------------------
+
+
+def accumulated(run: Run) -> Any:
+    """What TensorBoard reads of a run."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = EventAccumulator(str(run.folder / "logs" / "tensorboard"), size_guidance={"scalars": 0, "images": 0})
+    found.Reload()
+    return found
+
+
+def check_scalars(found: Any, run: Run) -> None:
+    for name in values_of(run.metrics[0]):
+        written = [(each.step, each.value) for each in found.Scalars(name)]
+        assert written == [(row["step"], pytest.approx(row[name], rel=1e-6)) for row in run.metrics], name
+
+
+def test_tensorboard_reads_back_all_that_was_logged(plain: Run, tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", ["tensorboard"])
+    same_weights(plain, run)
+    found = accumulated(run)
+    assert set(found.Tags()["scalars"]) == set(values_of(run.metrics[0]))
+    check_scalars(found, run)
+    pictures = found.Images("samples")
+    assert [each.step for each in pictures] == [0, 1, 3, 4]
+    assert pictures[2].encoded_image_string == (run.samples / "step-00000003.png").read_bytes()
+    height, width, _ = translate.images.read(run.samples / "step-00000003.png").pixels.shape
+    assert (pictures[2].height, pictures[2].width) == (height, width)
+    (text,) = found.Tensors("options/text_summary" if "options/text_summary" in found.Tags()["tensors"] else "options")
+    assert b"| generator | unet(width=4) |" in text.tensor_proto.string_val[0]
+    from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_session_start_info_plugin_data
+
+    content = found.SummaryMetadata(SESSION_START_INFO_TAG).plugin_data.content
+    options = parse_session_start_info_plugin_data(content).hparams
+    assert (options["steps"].number_value, options["generator"].string_value) == (4, "unet(width=4)")
+
+
+def test_tensorboard_shows_a_step_that_was_trained_twice_once(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", "tensorboard", steps=5)
+    resumed = translate.resume(back_to(run, 2, tmp_path / "half"), optimizer=["adam(lr=0.1)"])
+    found = accumulated(resumed)
+    check_scalars(found, resumed)
+    assert [each.step for each in found.Images("samples")] == [0, 1, 3, 5]
+    # What is logged after the change is the second training's.
+    assert found.Scalars("generator/l1")[-1].value != pytest.approx(run.metrics[-1]["generator/l1"], rel=1e-6)
+
+
+def test_a_logger_that_comes_later_gets_what_was_before(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", (), steps=2)
+    resumed = translate.resume(run.folder, steps=4, log="tensorboard")
+    found = accumulated(resumed)
+    check_scalars(found, resumed)
+    assert {0, 1, 2, 4} <= {each.step for each in found.Images("samples")}
+
+
+def test_a_full_disk_leaves_tensorboard_out(plain: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    from translate_loggers.tensorboard import TensorBoard
+
+    start, full = TensorBoard.start, Path("/dev/full").open("wb", buffering=0)
+
+    def start_on_full_disk(self: Any, run: Any) -> int | None:
+        held = start(self, run)
+        self.finish("", {})
+        self._file, self._writer = full, self._records.RecordWriter(full)
+        return held
+
+    monkeypatch.setattr(TensorBoard, "start", start_on_full_disk)
+    with full:
+        run = fit(tmp_path / "run", "tensorboard")
+    same_weights(plain, run)
+    (line,) = [line for line in caplog.messages if "logger" in line]
+    assert "the logger tensorboard failed and is left out, the training goes on: OSError: [Errno 28]" in line
+
+
+# --- the others, by small stand-ins of their packages ----------------------------------------------------------------
+
+
+class Recorder:
+    """Notes every call, by its dotted name; answers with itself unless told otherwise."""
+
+    def __init__(self, calls: list[Any], name: str = "", answers: Mapping[str, Any] | None = None) -> None:
+        self._calls, self._name, self._answers = calls, name, answers or {}
+
+    def __getattr__(self, name: str) -> Recorder:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Recorder(self._calls, f"{self._name}.{name}".lstrip("."), self._answers)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._calls.append((self._name, args, kwargs))
+        answer = self._answers.get(self._name, self)
+        return answer(*args, **kwargs) if callable(answer) and answer is not self else answer
+
+
+@pytest.fixture
+def calls() -> list[Any]:
+    return []
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, calls: list[Any], *names: str, **answers: Any) -> None:
+    for name in names:
+        recorder = Recorder(calls, name.partition(".")[2], {key.replace("__", "."): each for key, each in answers.items()})
+        monkeypatch.setitem(sys.modules, name, recorder)
+
+
+@pytest.fixture(autouse=True)
+def _unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_MODE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("WANDB_ERROR_REPORTING", "MLFLOW_DISABLE_TELEMETRY"):
+        # So that what is set for the package is unset again.
+        monkeypatch.setenv(name, "true")
+
+
+def of(calls: list[Any], name: str) -> list[Any]:
+    return [(args, kwargs) for called, args, kwargs in calls if called == name]
+
+
+def test_wandb_is_offline_under_one_identifier(
+    plain: Run, calls: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stand_in(monkeypatch, calls, "wandb")
+    run = fit(tmp_path / "run", "wandb(project=faces)")
+    same_weights(plain, run)
+    translate.resume(run.folder, steps=5)
+    first, second = (kwargs for _, kwargs in of(calls, "init"))
+    assert {each["mode"] for each in (first, second)} == {"offline"}
+    assert (first["project"], first["name"], first["resume"]) == ("faces", "run", "allow")
+    assert first["id"] == second["id"] != ""
+    assert Path(first["dir"]) == run.folder / "logs" / "wandb"
+    assert first["config"]["generator"] == "unet(width=4)"
+    assert not of(calls, "login")
+    rows = [args[0] for args, _ in of(calls, "init.log") + of(calls, "log")]
+    assert [row["step"] for row in rows if "epoch" in row] == [1, 2, 3, 4, 5]
+    assert all(row == json.loads(json.dumps(each)) for row, each in zip([r for r in rows if "epoch" in r], Run.open(run.folder).metrics, strict=True))
+    assert [Path(args[0]).name for args, _ in of(calls, "Image")][:2] == ["step-00000000.png", "step-00000001.png"]
+
+
+@pytest.mark.parametrize(
+    ("log", "environment", "mode"),
+    [
+        ("wandb(mode=online)", None, "online"),
+        ("wandb", "online", "online"),
+        ("wandb", "disabled", "disabled"),
+        ("wandb(mode=offline)", "online", "offline"),
+        ("wandb", "dryrun", "offline"),
+    ],
+)
+def test_wandb_goes_online_only_where_the_user_says_so(
+    log: str, environment: str | None, mode: str, calls: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, calls, "wandb")
+    if environment is not None:
+        monkeypatch.setenv("WANDB_MODE", environment)
+    built = build_loggers(log)
+    assert built["wandb"]._mode == mode  # type: ignore[attr-defined]
+    assert len(of(calls, "login")) == (mode == "online")
+
+
+def build_loggers(log: str) -> Mapping[str, Any]:
+    from translate.plugins import discover
+
+    return loggers.Loggers.build(discover(), parse_loggers(log, "fit"))._loggers
+
+
+def test_wandb_without_a_key_is_refused_before_the_training(calls: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(monkeypatch, calls, "wandb", login=False)
+    with pytest.raises(TranslateError, match="the logger wandb has no key to go online; run `wandb login`"):
+        build_loggers("wandb(mode=online)")
+    monkeypatch.setenv("WANDB_MODE", "sometimes")
+    with pytest.raises(TranslateError, match="the logger wandb has no mode 'sometimes'; set WANDB_MODE"):
+        build_loggers("wandb")
+
+
+def test_mlflow_has_a_store_in_the_run_and_goes_on_in_the_same_run(
+    plain: Run, calls: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    there: list[Any] = []
+
+    def search(*_: Any, **__: Any) -> list[Any]:
+        return list(there)
+
+    made = SimpleNamespace(info=SimpleNamespace(run_id="r1"), data=SimpleNamespace(params={"steps": "4"}))
+    client = "tracking.MlflowClient"
+    answers = {
+        f"{client}.get_experiment_by_name": None,
+        f"{client}.create_experiment": "e1",
+        f"{client}.search_runs": search,
+        f"{client}.create_run": made,
+        "entities.Metric": lambda *args: args,
+    }
+    stand_in(monkeypatch, calls, "mlflow", "mlflow.entities", "mlflow.tracking", "sqlalchemy", "alembic", **answers)
+    run = fit(tmp_path / "run", "mlflow")
+    same_weights(plain, run)
+    there.append(made)
+    translate.resume(run.folder, steps=5)
+    store = f"sqlite:///{run.folder / 'logs' / 'mlflow' / 'mlflow.db'}"
+    assert [kwargs["tracking_uri"] for _, kwargs in of(calls, client)] == [store, store]
+    assert len(of(calls, f"{client}.create_run")) == 1
+    assert (("r1",), {"status": "RUNNING"}) in of(calls, f"{client}.update_run")
+    batches = [kwargs["metrics"] for _, kwargs in of(calls, f"{client}.log_batch")]
+    assert [{metric[3] for metric in each} for each in batches] == [{1}, {2}, {3}, {4}, {5}]
+    assert {metric[0]: metric[1] for metric in batches[0]} == values_of(run.metrics[0])
+    assert (("r1", "generator", "unet(width=4)"), {}) in of(calls, f"{client}.log_param")
+    assert (("r1", "resumed.steps", "5"), {}) in of(calls, f"{client}.set_tag")
+    assert [args for args, _ in of(calls, f"{client}.set_terminated")] == [("r1", "FINISHED")] * 2
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:///elsewhere")
+    assert build_loggers("mlflow")["mlflow"]._uri == "file:///elsewhere"
+    assert build_loggers("mlflow(uri='http://127.0.0.1:5000')")["mlflow"]._uri == "http://127.0.0.1:5000"
+
+
+def test_trackio_goes_on_in_the_same_run_and_prints_nothing(
+    plain: Run, calls: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = Recorder(calls)
+
+    def init(**_: Any) -> Recorder:
+        print("* Trackio project initialized")
+        return fake
+
+    stand_in(monkeypatch, calls, "trackio", init=init)
+    run = fit(tmp_path / "run", "trackio")
+    same_weights(plain, run)
+    translate.resume(run.folder, steps=5)
+    first, second = (kwargs for _, kwargs in of(calls, "init"))
+    assert first["name"] == second["name"]
+    assert first["name"].startswith("run-")
+    assert (first["project"], first["resume"]) == ("translate", "allow")
+    assert [kwargs["step"] for args, kwargs in of(calls, "log") if "epoch" in args[0]] == [1, 2, 3, 4, 5]
+    assert of(calls, "finish") == [((), {})] * 2
+    assert "Trackio" not in capsys.readouterr().out
+
+
+def test_only_one_thread_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
+    from translate_loggers.quiet import quiet_thread
+
+    other = threading.Thread(target=print, args=("of another thread",))
+    with quiet_thread():
+        print("of this thread")
+        other.start()
+        other.join()
+    print("afterwards")
+    assert capsys.readouterr().out == "of another thread\nafterwards\n"
+
+
+def test_other_ranks_build_no_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    from translate import setup
+
+    monkeypatch.setattr(setup, "rank_and_world_size", lambda: (1, 2))
+    values = {**SMALL, "method": "pix2pix", "data": DEMO, "log": "nothing"}
+    assert not setup.Setup.make(Config.from_values(values)).loggers._loggers
+    monkeypatch.undo()
+    with pytest.raises(TranslateError, match="there is no logger 'nothing'"):
+        setup.Setup.make(Config.from_values(values))
