@@ -150,3 +150,24 @@ def test_own_kinds_are_built_by_their_names(tmp_path: Path) -> None:
     image = torch.rand(1, 3, 8, 8)
     torch.testing.assert_close(built.inverse(built(image)), image)
     assert built in parts.networks
+
+
+def test_the_logger_has_each_row_once(tmp_path: Path) -> None:
+    own = {
+        "size": 16,
+        "batch": 2,
+        "log_every": 1,
+        "save_every": 1,
+        "keep": 9,
+        "plugins": [str(example("loggers", tmp_path))],
+    }
+    unet = {"generator": "unet(width=4)", "discriminator": "patch(width=4, receptive_field=16)"}
+    run = translate.fit(
+        "pix2pix", "demo(size=16, count=4)", output=tmp_path / "run", steps=3, log="table", **own, **unet
+    )
+    run.checkpoints[-1].unlink()
+    again = translate.resume(run.folder, log="table(digits=3)", plugins=own["plugins"])
+    rows = [line.split(",") for line in (run.folder / "logs" / "table" / "table.csv").read_text().splitlines()]
+    assert [int(row[0]) for row in rows if row[1] == "generator/l1"] == [1, 2, 3]
+    assert float(rows[-1][2] if rows[-1][1] != "samples" else 0) >= 0
+    assert {row[1] for row in rows} == {*again.metrics[0].keys() - {"step"}, "samples"}

@@ -23,7 +23,7 @@ from translate.isolation import failures_of_a_plugin
 from translate.logger import LoggedRun, Logger
 from translate.options import parse_call
 from translate.parts import build
-from translate.plugins import Catalog, format_error
+from translate.plugins import Catalog, discover, format_error
 from translate.run import Config, Run
 
 log = logging.getLogger("translate")
@@ -71,6 +71,12 @@ class Loggers:
             built[name] = logger
         return cls(built)
 
+    @classmethod
+    def check(cls, texts: Sequence[str], plugins: Sequence[str], no_plugins: Sequence[str]) -> None:
+        """Raise ``TranslateError`` for a logger that cannot work here, before several ranks start."""
+        if texts:
+            cls.build(discover(extra=plugins, blocked=no_plugins), texts)
+
     def tell(self, event: str, *, run: Run | None = None, reason: str = "failed", **_: Any) -> None:
         """Take note of an event of ``translate.hookspecs``; never raises, and waits at the training's end only."""
         if event == "run_started" and run is not None:
@@ -97,7 +103,9 @@ class _Logging:
         self._name = name
         self._logger = logger
         # The training moves the run on meanwhile.
-        self._run = LoggedRun(run.folder.resolve().name, run.folder / FOLDER / name, _options(run.config), run.step, run.steps)
+        self._run = LoggedRun(
+            run.folder.resolve().name, run.folder / FOLDER / name, _options(run.config), run.step, run.steps
+        )
         self._folder, self._samples = run.folder, run.samples
         self._rows = _Rows(run.folder / metrics_file.NAME)
         self._pictures = deque(_pictures(run))
@@ -130,7 +138,7 @@ class _Logging:
             # What it draws by torch must not move the generators of the training.
             with seeded_draws(0):
                 self._log()
-        except BaseException as error:  # noqa: BLE001  # whatever a logger raises ends its thread alone
+        except BaseException as error:  # whatever a logger raises ends its thread alone
             self._tell(f"failed and is left out, the training goes on: {format_error(error)}")
 
     def _tell(self, what: str) -> None:

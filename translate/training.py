@@ -24,6 +24,7 @@ from translate.job import is_distributed, parent_died, rank_and_world_size
 from translate.launching import resume_together, train_together
 from translate.loader import BrokenImagesError, Loader
 from translate.lock import locked
+from translate.loggers import Loggers
 from translate.machine import keep_memory
 from translate.opening import opening_line
 from translate.ordered import OrderedLog
@@ -96,6 +97,7 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         Run.refuse_taken(folder)
         _refuse_within_data(config, folder)
     if config.devices > 1 and not is_distributed():
+        Loggers.check(config.log, config.plugins, no_plugins)
         return train_together(config, folder, no_plugins)
     sources = open_sources(config.init)
     setup = Setup.make(config, no_plugins)
@@ -142,6 +144,7 @@ def resume(
     devices = asked.get("devices", opened.config.devices)
     place = None if data is None else _absolute(str(data))
     if devices > 1 and not is_distributed():
+        Loggers.check(asked.get("log", opened.config.log), plugins or opened.config.plugins, no_plugins)
         flags = [*(["--data", place] if place else []), *(["--changed-data"] if changed_data else []), *as_flags(asked)]
         return resume_together(opened, devices, flags, no_plugins, plugins)
     with ExitStack() as held:

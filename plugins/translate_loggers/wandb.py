@@ -38,7 +38,9 @@ class Wandb:
         self._wandb: Any = require("wandb", "wandb", {"WANDB_ERROR_REPORTING": "false"})
         # To log in, the package would ask on the terminal, in the midst of the training.
         if self._mode == "online" and not self._wandb.login(prompt=False, verify=False):
-            raise TranslateError("the logger wandb has no key to go online; run `wandb login`, or leave out mode=online")
+            raise TranslateError(
+                "the logger wandb has no key to go online; run `wandb login`, or leave out mode=online"
+            )
 
     def start(self, run: LoggedRun) -> int | None:
         """Open the run, under the same identifier as before if it is resumed."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
 import threading
-import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -306,10 +305,12 @@ def test_a_logger_that_comes_later_gets_what_was_before(tmp_path: Path) -> None:
     assert {0, 1, 2, 4} <= {each.step for each in found.Images("samples")}
 
 
-def test_a_full_disk_leaves_tensorboard_out(plain: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_tensorboard_out(
+    plain: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from translate_loggers.tensorboard import TensorBoard
 
-    start, full = TensorBoard.start, Path("/dev/full").open("wb", buffering=0)
+    start, full = TensorBoard.start, io.FileIO("/dev/full", "wb")
 
     def start_on_full_disk(self: Any, run: Any) -> int | None:
         held = start(self, run)
@@ -352,7 +353,9 @@ def calls() -> list[Any]:
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, calls: list[Any], *names: str, **answers: Any) -> None:
     for name in names:
-        recorder = Recorder(calls, name.partition(".")[2], {key.replace("__", "."): each for key, each in answers.items()})
+        recorder = Recorder(
+            calls, name.partition(".")[2], {key.replace("__", "."): each for key, each in answers.items()}
+        )
         monkeypatch.setitem(sys.modules, name, recorder)
 
 
@@ -385,7 +388,10 @@ def test_wandb_is_offline_under_one_identifier(
     assert not of(calls, "login")
     rows = [args[0] for args, _ in of(calls, "init.log") + of(calls, "log")]
     assert [row["step"] for row in rows if "epoch" in row] == [1, 2, 3, 4, 5]
-    assert all(row == json.loads(json.dumps(each)) for row, each in zip([r for r in rows if "epoch" in r], Run.open(run.folder).metrics, strict=True))
+    assert all(
+        row == json.loads(json.dumps(each))
+        for row, each in zip([r for r in rows if "epoch" in r], Run.open(run.folder).metrics, strict=True)
+    )
     assert [Path(args[0]).name for args, _ in of(calls, "Image")][:2] == ["step-00000000.png", "step-00000001.png"]
 
 
@@ -468,7 +474,7 @@ def test_trackio_goes_on_in_the_same_run_and_prints_nothing(
     fake = Recorder(calls)
 
     def init(**_: Any) -> Recorder:
-        print("* Trackio project initialized")
+        sys.stdout.write("* Trackio project initialized\n")
         return fake
 
     stand_in(monkeypatch, calls, "trackio", init=init)
@@ -487,12 +493,12 @@ def test_trackio_goes_on_in_the_same_run_and_prints_nothing(
 def test_only_one_thread_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
     from translate_loggers.quiet import quiet_thread
 
-    other = threading.Thread(target=print, args=("of another thread",))
+    other = threading.Thread(target=lambda: sys.stdout.write("of another thread\n"))
     with quiet_thread():
-        print("of this thread")
+        sys.stdout.write("of this thread\n")
         other.start()
         other.join()
-    print("afterwards")
+    sys.stdout.write("afterwards\n")
     assert capsys.readouterr().out == "of another thread\nafterwards\n"
 
 
