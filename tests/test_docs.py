@@ -168,8 +168,10 @@ def check_parts(context: click.Context, catalog: Catalog) -> None:
     for name, value in context.params.items():
         kind = declared[name].option.part if name in declared else None
         if kind and value:
-            for text in value if isinstance(value, tuple) else [value]:
-                check_part(kind, text, catalog)
+            for each in value if isinstance(value, tuple) else [value]:
+                # One flag may name several loggers.
+                for text in each if isinstance(each, tuple) else [each]:
+                    check_part(kind, text, catalog)
 
 
 def check_part(kind: str, text: str, catalog: Catalog) -> None:
