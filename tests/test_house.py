@@ -80,7 +80,7 @@ FLOORS = [
         "classification",
         "encoding",
     },
-    {"benchmark"},
+    {"benchmark", "serving"},
     {"testing"},
     {"cli"},
     {"__main__"},

@@ -81,7 +81,7 @@ class Inference:
         self.fixed_size = traits.fixed_size
         self.draws = traits.draws_noise
         arguments = inspect.signature(type(network).forward).parameters.values()
-        self._takes_samples = any(each.name == "samples" or each.kind is each.VAR_KEYWORD for each in arguments)
+        self.takes_samples = any(each.name == "samples" or each.kind is each.VAR_KEYWORD for each in arguments)
         self.device = device
         self.precision = precision
         self.runtime_name = runtime
@@ -126,12 +126,12 @@ class Inference:
         if self.taken.noise:
             # What is drawn outside of it makes the samples, whatever computes the network.
             return self._compute(*with_noise(batch, ready, self.taken, seeds, samples))
-        if samples is not None and not (self._takes_samples or self.draws):
+        if samples is not None and not (self.takes_samples or self.draws):
             raise UnfitError("this translator draws no noise, so it has one answer; leave out --samples")
         if samples is not None and self.runtime_name:
             raise UnfitError("samples are drawn by torch alone; leave out --samples or --runtime")
         if samples is not None or self.draws:
-            alone = samples is not None and self._takes_samples
+            alone = samples is not None and self.takes_samples
             return drawn_by_rows(partial(self._compute, one_sample=alone), batch, ready, seeds, samples)
         return self._compute(batch, ready)
 
