@@ -139,8 +139,7 @@ class Application:
         """The body of a request, within its limit."""
         content_type = request.headers.get("content-type", "")
         kind = content_type.partition(";")[0].strip().lower()
-        if kind == "application/x-www-form-urlencoded":
-            raise RefusedError(415, "a form of this type holds no image; send multipart/form-data, or the image itself")
+        # Any other type is taken for the image itself, whose bytes say what it is: clients guess, or say nothing.
         if kind == "multipart/form-data":
             return await read_form(self._chunks(request), content_type, folder)
         return await read_image(self._chunks(request), folder)

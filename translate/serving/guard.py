@@ -36,6 +36,12 @@ ALWAYS = {
 }
 """Headers of every answer; a route may have others of these names."""
 
+MOST_HEADERS = 100
+MOST_HEAD_BYTES = 2**14
+"""Of all headers together; the protocol bounds only heads that come in pieces."""
+
+MOST_ADDRESS_BYTES = 2**13
+
 EXPOSED = "X-Translate-Notices, X-Translate-Suffix, Retry-After"
 
 
@@ -75,7 +81,7 @@ class Guard:
 
         scope["translate.begun"] = begun
         try:
-            refusal = self._refusal(headers, method, allowed=allowed)
+            refusal = _too_long(scope) or self._refusal(headers, method, allowed=allowed)
             if refusal is not None:
                 await refusal(scope, receive, answer)
             elif method == "OPTIONS" and allowed:
@@ -164,6 +170,17 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _too_long(scope: Scope) -> JSONResponse | None:
+    if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_ADDRESS_BYTES:
+        return error_answer(414, f"the address has more than {MOST_ADDRESS_BYTES} bytes; send fields in a form")
+    size = sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    if len(scope["headers"]) > MOST_HEADERS or size > MOST_HEAD_BYTES:
+        return error_answer(
+            431, f"the request has more than {MOST_HEADERS} headers or {MOST_HEAD_BYTES} bytes of them; send fewer"
+        )
+    return None
 
 
 def _preflight() -> JSONResponse:

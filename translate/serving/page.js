@@ -254,9 +254,8 @@ function laySheet() {
   for (const [name, each] of layers) {
     if (name !== "image" && (each.canvas.width !== width || each.canvas.height !== height)) each.clear(width, height);
   }
-  const least = Math.max(2, Math.round(Math.max(width, height) / 4));
-  $("width").max = least;
-  $("width").value = Math.max(1, Math.round(Math.max(width, height) / 32));
+  $("width").max = Math.max(8, Math.round(Math.max(width, height) / 4));
+  $("width").value = Math.max(4, Math.round(Math.max(width, height) / 24));
   tellWidth();
   tellUndo();
 }
@@ -436,6 +435,7 @@ function changed() {
 
 async function work() {
   busy = true;
+  $("output").setAttribute("aria-busy", "true");
   try {
     do {
       again = false;
@@ -444,6 +444,7 @@ async function work() {
     } while (again);
   } finally {
     busy = false;
+    $("output").setAttribute("aria-busy", "false");
   }
 }
 
