@@ -164,6 +164,7 @@ PAGES: Mapping[str, Mapping[str, Callable[[Catalog], list[str]]]] = {
     "docs/conversion.md": {"convert": flags("translate.conversion:convert")},
     "docs/importing.md": {"import": flags("translate.importing:import_network")},
     "docs/exporting.md": {"export": flags("translate.exporting:export")},
+    "docs/serving.md": {"serve": flags("translate.serving:serve")},
     "docs/evaluation.md": {"evaluate": flags("translate.evaluation:evaluate")},
     "docs/encoding.md": {"encode": flags("translate.encoding:encode")},
     "docs/public-names.md": {"public": public},

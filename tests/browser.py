@@ -92,7 +92,11 @@ class Browser:
 
     def drag(self, *points: tuple[float, float]) -> None:
         """Press the mouse at the first point of the window, move it over the others, and release it."""
-        events = [("mousePressed", points[0]), *(("mouseMoved", each) for each in points), ("mouseReleased", points[-1])]
+        events = [
+            ("mousePressed", points[0]),
+            *(("mouseMoved", each) for each in points),
+            ("mouseReleased", points[-1]),
+        ]
         for kind, (x, y) in events:
             self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 

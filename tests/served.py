@@ -113,9 +113,9 @@ def form(parts: Sequence[tuple[str, str | None, bytes]]) -> tuple[bytes, str]:
 
 
 @contextmanager
-def serving(file: Path, *options: str) -> Iterator[Served]:
+def serving(file: Path, *options: str, before: Sequence[str] = ()) -> Iterator[Served]:
     """A server of a translator of ``taking``; it is ended with the block, if it has not ended itself."""
-    process = Forked("-p", taking.PLUGIN, "serve", file, "--port", "0", "--device", "cpu", *options)
+    process = Forked(*before, "-p", taking.PLUGIN, "serve", file, "--port", "0", "--device", "cpu", *options)
     try:
         yield Served(process)
     finally:

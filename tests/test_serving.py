@@ -208,7 +208,9 @@ def test_description_health_and_metrics(server: Served) -> None:
     assert text.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert server.metric('translate_requests_total{route="/api/translate",method="POST",status="200"}') == before + 1
     assert server.metric("translate_requests_active") == 0
-    assert server.metric('translate_request_seconds_bucket{le="+Inf"}') == server.metric("translate_request_seconds_count")
+    assert server.metric('translate_request_seconds_bucket{le="+Inf"}') == server.metric(
+        "translate_request_seconds_count"
+    )
     assert server.ask("HEAD", "/health").body == b""
 
 
@@ -478,6 +480,48 @@ def test_a_client_that_goes_leaves_nothing(server: Served) -> None:
     assert server.send(png(4, 4)).status == 200
 
 
+def test_slow_clients_are_cut_off(file: Path) -> None:
+    """Heads that come drop by drop, answers that nobody takes, and more connections than are let in."""
+    impatient = str(Path(taking.PLUGIN).with_name("impatient.py"))
+    with serving(file, "--queue", "6", before=["-p", impatient]) as served:
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as drip:
+            begun = time.monotonic()
+            with pytest.raises(OSError, match=r"."):
+                for letter in b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 200:
+                    drip.send(bytes([letter]))
+                    time.sleep(0.05)
+            assert time.monotonic() - begun < 5
+            assert b" 408 " in drip.recv(1 << 16)
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as silent:
+            assert silent.recv(1) == b""
+        image = png(1500, 1500)
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", served.port))
+            head = f"POST /api/translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(image)}\r\n\r\n"
+            deaf.sendall(head.encode() + image)
+            end = time.monotonic() + 20
+            while served.metric("translate_images_total") < 1 or served.metric("translate_requests_active"):
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            time.sleep(2)
+            found = b""
+            try:
+                while piece := deaf.recv(1 << 20):
+                    found += piece
+            except OSError:
+                pass
+            assert found.startswith(b"HTTP/1.1 200")
+            assert len(found) < len(image) / 2
+        many = [socket.create_connection(("127.0.0.1", served.port), timeout=10) for _ in range(12)]
+        answers = [each.recv(1 << 16) for each in many]
+        assert sum(b" 503 " in each and b"too many connections" in each for each in answers) >= 12 - 8
+        for each in many:
+            each.close()
+        time.sleep(0.1)
+        assert served.get("/health").status == 200
+
+
 # --- queue, times and its end -----------------------------------------------------------------------------------------
 
 
@@ -584,6 +628,25 @@ def test_other_commands_import_nothing_of_it() -> None:
     assert "--allow-origin" in done.stdout
 
 
+def test_who_listens_everywhere_is_asked_by_addresses() -> None:
+    """A name may stand for any address; an address cannot."""
+    from translate.serving.guard import Guard
+    from translate.serving.metrics import Metrics
+
+    def knows(guard: Guard, host: str) -> bool:
+        return guard._knows(host)
+
+    async def none(*_: Any) -> None:
+        """Answer nothing."""
+
+    options: Any = {"hosts": ["GPU.example"], "origins": [], "metrics": Metrics(), "routes": set()}
+    everywhere, here = (Guard(none, host=host, **options) for host in ("0.0.0.0", "127.0.0.1"))
+    assert all(knows(everywhere, host) for host in ("192.168.1.5:80", "[fe80::1]:8000", "localhost", "gpu.example."))
+    assert not any(knows(everywhere, host) for host in ("evil.example", "1.2.3.4.evil.example", "", "2130706433x"))
+    assert all(knows(here, host) for host in ("127.0.0.1", "localhost:9", "[::1]"))
+    assert not any(knows(here, host) for host in ("192.168.1.5", "evil.example", "127.0.0.1:99999999"))
+
+
 def test_an_exported_network_is_served(place: Path, file: Path) -> None:
     pytest.importorskip("onnxruntime")
     from translate.exporting import export
@@ -603,5 +666,3 @@ def test_an_exported_network_is_served(place: Path, file: Path) -> None:
     finally:
         process.kill()
         process.wait()
-
-

@@ -18,7 +18,12 @@ from translate.paths import expanded
 if TYPE_CHECKING:
     from translate.conversion.batch import Translating
     from translate.conversion.forecast import Forecast
-    from translate.conversion.single import OF_A_JOB, Answered, Converter, Job, TooLargeError, WrongKindError
+    from translate.conversion.single import OF_A_JOB as OF_A_JOB
+    from translate.conversion.single import Answered as Answered
+    from translate.conversion.single import Converter as Converter
+    from translate.conversion.single import Job as Job
+    from translate.conversion.single import TooLargeError as TooLargeError
+    from translate.conversion.single import WrongKindError as WrongKindError
 
 __all__ = [
     "Conversion",

@@ -161,7 +161,7 @@ class Converter:
         """How many jobs of this one's key may be answered together."""
         if job.decoded is None or job.work is None:
             return 1
-        height, width = job.decoded.pixels.shape[:2]
+        height, width = map(int, job.decoded.pixels.shape[:2])
         asked = {"samples": job.work.samples, "batch": self.batch}
         return max(1, min(batch_size(self.translator, asked), BATCH_PIXELS // (height * width)))
 

@@ -1,6 +1,6 @@
 """Fields of a request: which of them are options of the conversion, and which the network takes beside its image.
 
-A client never names a file of this machine: what comes as text is a number, a word or a class, and images come as files.
+A client never names a file of this machine: what comes as text is a number, a word or a class; images come as files.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _input(wanted: Wanted, value: str | Path) -> Any:
     if wanted.kind in ("image", "aligned"):
         if isinstance(value, Path):
             return value
-        raise RefusedError(400, f"{wanted.name} is {wanted.describe()}, and came as text; send it as a file of the form")
+        raise RefusedError(400, f"{wanted.name} is {wanted.describe()}, and came as text; send it as a file")
     if isinstance(value, Path):
         raise RefusedError(400, f"{wanted.name} is {wanted.describe()}, and came as a file; send it as text")
     if wanted.kind == "class":

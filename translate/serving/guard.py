@@ -143,7 +143,8 @@ def parse_host(text: str) -> str:
     found = re.fullmatch(r"\[([0-9a-f:.]+)\](?::\d{1,5})?|([a-z0-9._-]+)(?::\d{1,5})?|([0-9a-f:.]+)", text.lower())
     if found is None or len(text) > 255:
         raise TranslateError(f"serve: {text!r:.100} is no name of a host; give one such as gpu.example.org")
-    return next(filter(None, found.groups())).rstrip(".")
+    name: str = next(filter(None, found.groups()))
+    return name.rstrip(".")
 
 
 def parse_origin(text: str) -> str:

@@ -84,7 +84,7 @@ class Painting {
     this.history = [];
     this.file = null;
     this.touched = false;
-    this.canvas.classList.toggle("small", Math.max(width, height) < 384);
+    this.canvas.classList.toggle("small", Boolean(this.palette) && Math.max(width, height) < 384);
     if (this.palette) this.show(0, 0, width, height);
     else if (!this.layer) this.rectangle(this.ground);
   }
@@ -228,6 +228,7 @@ const inputs = about.takes.inputs || {}, options = about.takes.options || {};
 const image = new Painting(about.source);
 const layers = new Map([["image", image]]);
 const files = new Map(); // of inputs that are images of their own
+const zones = new Map(); // of layers: each tells whether something is painted
 const controls = []; // each answers [name, text] pairs to send
 let chosen = "image", erasing = false, unseen = null, answers = [], shownAnswer = 0;
 
@@ -295,6 +296,7 @@ function tellWidth() {
 
 function tellUndo() {
   $("undo").disabled = !layer().history.length;
+  for (const [name, tell] of zones) tell(layers.get(name));
 }
 
 function choose(name) {
@@ -386,6 +388,7 @@ function buildSheet() {
     if (event.button) return;
     event.preventDefault();
     image.canvas.focus({ preventScroll: true });
+    sheet.classList.add("pointed");
     sheet.setPointerCapture(event.pointerId);
     layer().remember();
     last = place(event);
@@ -406,6 +409,7 @@ function buildSheet() {
   sheet.addEventListener("pointercancel", end);
   sheet.addEventListener("pointerleave", () => { ring.hidden = true; });
   image.canvas.addEventListener("keydown", (event) => {
+    sheet.classList.remove("pointed");
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     const { width, height } = image.canvas;
     cursor = cursor || { x: width / 2, y: height / 2 };
@@ -554,7 +558,10 @@ function showAnswer(index) {
   after.height = canvas.height;
   after.getContext("2d").drawImage(canvas, 0, 0);
   $("pair").style.setProperty("--ratio", canvas.width / canvas.height);
-  for (const each of [after, before]) each.classList.toggle("small", Math.max(canvas.width, canvas.height) < 384);
+  // Pictures are shown smooth, and maps, whose pixels mean something, as squares.
+  const small = Math.max(canvas.width, canvas.height) < 384;
+  after.classList.toggle("small", small && about.target.classes > 0);
+  before.classList.toggle("small", small && about.source.classes > 0);
   for (const each of [before, $("divider"), $("slider"), ...$("pair").querySelectorAll(".tag")]) each.hidden = !copy;
   if (!copy) return;
   before.width = copy.width;
@@ -693,7 +700,7 @@ function inputControl(name, each) {
     });
   } else if (each.kind === "aligned") {
     const painting = layers.get(name);
-    const { box, clear } = zone(name, [help, "as large as the image"].filter(Boolean).join("; "), {
+    const { box, clear, picture } = zone(name, [help, "as large as the image"].filter(Boolean).join("; "), {
       onFile: (file, bitmap) => {
         if (!hasImage()) return "There is no image yet; open or draw one first.";
         if (!bitmap) return `The browser cannot show ${file.name}; give a PNG file.`;
@@ -710,10 +717,14 @@ function inputControl(name, each) {
     brush.addEventListener("click", () => {
       if (!hasImage()) startDrawing();
       choose(name);
-      clear.hidden = false;
       $("easel").scrollIntoView({ block: "nearest" });
     });
     box.prepend(brush);
+    zones.set(name, ({ touched, file }) => {
+      clear.hidden = !touched;
+      if (!touched) picture.textContent = "none yet: drop one here";
+      else if (!file) picture.textContent = "painted";
+    });
   }
 }
 
