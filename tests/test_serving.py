@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
+import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -224,6 +228,30 @@ def test_every_answer_forbids_what_it_does_not_need(server: Served) -> None:
         assert "server" not in answer.headers
     page = server.get("/")
     assert "unsafe" not in page.headers["content-security-policy"]
+
+
+def test_the_examples_of_the_page_do_what_they_say(server: Served, tmp_path: Path) -> None:
+    """Each curl command and the Python program of docs/serving.md, at this server's port."""
+    text = (Path(__file__).parents[1] / "docs" / "serving.md").read_text("utf-8").replace(":8000/", f":{server.port}/")
+    (tmp_path / "photo.png").write_bytes(png(40, 60))
+    programs = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    commands = [line for line in re.findall(r"```sh\n(.*?)```", text, re.DOTALL)[0].splitlines() if line]
+    assert len(programs) == 1
+    assert len(commands) == 3
+    for program in programs:
+        done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout == "image/png []\n"
+    with PIL.Image.open(tmp_path / "translated.png") as made:
+        assert made.size == (60, 40)
+    if shutil.which("curl") is None:
+        return
+    for command in commands:
+        done = subprocess.run(shlex.split(command), cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["direction"] == "forward"
+    with PIL.Image.open(tmp_path / "translated.jpg") as made:
+        assert (made.size, made.format) == ((60, 40), "JPEG")
+    with PIL.Image.open(tmp_path / "small.png") as made:
+        assert max(made.size) == 32
 
 
 # --- whom it refuses --------------------------------------------------------------------------------------------------
@@ -486,7 +514,7 @@ def test_slow_clients_are_cut_off(file: Path) -> None:
     with serving(file, "--queue", "6", before=["-p", impatient]) as served:
         with socket.create_connection(("127.0.0.1", served.port), timeout=10) as drip:
             begun = time.monotonic()
-            with pytest.raises(OSError, match=r"."):
+            with contextlib.suppress(OSError):
                 for letter in b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 200:
                     drip.send(bytes([letter]))
                     time.sleep(0.05)
