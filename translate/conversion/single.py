@@ -92,6 +92,7 @@ class Converter:
                 "--precision bf16 or float32"
             )
         self.translator = translator
+        self._path = path
         self._work = Work(
             translator, max_pixels=asked["max_pixels"], memory=asked["memory"] or free_share(), whole=asked["memory"],
             sizes=SizeWarnings(silent=True),
@@ -250,9 +251,10 @@ class Converter:
         kind = type(error) if isinstance(error, (TooLargeError, UnfitError)) else TranslateError
         return kind(self.without_paths(failure_sentence(error, job.task), job))
 
-    @staticmethod
-    def without_paths(text: str, job: Job) -> str:
-        """A sentence in which the files of a job are called by what they are."""
+    def without_paths(self, text: str, job: Job) -> str:
+        """A sentence in which the files of a job, and the translator's, are called by what they are."""
+        for path in (self._path, self._path.absolute(), self._path.resolve()):
+            text = text.replace(str(path), path.name)
         for name, value in job.given.items():
             if isinstance(value, Path):
                 text = text.replace(str(value), f"the file of {name}")

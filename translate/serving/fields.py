@@ -22,6 +22,9 @@ WHERE = "the request"
 GIVEN = "given."
 """What stands before a name that the network takes and that is also a field of every request."""
 
+OWN_ALPHA = "alpha"
+"""What a mask of holes may be in place of a file: the image's own transparency."""
+
 LONGEST_NAME = 255
 
 
@@ -101,7 +104,7 @@ def _input(wanted: Wanted, value: str | Path) -> Any:
     if wanted.kind == "noise":
         raise RefusedError(400, f"{wanted.name} is noise, which is drawn; leave it out, and send another seed")
     if wanted.kind in ("image", "aligned"):
-        if isinstance(value, Path):
+        if isinstance(value, Path) or (wanted.hole and value == OWN_ALPHA):
             return value
         raise RefusedError(400, f"{wanted.name} is {wanted.describe()}, and came as text; send it as a file")
     if isinstance(value, Path):

@@ -64,10 +64,11 @@ async function grayPng(width, height, values) {
 // --- a painting: an image, or a layer that is as large, with strokes and what they came over -------------------------
 
 class Painting {
-  constructor(domain, { layer = false } = {}) {
+  constructor(domain, { layer = false, hole = false } = {}) {
     this.palette = paletteOf(domain);
     this.domain = domain;
     this.layer = layer;
+    this.hole = hole;
     this.canvas = make("canvas");
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.history = [];
@@ -214,8 +215,10 @@ class Painting {
     if (this.layer) {
       canvas = make("canvas", { width, height });
       const context = canvas.getContext("2d");
+      const only = this.domain.alpha === "only"; // the plane is the opacity, by which holes are cut out
       context.fillStyle = this.ground;
-      context.fillRect(0, 0, width, height);
+      if (!only || this.hole) context.fillRect(0, 0, width, height);
+      if (only && this.hole) context.globalCompositeOperation = "destination-out";
       context.drawImage(this.canvas, 0, 0);
     }
     return new Promise((resolve) => canvas.toBlob(resolve, "image/png"));
@@ -228,12 +231,13 @@ const inputs = about.takes.inputs || {}, options = about.takes.options || {};
 const image = new Painting(about.source);
 const layers = new Map([["image", image]]);
 const files = new Map(); // of inputs that are images of their own
+const transparent = new Set(); // holes that are the image's own transparency
 const zones = new Map(); // of layers: each tells whether something is painted
 const controls = []; // each answers [name, text] pairs to send
 let chosen = "image", erasing = false, unseen = null, answers = [], shownAnswer = 0;
 
 for (const [name, each] of Object.entries(inputs)) {
-  if (each.kind === "aligned") layers.set(name, new Painting(each.domain, { layer: true }));
+  if (each.kind === "aligned") layers.set(name, new Painting(each.domain, { layer: true, hole: Boolean(each.hole) }));
 }
 
 const layer = () => layers.get(chosen);
@@ -457,7 +461,8 @@ async function ask() {
   form.append("image", sent, sent.name || "drawing.png");
   form.append("format", about.suffix.slice(1));
   for (const [name, each] of layers) {
-    if (name === "image" || unseen || (!each.touched && !inputs[name].required)) continue;
+    if (transparent.has(name)) form.append(`given.${name}`, "alpha");
+    if (name === "image" || unseen || transparent.has(name) || (!each.touched && !inputs[name].required)) continue;
     form.append(`given.${name}`, await each.blob(), "layer.png");
   }
   for (const [name, file] of files) form.append(`given.${name}`, file, file.name || "image.png");
@@ -720,6 +725,17 @@ function inputControl(name, each) {
       $("easel").scrollIntoView({ block: "nearest" });
     });
     box.prepend(brush);
+    if (each.hole) {
+      const own = make("button", { type: "button", textContent: "Transparency", title: "What is transparent in the image" });
+      own.setAttribute("aria-pressed", "false");
+      own.addEventListener("click", () => {
+        const on = !transparent.delete(name);
+        if (on) transparent.add(name);
+        own.setAttribute("aria-pressed", String(on));
+        changed();
+      });
+      box.append(own);
+    }
     zones.set(name, ({ touched, file }) => {
       clear.hidden = !touched;
       if (!touched) picture.textContent = "none yet: drop one here";
