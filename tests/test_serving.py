@@ -25,7 +25,7 @@ import PIL.Image
 import PIL.ImageCms
 import pytest
 import taking
-from forking import Forked, ran
+from forking import ran
 from numpy.typing import NDArray
 from served import Served, form, serving
 
@@ -34,6 +34,10 @@ from translate.conversion import convert
 from translate.data import Domain
 from translate.errors import TranslateError
 from translate.serving import serve
+from translate.serving.fields import asked_of_form
+from translate.serving.multipart import Form
+from translate.serving.refusing import RefusedError
+from translate.taken import Taken, Wanted
 from translate.translator import load
 
 
@@ -675,22 +679,29 @@ def test_who_listens_everywhere_is_asked_by_addresses() -> None:
     assert not any(knows(here, host) for host in ("192.168.1.5", "evil.example", "127.0.0.1:99999999"))
 
 
-def test_an_exported_network_is_served(place: Path, file: Path) -> None:
-    pytest.importorskip("onnxruntime")
-    from translate.exporting import export
+def test_an_onnx_file_is_served(place: Path) -> None:
+    """Its range and layout are found out as `convert` finds them out; no sentence tells where it lies."""
+    pytest.importorskip("onnx")
+    from test_programs import inverting, put
 
-    exported = place / "exported.onnx"
-    if not exported.exists():
-        export(file, exported, plugins=[taking.PLUGIN])
-    source = place / "e.png"
-    source.write_bytes(png(12, 16))
+    exported, source = put(inverting(), place / "inverting.onnx"), place / "e.png"
+    source.write_bytes(png(20, 27))
+    with serving(exported) as served:
+        answer = served.send(source)
+        refused = served.send(source, passes="2"), served.send(source, samples="2")
     convert(exported, source, place / "e-out.png")
-    process = Forked("serve", exported, "--port", "0")
-    try:
-        served = Served(process)
-        assert served.send(source).body == (place / "e-out.png").read_bytes()
-        assert served.send(source, passes="2").status == 400
-        assert served.send(source, samples="2").status == 400
-    finally:
-        process.kill()
-        process.wait()
+    assert answer.body == (place / "e-out.png").read_bytes()
+    assert [each.status for each in refused] == [400, 400]
+    assert all(str(place) not in each.error for each in refused)
+
+
+def test_a_hole_may_be_the_transparency_of_the_image(tmp_path: Path) -> None:
+    hole, plain = (Wanted("mask", "aligned", domain=Domain(1), hole=each) for each in (True, False))
+    sent = Form(texts={"mask": "alpha"}, files={"image": tmp_path / "image"}, filename="../a.png")
+    name, asked, given = asked_of_form(sent, {}, Taken(inputs={"mask": hole}))
+    assert (name, given, asked["format"]) == ("a.png", {"mask": "alpha"}, "same")
+    with pytest.raises(RefusedError, match="send it as a file"):
+        asked_of_form(sent, {}, Taken(inputs={"mask": plain}))
+    sent.texts["mask"] = "./alpha"
+    with pytest.raises(RefusedError, match="send it as a file"):
+        asked_of_form(sent, {}, Taken(inputs={"mask": hole}))
