@@ -24,8 +24,9 @@ from translate import __version__
 from translate.cli.flags import session_of
 from translate.cli.looking import data, plugins
 from translate.cli.output import prepare_output, say
+from translate.cli.serving import serve
 from translate.cli.training import fit
-from translate.cli.verbs import bench, classify, convert, encode, evaluate, export, import_, sample, serve, show
+from translate.cli.verbs import bench, classify, convert, encode, evaluate, export, import_, sample, show
 from translate.errors import TranslateError, nearest
 from translate.signals import EXIT_BASE, ending_cleanly
 

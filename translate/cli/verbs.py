@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib import import_module
@@ -224,38 +223,6 @@ show = Verb(
       translate show model.onnx
 
     Method, directions, domains, size, steps trained, licence, description and versions. The weights are not read.
-    """,
-)
-
-
-def _tell_address(values: dict[str, Any]) -> dict[str, Any]:
-    def tell(address: str) -> None:
-        # Whoever waits for it may read a pipe.
-        say(f"serving {values['run']} at {address}")
-        sys.stdout.flush()
-
-    return {"started": tell}
-
-
-def _report_served(_: click.Context, __: Any, **___: Any) -> None:
-    say("stopped")
-
-
-serve = Verb(
-    "serve",
-    "translate.serving:serve",
-    arguments=[_path("run", "RUN_OR_FILE")],
-    report=_report_served,
-    further=_tell_address,
-    help="""Serve a page and an HTTP interface that translate images.
-
-    \b
-      translate serve runs/one
-      translate serve model.onnx --port 9000
-      curl -F image=@photo.jpg http://127.0.0.1:8000/api/translate -o translated.jpg
-
-    On the page one drops, pastes or draws an image. Ctrl-C stops the server: no more requests are taken, those that
-    have begun are answered, and the exit code is 0. A second one ends it at once, with exit code 130.
     """,
 )
 
