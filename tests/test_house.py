@@ -51,7 +51,7 @@ FLOORS = [
     {"adversary", "overview", "gallery", "given"},
     {"method"},
     {"streams"},
-    {"run", "frozen", "weights", "consistency", "background", "contract", "fingerprint", "inputs"},
+    {"run", "frozen", "weights", "consistency", "background", "contract", "fingerprint", "inputs", "row_inputs"},
     {"compute", "features"},
     {"engine", "loader", "large"},
     {"hookspecs", "isolation"},

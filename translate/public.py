@@ -112,7 +112,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.ranks": ("mean_of_all",),
     "translate.run": ("Config", "Run", "Scalars"),
     "translate.runtime": ("MOST_SIZES", "Precision", "Runtime", "copy_sharing_weights"),
-    "translate.sampling": ("sample",),
+    "translate.sampling": ("Codes", "interpolate", "load_codes", "sample", "traverse"),
     "translate.seeds": ("key", "noise_of", "uniform"),
     "translate.sizes": ("Size", "fitting_sizes", "parse_size"),
     "translate.taken": ("Input",),

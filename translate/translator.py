@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,14 +20,7 @@ from translate.derived import tensors_of
 from translate.devices import pick_device
 from translate.directions import domains_of
 from translate.errors import TranslateError, nearest
-from translate.given import (
-    Given,
-    Ready,
-    fitted,
-    read_given,
-    seeds_of,
-    stacked,
-)
+from translate.given import Given, Ready, fitted, read_given, seeds_of, stacked
 from translate.inference import Inference, OfInference
 from translate.large import InParts
 from translate.method import Method, Parts
@@ -186,14 +179,18 @@ class Translator:
         """Whether ``calibrate`` must be called before it can translate with these options of the network."""
         return self.inference.needs_calibration(options)
 
-    def read_given(self, given: Mapping[str, Any], *, max_pixels: int = images.MAX_PIXELS) -> Given:
+    def read_given(
+        self, given: Mapping[str, Any], *, max_pixels: int = images.MAX_PIXELS, elsewhere: Collection[str] = ()
+    ) -> Given:
         """Hold what is given by name against what the network takes, before any image is translated.
 
-        Raises ``TranslateError`` for what does not fit, and ``UnfitError`` for what a runtime cannot take.
+        Inputs that come from ``elsewhere`` may be missing. Raises ``TranslateError`` for what does not fit, and
+        ``UnfitError`` for what a runtime cannot take.
         """
         if not given and not self.taken:
             return Given()
-        found = read_given(given, self.taken, f"the translator {self.direction}", size=self.size, max_pixels=max_pixels)
+        where = f"the translator {self.direction}"
+        found = read_given(given, self.taken, where, size=self.size, max_pixels=max_pixels, elsewhere=elsewhere)
         self.inference.refuse_unfit(found.names)
         return found
 
@@ -384,7 +381,13 @@ def load(
         program = open_program(
             expanded(path), direction=direction, device=device, others=others, limits=range, layout=layout
         )
-        return Translator(ProgramNetwork(program), catalog=catalog, device=pick_device("cpu"), **program.described)
+        return Translator(
+            ProgramNetwork(program),
+            catalog=catalog,
+            device=pick_device("cpu"),
+            taken=program.taken,
+            **program.described,
+        )
     refuse_other(path)
     if range or layout:
         raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,12 +123,6 @@ class Given:
             if source.count is not None:
                 source.of("", "")
 
-    def refuse_named(self, where: str) -> None:
-        """Raise ``TranslateError`` if an input is not the same for all images."""
-        for name, source in self.sources.items():
-            if not isinstance(source, Constant):
-                raise TranslateError(f"{where}: {name} must be one value for all images here, not one for each")
-
 
 def read_given(
     given: Mapping[str, Any],
@@ -137,23 +131,30 @@ def read_given(
     *,
     size: Size | None = None,
     max_pixels: int = images.MAX_PIXELS,
+    elsewhere: Collection[str] = (),
 ) -> Given:
     """Hold what is given against what a network takes, and read tables and files for all images.
 
-    ``where`` names the network, and ``size`` is that of its training, at which it takes images. Raises
-    ``TranslateError`` for a name, a value, a table or a file that does not fit, and for what is missing.
+    ``where`` names the network, and ``size`` is that of its training, at which it takes images. Inputs that come from
+    ``elsewhere`` may be missing. Raises ``TranslateError`` for a name, a value, a table or a file that does not fit,
+    and for what is missing.
     """
     taken.check_names(given, where)
-    absent = {name: value for name, value in given.items() if value is None and name in taken.inputs}
+    absent = {name for name, value in given.items() if name in taken.inputs and _is_nothing(value, taken.inputs[name])}
     options = taken.constants({name: _plain(value) for name, value in given.items()}, where)
     values = {name: value for name, value in given.items() if name in taken.inputs and name not in absent}
-    taken.refuse_missing(values, where)
+    taken.refuse_missing({*values, *elsewhere}, where)
     sources = {name: _source(taken.inputs[name], value, where, size, max_pixels) for name, value in values.items()}
     return Given(taken, options, {name: sources[name] for name in taken.inputs if name in sources})
 
 
 def _of_other_size(own: Size, size: Size) -> str:
     return f"has {own[1]} x {own[0]} pixels, and its image has {size[1]} x {size[0]}; an aligned image is as large"
+
+
+def _is_nothing(value: Any, wanted: Wanted) -> bool:
+    """Whether an input is said to be absent, which typed text says by the word none."""
+    return value is None or (isinstance(value, Typed) and value == "none" and "none" not in wanted.labels)
 
 
 def _plain(value: Any) -> Any:
