@@ -32,7 +32,7 @@ def append(folder: Path, row: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path) -> list[Row]:
-    """All rows that can be read, in the order of steps; those of one step are one, in which the later ones' values count.
+    """All rows that can be read, in the order of steps; of one step there is one row, with the latest values.
 
     Raises ``TranslateError`` if there is something else than a file in its place.
     """
@@ -75,7 +75,8 @@ def _read(path: Path) -> tuple[list[Row], int]:
         raise TranslateError(f"cannot read {path}: {_text_of(error)}; move it away and try again") from None
     # A power cut or a kill may cut off the last line, which is then repeated.
     last = lines.pop()
-    rows, unreadable = {}, 0
+    rows: dict[int, Row] = {}
+    unreadable = 0
     for line in (*lines, last):
         row = _row(line)
         if row is not None:

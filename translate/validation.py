@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from translate.parts import SavedMethod, rebuild_for
 from translate.run import Config, Run
 from translate.saving import translator_of
 from translate.setup import Setup
+
+ERROR = "_standard_error"
 
 PREFIX = "validation/"
 """The beginning of the names of scores in ``metrics.jsonl``."""
@@ -186,6 +188,27 @@ class Validation:
 def _free(name: str, direction: str, taken: Container[str]) -> str:
     """The name of a score: the metric's own for the first direction that it fits, behind the direction for others."""
     return f"{direction}/{name}" if name in taken else name
+
+
+def scores_of(run: Run) -> list[str]:
+    """What the validation of a run has found, as lines: the last scores, and the best if it was kept."""
+    lines, config = [], run.config
+    rows = [row for row in run.metrics if any(name.startswith(PREFIX) for name in row)] if config.validate else []
+    if rows:
+        found = {name.removeprefix(PREFIX): value for name, value in rows[-1].items() if name.startswith(PREFIX)}
+        every = ", ".join(_told(name, value) for name, value in found.items() if not name.endswith(ERROR))
+        lines.append(f"last:     {every} on {VALIDATED}, step {rows[-1]['step']}")
+    if config.keep_best is not None:
+        path = best_translator(run.folder, config.keep_best)
+        with suppress(checkpoint.CheckpointError):
+            facts = checkpoint.load(path)[1]
+            told = _told(config.keep_best, facts["chosen"]["value"])
+            lines.append(f"best:     {told} on {VALIDATED}, by which it was chosen, step {facts['step']}: {path}")
+    return lines
+
+
+def _told(name: str, value: float | str) -> str:
+    return f"{name} {float(value):.5g}"
 
 
 def metrics_of(texts: Sequence[str]) -> list[str]:

@@ -309,6 +309,7 @@ def _report(run: Any) -> None:
     from translate.job import is_launcher_or_main
     from translate.method import role_of
     from translate.training import directions_of
+    from translate.validation import scores_of
 
     if not is_launcher_or_main():
         return
@@ -317,6 +318,8 @@ def _report(run: Any) -> None:
     roles = dict.fromkeys(role_of(direction) for direction in directions_of(run))
     if roles.keys() - {"classifier"}:
         say(f"  look:     {run.samples}")
+    for line in scores_of(run):
+        say(f"  {line}")
     uses = {"translator": "convert", "sampler": "sample", "classifier": "classify"}
     arguments = {"convert": "IN OUT", "sample": "OUT", "classify": "IN"}
     for role in roles:
