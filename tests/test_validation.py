@@ -336,7 +336,7 @@ def test_data_without_a_held_out_split_is_told_before_the_training(
             Image.new("RGB", (16, 16), (number, 0, 0)).save(tmp_path / "data" / side / f"{number}.png")
     with pytest.raises(TranslateError, match=r"--validate needs held-out images, and .* has none in the split 'val'"):
         translate.fit(
-            "delicate", tmp_path / "data", layout="folders(source=a, target=b, match=name)", output=tmp_path / "run",
+            "delicate", tmp_path / "data", layout="folders(source=a, target=b, holdout=0)", output=tmp_path / "run",
             plugins=[plugin], **SMALL, **VALID,
         )  # fmt: skip
     assert not (tmp_path / "run").exists()

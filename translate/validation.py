@@ -26,9 +26,6 @@ from translate.setup import Setup
 
 ERROR = "_standard_error"
 
-PREFIX = "validation/"
-"""The beginning of the names of scores in ``metrics.jsonl``."""
-
 log = logging.getLogger("translate")
 
 
@@ -169,7 +166,8 @@ class Validation:
         """Write the scores into the log, and compare them with those before."""
         refuse_lost(run.folder)
         row = {"step": run.step, "epoch": round(run.progress.epoch, 6), "seconds": round(run.progress.seconds, 3)}
-        metrics_file.append(run.folder, row | {f"{PREFIX}{name}": as_json(value) for name, value in scores.items()})
+        start = metrics_file.VALIDATION
+        metrics_file.append(run.folder, row | {f"{start}{name}": as_json(value) for name, value in scores.items()})
         patience, best, is_best, ends = self._setup.config.patience, run.best, False, False
         if best is not None and best.name in scores:
             run.best = best.with_value(scores[best.name], run.step, self._better[best.name])
@@ -192,12 +190,13 @@ def _free(name: str, direction: str, taken: Container[str]) -> str:
 
 def scores_of(run: Run) -> list[str]:
     """What the validation of a run has found, as lines: the last scores, and the best if it was kept."""
-    lines, config = [], run.config
-    rows = [row for row in run.metrics if any(name.startswith(PREFIX) for name in row)] if config.validate else []
-    if rows:
-        found = {name.removeprefix(PREFIX): value for name, value in rows[-1].items() if name.startswith(PREFIX)}
-        every = ", ".join(_told(name, value) for name, value in found.items() if not name.endswith(ERROR))
-        lines.append(f"last:     {every} on {VALIDATED}, step {rows[-1]['step']}")
+    lines, config, start = [], run.config, metrics_file.VALIDATION
+    rows = run.metrics if config.validate else []
+    validated = [row for row in rows if any(name.startswith(start) for name in row)]
+    for row in validated[-1:]:
+        scores = {name.removeprefix(start): value for name, value in row.items() if name.startswith(start)}
+        every = ", ".join(_told(name, value) for name, value in scores.items() if not name.endswith(ERROR))
+        lines.append(f"last:     {every} on {VALIDATED}, step {row['step']}")
     if config.keep_best is not None:
         path = best_translator(run.folder, config.keep_best)
         with suppress(checkpoint.CheckpointError):
