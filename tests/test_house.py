@@ -48,7 +48,7 @@ FLOORS = [
     {"draws", "memory", "tensor_header"},
     {"changes", "common_options", "config_file", "exported", "foreign", "trust", "metrics_file"},
     {"embedded", "libraries"},
-    {"images", "discriminator", "pool", "latent", "runtime"},
+    {"images", "discriminator", "pool", "latent", "holes", "runtime"},
     {"adversary", "overview", "gallery", "given"},
     {"method"},
     {"streams"},

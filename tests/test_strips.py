@@ -229,6 +229,16 @@ def test_conditions_are_held_and_vectors_move(tmp_path: Path) -> None:
     assert torch.allclose(along[1, 1], torch.full((3, 16, 16), float(0.05 * noise.mean() ** 2)))
 
 
+def test_styles_of_stargan_lie_between_two_references(tmp_path: Path, pictures: tuple[str, str]) -> None:
+    file = saved(tmp_path, small("methods", "stargan"))
+    found = interpolate(file, *pictures, steps=2, given={"label": "b"}, around=pictures[1])
+    translator, references = translate.load(file, device="cpu"), tensors(2)
+    wanted = translator.translate(references[[1, 1]], given={"label": "b", "reference": references})
+    assert torch.allclose(found, wanted, atol=1e-4)
+    with pytest.raises(TranslateError, match="changes an image by its codes; name one with --around IMAGE"):
+        interpolate(file, *pictures, given={"label": "b"})
+
+
 class Styled(nn.Module):
     """An image to which the mean of another, its style, is added, scaled by a class."""
 

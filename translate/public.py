@@ -50,6 +50,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.evaluation": ("Evaluation", "Metric", "evaluate"),
     "translate.exporting": ("Export", "ExportFormat", "export"),
     "translate.foreign": ("Foreign",),
+    "translate.holes": ("EXTRA_CHANNELS", "check_domains", "compose", "hole_of", "masked_input", "mean_in_hole"),
     "translate.hookspecs": (),
     "translate.images": (
         "MAX_PIXELS",

@@ -93,6 +93,14 @@ class Traits:
         return self._read("judges_each_alone", False, _is_flag, "True or False")
 
     @property
+    def takes_vectors(self) -> bool:
+        """A discriminator: its condition may be vectors (N, D) as well as images (default False).
+
+        Others get vectors as images of D constant planes.
+        """
+        return self._read("takes_vectors", False, _is_flag, "True or False")
+
+    @property
     def shared(self) -> nn.Module | None:
         """An encoder, decoder or discriminator: the layers that those of two domains may share (default None)."""
         return self._read("shared", None, lambda value: isinstance(value, nn.Module), "a module")

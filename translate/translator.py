@@ -20,7 +20,7 @@ from translate.derived import tensors_of
 from translate.devices import pick_device
 from translate.directions import domains_of
 from translate.errors import TranslateError, nearest
-from translate.given import Given, Ready, fitted, read_given, seeds_of, stacked
+from translate.given import Given, Ready, fill_alpha, fitted, keep_known, read_given, seeds_of, stacked
 from translate.inference import Inference, OfInference
 from translate.large import InParts
 from translate.method import Method, Parts
@@ -148,12 +148,13 @@ class Translator:
             ready = given
         else:
             ready = self.ready(self.read_given(given or {}), len(batch), (height, width))
+        own = batch.to(self.device, self._type_for(batch))
         tensors = fitted(ready.tensors, self.taken, self.size_multiple, self.fixed_size)
-        ready, seeds = Ready(ready.options, tensors), seeds_of(seed, len(batch))
-        output = self.inference.forward(self._prepare(batch), ready, samples, seeds)
-        if self.fixed_size is not None:
-            return resized(output.float(), (height, width))
-        return output[..., :height, :width].to(self._type_for(batch))
+        seeds = seeds_of(seed, len(batch))
+        output = self.inference.forward(self._prepare(own), Ready(ready.options, tensors), samples, seeds)
+        cropped = output[..., :height, :width].to(own.dtype)
+        made = cropped if self.fixed_size is None else resized(output.float(), (height, width))
+        return keep_known(made, own, ready, self.taken)
 
     @property
     def in_parts(self) -> InParts | None:
@@ -309,6 +310,9 @@ class Translator:
                 f"a PIL image cannot hold {answer.shape[-1]} channels; give this translator an array or a tensor"
             )
         alpha = None if read is None or target.classes else read.alpha
+        if alpha is not None and any(each.hole for each in self.taken.inputs.values()):
+            ready = self.ready(self.read_given(how.given), 1, (alpha.shape[0], alpha.shape[1]))
+            alpha = fill_alpha(alpha, ready, self.taken)
         if answer.shape[-1] == 3 or alpha is not None:
             answer = images.as_depth(answer, "uint8", target.low, target.high)
         if alpha is not None:

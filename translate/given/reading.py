@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from translate import images
 from translate.assignments import Typed
 from translate.errors import TranslateError
-from translate.given.sources import Constant, Folder, Picked, Rows, Source, Table, fitted_planes, planes_of_file
+from translate.given.sources import (
+    Constant,
+    Folder,
+    OwnAlpha,
+    Picked,
+    Rows,
+    Source,
+    Table,
+    fitted_planes,
+    planes_of_file,
+)
 from translate.given.tables import SUFFIXES, read_table
 from translate.given.values import Planes, Value, array_of, class_of, is_number, is_tensor, planes_of, vector_of
 from translate.paths import expanded
 from translate.sizes import Size
 from translate.taken import Taken, Wanted
+
+log = logging.getLogger("translate")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +56,11 @@ class Given:
         return tuple(self.taken.inputs[name] for name in self.names if self.taken.inputs[name].kind == "aligned")
 
     @property
+    def hole(self) -> Wanted | None:
+        """The input that marks what is filled, if it is given."""
+        return next((each for each in self.aligned if each.hole), None)
+
+    @property
     def lengths(self) -> dict[str, int]:
         """The lengths of the vectors that are given."""
         found = {
@@ -63,9 +82,16 @@ class Given:
         found = {name: source.path for name, source in self.sources.items()}
         return {name: str(path.absolute()) for name, path in found.items() if path is not None}
 
-    def of(self, name: str, path: Path | str) -> dict[str, Picked]:
-        """The values for an image, by its name below the inputs; ``path`` names it in an error."""
-        return {each: self.sources[each].of(name, path) for each in self.names}
+    def of(self, name: str, path: Path | str, opacity: Callable[[], NDArray[np.uint16]]) -> dict[str, Picked]:
+        """The values for an image, by its name below the inputs; ``path`` names it in an error.
+
+        ``opacity`` reads its own alpha (H, W, 1), where that is asked for.
+        """
+        found: dict[str, Picked] = {}
+        for each in self.names:
+            source = self.sources[each]
+            found[each] = source.of_opacity(opacity()) if isinstance(source, OwnAlpha) else source.of(name, path)
+        return found
 
     def files_of(self, name: str) -> dict[str, Path | None]:
         """The files that an image has of its own, by the inputs that come from a folder."""
@@ -80,6 +106,8 @@ class Given:
                 values: Sequence[Value] = [source.value] * count
             elif isinstance(source, (Rows, Table)):
                 values = source.values
+            elif isinstance(source, OwnAlpha):
+                raise TranslateError(f"{where}: {name}=alpha is the transparency of files; give an image here")
             else:
                 raise TranslateError(f"{where}: {name} is a folder, and these images have no names; give an image")
             if len(values) != count:
@@ -216,6 +244,13 @@ def _of_vectors(wanted: Wanted, value: Any, where: str) -> Source:
 def _of_images(wanted: Wanted, value: Any, where: str, size: Size | None, max_pixels: int) -> Source:
     if isinstance(value, (str, Path)):
         path = expanded(value)
+        if wanted.hole and value == OwnAlpha.WORD:
+            if path.exists():
+                log.warning(
+                    "%s=alpha is the transparency of each image; write ./alpha for the file or folder of that name",
+                    wanted.name,
+                )
+            return OwnAlpha(wanted)
         if path.is_dir():
             if wanted.kind == "noise":
                 raise TranslateError(f"{where}: {wanted.name} is noise, which is drawn; leave it out")
