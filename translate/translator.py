@@ -401,10 +401,8 @@ def load(
     return translator_of(saved, chosen, device=device, precision=precision, runtime=runtime)
 
 
-def translator_of(
-    saved: SavedMethod, direction: str, *, device: str = "auto", precision: Precision = "float32", runtime: str = ""
-) -> Translator:
-    """The translator of a saved method's direction."""
+def translator_of(saved: SavedMethod, direction: str, *, device: str = "auto", **inference: Any) -> Translator:
+    """The translator of a saved method's direction; ``inference`` are the precision and the runtime."""
     source, target = domains_of(saved.metadata, direction)
     network = saved.module(direction)
     return Translator(
@@ -417,6 +415,5 @@ def translator_of(
         target=target,
         size=saved.size,
         device=pick_device(device),
-        precision=precision,
-        runtime=runtime,
+        **inference,
     )
