@@ -108,15 +108,17 @@ class Chart {
   }
 
   extent() {
+    // One for all curves, so that they can be compared; from 0 where they begin near it.
     let from = Infinity, until = -Infinity;
-    for (const line of this.lines) {
+    for (const chart of charts.all) for (const line of chart.lines) {
       const xs = this.xs(line);
       if (!xs || !xs.length) continue;
       from = Math.min(from, xs[0]);
       until = Math.max(until, xs[xs.length - 1]);
     }
     if (!(from <= until)) return [0, 1];
-    return from === until ? [from - 0.5, until + 0.5] : [from, until];
+    if (from === until) return [from - 0.5, until + 0.5];
+    return [from > 0 && from < until / 8 ? 0 : from, until];
   }
 
   view() {

@@ -74,7 +74,11 @@ def _of_json(path: Path) -> dict[str, Any] | None:
     protocol = values.get("protocol")
     return {
         "scores": [
-            [name, text_of(value), text_of(scores[f"{name}_standard_error"]) if f"{name}_standard_error" in scores else ""]
+            [
+                name,
+                text_of(value),
+                text_of(scores[f"{name}_standard_error"]) if f"{name}_standard_error" in scores else "",
+            ]
             for name, value in scores.items()
             if not (name.endswith("_standard_error") and name.removesuffix("_standard_error") in scores)
         ],
@@ -97,7 +101,9 @@ def _of_table(path: Path) -> dict[str, Any] | None:
     ranked = []
     for place, name in enumerate(head):
         values = sorted(
-            (value, line[named]) for line in lines if len(line) == len(head) and (value := _number(line[place])) is not None
+            (value, line[named])
+            for line in lines
+            if len(line) == len(head) and (value := _number(line[place])) is not None
         )
         if place == named or not values:
             continue

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from translate import changes, lock, webpage
+from translate import lock, webpage
 from translate.errors import TranslateError
 from translate.options import Call
 from translate.paths import quoted
@@ -55,14 +55,18 @@ def best_of(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return None
 
 
-def options_of(config: Config) -> Iterator[tuple[str, Any, Any]]:
-    """All options of a run, the method's own first, each with its name, value and default (None of a method's)."""
+def options_of(config: Config) -> Iterator[tuple[str, Any, bool]]:
+    """All options of a run, the method's own first, each with its name, value and whether that is the default.
+
+    Of the method's own options a run keeps those that were asked for.
+    """
     for name, value in config.options.items():
-        yield name, value, None
-    defaults = Config(method="", data="").to_json()
-    for name, value in config.to_json().items():
+        yield name, value, False
+    # As a file holds them, in which a tuple is a list.
+    own, defaults = (json.loads(json.dumps(each.to_json())) for each in (config, Config(method="", data="")))
+    for name, value in own.items():
         if name not in ("method", "data", "options"):
-            yield name, value, defaults[name]
+            yield name, value, value == defaults[name]
 
 
 def text_of(value: Any) -> str:
@@ -122,10 +126,7 @@ class RunFacts:
             "step": run.step,
             "steps": run.steps,
             "written": round(time.time()),
-            "options": [
-                [printable(name), text_of(value), default is None or json.loads(json.dumps(value)) == default]
-                for name, value, default in options_of(run.config)
-            ],
+            "options": [[printable(name), text_of(value), same] for name, value, same in options_of(run.config)],
             "own": len(run.config.options),
             "domains": [[printable(name), text_of(each)] for name, each in _mapping(facts.get("domains")).items()],
             "environment": list(_environment(facts, told)),
@@ -168,7 +169,7 @@ def _notes(
     """What somebody should know: warnings, changes of settings, resumptions, images that were left out."""
     notes: list[dict[str, Any]] = []
 
-    def note(kind: str, text: object, row: Mapping[str, Any] = {}) -> None:  # noqa: B006 - it is only read
+    def note(kind: str, text: object, row: Mapping[str, Any] = {}) -> None:
         found: dict[str, Any] = {"kind": kind, "text": printable(str(text)[: journal.LONGEST])}
         if isinstance(row.get("step"), int):
             found["step"] = row["step"]
@@ -217,7 +218,10 @@ def _commands(run: Run, state: State) -> Iterator[list[str]]:
         yield ["make images", f"translate sample {folder} OUT"]
     if "classifier" in roles:
         yield ["tell classes", f"translate classify {folder} IN"]
-    yield ["measure it", f"translate evaluate {folder} {data} --metric {'accuracy' if roles == {'classifier'} else 'ssim'}"]
+    yield [
+        "measure it",
+        f"translate evaluate {folder} {data} --metric {'accuracy' if roles == {'classifier'} else 'ssim'}",
+    ]
     yield ["train the same anew", f"translate fit --config {quoted(run.folder / 'config.json')} -o NEW"]
     yield ["this report anew", f"translate report {folder}"]
 

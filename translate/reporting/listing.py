@@ -87,7 +87,15 @@ def _summary(folder: Path) -> RunSummary:
         return RunSummary(folder, "damaged", size=size, changed=changed, problem=printable(error))
     step = last_step(run, series)
     return RunSummary(
-        folder, state_of(run, step), run.config.method, run.config.data, step, run.steps, best_of(series.curves()), size, changed
+        folder,
+        state_of(run, step),
+        run.config.method,
+        run.config.data,
+        step,
+        run.steps,
+        best_of(series.curves()),
+        size,
+        changed,
     )
 
 

@@ -39,20 +39,22 @@
     return found ? found.curve[kind] : null;
   };
 
+  const LOSSES = "Losses and what else the players log", RUNNING = "Learning rates, speed, memory";
+  const GROUPS = ["Validation", LOSSES, RUNNING, "Other scalars"];
+  const isRate = (name) => name.startsWith("learning_rate/");
+
   const groupOf = (name) => {
-    if (name === "images_per_second" || name === "memory") return "Speed and memory";
+    if (name === "images_per_second" || name === "memory" || name.startsWith("learning_rate/")) return RUNNING;
     if (name.startsWith("validation/")) return "Validation";
-    if (name.startsWith("learning_rate/")) return "Learning rates";
-    return name.includes("/") ? "Losses and what else the players log" : "Other scalars";
+    return name.includes("/") ? LOSSES : "Other scalars";
   };
-  const GROUPS = ["Validation", "Losses and what else the players log", "Learning rates", "Speed and memory", "Other scalars"];
 
   const players = () => {
     const named = new Set();
     for (const run of content.runs) for (const { curve } of curvesOf(run)) {
       const group = groupOf(curve.name), parts = curve.name.split("/");
-      if (group === "Learning rates") named.add(parts.slice(1).join("/"));
-      else if (group === GROUPS[1]) named.add(parts[0]);
+      if (isRate(curve.name)) named.add(parts.slice(1).join("/"));
+      else if (group === LOSSES) named.add(parts[0]);
     }
     return [...named].sort();
   };
@@ -67,18 +69,19 @@
     const named = players(), found = new Map();
     content.runs.forEach((run, number) => curvesOf(run).forEach((each) => {
       const { name } = each.curve, group = groupOf(name), parts = name.split("/");
-      const player = group === "Learning rates" ? parts.slice(1).join("/") : parts[0];
+      const player = isRate(name) ? parts.slice(1).join("/") : parts[0];
       const term = parts.slice(1).join("/") || name;
       let title = { images_per_second: "Images per second", memory: "Memory in use" }[name] || term;
-      if (several()) title = group === "Learning rates" ? `Learning rate of ${player}` : group === GROUPS[1] ? `${player}: ${term}` : title;
-      else if (group === "Learning rates") title = "Learning rates";
+      if (several()) title = isRate(name) ? `Learning rate of ${player}` : group === LOSSES ? `${player}: ${term}` : title;
+      else if (isRate(name)) title = "Learning rates";
       const key = `${group}\n${title}`;
       if (!found.has(key)) found.set(key, { group, title, scalar: name, lines: [], each: 1, rows: 0 });
       const chart = found.get(key);
-      const coloured = group === "Learning rates" || group === GROUPS[1];
+      const coloured = isRate(name) || group === LOSSES;
       const line = several() ? lineOf(run.name, hue(number), 0, 0, each)
         : lineOf(coloured ? player : title, coloured ? hue(Math.max(named.indexOf(player), 0)) : HUES[0], 0, 0, each);
-      if (line.hue !== undefined) line.style = several() ? Math.floor(number / HUES.length) % 3 : Math.floor(Math.max(named.indexOf(player), 0) / HUES.length) % 3;
+      // Lines that lie on one another, as learning rates do, are told apart by their dashes.
+      line.style = several() ? Math.floor(number / HUES.length) % 3 : isRate(name) ? chart.lines.length % 3 : 0;
       chart.lines.push(line);
       chart.each = Math.max(chart.each, each.table.each);
       chart.rows = Math.max(chart.rows, each.table.rows);
@@ -176,14 +179,16 @@
         image.hidden = false;
         image.nextSibling.hidden = true;
         // Small pictures are enlarged by whole pixels.
-        const room = image.parentElement.clientWidth || 600;
-        const times = Math.max(1, Math.min(Math.floor(room / image.naturalWidth), Math.floor(900 / image.naturalWidth)));
+        const whole = byId("samples-body").clientWidth;
+        const room = several() ? image.parentElement.clientWidth : whole > 800 ? whole * 0.6 : whole;
+        const times = Math.max(1, Math.min(Math.floor(room / image.naturalWidth), Math.floor(560 / image.naturalHeight)));
         image.width = image.naturalWidth * times;
         image.classList.toggle("small", times > 1);
       });
       return element("figure", {}, element("figcaption", {}), image, element("p", { className: "notice missing", hidden: true }, "This grid is not in the report, and not beside it."));
     });
     byId("grids").replaceChildren(...figures);
+    byId("looking").classList.toggle("one", !several());
     const linked = content.runs.reduce((sum, run) => sum + run.grids.list.length - run.grids.held, 0);
     const held = content.runs.reduce((sum, run) => sum + run.grids.held, 0);
     byId("grids-note").textContent = linked && !content.live ? `${held} of ${held + linked} grids are in this file; the others are read from the run's folder, if it is there.` : "";
@@ -232,9 +237,10 @@
   };
 
   const crop = (canvas, source, layout, column, row) => {
-    const image = picture(source);
+    const image = picture(source), wanted = `${source.length} ${source.slice(-40)} ${column} ${row}`;
+    canvas.dataset.wanted = wanted;
     whenLoaded(image, () => {
-      if (canvas.dataset.wanted !== `${source.length} ${source.slice(-40)} ${column} ${row}`) return;
+      if (canvas.dataset.wanted !== wanted) return;
       const scale = image.naturalWidth / layout.width;
       const width = layout.cell_width * scale, height = layout.cell_height * scale;
       const times = Math.max(1, Math.floor(480 / width));
@@ -244,7 +250,6 @@
       pen.imageSmoothingEnabled = false;
       pen.drawImage(image, column * (layout.cell_width + layout.gap) * scale, (layout.top + row * (layout.cell_height + layout.gap)) * scale, width, height, 0, 0, canvas.width, canvas.height);
     });
-    canvas.dataset.wanted = `${source.length} ${source.slice(-40)} ${column} ${row}`;
   };
 
   const compare = () => {
@@ -385,7 +390,7 @@
       const own = run.options.slice(0, run.own), core = run.options.slice(run.own);
       const asked = core.filter((each) => !each[2]), same = core.filter((each) => each[2]);
       const panel = (title, ...children) => element("div", { className: "panel" }, element("h3", {}, title), ...children);
-      const columns = element("div", { className: "columns" },
+      const columns = element("div", { className: "masonry" },
         panel(`Options of ${run.method}`, own.length ? tableOf([], rowsOf(own.map((each) => each.slice(0, 2)))) : "All have their defaults."),
         panel("Options of the training", asked.length ? tableOf([], rowsOf(asked.map((each) => each.slice(0, 2)))) : "All have their defaults.",
           element("details", {}, element("summary", {}, `${same.length} with their defaults`), tableOf([], same.map((each) => ({ cells: each.slice(0, 2), className: "default" }))))),

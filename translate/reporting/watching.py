@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = 5 * SECONDS
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         """Answer a request, or refuse it with a status and one sentence."""
         watch = self.server.watch
         if not watch.is_own(self.headers.get("Host"), self.headers.get("Origin")):

@@ -42,7 +42,7 @@ def page_of(content: dict[str, Any], title: str) -> str:
 def content_of(
     facts: Sequence[RunFacts], base: Path | None, *, state: State | None = None, held: bool = True
 ) -> dict[str, Any]:
-    """What a page of some runs shows, as JSON values; see ``RunFacts.collect``. Without ``held`` it holds no pictures."""
+    """What a page of some runs shows, as JSON values; see ``RunFacts.collect``. It holds no pictures unless ``held``."""
     share = max(len(facts), 1)
     most, room = (max(8, MOST // share), MOST_BYTES // share) if held else (0, 0)
     found = [each.collect(base, state=state, most=most, room=room) for each in facts]
