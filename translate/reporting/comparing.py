@@ -47,7 +47,7 @@ def differences(runs: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     return [[name, values] for name, values in rows if len(set(values)) > 1]
 
 
-def evaluations(folders: Sequence[Path], runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def evaluations(folders: Sequence[Path]) -> list[dict[str, Any]]:
     """What evaluations have found, as JSON values: the run's number, a name, scores with errors, and a protocol."""
     found = []
     for number, folder in enumerate(folders):

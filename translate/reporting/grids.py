@@ -136,7 +136,7 @@ def _encoded(grid: Grid) -> tuple[bytes, str] | None:
 
 
 def _layout_of(path: Path) -> dict[str, Any]:
-    """How a grid is laid out, as its file says: names of columns, sides of a cell, rows; empty where it says nothing."""
+    """How a grid is laid out, as its file says: columns, sides of a cell, rows; empty where it says nothing."""
     try:
         texts = metadata(path).texts
         header = probe(path)

@@ -42,13 +42,13 @@ def page_of(content: dict[str, Any], title: str) -> str:
 def content_of(
     facts: Sequence[RunFacts], base: Path | None, *, state: State | None = None, held: bool = True
 ) -> dict[str, Any]:
-    """What a page of some runs shows, as JSON values; see ``RunFacts.collect``. It holds no pictures unless ``held``."""
+    """What a page of some runs shows, as JSON values; see ``RunFacts.collect``; pictures only if ``held``."""
     share = max(len(facts), 1)
     most, room = (max(8, MOST // share), MOST_BYTES // share) if held else (0, 0)
     found = [each.collect(base, state=state, most=most, room=room) for each in facts]
     comparing.name_apart(found)
     compared = comparing.differences(found) if len(found) > 1 else []
-    evaluated = comparing.evaluations([each.folder for each in facts], found)
+    evaluated = comparing.evaluations([each.folder for each in facts])
     return {"runs": found, "differ": compared, "evaluations": evaluated}
 
 
@@ -94,11 +94,10 @@ class RunReport:
         self._listener = _Listener(run)
 
     def begin(self) -> None:
-        """Note where the run is trained, listen to what is told, and write the report for the first time."""
+        """Note where the run is trained, and listen to what is told. Nothing is written yet: the training shall begin."""
         webpage.refuse_foreign(self._folder / PAGE, MARKER, "is no report and is not replaced by that of this training")
         self._note("begin", {"machine": cpu_model(), "system": platform.platform(), **_accelerator()})
         log.addHandler(self._listener)
-        self.update()
 
     def update(self) -> None:
         """Write the report, unless that would take more than its share of the time."""
