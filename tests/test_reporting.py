@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from forking import Forked
 from reports import grid, log, make, row
-from test_words import Command, run  # noqa: F401 - a fixture
+from test_words import Command
+from test_words import run as command  # noqa: F401 - a fixture
 
 import translate
 from translate import changes, images
@@ -330,7 +333,7 @@ def test_a_report_takes_its_share_of_the_time_alone(tmp_path: Path, monkeypatch:
         return 0
 
     monkeypatch.setattr("translate.reporting.writing._write", write)
-    found = RunReport(run, clock=lambda: now[0])
+    found = RunReport(run, clock=lambda: now[0], used=lambda: now[0])
     found.begin()
     for passed in (1.0, 1.0, 150.0, 60.0, 1.0):
         now[0] += passed
@@ -393,20 +396,20 @@ def test_runs_are_listed_with_their_states(tmp_path: Path) -> None:
         runs(tmp_path / "nothing")
 
 
-def test_the_commands_print_for_people_and_scripts(tmp_path: Path, run: Command) -> None:  # noqa: F811
+def test_the_commands_print_for_people_and_scripts(tmp_path: Path, command: Command) -> None:  # noqa: F811
     folder = make(tmp_path / "one run", rows=2).folder
-    line = run("runs", tmp_path).stdout
+    line = command("runs", tmp_path).stdout
     assert line.count("\n") == 1
     assert line.split("\t")[:5] == [str(folder), "stopped", "pix2pix", "photos", "20/60"]
-    (listed,) = json.loads(run("runs", tmp_path, "--json").stdout)
+    (listed,) = json.loads(command("runs", tmp_path, "--json").stdout)
     assert (listed["folder"], listed["state"], listed["step"]) == (str(folder), "stopped", 20)
-    assert run("report", folder).stdout.startswith(f"wrote {folder / 'report.html'}, ")
-    run("report", folder, "-o", tmp_path / "a.html")
+    assert command("report", folder).stdout.startswith(f"wrote {folder / 'report.html'}, ")
+    command("report", folder, "-o", tmp_path / "a.html")
     assert (tmp_path / "a.html").exists()
-    assert "is not a run" in run("report", tmp_path, code=2).stderr
-    assert "standard output" in run("report", folder, "-o", "-", code=2).stderr
-    assert "cannot list" in run("runs", tmp_path / "none", code=2).stderr
-    assert run("runs", tmp_path / "one run" / "samples").stdout == ""
+    assert "is not a run" in command("report", tmp_path, code=2).stderr
+    assert "standard output" in command("report", folder, "-o", "-", code=2).stderr
+    assert "cannot list" in command("runs", tmp_path / "none", code=2).stderr
+    assert command("runs", tmp_path / "one run" / "samples").stdout == ""
 
 
 def test_lists_and_reports_need_no_torch(tmp_path: Path) -> None:
@@ -418,3 +421,22 @@ def test_lists_and_reports_need_no_torch(tmp_path: Path) -> None:
     for command in (["runs", str(tmp_path)], ["report", str(folder)]):
         done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_a_run_that_was_killed_is_told_as_stopped(tmp_path: Path) -> None:
+    options = ["--size", "16", "--steps", "100000", "--log-every", "1", "--sample-every", "5", "--save-every", "5"]
+    networks = ["--generator", "small_unet(width=2)", "--discriminator", "mlp"]
+    process = Forked("fit", "gan", "demo(size=16, count=4)", "-o", tmp_path / "run", *options, *networks)
+    until = time.monotonic() + 100
+    page = tmp_path / "run" / "report.html"
+    while not page.exists() or Page(page).runs[0]["rows"] < 1:
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.02)
+    assert [each.state for each in runs(tmp_path)] == ["running"]
+    process.kill()
+    process.wait()
+    assert Page(page).runs[0]["state"] == "running"  # as it was when it was written
+    (found,) = page_of(tmp_path / "run").runs
+    assert (found["state"], runs(tmp_path)[0].state) == ("stopped", "stopped")
+    assert found["step"] > 0

@@ -115,7 +115,8 @@ def test_only_get_is_answered(method: str, served: Watch) -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [b"\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9\r\n\r\n", b"G" * 70_000 + b"\r\n\r\n"]
+    "request_",
+    [b"\r\n", b"GET\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9\r\n\r\n", b"G" * 70_000 + b"\r\n\r\n"],
 )
 def test_nonsense_harms_nothing(request_: bytes, served: Watch, capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_connection(("127.0.0.1", served.port), 20) as client:

@@ -81,20 +81,23 @@ class RunReport:
     """The report of a run that is being trained: ``report.html`` in its folder, and ``log.jsonl``, what was told.
 
     ``begin`` when the training begins, ``update`` when there is something new, from any thread, and ``end`` when it has
-    ended. ``update`` writes only so often that it takes at most ``SHARE`` of the training's time.
+    ended. ``update`` writes only so often that it takes at most ``SHARE`` of the training's time: ``used`` tells the
+    seconds that the thread has computed, ``clock`` those that have passed.
     """
 
-    def __init__(self, run: Run, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, run: Run, clock: Callable[[], float] = time.monotonic, used: Callable[[], float] = time.thread_time
+    ) -> None:
         self._run = run
         self._folder = run.folder
         self._facts = RunFacts(run.folder)
-        self._clock = clock
+        self._clock, self._used = clock, used
         self._next = -1.0
         self._lock = threading.Lock()
         self._listener = _Listener(run)
 
     def begin(self) -> None:
-        """Note where the run is trained, and listen to what is told. Nothing is written yet: the training shall begin."""
+        """Note where the run is trained, and listen to what is told. No page is written yet: the training waits."""
         webpage.refuse_foreign(self._folder / PAGE, MARKER, "is no report and is not replaced by that of this training")
         self._note("begin", {"machine": cpu_model(), "system": platform.platform(), **_accelerator()})
         log.addHandler(self._listener)
@@ -102,11 +105,10 @@ class RunReport:
     def update(self) -> None:
         """Write the report, unless that would take more than its share of the time."""
         with self._lock:
-            begun = self._clock()
-            if begun >= self._next:
+            if self._clock() >= self._next:
+                before = self._used()
                 self._write("running")
-                ended = self._clock()
-                self._next = ended + (ended - begun) / SHARE
+                self._next = self._clock() + (self._used() - before) / SHARE
 
     def end(self, reason: str) -> None:
         """Write the report for the last time: the training has ended as ``reason`` says."""
