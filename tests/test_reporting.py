@@ -418,8 +418,8 @@ def test_lists_and_reports_need_no_torch(tmp_path: Path) -> None:
 
     folder = make(tmp_path / "run").folder
     code = "import sys; sys.modules['torch'] = None; from translate.cli import main; main(sys.argv[1:])"
-    for command in (["runs", str(tmp_path)], ["report", str(folder)]):
-        done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=False)
+    for asked in (["runs", str(tmp_path)], ["report", str(folder)]):
+        done = subprocess.run([sys.executable, "-c", code, *asked], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
 

@@ -49,7 +49,7 @@ const charts = {
 
 class Chart {
   // lines: [{name, hue, shade, style, table: {step, epoch, seconds}, mean, low, high}]
-  constructor(title, lines, { format = shortNumber, unit = "", note = "" } = {}) {
+  constructor(title, lines, { format = shortNumber, unit = 1, note = "" } = {}) {
     Object.assign(this, { title, lines, format, unit, note, hidden: new Set(), seen: false, plots: [] });
     this.legend = element("div", { className: "legend", role: "group", ariaLabel: `Curves of ${title}` });
     this.canvas = element("canvas", { ariaHidden: "true" });
@@ -202,7 +202,8 @@ class Chart {
     top += pad;
     if (!charts.log && low >= 0 && bottom < 0) bottom = 0;
     pen.font = "11px system-ui, 'Liberation Sans', sans-serif";
-    const ticks = this.ticks(bottom, top, Math.max(2, Math.floor(height / 45)), charts.log);
+    const count = Math.max(2, Math.floor(height / 45)), unit = charts.log ? 1 : this.unit;
+    const ticks = this.ticks(bottom / unit, top / unit, count, charts.log).map((each) => each * unit);
     const texts = ticks.map((each) => this.format(charts.log ? 10 ** each : each));
     const margin = { left: Math.max(30, ...texts.map((text) => pen.measureText(text).width)) + 10, right: 10, top: 8, bottom: 20 };
     const w = width - margin.left - margin.right, h = height - margin.top - margin.bottom;

@@ -107,8 +107,8 @@
         if (!own.length) continue;
         const holder = element("div", { className: "charts" });
         for (const each of own) {
-          const format = each.scalar === "memory" ? size : shortNumber;
-          const chart = new Chart(each.title, each.lines, { format });
+          const own = each.scalar === "memory" ? { format: size, unit: 2 ** 20 } : {};
+          const chart = new Chart(each.title, each.lines, own);
           made.set(`${each.group}\n${each.title}`, chart);
           holder.append(chart.root);
         }
@@ -182,7 +182,8 @@
         const whole = byId("samples-body").clientWidth;
         const room = several() ? image.parentElement.clientWidth : whole > 800 ? whole * 0.6 : whole;
         const times = Math.max(1, Math.min(Math.floor(room / image.naturalWidth), Math.floor(560 / image.naturalHeight)));
-        image.width = image.naturalWidth * times;
+        const wide = times > 1 ? image.naturalWidth * times : Math.min(image.naturalWidth * 2, room);
+        image.width = image.naturalHeight > 560 ? Math.min(image.naturalWidth, room) : wide;
         image.classList.toggle("small", times > 1);
       });
       return element("figure", {}, element("figcaption", {}), image, element("p", { className: "notice missing", hidden: true }, "This grid is not in the report, and not beside it."));
