@@ -8,6 +8,7 @@ import re
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -440,3 +441,43 @@ def test_a_run_that_was_killed_is_told_as_stopped(tmp_path: Path) -> None:
     (found,) = page_of(tmp_path / "run").runs
     assert (found["state"], runs(tmp_path)[0].state) == ("stopped", "stopped")
     assert found["step"] > 0
+
+
+def test_a_standard_error_is_a_band_around_its_score(tmp_path: Path) -> None:
+    made = make(tmp_path / "run", rows=2)
+    log(
+        made.folder,
+        {"step": 20, "validation/psnr": 20.0, "validation/psnr_standard_error": 0.5, "validation/kid": "nan"},
+    )
+    (found,) = page_of(made.folder).runs
+    curve = curve_of(found, "validation/psnr")
+    assert (curve["low"], curve["mean"], curve["high"], curve["error"]) == ([19.5], [20], [20.5], True)
+    names = {each["name"] for table in found["tables"] for each in table["curves"] if "validation" in each["name"]}
+    assert names == {"validation/psnr"}
+
+
+def test_what_was_kept_as_the_best_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make(tmp_path / "a run", rows=2)
+    log(made.folder, {"step": 20, "validation/l1": 0.5})
+    best = made.folder / "best-kid.safetensors"
+    best.write_bytes(b"1234")
+    assert runs(tmp_path)[0].best == {"score": "l1", "better": "lower", "value": 0.5, "step": 20}
+    facts = {"step": 10, "chosen": {"score": "kid", "value": 0.25, "split": "val"}}
+    monkeypatch.setattr("translate.reporting.facts.read_header", lambda path: SimpleNamespace(facts=facts))
+    wanted = {"score": "kid", "value": 0.25, "step": 10, "split": "val", "file": "best-kid.safetensors"}
+    assert runs(tmp_path)[0].best == wanted
+    (found,) = page_of(made.folder).runs
+    assert found["best"] == wanted
+    assert ["with the best kid", f"translate convert '{best}' IN OUT --gallery"] in found["commands"]
+    assert ["best-kid.safetensors", 4] in found["files"]
+
+
+def test_a_training_that_ended_before_its_last_step_is_finished(tmp_path: Path) -> None:
+    made = make(tmp_path / "run", rows=3)
+    made.step = 30
+    found = RunReport(made)
+    found.begin()
+    found.end("finished")
+    assert runs(tmp_path)[0].state == "finished"
+    log(made.folder, row(40))
+    assert runs(tmp_path)[0].state == "stopped"

@@ -63,7 +63,7 @@ def _report_runs(_: click.Context, result: Any, as_json: bool, **__: Any) -> Non
 
 
 def _best(best: Any) -> str:
-    return "" if best is None else f"{best['score']} {best['value']:.5g} at {best['step']}"
+    return "" if best is None else f"{best['score']} {float(best['value']):.5g} at {best['step']}"
 
 
 runs = Verb(

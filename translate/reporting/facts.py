@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +20,12 @@ from translate.reporting.grids import Grid, Pictures, grids_of
 from translate.reporting.series import Series
 from translate.run import Config, Run
 from translate.schema import FactsError, parse_json, read_text
+from translate.tensor_header import read_header
 from translate.terminal import printable
 
 State = Literal["running", "finished", "stopped", "damaged"]
 
-HIGHER = re.compile(r"psnr|ssim|accuracy|iou|agreement|precision|recall|density|coverage|diversity|inception")
+HIGHER = re.compile(r"psnr|ssim|accuracy|iou|agreement|precision|recall|density|coverage|diversity|elbo|inception")
 """Names of scores of which a higher one is better, as far as names tell; of all others a lower one is."""
 
 VALIDATION = "validation/"
@@ -31,10 +33,12 @@ VALIDATION = "validation/"
 
 
 def state_of(run: Run, step: int) -> State:
-    """What has become of a run that has done ``step`` steps."""
+    """What has become of a run that has done ``step`` steps; a training may end before all that were asked for."""
     if lock.is_locked(run.folder):
         return "running"
-    return "finished" if step >= run.steps else "stopped"
+    ends = journal.read(run.folder).get("end", [])
+    ended = bool(ends) and ends[-1].get("reason") == "finished" and ends[-1].get("step") == step
+    return "finished" if ended or step >= run.steps else "stopped"
 
 
 def last_step(run: Run, series: Series) -> int:
@@ -42,8 +46,15 @@ def last_step(run: Run, series: Series) -> int:
     return max([series.last_step, *(int(path.stem.removeprefix("step-")) for path in run.checkpoints[-1:])])
 
 
-def best_of(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The best of the first validation score in tables of curves; ``better`` is what its name was taken to mean."""
+def best_of(run: Run, tables: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The score of the checkpoint that was kept as the best, else the best of the first validation score.
+
+    ``better`` is what the name of such a score was taken to mean, ``file`` the translator that was kept.
+    """
+    for path, facts in kept_best(run):
+        chosen = facts["chosen"]
+        found = {"score": printable(chosen["score"]), "value": chosen["value"], "step": facts.get("step")}
+        return {**found, "split": printable(chosen["split"]), "file": printable(path.name)}
     for table in tables:
         for curve in table["curves"]:
             if curve["name"].startswith(VALIDATION) and "high_at" in curve:
@@ -53,6 +64,15 @@ def best_of(tables: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
                     "value": curve[f"{better}est"], "step": curve[f"{better}_at"],
                 }  # fmt: skip
     return None
+
+
+def kept_best(run: Run) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """The translators that a run has kept since a validation preferred them, with what their headers say."""
+    for path in sorted(run.folder.glob("best-*.safetensors")):
+        with suppress(TranslateError, OSError):
+            facts = read_header(path).facts
+            if isinstance(facts.get("chosen"), Mapping) and facts["chosen"].keys() >= {"score", "value", "split"}:
+                yield path, facts
 
 
 def options_of(config: Config) -> Iterator[tuple[str, Any, bool]]:
@@ -133,7 +153,7 @@ class RunFacts:
             "notes": _notes(run, facts, told, self.series),
             "commands": list(_commands(run, state)),
             "files": _files(run),
-            "best": best_of(tables),
+            "best": best_of(run, tables),
             "tables": tables,
             "rows": self.series.rows,
             "grids": self.pictures.listed(grids, link, most=most, room=room),
@@ -214,6 +234,9 @@ def _commands(run: Run, state: State) -> Iterator[list[str]]:
     roles = _roles(run)
     if "translator" in roles:
         yield ["convert images", f"translate convert {folder} IN OUT --gallery"]
+        for path, facts in kept_best(run):
+            score = printable(facts["chosen"]["score"])
+            yield [f"with the best {score}", f"translate convert {quoted(path)} IN OUT --gallery"]
     if "sampler" in roles:
         yield ["make images", f"translate sample {folder} OUT"]
     if "classifier" in roles:
@@ -237,7 +260,8 @@ def _roles(run: Run) -> set[str]:
 
 
 def _files(run: Run) -> list[list[Any]]:
-    named = [run.translator, *run.checkpoints]
+    best = (path for place in (run.folder, run.folder / "checkpoints") for path in place.glob("best-*.safetensors"))
+    named = [run.translator, *run.checkpoints, *sorted(best)]
     found = []
     for path in named:
         try:

@@ -93,7 +93,7 @@ def _summary(folder: Path) -> RunSummary:
         run.config.data,
         step,
         run.steps,
-        best_of(series.curves()),
+        best_of(run, series.curves()),
         size,
         changed,
     )

@@ -60,7 +60,7 @@
   };
 
   const lineOf = (name, at, shade, style, { table, curve }) => ({
-    name, hue: at, shade, style, table, mean: curve.mean, low: curve.low, high: curve.high, bad: curve.not_finite || 0,
+    name, hue: at, shade, style, table, mean: curve.mean, low: curve.low, high: curve.high, bad: curve.not_finite || 0, error: curve.error || false,
   });
 
   const wanted = () => {
@@ -120,6 +120,7 @@
     }
     for (const each of list) {
       const notes = [];
+      if (each.lines.some((line) => line.error)) notes.push("band: standard error");
       if (each.each > 1) notes.push(`drawn from ${each.rows.toLocaleString("en")} rows: lowest, mean and highest of each ${each.each}`);
       if (each.group === "Validation") {
         for (const line of each.lines.slice(0, 4)) {
@@ -310,6 +311,7 @@
     byId("footer").textContent = `${content.live ? "Live" : "Written"}${content.live ? ", last change seen " : " "}${when(Math.max(...content.runs.map((run) => run.written)))}${!content.live && content.runs.some((run) => run.state === "running") ? ", while a training went on" : ""}.`;
   };
 
+  const chosen = (best) => best.file ? `kept, chosen on ${best.split}` : `${best.better} taken for better`;
   const secondsOf = (run) => Math.max(0, ...run.tables.map((table) => (table.seconds || []).at(-1) ?? 0));
   const epochOf = (run) => Math.max(0, ...run.tables.map((table) => (table.epoch || []).at(-1) ?? 0));
 
@@ -318,7 +320,7 @@
     if (several()) {
       const head = ["run", "state", "step", "trained for", "images per second", "best score", "grids"];
       holder.replaceChildren(element("div", { className: "panel scroll", tabIndex: 0, role: "region", ariaLabel: "Runs" }, tableOf(head, content.runs.map((run, number) => ({
-        cells: [element("span", { title: run.folder }, keyOf(number), run.name), pill(run.state), `${run.step.toLocaleString("en")} of ${run.steps.toLocaleString("en")}`, span(secondsOf(run)), shortNumber(valueOf(run, "images_per_second")), run.best ? `${run.best.score} ${shortNumber(run.best.value)} at ${run.best.step.toLocaleString("en")} (${run.best.better} taken for better)` : "", String(run.grids.list.length)],
+        cells: [element("span", { title: run.folder }, keyOf(number), run.name), pill(run.state), `${run.step.toLocaleString("en")} of ${run.steps.toLocaleString("en")}`, span(secondsOf(run)), shortNumber(valueOf(run, "images_per_second")), run.best ? `${run.best.score} ${shortNumber(Number(run.best.value))} at ${run.best.step.toLocaleString("en")} (${chosen(run.best)})` : "", String(run.grids.list.length)],
       })))));
       return;
     }
@@ -333,7 +335,7 @@
     if (speed !== null) tiles.push(tile("Speed", shortNumber(speed), "images per second, last"));
     const memory = valueOf(run, "memory", "highest");
     if (memory !== null && memory !== undefined) tiles.push(tile("Memory", size(memory), "highest in use"));
-    if (run.best) tiles.push(tile(`Best ${run.best.score}`, shortNumber(run.best.value), `at step ${run.best.step.toLocaleString("en")}; ${run.best.better} taken for better`));
+    if (run.best) tiles.push(tile(`Best ${run.best.score}`, shortNumber(Number(run.best.value)), `at step ${run.best.step.toLocaleString("en")}; ${chosen(run.best)}`));
     const warnings = run.notes.filter((note) => note.kind === "warning").length;
     tiles.push(tile("Warnings", String(warnings), warnings ? "see below" : "none told"));
     holder.replaceChildren(element("dl", { className: "tiles" }, ...tiles));

@@ -28,6 +28,9 @@ MOST_CURVES = 200
 AXES = ("step", "epoch", "seconds")
 """The columns that say when a row was written."""
 
+ERROR = "_standard_error"
+"""A score of this ending is the standard error of the one before it."""
+
 
 class Series:
     """The rows of a run's ``metrics.jsonl``. ``read`` reads what was appended since the last call.
@@ -120,9 +123,9 @@ class Series:
         """The curves as JSON values, in tables of curves with the same rows.
 
         A table holds ``step``, ``epoch`` and ``seconds`` and its ``curves``, each with ``name``, ``mean`` and, where
-        several rows were put together, ``low`` and ``high``; ``rows`` says how many there were, ``each`` how many
-        were put together. None stands for what is not finite. ``low_at`` and ``high_at`` say at which rows' steps the
-        extremes of a whole curve are.
+        several rows were put together, ``low`` and ``high``; ``rows`` says how many there were, ``each`` how many were
+        put together. With ``error`` both are a standard error away. None stands for what is not finite. ``lowest`` and
+        ``highest`` are the extremes of a whole curve, ``low_at`` and ``high_at`` their steps.
         """
         found = self.scalars()
         axes = {name: found.pop(name) for name in AXES if name in found}
@@ -139,13 +142,27 @@ class Series:
                 chosen = values[given]
                 table[name] = _numbers(chosen if bounds is None else chosen[_lasts(bounds, len(chosen))])
             steps = axes["step"][given]
-            table["curves"] = [_curve(name, found[name][given], steps, bounds) for name in names]
+            table["curves"] = [
+                _curve(
+                    name,
+                    found[name][given],
+                    steps,
+                    bounds,
+                    found[name + ERROR][given] if name + ERROR in names else None,
+                )
+                for name in names
+                if not (name.endswith(ERROR) and name.removesuffix(ERROR) in names)
+            ]
             listed.append(table)
         return listed
 
 
 def _curve(
-    name: str, values: NDArray[np.float64], steps: NDArray[np.float64], bounds: NDArray[np.intp] | None
+    name: str,
+    values: NDArray[np.float64],
+    steps: NDArray[np.float64],
+    bounds: NDArray[np.intp] | None,
+    error: NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:
     curve: dict[str, Any] = {"name": printable(name), "last": _numbers(values[-1:])[0]}
     finite = np.isfinite(values)
@@ -159,6 +176,8 @@ def _curve(
         curve["not_finite"] = bad
     if bounds is None:
         curve["mean"] = _numbers(values)
+        if error is not None:
+            curve |= {"low": _numbers(values - error), "high": _numbers(values + error), "error": True}
     else:
         lengths = np.diff(np.append(bounds, len(values)))
         with np.errstate(invalid="ignore", over="ignore"):
