@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from translate import checkpoint, hookimpl, translator
-from translate.data import Domain
+from translate.data import Dataset, Domain, Example
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option
 from translate.parts import CatalogParts
@@ -151,6 +154,105 @@ def saved(path: Path, network: str = "taking", *, source: Domain = Domain(3), si
     return path
 
 
+OF_DATA = ("night", "day", "dusk")
+"""The names of the data's classes, in another order than the network's."""
+
+
+def stored(number: int, side: int, channels: int = 3) -> NDArray[np.uint8]:
+    """The image of a row: of the source (0), of the target (1), or its mask (2, one channel)."""
+    return np.random.default_rng((number, side)).integers(0, 256, (16, 16, channels), dtype=np.uint8)
+
+
+def beside(
+    *,
+    label: Annotated[bool, Option("whether targets have classes")] = True,
+    mask: Annotated[bool, Option("whether sources have masks")] = True,
+    text: Annotated[bool, Option("whether targets have vectors")] = True,
+    paired: Annotated[bool, Option("whether images belong together")] = True,
+    single: Annotated[bool, Option("whether there are only targets, called sources")] = False,
+    count: Annotated[int, Option("images", ge=1)] = 5,
+    classes: Annotated[int, Option("classes", ge=3)] = 3,
+) -> Dataset:
+    """Images with everything that the method's networks take: row i has the class i modulo 3 and the vector (i, i + 1)."""
+
+    def listed(side: int) -> list[Example]:
+        own = side == 1
+        return [
+            Example(
+                partial(stored, number, side),
+                f"{number}",
+                label=number % 3 if label and own else -1,
+                extras={"text": np.array([[number, number + 1], [9, 9]])} if text and own else {},
+            )
+            for number in range(count)
+        ]
+
+    names = OF_DATA if classes == 3 else tuple(f"c{number:02d}" for number in range(classes))
+    target = Domain(3, labels=names if label else ())
+    if single:
+        return Dataset("beside", "beside", False, {"source": target}, {each: {"source": listed(1)} for each in SPLITS})
+    domains = {"source": Domain(3), "target": target}
+    split = {"source": listed(0), "target": listed(1)}
+    if mask:
+        domains["mask"] = Domain(1)
+        split["mask"] = [Example(partial(stored, number, 2, 1), f"{number}") for number in range(count)]
+    aligned = {"mask": "source"} if mask else {}
+    return Dataset("beside", "beside", paired, domains, dict.fromkeys(SPLITS, split), aligned=aligned)
+
+
+SPLITS = ("train", "test")
+
+
+def data(side: int, rows: range = range(5)) -> Tensor:
+    """The images of some rows of ``beside`` in [-1, 1], as ``stored`` numbers their sides."""
+    made = np.stack([stored(number, side, 1 if side == 2 else 3) for number in rows])
+    return torch.from_numpy(made.transpose(0, 3, 1, 2).astype(np.float32)) / 127.5 - 1
+
+
+KEPT: dict[str, dict[str, Tensor]] = {}
+"""What the metrics have been given, by their names."""
+
+
+class Seen:
+    """A metric that keeps what it is given."""
+
+    needs = frozenset({"fake", "target"})
+    wants = frozenset({"source", "target_label", "source_label"})
+    protocol = "kept"
+    name = "seen"
+
+    def __init__(self) -> None:
+        self.lists: dict[str, list[Tensor]] = {}
+
+    def update(self, batch: Mapping[str, Tensor]) -> None:
+        for name, tensor in batch.items():
+            self.lists.setdefault(name, []).append(tensor)
+
+    def result(self) -> dict[str, float]:
+        # A catalog loads this file as a module of its own.
+        import taking
+
+        taking.KEPT[self.name] = {name: torch.cat(each) for name, each in self.lists.items()}
+        return {self.name: 0.0}
+
+
+class SeenPairs(Seen):
+    """The same for pairs."""
+
+    needs = frozenset({"fake", "target", "pairs"})
+    name = "seen_pairs"
+
+
 @hookimpl
 def methods() -> Mapping[str, type[TakingMethod]]:
     return {"taking": TakingMethod}
+
+
+@hookimpl
+def datasets() -> Mapping[str, object]:
+    return {"beside": beside}
+
+
+@hookimpl
+def metrics() -> Mapping[str, object]:
+    return {"seen": Seen, "seen_pairs": SeenPairs}

@@ -414,7 +414,7 @@ def test_what_fails_leaves_no_file_and_keeps_the_old_one(tmp_path: Path, monkeyp
     result = convert(made, tmp_path / "a.tif", out / "a.tif", overwrite=True, statistics="tile")
     assert noted.written == 1
     assert result.failed[0][1] == (
-        f"{tmp_path / 'a.tif'}: the network's answer is not finite; try --precision float32, or train anew"
+        f"{tmp_path / 'a.tif'}: the network's answer is not finite; train anew, or take an earlier --step"
     )
     assert [path.name for path in out.iterdir()] == ["a.tif"]
     assert (out / "a.tif").read_bytes() == b"old"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -16,13 +17,24 @@ from PIL import Image
 pytest.importorskip("benchmarks.quality", reason="the benchmarks are not part of every distribution")
 
 from benchmarks import performance, step
-from benchmarks.quality import camvid, rivals, scores, squeezenet, table, three_domains
+from benchmarks.quality import (
+    camvid,
+    digits,
+    digits_table,
+    inpainting,
+    inpainting_table,
+    rivals,
+    scores,
+    squeezenet,
+    table,
+    three_domains,
+)
 from benchmarks.quality.picture import picture
 from benchmarks.quality.rows import ROWS
 from translate.benchmark.hardware import described, machine
 from translate.data import Domain
 from translate.errors import TranslateError
-from translate.run import Config
+from translate.run import Config, Run
 from translate.training import fit
 
 ROOT = Path(__file__).parents[1]
@@ -172,6 +184,83 @@ def test_unfinished_runs_are_not_scored(tmp_path: Path) -> None:
     camvid.Run.create(tmp_path / "run", Config("pix2pix", "x"), steps=10, metadata={})
     with pytest.raises(TranslateError, match="has done 0 of 10 steps"):
         camvid.score(cast(camvid.Bench, None), [tmp_path / "run"], tmp_path)
+
+
+def test_a_row_is_measured_once_for_each_thing_that_its_network_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    class Found:
+        def to_json(self) -> dict[str, Any]:
+            return {"scores": {"psnr": float(len(asked))}, "split": "test"}
+
+    def evaluated(_run: Any, data: str, **options: Any) -> Found:
+        asked.append((options["given"], Path(data).name))
+        return Found()
+
+    row = ROWS["bridge-rotated"]
+    measured = {name: dataclasses.replace(each, metrics=("psnr",)) for name, each in row.measured.items()}
+    monkeypatch.setitem(ROWS, "tried", dataclasses.replace(row, measured=measured))
+    monkeypatch.setattr(digits, "evaluate", evaluated)
+    monkeypatch.setattr(digits, "prepared", lambda name, *_: tmp_path / name)
+    monkeypatch.setattr(digits, "seconds_of", lambda _run: 60.0)
+    monkeypatch.setattr(
+        digits.Bench, "trained", lambda *_: Run.create(tmp_path / "run", Config("bridge", "x"), steps=1, metadata={})
+    )
+    path = digits.Bench(cast(digits.Digits, None), tmp_path, tmp_path / "results").score("tried", 0)
+    result = json.loads(path.read_text(encoding="utf-8"))
+    given = [{"passes": 1}, {"passes": 10}, {"passes": 10, "stochastic": False}]
+    assert asked == [(each, "mnist-rotated") for each in given]
+    assert result["scores"] == {"1-pass psnr": 1.0, "10-passes psnr": 2.0, "10-passes-without-noise psnr": 3.0}
+    assert list(result["protocol"]) == list(measured)
+    assert digits_table.titled("10-passes content_accuracy") == "10-passes: content accuracy, % \u2191"
+    assert digits_table.spread([25.0], "10-passes psnr") == "25.00"
+
+
+# --- holes ----------------------------------------------------------------------------------------------------------
+
+
+def test_holes_are_filled_by_hand() -> None:
+    photo = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
+    hole = np.zeros((5, 4), bool)
+    hole[1:4, 1] = hole[2, 2] = True
+    mean = inpainting.mean_fill(photo, hole)
+    assert np.array_equal(mean[~hole], photo[~hole])
+    assert np.abs(mean[hole].astype(float) - photo[~hole].mean(0)).max() <= 0.5
+    near = inpainting.nearest_fill(photo, hole)
+    assert np.array_equal(near[~hole], photo[~hole])
+    assert np.array_equal(near[1, 1], photo[0, 1]) or np.array_equal(near[1, 1], photo[1, 0])
+    assert any(np.array_equal(near[2, 2], each) for each in (photo[1, 2], photo[3, 2], photo[2, 3]))
+    assert np.array_equal(near[2, 1], photo[2, 0])
+
+
+def test_holes_are_scored_inside_alone() -> None:
+    photos_of, holes = photos(2, 16, 0), np.zeros((2, 16, 16), bool)
+    holes[0, 4:8, 4:8] = holes[1, :, :8] = True
+    made = inpainting.Test(photos_of, holes)
+    assert np.array_equal(made.emptied[holes], np.full((16 + 128, 3), 128))
+    other = np.where(holes[..., None], photos_of, 255 - photos_of)
+    assert np.array_equal(made.composed(other), photos_of)
+
+
+def test_the_table_of_holes() -> None:
+    assert inpainting_table.render([]) == "No results yet.\n"
+    protocol = {
+        "data": "d", "train_crops": 8, "test_crops": 4, "size": 64, "holes": "holes()", "hole_share": 0.1,
+        "feature_network": "n", "feature_weights": "w", "feature_weights_sha256": "0" * 64, "feature_size": 224,
+    }  # fmt: skip
+    runs = [
+        {
+            "row": "pix2pix", "kind": "run", "seed": seed, "steps": 1000, "seconds": 60.0, "commands": ["one"],
+            "protocol": protocol, "scores": {"psnr": 20.0 + seed, "features": 1.0},
+        }
+        for seed in (0, 1)
+    ]  # fmt: skip
+    plain = {**runs[0], "row": "nearest", "kind": "baseline", "steps": 0, "scores": {"psnr": 24.0, "features": 0.5}}
+    text = inpainting_table.render([{key: plain[key] for key in plain if key != "seconds"}, *runs])
+    assert text.index("| `pix2pix` | 1,000 | 1 | 2 | 20.50 ± 0.71 | 1.000 ± 0.000 |") < text.index("| nearest | - |")
+    assert text.count("\none\n") == 1
 
 
 # --- the table ------------------------------------------------------------------------------------------------------

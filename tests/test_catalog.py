@@ -43,6 +43,9 @@ SMALL = {
     "auxiliary_patch": "auxiliary_patch(width=4)",
     "mlp": "mlp(width=8)",
     "sgan": "sgan(generator='dcgan(width=4)', discriminator='semi_supervised(width=4)', latent=8)",
+    "cgan": "cgan(generator='dcgan(width=4)', discriminator='projection(width=4)', latent=8, embedding=8)",
+    "projection": "projection(width=4)",
+    "concatenation": "concatenation(width=4)",
     "dcgan": "dcgan(width=4)",
     "residual": "residual(width=4)",
     "regression": "regression(generator='unet(width=4)')",
@@ -55,6 +58,7 @@ SMALL = {
     "multi_branch": "multi_branch(width=4, widest=16)",
     "stargan": "stargan(width=4, widest=16, blocks=1, style_width=4, latent=3, hidden=8, "
     "discriminator='multi_branch(width=4, widest=16)')",
+    "bridge": "bridge(denoiser='unet(width=8, multipliers=(1, 2), blocks=1)')",
     "folders": "folders(source='source', target='target')",
     "frechet": "frechet(extractor='squeezenet(weights=none, resize=no, layer=2)', positions=yes)",
     "kid": "kid(extractor='squeezenet(weights=none, resize=no)')",
@@ -74,9 +78,9 @@ def small(kind: str, name: str) -> str:
 
 COMPILING = [("runtimes", "compiled")]
 """What takes half a minute; see ``make test-compiled``."""
-TRAINED = [("metrics", "content_accuracy")]
-"""What needs a run of its own; its tests have one."""
-WHOLE = ("classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "stargan", "unit", "vaegan")
+TRAINED = [("metrics", "content_accuracy"), ("metrics", "class_diversity")]
+"""What needs a run of its own; their tests have one."""
+WHOLE = ("bridge", "cgan", "classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "stargan", "unit", "vaegan")
 """Plugins whose own tests check all that they offer."""
 
 
@@ -144,6 +148,8 @@ GRADED = [
     ("discriminators", "semi_supervised(width=4, norm=batch)"),
     ("discriminators", "semi_supervised(width=4, norm=instance)"),
     ("discriminators", "dcgan(width=4, norm=batch)"),
+    ("discriminators", "projection(width=4, norm=layer, heads=2)"),
+    ("discriminators", "concatenation(width=4, norm=layer, heads=2)"),
     ("encoders", "dcgan(width=4, norm=batch)"),
     ("encoders", "dcgan(width=4, norm=instance)"),
 ]

@@ -15,7 +15,7 @@ from translate.parts import CatalogParts, build_method
 METHODS = sorted(name for kind, name in OFFERS if kind == "methods")
 PUBLISHED: dict[str, dict[str, Any]] = {
     # Isola et al. 2017, arXiv:1611.07004, section 3.3: lambda = 100, and half of the discriminator's loss.
-    "pix2pix": {"l1": 100.0, "gan": 1.0, "matching_aware": False, "pool": 0, "semantic": 0.0},
+    "pix2pix": {"l1": 100.0, "gan": 1.0, "matching_aware": False, "pool": 0, "semantic": 0.0, "mask": ""},
     # Zhu et al. 2017, arXiv:1703.10593, section 4: least squares, lambda = 10, 50 earlier images.
     "cyclegan": {"adversarial": "lsgan", "cycle": 10.0, "pool": 50, "semantic": 0.0, "confidence": 0.0},
     # Park et al. 2020, arXiv:2007.15651, sections 3.3 and 4: lambda_X, lambda_Y, tau, 256 patches and dimensions.
@@ -44,6 +44,10 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     },
     "vaegan": {"gamma": 1.0, "layer": -1, "domains": 1, "tie_shared": True},
     "classifier": {"domain": "source"},
+    # Liu et al. 2023, arXiv:2302.05872: the symmetric schedule of their code with beta_max = 0.3, equations 11 and 12.
+    "bridge": {
+        "diffusion": "symmetric", "noise": 0.3, "prediction": "auto", "distance": "l2", "conditional": True, "mask": "",
+    },
     # Dinh et al. 2017, arXiv:1605.08803, sections 3.6 and 4.1; Grover et al. 2020, arXiv:1905.12892: 1e-4 for nats of
     # an image of 128 x 128 x 3 values.
     "flow": {
@@ -80,6 +84,7 @@ def test_numbers_that_are_not_given_are_the_published_ones(name: str) -> None:
         ("unit", {}, Needs()),
         ("flow", {}, Needs()),
         ("stargan", {}, Needs(labels={"source"}, references=True)),
+        ("bridge", {}, Needs(paired=True)),
         ("classifier", {}, Needs(labels={"source"})),
         ("classifier", {"domain": "target"}, Needs(streams=("labelled",))),
     ],

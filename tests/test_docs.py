@@ -239,7 +239,7 @@ def check_flags(page: str, parameters: Iterable[Parameter]) -> None:
         default = parameter.default
         if isinstance(default, tuple):
             default = default[0] if default else None
-        if default is not None:
+        if default not in (None, ""):
             assert table[flag][1] == f"`{told(default)}`", f"docs/{page} tells another default of {flag}"
 
 

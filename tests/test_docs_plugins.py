@@ -20,7 +20,7 @@ from translate.options import parse_call
 from translate.parts import CatalogParts, build
 from translate.plugins import discover
 from translate.run import Run
-from translate.testing import check_importer, check_plugin
+from translate.testing import check_importer, check_method, check_plugin
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted(path for path in (DOCS / "plugins").glob("*.md") if path.stem not in ("README", "questions"))
@@ -114,6 +114,10 @@ def test_the_importer_rebuilds_the_generator_of_its_page(tmp_path: Path) -> None
         catalog, source=Domain(found.inputs), target=Domain(found.outputs), size=found.size
     ).generator(call.options["generator"])
     network.load_state_dict(dict(found.tensors))
+
+
+def test_the_denoiser_of_its_page_trains_a_bridge(tmp_path: Path) -> None:
+    check_method("bridge(denoiser='shifted(width=4)')", plugins=[str(example("denoisers", tmp_path))])
 
 
 def test_the_command_reaches_plugins_and_the_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

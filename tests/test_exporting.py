@@ -355,7 +355,7 @@ def test_an_opset_is_written_or_refused(run: Run, tmp_path: Path) -> None:
 
 GENERATORS = [name for kind, name in OFFERS if kind == "generators"]
 TRANSLATING = [
-    "cut", "cyclegan", "dtn", "fastcut", "flow", "gan", "pix2pix", "pix2pixhd", "stackgan", "stargan", "unit", "vae",
+    "bridge", "cut", "cyclegan", "dtn", "fastcut", "flow", "gan", "pix2pix", "pix2pixhd", "stackgan", "stargan", "unit", "vae",
     "vaegan",
 ]  # fmt: skip
 

@@ -376,7 +376,7 @@ def test_an_evaluation_gives_options_and_what_is_the_same_for_all(file: Path, fo
     assert "given" not in plain.protocol
     assert shifted.protocol["given"] == {"shift": 1.0, "label": 2}
     assert shifted.scores["l1"] != plain.scores["l1"]
-    with pytest.raises(TranslateError, match="evaluate: label must be one value for all images here"):
+    with pytest.raises(TranslateError, match="has no row 'test-00000' for label; give it one"):
         evaluate({"label": folder / "labels.csv"})
 
 

@@ -329,8 +329,78 @@ def test_exports_take_inputs_and_hold_options(tmp_path: Path, suffix: str) -> No
         (answer,) = session.run(["translation"], fed)
         shift = np.array([0.05 + 0.2, 0.2 + 0.05], np.float32).reshape(2, 1, 1, 1)
         assert np.allclose(answer, x / 4 + shift, atol=1e-5)
-        with pytest.raises(TranslateError, match="takes 5 inputs .*; export the network with its image as the only"):
-            translate.convert(target, tmp_path, tmp_path / "out")
+
+
+def same_within_a_level(one: Path, other: Path) -> bool:
+    names = {path.name for path in images.find(one)}
+    assert names == {path.name for path in images.find(other)}
+    assert names
+    pairs = [(images.read(one / name).pixels, images.read(other / name).pixels) for name in names]
+    return all(a.shape == b.shape and np.abs(a.astype(int) - b.astype(int)).max() <= 1 for a, b in pairs)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+def test_exported_files_are_converted_with_what_they_take(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("onnxruntime" if suffix == ".onnx" else "openvino")
+    file, target = file_of(tmp_path), tmp_path / f"it{suffix}"
+    export(file, target, given={"passes": 2}, inputs=["label", "mask", "text"])
+    folder(tmp_path / "in", 4)
+    masks(tmp_path / "masks", 4)
+    (tmp_path / "labels.csv").write_text("".join(f"{number},{taking.LABELS[number % 3]}\n" for number in range(4)))
+    given: dict[str, Any] = {"mask": tmp_path / "masks", "label": tmp_path / "labels.csv", "text": "1,3"}
+    own: dict[str, Any] = {"device": "cpu", "plugins": [taking.PLUGIN]}
+    translate.convert(file, tmp_path / "in", tmp_path / "torch", given={**given, "passes": 2}, **own)
+    for name, batch_size in (("one", 1), ("eight", 8)):
+        done = translate.convert(target, tmp_path / "in", tmp_path / name, given=given, batch=batch_size)
+        assert (done.converted, done.failed) == (4, ())
+        assert same_within_a_level(tmp_path / "torch", tmp_path / name)
+    loaded, wanted = translate.load(target), translate.load(file, **own)
+    x, mine = batch(2, 13, 10), {"mask": torch.ones(2, 1, 13, 10), "label": [0, 2], "text": [1.0, 3.0]}
+    assert torch.allclose(loaded.translate(x, given=mine), wanted.translate(x, given={**mine, "passes": 2}), atol=1e-4)
+    for refused, sentence in [
+        (
+            {"mask": tmp_path / "masks", "text": "1,3"},
+            "needs label, a class of the target: day, night, dusk; give it with",
+        ),
+        ({**given, "passes": 3}, "holds the option passes as it was exported; leave it out"),
+        ({**given, "lable": 1}, "takes no 'lable'; did you mean label"),
+        ({**given, "label": "dawn"}, "label is a class, and none is called 'dawn'"),
+        ({**given, "text": "1,2,3"}, "text has 3 numbers, and 2 are needed"),
+    ]:
+        with pytest.raises(TranslateError, match=sentence):
+            translate.convert(target, tmp_path / "in", tmp_path / "no", given=refused)
+    assert not list((tmp_path / "no").glob("*.png"))
+
+
+def test_an_exported_file_draws_the_noise_of_its_network(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    file, target = file_of(tmp_path, "noisy"), tmp_path / "it.onnx"
+    export(file, target)
+    folder(tmp_path / "in", 3)
+    own: dict[str, Any] = {"device": "cpu", "plugins": [taking.PLUGIN]}
+    for name, options in {"plain": {"seed": 3}, "samples": {"seed": 3, "samples": 2}}.items():
+        translate.convert(file, tmp_path / "in", tmp_path / f"torch-{name}", **options, **own)
+        translate.convert(target, tmp_path / "in", tmp_path / f"onnx-{name}", **options)
+        assert same_within_a_level(tmp_path / f"torch-{name}", tmp_path / f"onnx-{name}")
+
+
+def test_a_file_that_takes_other_than_it_says_is_one_sentence(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    file, target = file_of(tmp_path), tmp_path / "it.onnx"
+    export(file, target, inputs=["label", "text"])
+    model = onnx.load(str(target))
+    (entry,) = [each for each in model.metadata_props if each.key == "translate"]
+    told = entry.value
+    for old, new, sentence in [
+        ('"label": {', '"lable": {', "says that it takes lable, .* and has no such input; export it again"),
+        ('"kind": "class"', '"kind": "vector"', r"says that it takes label, .* and has tensor\(int64\) of the shape"),
+        ('"length": 2', '"length": 3', "says that it takes text, a vector of the text of 3 numbers, and has"),
+    ]:
+        assert old in told
+        entry.value = told.replace(old, new)
+        onnx.save(model, str(tmp_path / "other.onnx"))
+        with pytest.raises(TranslateError, match=sentence):
+            translate.load(tmp_path / "other.onnx")
 
 
 def test_an_export_without_inputs_says_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -561,7 +561,9 @@ def test_progress_is_told_for_every_image() -> None:
 
 def test_fixed_gives_the_first_examples_whole() -> None:
     listed = {"source": coordinates(5), "target": coordinates(2, plus=9)}
-    found = preview_batch(listed, dict.fromkeys(listed, Domain(3)), count=3, size=(12, 10), resize="cover", device=CPU)
+    found = preview_batch(
+        listed, dict.fromkeys(listed, Domain(3)), count=3, size=(12, 10), resize="cover", device=CPU
+    ).images
     assert rows(found["source"]) == [0, 1, 2]
     assert rows(found["target"]) == [9, 10]
     assert as_stored(found["source"])[1, :2, -1, -1].tolist() == [11, 9]
@@ -569,7 +571,9 @@ def test_fixed_gives_the_first_examples_whole() -> None:
 
 def test_cover_keeps_the_middle() -> None:
     wide = [Example(np.repeat(np.arange(0, 240, 10, dtype=np.uint8)[None, :, None], 12, 0), "wide")]  # 12 x 24
-    found = preview_batch({"source": wide}, {"source": Domain(1)}, count=1, size=(12, 12), resize="cover", device=CPU)
+    found = preview_batch(
+        {"source": wide}, {"source": Domain(1)}, count=1, size=(12, 12), resize="cover", device=CPU
+    ).images
     assert as_stored(found["source"])[0, 0, 0].tolist() == list(range(60, 180, 10))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import taking
 import torch
 from torch import Tensor
 
@@ -14,7 +15,7 @@ import translate
 from translate import images
 from translate.data import Domain
 from translate.plugins import Catalog
-from translate.sample_grids import DRAWN, SHOWN
+from translate.sample_grids import CLASSES, DRAWN, SHOWN
 from translate.saved import load_sampler
 from translate.seeds import noise_of
 
@@ -121,3 +122,131 @@ def test_every_network_is_shown_with_what_it_was_given(
         noise = noise_of(maker.network, range(number * SHOWN, (number + 1) * SHOWN), seed=0)
         with torch.no_grad():
             assert close(columns[f"sample {number + 1}"], images.to_rgb(maker.network(noise), coloured))
+
+
+def test_networks_get_what_the_data_has_of_the_shown_rows(
+    told: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugins = [taking.PLUGIN]
+    run = translate.fit(
+        "taking", "beside", output=tmp_path / "run", plugins=plugins, size=16, load_size=16, steps=1, sample_every=1
+    )
+    columns, labels = told[-1]["images"], taking.OF_DATA
+    assert list(columns) == [
+        "source", "mask", "reference", *(f"fake {each}" for each in labels), "fake by reference", "target",
+        *(f"sample {each}" for each in labels),
+    ]  # fmt: skip
+    rgb, translator = Domain(3), translate.load(run.folder, plugins=plugins, device="cpu")
+    assert close(columns["mask"], images.to_rgb(taking.data(2)[:SHOWN], Domain(1)))
+    assert close(columns["reference"], images.to_rgb(taking.data(1)[[1, 2, 3, 0]], rgb))
+    text = torch.tensor([[0, 1], [1, 2], [2, 3], [3, 4.0]])
+    own: dict[str, Any] = {"mask": taking.data(2)[:SHOWN], "text": text}
+    for number, label in enumerate(labels):
+        wanted = translator.translate(taking.data(0)[:SHOWN], given={**own, "label": number})
+        assert close(columns[f"fake {label}"], images.to_rgb(wanted, rgb))
+    # The reference's own class goes with it.
+    by = {**own, "reference": taking.data(1)[[1, 2, 3, 0]], "label": [1, 2, 0, 0]}
+    assert close(
+        columns["fake by reference"], images.to_rgb(translator.translate(taking.data(0)[:SHOWN], given=by), rgb)
+    )
+    maker = load_sampler(run.folder, plugins=plugins)
+    drawn = maker.draw(range(SHOWN), given={"label": "dusk", "text": text})
+    assert close(columns["sample dusk"], images.to_rgb(drawn, rgb))
+    assert "sample grids" not in caplog.text
+
+
+@pytest.mark.parametrize("without", ["mask", "label", "text"])
+def test_what_the_data_lacks_is_left_away(told: list[dict[str, Any]], tmp_path: Path, without: str) -> None:
+    plugins = [taking.PLUGIN]
+    translate.fit(
+        "taking", f"beside({without}=no)", output=tmp_path / "run", plugins=plugins, size=16, load_size=16, steps=1,
+    )  # fmt: skip
+    columns = told[-1]["images"]
+    assert ("mask" in columns) == (without != "mask")
+    assert ("fake day" in columns) == ("sample day" in columns) == (without != "label")
+    assert ("fake" in columns) == ("sample 8" in columns) == (without == "label")
+
+
+NEEDING = """
+from typing import Annotated
+import torch
+from torch import nn
+from translate import hookimpl
+from translate.method import Method, Update
+from translate.taken import Input
+from translate.options import Option
+
+class Needs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+class Masked(Needs):
+    def forward(self, image, *, mask: Annotated[torch.Tensor, Input("aligned", of="mask")]):
+        return image * self.scale
+
+class Powered(Needs):
+    def forward(self, image, *, power: Annotated[int, Option("of it")]):
+        return image * self.scale
+
+class Failing(Needs):
+    def forward(self, image, *, mask: Annotated[torch.Tensor | None, Input("aligned", of="mask")] = None):
+        return image * mask
+
+class Classed(Needs):
+    def forward(self, image, *, label: Annotated[torch.Tensor, Input("class", of="target")]):
+        return image * self.scale
+
+class Needing(Method):
+    def __init__(self, parts, *, kind: Annotated[str, Option("of network")] = "Masked"):
+        super().__init__()
+        self.network = globals()[kind]()
+    players = property(lambda self: {"network": self.network})
+    translators = property(lambda self: {"forward": self.network})
+    def updates(self, batch, step):
+        assert self.network.training
+        yield Update("network", {"scale": self.network.scale.square()})
+
+@hookimpl
+def methods(): return {"needing": Needing}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("Masked", "it needs mask, an image as large as its image of the mask, gray"),
+        ("Powered", "it needs the option power, which has no default"),
+        ("Failing", "TypeError: unsupported operand"),
+        ("Classed", "it needs label, a class of the target"),
+    ],
+)
+def test_a_network_that_needs_more_ends_no_training_and_is_told_once(
+    told: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, reason: str
+) -> None:
+    (tmp_path / "needing.py").write_text(NEEDING)
+    run = translate.fit(
+        "needing", "beside(mask=no, label=no)", output=tmp_path / "run", size=16, load_size=16, steps=3,
+        plugins=[str(tmp_path / "needing.py"), taking.PLUGIN], options={"kind": kind}, sample_every=1,
+    )  # fmt: skip
+    assert run.step == 3
+    assert not told
+    assert caplog.text.count(f"the sample grids leave out forward: {reason}") == 1
+
+
+def test_many_classes_are_cut_and_told(
+    told: list[dict[str, Any]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [f"c{number:02d}" for number in range(40)]
+    translate.fit(
+        "taking",
+        "beside(classes=40)",
+        output=tmp_path / "run",
+        plugins=[taking.PLUGIN],
+        size=16,
+        load_size=16,
+        steps=1,
+    )
+    columns = told[-1]["images"]
+    assert [each for each in columns if each.startswith("sample")] == [f"sample {each}" for each in names[:CLASSES]]
+    assert caplog.text.count(f"the sample grids show {CLASSES} of the 40 classes that forward takes") == 1

@@ -93,14 +93,16 @@ class Adversary(nn.Module):
         mismatched: Tensor | None = None,
         labelled: Labelled | None = None,
         others: Sequence[Tensor] = (),
+        share: float | None = None,
     ) -> dict[str, Tensor]:
-        """The discriminator's loss terms. Images (N, C, H, W), ``fake`` detached.
+        """The discriminator's loss terms. Images (N, C, H, W), ``fake`` detached; conditions are images or vectors.
 
         ``others`` are further kinds of fakes, each with as many images, not pooled: real images and each kind form
         batches of their own, shown once, and the kinds share the fakes' weight.
         ``mismatched`` is a condition that does not belong to ``real``: the pair is a third kind of fake, sharing the
-        fakes' weight with the generated ones (Reed et al. 2016, arXiv:1605.05396, algorithm 1). ``labelled`` are images
-        and their classes (M,) int64, -1 for none: the cross entropy of the discriminator's classes is a further term.
+        fakes' weight with the generated ones (Reed et al. 2016, arXiv:1605.05396, algorithm 1), by default as one kind
+        of them; ``share`` is another part of that weight, in [0, 1]. ``labelled`` are images and their classes (M,)
+        int64, -1 for none: the cross entropy of the discriminator's classes is a further term.
         """
         newest = fake
         fake, fake_condition = self._pooled(fake, condition)
@@ -109,6 +111,9 @@ class Adversary(nn.Module):
         mismatched_output = None if mismatched is None else self.discriminate(real, mismatched)
 
         def term(real: tuple[Tensor, ...], fakes: list[tuple[Tensor, ...]]) -> Tensor:
+            if share is not None and len(fakes) > len(kinds):
+                # The last of them is the mismatched one.
+                return (1 - share) * term(real, fakes[:-1]) + share * term(real, fakes[-1:])
             pairs = [(r, f) for fake in fakes for r, f in zip(real, fake, strict=True)]
             losses = [self.loss.discriminator(r, f) for r, f in pairs]
             return (

@@ -67,9 +67,15 @@ def check_contract(method: Method, name: str, parts: Parts) -> None:
         for trait in OF_ROLES[role_of(direction)]:
             _check_trait(name, module, trait)
     try:
-        facts_of(translators, parts)
+        takes = facts_of(translators, parts).get("takes", {})
     except TranslateError as error:
         raise TranslateError(f"{name}: {error}") from None
+    for direction, taken in takes.items():
+        if any(each.get("hole") for each in taken["inputs"].values()) and not _same_planes(parts):
+            raise TranslateError(
+                f"{name}: its {direction} fills holes and keeps all other pixels, so source and target must be images "
+                "of the same channels, and no maps of classes"
+            )
     needs = read("needs", "a translate.method.Needs", lambda value: isinstance(value, Needs))
     if not isinstance(needs.paired, bool):
         raise TranslateError(f"{name}: needs.paired must be True or False, not {_short(needs.paired)}")
@@ -93,6 +99,10 @@ def check_contract(method: Method, name: str, parts: Parts) -> None:
     read("period", "a whole number >= 1", lambda value: type(value) is int and value >= 1)
     for attribute in ("stages", "restarts"):
         read(attribute, "shares of the training between 0 and 1 in their order", _are_shares)
+
+
+def _same_planes(parts: Parts) -> bool:
+    return parts.source.channels == parts.target.channels and not (parts.source.classes or parts.target.classes)
 
 
 def _check_trait(name: str, module: nn.Module, trait: str) -> None:

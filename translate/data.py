@@ -34,6 +34,9 @@ Pixels = Path | NDArray[Any] | Callable[[], Any]
 DOMAINS = ("source", "target")
 """The domains; whatever else a dataset lists is aligned with one of them."""
 
+OPAQUE = 1 - 1e-6
+"""The least alpha in [-1, 1] of a wholly opaque pixel: less than a step of 16 bits below 1."""
+
 STREAM = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """A name of an aligned stream or of vectors: it is a key of a batch, or a part of one."""
 

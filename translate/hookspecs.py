@@ -169,7 +169,8 @@ def augmentations() -> Offers:
     The result maps a tensor (N, C, H, W) in [-1, 1] and one int64 seed per image (N,) to a tensor of the same shape;
     the same seed must give the same change. It is applied to colour images, with the same seed for both of a pair. One
     that moves pixels has the attribute ``geometric = True`` and takes the keyword ``nearest``: it is applied to images
-    of any number of channels, and with ``nearest=True`` to class maps and aligned streams.
+    of any number of channels, and with ``nearest=True`` to class maps and aligned streams. One with an attribute
+    ``stream`` is applied to the aligned stream of that name alone, and takes the keyword ``domain``.
     """
     raise AssertionError
 

@@ -81,7 +81,8 @@ class Inference:
         self.fixed_size = traits.fixed_size
         self.draws = traits.draws_noise
         arguments = inspect.signature(type(network).forward).parameters.values()
-        self._takes_samples = any(each.name == "samples" or each.kind is each.VAR_KEYWORD for each in arguments)
+        drawing = any(each.name == "samples" or each.kind is each.VAR_KEYWORD for each in arguments)
+        self._takes_samples = drawing and not isinstance(network, ProgramNetwork)
         self.device = device
         self.precision = precision
         self.runtime_name = runtime

@@ -50,6 +50,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.evaluation": ("Evaluation", "Metric", "evaluate"),
     "translate.exporting": ("Export", "ExportFormat", "export"),
     "translate.foreign": ("Foreign",),
+    "translate.holes": ("EXTRA_CHANNELS", "check_domains", "compose", "hole_of", "masked_input", "mean_in_hole"),
     "translate.hookspecs": (),
     "translate.images": (
         "MAX_PIXELS",
@@ -113,7 +114,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.reporting": ("Report", "RunReport", "RunSummary", "report", "runs", "watch"),
     "translate.run": ("Config", "Run", "Scalars"),
     "translate.runtime": ("MOST_SIZES", "Precision", "Runtime", "copy_sharing_weights"),
-    "translate.sampling": ("sample",),
+    "translate.sampling": ("Codes", "interpolate", "load_codes", "sample", "traverse"),
     "translate.seeds": ("key", "noise_of", "uniform"),
     "translate.sizes": ("Size", "fitting_sizes", "parse_size"),
     "translate.taken": ("Input",),

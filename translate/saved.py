@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,12 +51,12 @@ class Sampler:
         if self.taken.noise:
             raise TranslateError("a sampler takes its noise by position; its forward declares an Input of noise")
 
-    def read_given(self, given: Mapping[str, Any]) -> Given:
+    def read_given(self, given: Mapping[str, Any], *, elsewhere: Collection[str] = ()) -> Given:
         """Hold what is given by name, options and inputs, against what the network takes beside its noise.
 
-        Raises ``TranslateError`` for what does not fit.
+        Inputs that come from ``elsewhere`` may be missing. Raises ``TranslateError`` for what does not fit.
         """
-        return read_given(given, self.taken, "the sampler", size=self.size)
+        return read_given(given, self.taken, "the sampler", size=self.size, elsewhere=elsewhere)
 
     @torch.inference_mode()
     def draw(

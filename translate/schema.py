@@ -115,6 +115,7 @@ class TakenInput(Facts):
     required: bool = False
     domain: dict[str, Any] | None = None
     length: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    hole: bool = False
 
     @model_validator(mode="after")
     def _fits(self) -> TakenInput:

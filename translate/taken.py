@@ -51,6 +51,9 @@ class Input:
       as the domain ``of`` (default ``"target"``). It is drawn from the seed, the image's name and the sample's number.
     - ``"latent"``: (N, D), standard normal, drawn likewise; (D,) is the network's trait ``noise``.
 
+    ``hole`` is for an aligned image that marks what the network fills, see ``translate.holes``: all that is not white,
+    or, if ``of`` is alpha, all that is opaque, is kept. A conversion copies it from the image's file to the bit.
+
     ``help`` is a phrase. An argument with the default None may be left out; one without a default must be given, but
     for what is drawn.
 
@@ -62,10 +65,13 @@ class Input:
     of: str = ""
     help: str = ""
     channels: int | None = None
+    hole: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise TranslateError(f"an input is no {self.kind!r:.60}; {nearest(str(self.kind), KINDS)}")
+        if self.hole and self.kind != "aligned":
+            raise TranslateError(f"a hole is marked by an aligned input, not by one of the kind {self.kind}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class Wanted:
     required: bool = False
     domain: Domain | None = None
     length: int | None = None
+    hole: bool = False
 
     @property
     def drawn(self) -> bool:
@@ -322,15 +329,9 @@ def _wanted(
         return Wanted(name, "latent", asked.of, asked.help, required, None, told.length)
     if asked.kind == "aligned":
         domain = domain or Domain(asked.channels or 1)
-    return Wanted(
-        name,
-        asked.kind,
-        of,
-        asked.help,
-        required,
-        None if asked.kind == "vector" else domain,
-        length if asked.kind == "vector" else None,
-    )
+    if asked.kind == "vector":
+        return Wanted(name, asked.kind, of, asked.help, required, None, length)
+    return Wanted(name, asked.kind, of, asked.help, required, domain, None, asked.hole)
 
 
 def _length_of_latent(network: type | object, wanted: Wanted, where: str) -> int:
@@ -412,4 +413,5 @@ def _input_from_json(name: str, facts: Mapping[str, Any]) -> Wanted:
         bool(facts.get("required")),
         None if domain is None else domain_of(domain),
         facts.get("length"),
+        bool(facts.get("hole")),
     )

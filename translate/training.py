@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from translate import atomic, changes, checkpoint, outputs
 from translate.background import Background
 from translate.changed_data import DataCheck, after_broken, refuse_missing
@@ -36,7 +34,7 @@ from translate.progress import Progress
 from translate.ranks import LostRankError
 from translate.resuming import as_flags, check_asked, compare, config_with
 from translate.run import Config, Run, Scalars, free_folder
-from translate.sample_grids import draw_samples, preview
+from translate.sample_grids import SampleGrids
 from translate.saving import (
     check_environment,
     is_translator_current,
@@ -105,14 +103,14 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
     del sources
     # The folder is made last, so that an error in the data or the options leaves no empty folder behind.
     with setup.loader() as loader, ExitStack() as held:
-        shown = preview(setup)
+        grids = SampleGrids(setup)
         if setup.group.is_main:
             held.enter_context(locked(_made(folder)))
             run = Run.create(folder, setup.config, steps=setup.steps, metadata=setup.metadata)
             setup.listing.write(folder)
         else:
             run = Run(folder, setup.config, steps=setup.steps)
-        return _train(setup, run, loader, shown)
+        return _train(setup, run, loader, grids)
 
 
 def resume(
@@ -194,7 +192,7 @@ def _resume(
     opened.config, opened.steps = setup.config, setup.steps
     opened.step = setup.engine.step_count
     with setup.loader() as loader:
-        shown = preview(setup)
+        grids = SampleGrids(setup)
         if setup.group.is_main:
             check.record(opened.step, sum(map(len, before.values())) if check.accept else 0)
             if found is not None and not check.accept and setup.left_out.names != before:
@@ -207,7 +205,7 @@ def _resume(
             if found is not None and not is_translator_current(setup, opened):
                 # It was killed between the two files, one of them was lost or harmed since, or has another licence.
                 checkpoint.save(opened.translator, *translator_of(setup, opened))
-        return _train(setup, opened, loader, shown)
+        return _train(setup, opened, loader, grids)
 
 
 def _refuse_fewer(run: Run, done: int, steps: int | None) -> None:
@@ -238,7 +236,7 @@ def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
     return lines
 
 
-def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) -> Run:
+def _train(setup: Setup, run: Run, loader: Loader, grids: SampleGrids) -> Run:
     """Run the training loop; the main rank writes the log, the samples and the checkpoints."""
     config, engine, group = setup.config, setup.engine, setup.group
     if engine.device.type == "cpu":
@@ -266,7 +264,7 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                 ordered = OrderedLog(setup, run, background)
                 safe = held.enter_context(Emergency(setup, run, background, received, ordered).watched())
                 if run.step == 0 and group.is_main:
-                    draw_samples(setup, run, shown, background)
+                    grids.draw(run, background)
                 passed = logged = time.monotonic()
                 logged_step = run.step
                 run.progress.begin(setup.epoch_length, run.step * images)
@@ -309,7 +307,7 @@ def _train(setup: Setup, run: Run, loader: Loader, shown: Mapping[str, Tensor]) 
                             with safe.beside_the_steps():
                                 ordered.catch_up()
                                 if samples_due and group.is_main:
-                                    draw_samples(setup, run, shown, background)
+                                    grids.draw(run, background)
                             if save_due or asked:
                                 save(setup, run, background, safe.beside_the_steps)
                                 saved = run.step

@@ -93,6 +93,14 @@ class Traits:
         return self._read("judges_each_alone", False, _is_flag, "True or False")
 
     @property
+    def takes_vectors(self) -> bool:
+        """A discriminator: its condition may be vectors (N, D) as well as images (default False).
+
+        Others get vectors as images of D constant planes.
+        """
+        return self._read("takes_vectors", False, _is_flag, "True or False")
+
+    @property
     def shared(self) -> nn.Module | None:
         """An encoder, decoder or discriminator: the layers that those of two domains may share (default None)."""
         return self._read("shared", None, lambda value: isinstance(value, nn.Module), "a module")
@@ -160,6 +168,34 @@ class Traits:
         the features.
         """
         return self._read("named_codes", None, callable, "a method")
+
+    @property
+    def code_of(self) -> Callable[..., Tensor] | None:
+        """A translator with a code: a method from images (N, C, H, W) to their codes, (N, D) or (N, D, h, w).
+
+        ``image_of`` makes images of codes. With both, ``translate sample`` shows what lies between two images and along
+        the axes of a code. Inputs and options of the network that it needs are its
+        keyword-only arguments. The default is None.
+        """
+        return self._read("code_of", None, callable, "a method")
+
+    @property
+    def image_of(self) -> Callable[..., Tensor] | None:
+        """A translator with a code: a method from codes, as ``code_of`` gives them, to images (N, C, H, W).
+
+        A keyword-only argument ``image`` is an image (N, C, H, W) that the codes change, where a code is no whole image
+        (``--around``). The default is None.
+        """
+        return self._read("image_of", None, callable, "a method")
+
+    @property
+    def noise_is_code(self) -> bool:
+        """A sampler: near noise makes near images (default True).
+
+        One that takes its noise as random numbers, such as a sampler of one pixel after another, says False: nothing
+        lies between two of its images.
+        """
+        return self._read("noise_is_code", True, _is_flag, "True or False")
 
     @property
     def variational_pass(self) -> Callable[..., tuple[Tensor, Tensor]] | None:

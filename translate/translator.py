@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,14 +20,7 @@ from translate.derived import tensors_of
 from translate.devices import pick_device
 from translate.directions import domains_of
 from translate.errors import TranslateError, nearest
-from translate.given import (
-    Given,
-    Ready,
-    fitted,
-    read_given,
-    seeds_of,
-    stacked,
-)
+from translate.given import Given, Ready, fill_alpha, fitted, keep_known, read_given, seeds_of, stacked
 from translate.inference import Inference, OfInference
 from translate.large import InParts
 from translate.method import Method, Parts
@@ -155,12 +148,13 @@ class Translator:
             ready = given
         else:
             ready = self.ready(self.read_given(given or {}), len(batch), (height, width))
+        own = batch.to(self.device, self._type_for(batch))
         tensors = fitted(ready.tensors, self.taken, self.size_multiple, self.fixed_size)
-        ready, seeds = Ready(ready.options, tensors), seeds_of(seed, len(batch))
-        output = self.inference.forward(self._prepare(batch), ready, samples, seeds)
-        if self.fixed_size is not None:
-            return resized(output.float(), (height, width))
-        return output[..., :height, :width].to(self._type_for(batch))
+        seeds = seeds_of(seed, len(batch))
+        output = self.inference.forward(self._prepare(own), Ready(ready.options, tensors), samples, seeds)
+        cropped = output[..., :height, :width].to(own.dtype)
+        made = cropped if self.fixed_size is None else resized(output.float(), (height, width))
+        return keep_known(made, own, ready, self.taken)
 
     @property
     def in_parts(self) -> InParts | None:
@@ -186,14 +180,18 @@ class Translator:
         """Whether ``calibrate`` must be called before it can translate with these options of the network."""
         return self.inference.needs_calibration(options)
 
-    def read_given(self, given: Mapping[str, Any], *, max_pixels: int = images.MAX_PIXELS) -> Given:
+    def read_given(
+        self, given: Mapping[str, Any], *, max_pixels: int = images.MAX_PIXELS, elsewhere: Collection[str] = ()
+    ) -> Given:
         """Hold what is given by name against what the network takes, before any image is translated.
 
-        Raises ``TranslateError`` for what does not fit, and ``UnfitError`` for what a runtime cannot take.
+        Inputs that come from ``elsewhere`` may be missing. Raises ``TranslateError`` for what does not fit, and
+        ``UnfitError`` for what a runtime cannot take.
         """
         if not given and not self.taken:
             return Given()
-        found = read_given(given, self.taken, f"the translator {self.direction}", size=self.size, max_pixels=max_pixels)
+        where = f"the translator {self.direction}"
+        found = read_given(given, self.taken, where, size=self.size, max_pixels=max_pixels, elsewhere=elsewhere)
         self.inference.refuse_unfit(found.names)
         return found
 
@@ -312,6 +310,9 @@ class Translator:
                 f"a PIL image cannot hold {answer.shape[-1]} channels; give this translator an array or a tensor"
             )
         alpha = None if read is None or target.classes else read.alpha
+        if alpha is not None and any(each.hole for each in self.taken.inputs.values()):
+            ready = self.ready(self.read_given(how.given), 1, (alpha.shape[0], alpha.shape[1]))
+            alpha = fill_alpha(alpha, ready, self.taken)
         if answer.shape[-1] == 3 or alpha is not None:
             answer = images.as_depth(answer, "uint8", target.low, target.high)
         if alpha is not None:
@@ -384,7 +385,13 @@ def load(
         program = open_program(
             expanded(path), direction=direction, device=device, others=others, limits=range, layout=layout
         )
-        return Translator(ProgramNetwork(program), catalog=catalog, device=pick_device("cpu"), **program.described)
+        return Translator(
+            ProgramNetwork(program),
+            catalog=catalog,
+            device=pick_device("cpu"),
+            taken=program.taken,
+            **program.described,
+        )
     refuse_other(path)
     if range or layout:
         raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")

@@ -1,6 +1,7 @@
 """Quality on CamVid: label maps to street photos, scored on the test pairs. CamVid is free for academic use only.
 
 python -m benchmarks.quality.camvid score RUN...           one result file for each trained run
+python -m benchmarks.quality.camvid score RUN --set passes=4   with options of its network
 python -m benchmarks.quality.camvid baselines              one for each answer that needs no training
 python -m benchmarks.quality.camvid picture PATH RUN...    label map, photo and what each makes of it
 python benchmarks/quality/table.py                         the table in docs/results.md, from the result files
@@ -27,6 +28,7 @@ from benchmarks.quality import rivals, scores, squeezenet
 from benchmarks.quality.picture import picture
 from benchmarks.quality.scores import Photos
 from benchmarks.quality.timing import seconds_of
+from translate.assignments import typed_pairs
 from translate.benchmark.hardware import machine
 from translate.data import Dataset
 from translate.errors import TranslateError
@@ -107,15 +109,20 @@ class Bench:
             "kernel_error": error,
         }
 
-    def translated(self, folder: Path) -> Photos:
-        """What a run's last translator makes of the test sources."""
+    def translated(self, folder: Path, given: Mapping[str, Any] | None = None) -> Photos:
+        """What a run's last translator makes of the test sources, each with noise of its own; ``given`` are options."""
         translator = load(folder)
         size = tuple(self.test.sources.shape[-2:])
         if tuple(translator.size) != size:
             raise TranslateError(f"{folder} was trained at {translator.size}, the scores are taken at {size}")
         if (translator.source, translator.target) != (self.dataset.domains["source"], self.dataset.domains["target"]):
             raise TranslateError(f"{folder} was trained on other domains than {self.dataset.layout}")
-        answers = torch.cat([translator.translate(each).cpu() for each in self.test.sources.split(5)])
+        answers = torch.cat(
+            [
+                translator.translate(each, given=given or {}, seed=range(5 * part, 5 * part + len(each))).cpu()
+                for part, each in enumerate(self.test.sources.split(5))
+            ]
+        )
         return rivals.stored(answers)
 
     def baselines(self, seeds: Sequence[int]) -> dict[tuple[str, int | None], Photos]:
@@ -184,8 +191,9 @@ def write(folder: Path, name: str, result: Mapping[str, Any]) -> None:
     print(f"{name}: " + "  ".join(f"{key} {value:.4g}" for key, value in result["scores"].items()))
 
 
-def score(bench: Bench, runs: Sequence[Path], output: Path) -> None:
-    """Score trained runs by what they hold after their last step."""
+def score(bench: Bench, runs: Sequence[Path], output: Path, given: Mapping[str, Any] = {}) -> None:
+    """Score trained runs by what they hold after their last step; ``given`` are options of their networks."""
+    how = [f"{name}={value}" for name, value in given.items()]
     for folder in runs:
         run = Run.open(folder)
         done = run.metrics[-1]["step"] if run.metrics else 0
@@ -195,9 +203,9 @@ def score(bench: Bench, runs: Sequence[Path], output: Path) -> None:
         trained = {key: facts[key] for key in ("versions", "plugin", "device", "threads", "data") if key in facts}
         write(
             output,
-            folder.resolve().name,
+            " ".join([folder.resolve().name, *how]),
             {
-                "row": row_of(run.config),
+                "row": " ".join([row_of(run.config), *(f"--set {each}" for each in how)]),
                 "kind": "run",
                 "seed": run.config.seed,
                 "steps": run.steps,
@@ -205,12 +213,17 @@ def score(bench: Bench, runs: Sequence[Path], output: Path) -> None:
                 "seconds": round(seconds_of(run), 1),
                 "commands": [
                     command_of(run.config),
-                    f"python -m benchmarks.quality.camvid score {shlex.quote(folder.resolve().name)}",
+                    " ".join(
+                        [
+                            f"python -m benchmarks.quality.camvid score {shlex.quote(folder.resolve().name)}",
+                            *(f"--set {shlex.quote(each)}" for each in how),
+                        ]
+                    ),
                 ],
                 "trained": trained,
                 "machine": machine(),
                 "protocol": bench.protocol,
-                "scores": bench.scores(bench.translated(folder)),
+                "scores": bench.scores(bench.translated(folder, given)),
             },
         )
 
@@ -248,6 +261,9 @@ def main(given: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     scoring = commands.add_parser("score", help="score trained runs")
     scoring.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    scoring.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="given", help="option of the networks"
+    )
     standing = commands.add_parser("baselines", help="score the answers that need no training")
     standing.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the answers that are drawn")
     showing = commands.add_parser("picture", help="a picture for your eyes only: outside the repository")
@@ -264,7 +280,7 @@ def main(given: Sequence[str] | None = None) -> int:
     try:
         bench = Bench.open(arguments.data, arguments.weights, parse_size(arguments.size))
         if arguments.command == "score":
-            score(bench, arguments.runs, arguments.output)
+            score(bench, arguments.runs, arguments.output, typed_pairs(arguments.given, "--set", "score"))
         elif arguments.command == "baselines":
             baselines(bench, arguments.seeds, arguments.output)
         else:

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.quality import three_domains
+from benchmarks.quality.asked import read_right
 from benchmarks.quality.rows import ROWS, Row
 from benchmarks.quality.timing import seconds_of
 from translate.benchmark.hardware import machine
@@ -197,7 +198,8 @@ class Bench:
         for prefix, each in row.measured.items():
             asked = [metric.format_map(_Judges(self)) for metric in each.metrics]
             given = {key: self.data_of(value) for key, value in each.given.items()}
-            found = evaluate(run.folder, str(self.data_of(f"{{{each.data}}}")), metrics=asked, given=given).to_json()
+            where = self.data_of(f"{{{each.data or row.data}}}")
+            found = evaluate(run.folder, str(where), metrics=asked, given=given).to_json()
             scores |= {
                 f"{prefix} {metric.replace('content_accuracy', each.called)}": value
                 for metric, value in found["scores"].items()
@@ -205,6 +207,8 @@ class Bench:
             protocol[prefix] = {key: value for key, value in found.items() if key not in ("scores", "run", "data")}
         if row.cycle:
             scores |= cycle_errors(run.folder, data)
+        if row.asked:
+            scores |= read_right(run.folder, self.trained("classifier-mnist", 0).folder)
         result = {
             "row": name,
             "method": row.method,

@@ -19,15 +19,25 @@ GAP, CAPTION, LINE = 4, 36, 14
 
 
 def picture(
-    path: Path, test: Pairs, source: Domain, columns: Mapping[str, Photos], rows: Sequence[int], *, refused: Path
+    path: Path,
+    test: Pairs,
+    source: Domain,
+    columns: Mapping[str, Photos],
+    rows: Sequence[int],
+    *,
+    refused: Path,
+    first: str = "label map",
 ) -> None:
-    """Write one PNG; a path inside the folder ``refused`` is an error, since the photos are not free to pass on."""
+    """Write one PNG; a path inside the folder ``refused`` is an error, since the photos are not free to pass on.
+
+    ``first`` says what the sources are.
+    """
     if path.resolve().is_relative_to(refused.resolve()):
         raise TranslateError(
-            f"{path} lies in the repository, and CamVid's photos may not be passed on; give a path outside of it"
+            f"{path} lies in the repository, and these photos may not be passed on; give a path outside of it"
         )
     labels = to_rgb(test.sources, source).permute(0, 2, 3, 1).numpy()
-    shown: dict[str, Photos] = {"label map": labels, "photo": test.photos, **columns}
+    shown: dict[str, Photos] = {first: labels, "photo": test.photos, **columns}
     height, width = test.photos.shape[1:3]
     sheet = np.full((CAPTION + len(rows) * (height + GAP), len(shown) * (width + GAP) - GAP, 3), 255, np.uint8)
     for column, (name, photos) in enumerate(shown.items()):

@@ -35,7 +35,7 @@ def pairs(dataset: Dataset, split: str, size: Size) -> Pairs:
         size=size,
         resize="stretch",
         device=torch.device("cpu"),
-    )
+    ).images
     return Pairs(found["source"], stored(found["target"]))
 
 

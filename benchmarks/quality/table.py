@@ -15,12 +15,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.quality import digits_table
+from benchmarks.quality import digits_table, inpainting_table
 from benchmarks.quality.rows import ROWS
 
 RESULTS = Path(__file__).resolve().parent / "results"
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "results.md"
 FIRST, LAST = "<!-- table: benchmarks/quality/table.py -->", "<!-- end of the table -->"
+HOLES = "<!-- holes: benchmarks/quality/table.py -->", "<!-- end of the holes -->"
 DIGITS = "<!-- digits: benchmarks/quality/table.py -->", "<!-- end of the digits -->"
 
 COLUMNS = {
@@ -123,7 +124,8 @@ def main(given: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(given)
     page = PAGE.read_text(encoding="utf-8")
     digits = digits_table.render(digits_table.read(RESULTS / "digits"), list(ROWS))
-    new = filled(filled(page, render(read(RESULTS))), digits, DIGITS)
+    holes = inpainting_table.render(inpainting_table.read(RESULTS / "inpainting"))
+    new = filled(filled(filled(page, render(read(RESULTS))), digits, DIGITS), holes, HOLES)
     if arguments.check:
         return int(new != page)
     PAGE.write_text(new, encoding="utf-8")

@@ -17,6 +17,7 @@ def datasets() -> Mapping[str, str]:
         "unpaired": "translate_datasets.unpaired:unpaired",
         "side_by_side": "translate_datasets.side_by_side:side_by_side",
         "arrays": "translate_datasets.arrays:arrays",
+        "holes": "translate_datasets.holes:holes",
         "demo": "translate_datasets.demo:demo",
     }
 
@@ -24,7 +25,11 @@ def datasets() -> Mapping[str, str]:
 @hookimpl
 def augmentations() -> Mapping[str, str]:
     """Name the augmentations."""
-    return {"affine": "translate_datasets.affine:affine", "jitter": "translate_datasets.jitter:jitter"}
+    return {
+        "affine": "translate_datasets.affine:affine",
+        "jitter": "translate_datasets.jitter:jitter",
+        "random_holes": "translate_datasets.redrawn:random_holes",
+    }
 
 
 @hookimpl

@@ -17,6 +17,16 @@ class Decoded(nn.Module):
         self.decoder = decoder
         self.fixed_size = size
 
+    def code_of(self, image: Tensor) -> Tensor:
+        """The features f(x) of images (N, inputs, H, W)."""
+        features: Tensor = self.features(image)
+        return features
+
+    def image_of(self, code: Tensor) -> Tensor:
+        """The images g of features."""
+        image: Tensor = self.decoder(code)
+        return image
+
     def forward(self, image: Tensor) -> Tensor:
         """Translate images (N, inputs, H, W) to images (N, outputs, H, W) in [-1, 1]."""
         translated: Tensor = self.decoder(self.features(image))

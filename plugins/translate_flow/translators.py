@@ -31,10 +31,19 @@ class ThroughFlows(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Translate (N, C, H, W)."""
-        # What float32 rounds would be missing on the way back; Apple's GPUs have no float64.
-        latent, _ = self.first(image if image.device.type == "mps" else image.double())
-        output: Tensor = self.second.inverse(latent)
+        output: Tensor = self.second.inverse(self.code_of(image))
         return output.to(image.dtype)
+
+    def code_of(self, image: Tensor) -> Tensor:
+        """The latent (N, C, H, W) of images of that shape, in float64."""
+        # What float32 rounds would be missing on the way back; Apple's GPUs have no float64.
+        latent: Tensor = self.first(image if image.device.type == "mps" else image.double())[0]
+        return latent
+
+    def image_of(self, code: Tensor) -> Tensor:
+        """Map a latent (N, C, H, W) to images of the other domain."""
+        output: Tensor = self.second.inverse(code)
+        return output.float()
 
     def bits_per_dimension(self, image: Tensor) -> Tensor:
         """The bits (N,) for one value of each of the direction's source images (N, C, H, W)."""

@@ -19,4 +19,5 @@ def metrics() -> Mapping[str, str]:
         "bits_per_dim": "translate_metrics.likelihood:BitsPerDimension",
         "elbo": "translate_metrics.likelihood:EvidenceLowerBound",
         "diversity": "translate_metrics.diversity:Diversity",
+        "class_diversity": "translate_metrics.class_diversity:ClassDiversity",
     }

@@ -52,4 +52,6 @@ def discriminators() -> Mapping[str, str]:
         "auxiliary": "translate_networks.auxiliary:Auxiliary",
         "auxiliary_patch": "translate_networks.auxiliary_patch:AuxiliaryPatch",
         "mlp": "translate_networks.mlp:MLPDiscriminator",
+        "projection": "translate_networks.projection:Projection",
+        "concatenation": "translate_networks.concatenation:Concatenation",
     }

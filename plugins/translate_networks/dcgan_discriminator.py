@@ -59,7 +59,7 @@ class DCGANDiscriminator(nn.Module):
         depth = steps((height, wide))
         channels = [inputs + condition, *(width * min(2**number, 8) for number in range(depth))]
         layers = [
-            _halving(a, b, norm if number else "none") for number, (a, b) in enumerate(itertools.pairwise(channels))
+            halving(a, b, norm if number else "none") for number, (a, b) in enumerate(itertools.pairwise(channels))
         ]
         self.layers = nn.ModuleList(layers[:-1])
         grid = (height >> depth, wide >> depth)
@@ -96,6 +96,7 @@ class _Last(nn.Module):
         return last, realness, classes
 
 
-def _halving(inputs: int, outputs: int, norm: AnyNorm) -> nn.Sequential:
+def halving(inputs: int, outputs: int, norm: AnyNorm) -> nn.Sequential:
+    """A layer of DCGAN's discriminator: a 4x4 convolution of stride 2, normalization, leaky ReLU 0.2."""
     convolution = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=norm != "batch")
     return nn.Sequential(convolution, any_normalization(norm, outputs), nn.LeakyReLU(0.2))

@@ -21,8 +21,8 @@ class PlainPix2Pix:
     """
 
     def __init__(self, method: Method) -> None:
-        if not isinstance(method, Pix2Pix) or method.adversary is None:
-            raise TranslateError("this loop trains pix2pix with a discriminator; leave gan at 1")
+        if not isinstance(method, Pix2Pix) or method.adversary is None or method.mask:
+            raise TranslateError("this loop trains pix2pix with a discriminator and no mask; leave gan and mask out")
         self.generator, self.discriminator = method.generator, method.adversary.discriminator
         self.l1 = method.l1
         self.generator_optimizer = Adam(self.generator.parameters(), lr=2e-4, betas=(0.5, 0.999))

@@ -141,6 +141,8 @@ class PixelTranslator(Pixels):
 class PixelSampler(Pixels):
     """Unconditional sampling: the normal distribution function maps standard normal ``noise`` to quantiles."""
 
+    noise_is_code = False
+
     def __init__(self, network: GatedPixelCNN, size: tuple[int, int]) -> None:
         super().__init__(network)
         self.noise = (network.colours, *size)

@@ -80,6 +80,15 @@ class Stack(nn.Module):
         image: Tensor = self.refiner(torch.cat([enlarged, source.to(enlarged.dtype)], dim=1))
         return image
 
+    def code_of(self, image: Tensor) -> Tensor:
+        """The mean of stage I's condition (N, *latent) for images (N, C, H, W)."""
+        return self.describe(self.shrink(image))[0]
+
+    def image_of(self, code: Tensor, *, image: Tensor | None = None) -> Tensor:
+        """Stage I's image from a condition, without noise; with an ``image`` as the source, stage II's of it."""
+        coarse = self.coarse(code, code, noisy=False)
+        return self.enlarge(coarse) if image is None or not bool(self.refined) else self.fine(coarse, image)
+
     def forward(self, image: Tensor, samples: int | None = None) -> Tensor:
         """Translate (N, inputs, H, W) in [-1, 1] to (N, outputs, H, W).
 

@@ -38,3 +38,13 @@ class StyleTranslator(nn.Module):
         style = self.mapping(latent, label) if reference is None else self.encoder(reference, label)
         output: Tensor = self.generator(image, style)
         return output
+
+    def code_of(self, image: Tensor, *, label: Tensor) -> Tensor:
+        """The styles (N, D) of references (N, C, H, W) of the classes (N,)."""
+        style: Tensor = self.encoder(image, label)
+        return style
+
+    def image_of(self, code: Tensor, *, image: Tensor) -> Tensor:
+        """Images (N, C, H, W) in the styles (N, D)."""
+        output: Tensor = self.generator(image, code)
+        return output

@@ -223,6 +223,16 @@ class ThroughLatent(nn.Module):
         """The encoder, whose output is the mean of the code."""
         return self.encoder
 
+    def code_of(self, image: Tensor) -> Tensor:
+        """The mean of the codes (N, *latent) of images (N, C, H, W)."""
+        mean: Tensor = self.encoder(image)
+        return mean
+
+    def image_of(self, code: Tensor) -> Tensor:
+        """Decode codes (N, *latent)."""
+        image: Tensor = self.decoder(code)
+        return image
+
     def named_codes(self, image: Tensor) -> dict[str, Tensor]:
         """The mean of the codes of images (N, C, H, W), and their log-variance, which is 0, each (N, *latent)."""
         mean: Tensor = self.encoder(image)

@@ -89,6 +89,15 @@ class ThroughLatent(nn.Module):
         """The encoder, as one from images to the mean of their codes."""
         return Mean(self.encoder)
 
+    def code_of(self, image: Tensor) -> Tensor:
+        """The mean of the codes (N, *latent) of images (N, C, H, W)."""
+        return split(self.encoder(image))[0]
+
+    def image_of(self, code: Tensor) -> Tensor:
+        """Decode codes (N, *latent)."""
+        image: Tensor = self.decoder(code)
+        return image
+
     def named_codes(self, image: Tensor) -> dict[str, Tensor]:
         """The mean and the log-variance of the codes of images (N, C, H, W), each (N, *latent)."""
         mean, log_variance = split(self.encoder(image))

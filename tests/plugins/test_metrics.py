@@ -22,6 +22,7 @@ from translate.method import Parts
 from translate.options import options_of
 from translate_metrics import kernels, metrics
 from translate_metrics.averages import Average
+from translate_metrics.class_diversity import ClassDiversity, mean_distance
 from translate_metrics.classes import ClassificationError, ContentAccuracy, Numbering
 from translate_metrics.distances import Moments, frechet, frechet_of_gaussians
 from translate_metrics.diversity import Diversity, pairwise
@@ -463,6 +464,35 @@ def test_classes_are_matched_by_name() -> None:
     metric.update({"target": levels(1, -1, 0), "target_label": torch.tensor([2, 0, 1])})
     found = metric.result()
     assert (found["content_accuracy"], found["ceiling"]) == (100, 100)
+
+
+def test_diversity_within_classes_by_hand() -> None:
+    """Made: -1, -0.8 and 0, 0.1, 0.3 and one of the third; real: -1, -0.6 and 0, 0.2 and two of the third."""
+    metric = ClassDiversity(parts(Level()), classifier=Path("runs/level"))
+    metric.update({"fake": levels(-1, 0.1, 0.9, 0)})
+    metric.update({"target": levels(-1, 0.2, 1.0), "fake": levels(-0.8, 0.3)})
+    metric.update({"target": levels(-0.6, 0, 0.8)})
+    found = metric.result()
+    made, real = (0.2 + (0.1 + 0.3 + 0.2) / 3) / 2, (0.4 + 0.2) / 2
+    assert found["class_diversity_made"] == pytest.approx(made, rel=1e-5)
+    assert found["class_diversity_real"] == pytest.approx(real, rel=1e-5)
+    assert found["class_diversity"] == pytest.approx(made / real, rel=1e-5)
+    assert metric.protocol.startswith("mean absolute difference of pixels in [-1, 1] within 2 classes")
+    assert metric.protocol.endswith("6 made, 6 real images")
+    rows = torch.randn(9, 4)
+    by_hand = torch.stack([(a - b).abs().mean() for n, a in enumerate(rows) for b in rows[:n]]).mean()
+    assert mean_distance(rows) == pytest.approx(by_hand.item(), rel=1e-5)
+
+
+def test_diversity_within_classes_needs_two_of_a_kind() -> None:
+    metric = ClassDiversity(parts(Level()), classifier=Path("runs/level"))
+    metric.update({"fake": levels(-1, 0), "target": levels(-1, -1)})
+    with pytest.raises(TranslateError, match="two made and two real images of some class; draw more images"):
+        metric.result()
+    same = ClassDiversity(parts(Level()), classifier=Path("runs/level"), extractor="mine")
+    same.update({"fake": levels(-1, -1), "target": levels(-1, -1)})
+    assert same.result()["class_diversity"] == 1.0
+    assert "pooled features of mine, weights" in same.protocol
 
 
 def test_classes_that_do_not_fit_are_told() -> None:

@@ -61,8 +61,9 @@ class Declared(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert text to the declared type and check it."""
         parameter = self.parameter
-        if _repeats(parameter.kind):
-            parameter = Parameter(parameter.name, get_args(parameter.kind)[0], parameter.default, parameter.option)
+        if _repeats(parameter.kind) or _several(parameter):
+            kind = _several(parameter)[0] if _several(parameter) else get_args(parameter.kind)[0]
+            parameter = Parameter(parameter.name, kind, parameter.default, parameter.option)
         return check(value, parameter, self.where)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
@@ -93,6 +94,13 @@ def _suggest(names: Any, incomplete: str) -> list[CompletionItem]:
 
 def _repeats(kind: Any) -> bool:
     return get_origin(kind) is tuple and get_args(kind)[-1] is Ellipsis
+
+
+def _several(parameter: Parameter) -> tuple[Any, ...]:
+    """The types of the values that stand behind an option's flag, if they are several, as many as its tuple has."""
+    kinds = [each for each in (get_args(parameter.kind) or ()) if get_origin(each) is tuple]
+    fixed = kinds and get_args(kinds[0])[-1] is not Ellipsis and parameter.option.parse is None
+    return get_args(kinds[0]) if fixed else ()
 
 
 class Assignment(click.ParamType[Any]):
@@ -172,6 +180,7 @@ def option_of(parameter: Parameter, catalog: Catalog | None, where: str = "fit")
         names,
         type=Declared(parameter, where),
         multiple=repeats,
+        nargs=len(_several(parameter)) or 1,
         show_default=default is not None,
         required=parameter.required,
         help=help_text,

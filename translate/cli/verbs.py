@@ -227,8 +227,9 @@ show = Verb(
 )
 
 
-def _report_samples(_: click.Context, result: Any, target: Path, **__: Any) -> None:
-    say(f"made {len(result)} images in {target}")
+def _report_samples(_: click.Context, result: Any, target: Path, interpolate: Any, traverse: Any, **__: Any) -> None:
+    strips = interpolate is not None or traverse is not None
+    say(f"made {result[0]}" if strips else f"made {len(result)} images in {target}")
 
 
 sample = Verb(
@@ -240,6 +241,11 @@ sample = Verb(
 
     \b
       translate sample runs/digits made/ -n 100
+      translate sample runs/digits made/ --interpolate 3 7
+      translate sample runs/vae made/ --interpolate a.png b.png --steps 12
+      translate sample runs/vae made/ --traverse 0,3,5 --around a.png
+
+    Or show, as picture strips, what lies between two of its images and along the axes of its code.
     """,
 )
 

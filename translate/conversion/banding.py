@@ -62,7 +62,7 @@ class BandedPixels:
         for number in range(bands.count):
             pixels, alpha = adapt(bands.read(number))
             if alpha is not None and self.opaque:
-                self.opaque = bool(alpha.min() == (1.0 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max))
+                self.opaque = images.is_opaque(alpha)
         self.has_alpha = alpha is not None
         self.dtype: np.dtype[Any] = pixels.dtype
         self._rows, self._columns = (
@@ -112,14 +112,18 @@ class BandedPixels:
 
 
 class BandedAlpha:
-    """The alpha plane (H, W) of a file in bands, at the depth of the output; sliced like an array, by rows."""
+    """The alpha plane (H, W) of a file in bands, at the depth of the output; sliced like an array, by rows.
 
-    def __init__(self, pixels: BandedPixels, height: int, depth: Depth) -> None:
-        self._pixels, self._height, self._depth = pixels, height, depth
+    It is opaque inside ``hole`` (H, W), if there is one.
+    """
+
+    def __init__(self, pixels: BandedPixels, height: int, depth: Depth, hole: NDArray[np.bool_] | None = None) -> None:
+        self._pixels, self._height, self._depth, self._hole = pixels, height, depth, hole
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         first, last, _ = rows.indices(self._height)
-        return images.as_depth(self._pixels.alpha(first, last)[..., None], self._depth)[..., 0]
+        found = images.as_depth(self._pixels.alpha(first, last)[..., None], self._depth)[..., 0]
+        return found if self._hole is None else images.opaque_inside(found, self._hole[first:last])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.asarray(self[:], dtype)

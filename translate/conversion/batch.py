@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from translate import images
 from translate.conversion.algorithms import algorithm_for
-from translate.conversion.banding import BandedAlpha, BandedPixels, bands_of
+from translate.conversion.banding import Adapt, BandedAlpha, BandedPixels, bands_of
+from translate.conversion.keeping import Known, hole_of, known_of, tell
 from translate.conversion.manifest import Ledger
 from translate.conversion.notices import Notices
 from translate.conversion.padding import pad
@@ -137,6 +138,8 @@ class Decoded:
     algorithm: Algorithm = "whole"
     given: Mapping[str, Value] = field(default_factory=dict)
     """What the network takes beside the image; what is as large as the image is padded as it is."""
+    known: Known | None = None
+    """What is kept of the image, if the network fills a hole in it."""
 
     @property
     def bucket(self) -> tuple[Any, ...]:
@@ -166,6 +169,8 @@ class Answer:
     shown: images.Image | None = None
     algorithm: Algorithm = "whole"
     written: tuple[str, ...] | None = None
+    known: Known | None = None
+    """What is put back into ``stored`` before it is written."""
 
 
 def decode(task: Task, work: Work) -> Decoded:
@@ -215,35 +220,78 @@ def prepare(image: images.Image, task: Task, work: Work, metadata: images.Metada
     source = work.translator.source
     pixels, alpha = _adapt(image, task, work)
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]
-    if alpha is not None and not task.format.alpha:
-        # An opaque alpha channel may be dropped without loss.
-        _check_opaque(bool(alpha.min(initial=_opaque(alpha.dtype)) == _opaque(alpha.dtype)), task)
-        alpha = None
     own_size = pixels.shape[0], pixels.shape[1]
-    if (size := work.resizing.of(own_size)) != own_size:
+    size, multiple = work.resizing.of(own_size), work.translator.size_multiple
+    given = partners_of(task, work, own_size, size, multiple, partial(_opacity, image, task=task))
+    hole = hole_of(given, work, size)
+    kept = pixels if hole is None else _kept(image, pixels, task=task, work=work)
+    if alpha is not None and hole is None:
+        alpha = _held(alpha, task)
+    if size != own_size:
+        laid = kept is not pixels
         pixels = images.resize(pixels, size, nearest=source.classes > 0)
+        kept = images.resize(kept, size) if laid else pixels
         alpha = None if alpha is None else images.resize(alpha[..., None], size)[..., 0]
+    if alpha is not None and hole is not None:
+        alpha = _held(images.opaque_inside(alpha, hole), task)
     depth = _output_depth(own, task, work)
     if alpha is not None and depth != str(alpha.dtype):
         alpha = images.as_depth(alpha[..., None], depth)[..., 0]
     shown = None if work.showing is None else work.showing.input(image, None if size == own_size else size)
-    multiple = work.translator.size_multiple
-    given = partners_of(task, work, own_size, size, multiple)
-    return Decoded(task, pad(pixels, multiple), size, alpha, depth, metadata, shown, algorithm_for(work, size), given)
+    if hole is not None:
+        tell(hole, task, work, resized=size != own_size)
+    algorithm, known = algorithm_for(work, size), known_of(kept, hole, depth, work)
+    return Decoded(task, pad(pixels, multiple), size, alpha, depth, metadata, shown, algorithm, given, known)
+
+
+def _held(alpha: NDArray[Any], task: Task) -> NDArray[Any] | None:
+    """The alpha plane that the output's format holds; an opaque one may be dropped without loss."""
+    if task.format.alpha:
+        return alpha
+    _check_opaque(images.is_opaque(alpha), task)
+    return None
+
+
+def _opacity(image: images.Image, task: Task) -> NDArray[np.uint16]:
+    """The alpha plane of an image's own (H, W, 1), at 16 bits."""
+    return images.seen(image, Domain(1, "uint16", alpha="only"), str(task.source))
+
+
+def _kept(image: images.Image, pixels: NDArray[Any], task: Task, work: Work) -> NDArray[Any]:
+    """The planes of an image that an output keeps: ``pixels``, unless these are laid on a ground."""
+    source = work.translator.source
+    if image.alpha is None or source.alpha in ("dropped", "plane"):
+        return pixels
+    return images.seen(image, replace(source, alpha="dropped"), str(task.source))
 
 
 def _in_bands(bands: images.Bands, task: Task, work: Work) -> Decoded:
     """The same as ``prepare`` of a file that is read in bands, none of which is kept."""
-    pixels = BandedPixels(bands, partial(_adapt, task=task, work=work), work.translator.size_multiple)
-    if pixels.has_alpha and not task.format.alpha:
-        _check_opaque(pixels.opaque, task)
-    size = bands.height, bands.width
+
+    def read(adapt: Adapt, multiple: int = 1) -> BandedPixels:
+        return BandedPixels(bands, adapt, multiple)
+
+    size, multiple = (bands.height, bands.width), work.translator.size_multiple
+    pixels = read(partial(_adapt, task=task, work=work), multiple)
+
+    def opacity() -> NDArray[np.uint16]:
+        return np.asarray(read(lambda image: (_opacity(image, task), None)))
+
+    given = partners_of(task, work, size, size, multiple, opacity)
+    hole = hole_of(given, work, size)
     own: Depth = str(pixels.dtype)  # type: ignore[assignment]
     depth = _output_depth(own, task, work)
-    alpha = BandedAlpha(pixels, bands.height, depth) if pixels.has_alpha and task.format.alpha else None
-    given = partners_of(task, work, size, size, work.translator.size_multiple)
-    metadata = metadata_of(task, work)
-    return Decoded(task, pixels, size, alpha, depth, metadata, None, algorithm_for(work, size), given)
+    alpha = BandedAlpha(pixels, bands.height, depth, hole) if pixels.has_alpha else None
+    if alpha is not None and not task.format.alpha:
+        _check_opaque(pixels.opaque or (hole is not None and images.is_opaque(np.asarray(alpha))), task)
+        alpha = None
+    kept = pixels
+    if hole is not None:
+        tell(hole, task, work, resized=False)
+        if pixels.has_alpha and work.translator.source.alpha not in ("dropped", "plane"):
+            kept = read(lambda image: (_kept(image, _adapt(image, task, work)[0], task, work), None))
+    known, metadata = known_of(kept, hole, depth, work), metadata_of(task, work)
+    return Decoded(task, pixels, size, alpha, depth, metadata, None, algorithm_for(work, size), given, known)
 
 
 def _output_depth(own: Depth, task: Task, work: Work) -> Depth:
@@ -333,6 +381,8 @@ def outputs(answer: Answer, work: Work) -> Sequence[images.Image]:
     stored = answer.stored if isinstance(answer.stored, np.ndarray) else answer.stored.cpu().numpy()
     made = []
     for pixels in stored.transpose(0, 2, 3, 1):
+        if answer.known is not None:
+            pixels = answer.known.put_back(pixels, slice(None), slice(None))
         alpha = None if answer.alpha is None else np.asarray(answer.alpha)
         if work.translator.target.alpha == "plane" and answer.task.outputs[0].suffix.lower() != ".npy":
             pixels, alpha = pixels[..., :-1], np.ascontiguousarray(pixels[..., -1])
@@ -358,7 +408,3 @@ def image_seed(seed: int, name: str) -> int:
     """
     digest = hashlib.blake2b(f"{seed}/{name}".encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) >> 1
-
-
-def _opaque(dtype: np.dtype[Any]) -> float:
-    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)

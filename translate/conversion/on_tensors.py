@@ -55,7 +55,7 @@ def _answer(decoded: Decoded, row: Tensor, target: Domain) -> Answer:
     row = row[..., :height, :width]
     stored = images.to_stored(row, target, decoded.depth)
     finite = torch.isfinite(row).all()
-    return Answer(decoded.task, stored, finite, decoded.alpha, decoded.metadata, decoded.shown)
+    return Answer(decoded.task, stored, finite, decoded.alpha, decoded.metadata, decoded.shown, known=decoded.known)
 
 
 def _answer_in_parts(decoded: Decoded, work: Work) -> Answer:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from translate import images
 from translate.conversion.padding import pad
@@ -33,11 +36,13 @@ def given_for(translator: AnyTranslator, asked: Mapping[str, Any]) -> Given:
     return found
 
 
-def partners_of(task: Task, work: Work, own: Size, size: Size, multiple: int) -> dict[str, Value]:
+def partners_of(
+    task: Task, work: Work, own: Size, size: Size, multiple: int, opacity: Callable[[], NDArray[np.uint16]]
+) -> dict[str, Value]:
     """The values for an image of a (height, width) that is converted at ``size``; its own files are noted.
 
-    Images that are as large as their image are resized as it is. Raises ``ImageError`` for one that is missing, there
-    twice, unreadable or of another size.
+    Images that are as large as their image are resized as it is. ``opacity`` reads the image's own alpha. Raises
+    ``ImageError`` for one that is missing, there twice, unreadable or of another size.
     """
     if not work.given.sources:
         return {}
@@ -46,7 +51,7 @@ def partners_of(task: Task, work: Work, own: Size, size: Size, multiple: int) ->
         # Before it is read: a file that is changed meanwhile must not be taken for the one that the outputs show.
         stamps[name] = _stamp(file, task) if file is not None else Stamp(-1, -1, "")
     found: dict[str, Value] = {}
-    for name, picked in work.given.of(task.name, task.source).items():
+    for name, picked in work.given.of(task.name, task.source, opacity).items():
         value = picked.value
         if isinstance(value, Planes) and work.given.taken.inputs[name].kind == "aligned":
             value = _fitted(value, picked.file, name, task, own, size, multiple)
@@ -87,4 +92,6 @@ def bytes_beside(work: Work, pixels: int) -> int:
     taken = getattr(work.translator, "taken", None)
     drawn = 0 if taken is None else sum(each.domain.channels for each in taken.noise if each.domain is not None)
     # As they are read, and in their padded and stacked forms; noise is drawn for each sample.
-    return pixels * (12 * planes + 8 * drawn * (work.samples or 1))
+    # Where there is a hole, the image's own pixels wait for the output.
+    kept = 0 if work.given.hole is None else 1 + 4 * work.translator.source.channels
+    return pixels * (12 * planes + 8 * drawn * (work.samples or 1) + kept)

@@ -108,6 +108,7 @@ class _StoredPicture:
         self._pixels = pixels
         self._translator = translator
         self._depth = decoded.depth
+        self._known = decoded.known
         self._kept = decoded.size
         self._domain = source_of(decoded, translator)
         target = translator.target
@@ -138,4 +139,6 @@ class _StoredPicture:
         if isinstance(self._output, OrderedRows) and not bool(self.finite):
             raise not_finite(self._task, self._translator)
         stored = images.to_stored(part, self._translator.target, self._depth)
-        self._output[rows.start : ends[0], columns.start : ends[1]] = stored[0].permute(1, 2, 0).cpu().numpy()
+        inside = slice(rows.start, ends[0]), slice(columns.start, ends[1])
+        made = stored[0].permute(1, 2, 0).cpu().numpy()
+        self._output[inside] = made if self._known is None else self._known.put_back(made, *inside)

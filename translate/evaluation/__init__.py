@@ -13,6 +13,7 @@ from translate.errors import TranslateError
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.options import Option, asked_of
 from translate.paths import expanded
+from translate.terminal import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,6 +76,7 @@ class Evaluation:
         lines = [
             f"{which} on {protocol['data']}, {protocol['split']}",
             f"{seen}; {protocol['size']}, {protocol['resize']}",
+            *self._given(),
             "",
         ]
         rows = []
@@ -88,6 +90,19 @@ class Evaluation:
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
         ]
         return [*lines, "", *(f"{name}: {how}" for name, how in protocol["metrics"].items())]
+
+    def _given(self) -> list[str]:
+        """What the network was given beside its images, in a line; none if that was nothing."""
+        inputs: Mapping[str, Mapping[str, Any]] = self.protocol.get("inputs", {})
+        told = [f"{name} {value}" for name, value in self.protocol.get("given", {}).items() if name not in inputs]
+        for name, each in inputs.items():
+            classes = ", ".join(f"{count:,} {printable(label, 40)}" for label, count in each.get("classes", {}).items())
+            told.append(f"{name} from {each['from']}" + (f" ({classes})" if classes else ""))
+        if targets := self.protocol.get("targets"):
+            told.append(
+                f"compared with the {targets['images']:,} targets of {printable(', '.join(targets['classes']))}"
+            )
+        return [f"given: {'; '.join(told)}"] if told else []
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values; a number that is not finite becomes text, such as ``inf``."""
@@ -135,8 +150,12 @@ def evaluate(
     ``metrics`` are parts, such as ``frechet(extractor=squeezenet(weights='w.pth'))``. ``direction`` chooses the network
     to measure: ``forward``, ``backward``, ``sample`` or ``classify``, by default the run's first. ``at`` is the size
     (height, width) of the images, by default the training size. ``samples`` is the number of translations of each image
-    for metrics of samples, with noise from ``seed``. ``given`` holds by name what the network takes beside its image:
-    options, and inputs that are the same for all images. ``memory`` is the most that decoding may take at a time.
+    for metrics of samples, with noise from ``seed``. ``memory`` is the most that decoding may take at a time.
+
+    ``given`` holds by name what the network takes beside its image: options, and inputs, for all images or for each
+    from a folder or a table, by the names of the images. An input that is not given is the data's own, row by row:
+    its aligned streams, vectors and classes, unless it is given as None. Metrics of sets compare what is made of given
+    classes with targets of these classes. The protocol holds all of it.
     """
     asked = asked_of(evaluate, locals())
     if not asked["metrics"]:

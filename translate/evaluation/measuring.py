@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,12 @@ import torch
 
 from translate.description import check_given
 from translate.errors import TranslateError, nearest
-from translate.evaluation.subjects import Asked, subject_of
+from translate.evaluation.drawings import Answers, Drawings
+from translate.evaluation.subjects import Asked, Subject, reads
+from translate.evaluation.translations import Translations
 from translate.layouts import open_dataset
 from translate.memory import limits
+from translate.method import role_of
 from translate.parts import CatalogParts, SavedMethod, build
 from translate.plugins import discover
 from translate.sizes import Size
@@ -61,7 +64,8 @@ def measure(
         for need in sorted(metric.needs):
             if (reason := subject.lacks(need)) is not None:
                 raise TranslateError(f"{text} {reason}")
-        wanted |= metric.needs | getattr(metric, "wants", frozenset())
+        wanted |= reads(metric)
+    subject.choose_targets(built.values())
 
     counts: dict[str, int] = {}
     with torch.no_grad():  # not inference mode: decoding threads write into tensors made here
@@ -70,9 +74,9 @@ def measure(
                 if name in each and name in wanted:
                     counts[name] = counts.get(name, 0) + len(each[name])
             for metric in built.values():
-                read = metric.needs | getattr(metric, "wants", frozenset())
-                if part := {name: tensor for name, tensor in each.items() if name in read}:
-                    metric.update(part)
+                for part in subject.parts_of(each, metric):
+                    if part:
+                        metric.update(part)
     scores: dict[str, float] = {}
     protocols: dict[str, str] = {}
     for text, metric in built.items():
@@ -96,9 +100,7 @@ def measure(
         "resize": RESIZE,
         "metrics": protocols,
     }
-    protocol |= subject.metadata
-    if subject.given:
-        protocol["given"] = subject.given.making
+    protocol |= subject.facts()
     if "samples" in wanted:
         protocol |= {"samples": samples, "seed": seed}
     if "divergence" in wanted:
@@ -109,3 +111,13 @@ def measure(
     else:
         name = f"{path.parent.parent.name}/{path.stem}" if path.parent.name == "checkpoints" else path.stem
     return {"subject": name, "scores": scores, "counts": counts, "protocol": protocol}
+
+
+def subject_of(asked: Asked, **loading: Any) -> Subject:
+    """Load the network to measure; ``loading`` holds keyword arguments of its loader."""
+    roles: dict[str, Callable[..., Subject]] = {
+        "translator": Translations,
+        "sampler": Drawings,
+        "classifier": Answers,
+    }
+    return roles[role_of(asked.direction)](asked, **loading)

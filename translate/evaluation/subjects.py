@@ -1,29 +1,33 @@
-"""Subjects of an evaluation: a translator's outputs, a sampler's images or a classifier's logits, with real data."""
+"""Subjects of an evaluation: what all have in common, and which tensors each gives to metrics."""
 
 from __future__ import annotations
 
 import inspect
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from translate import translator
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
-from translate.given import Given, Ready
+from translate.evaluation.inputs import Inputs, of_classes
 from translate.loader import decode_all, normalize
 from translate.memory import images_at_once
 from translate.method import role_of
 from translate.parts import SavedMethod
-from translate.saved import BATCH, load_classifier, load_sampler
-from translate.seeds import key, noise_of
+from translate.row_inputs import RowInputs
 from translate.sizes import Size
 from translate.traits import Traits
+
+if TYPE_CHECKING:
+    from translate.evaluation import Metric
+
+log = logging.getLogger("translate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,24 @@ class Asked:
     max_pixels: int | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
 
-    def examples(self, side: str) -> list[Example]:
-        """A domain's examples: all, or ``limit`` evenly spaced ones."""
+    def examples(self, side: str, rows: Sequence[int] | None = None) -> list[Example]:
+        """A domain's examples, or those of some ``rows``: all, or ``limit`` evenly spaced ones."""
         listed = self.dataset.splits[self.split].get(side, ())
+        listed = listed if rows is None else [listed[row] for row in rows]
         count = len(listed) if self.limit is None else min(self.limit, len(listed))
         return [listed[row * len(listed) // count] for row in range(count)]
+
+    def data(self, image: str, *, thinned: bool = True) -> RowInputs:
+        """What there is beside the images of a domain, for those of ``examples`` or for all."""
+        dataset = self.dataset
+        split = dataset.splits[self.split]
+        listed = {side: self.examples(side) if thinned else list(split[side]) for side in split}
+        return RowInputs(image, listed, dataset.domains, dataset.aligned, dataset.paired)
+
+    @property
+    def where(self) -> str:
+        """The split and the data, as a sentence names them."""
+        return f"the split {self.split!r} of {self.dataset.name}"
 
     def only(self, side: str) -> str:
         """``side`` if the data has that domain, otherwise the data's first domain."""
@@ -91,6 +108,12 @@ def given_by(direction: str, module: nn.Module) -> frozenset[str]:
     return frozenset(gives)
 
 
+def reads(metric: Metric) -> frozenset[str]:
+    """The tensors that a metric reads, if they are there."""
+    wants: frozenset[str] = getattr(metric, "wants", frozenset())
+    return metric.needs | wants
+
+
 class Subject(ABC):
     """What is measured: knows which tensors it can provide to metrics, and makes the batches."""
 
@@ -100,8 +123,10 @@ class Subject(ABC):
     device: torch.device
     metadata: Mapping[str, Any]
     """Further entries of the protocol."""
-    given = Given()
+    inputs = Inputs()
     """What the network is given beside each image."""
+    _shown: Sequence[int] | None = None
+    """The rows of pairs whose targets are of the classes that are asked for; None for all."""
 
     def __init__(self, asked: Asked, sides: Mapping[str, tuple[str, Domain]]) -> None:
         """``sides`` maps a name in the batch to a domain of the data and to the ``Domain`` of the training.
@@ -110,9 +135,10 @@ class Subject(ABC):
         """
         self.asked = asked
         self.metadata = {}
+        self.sides = {name: side for name, (side, _) in sides.items()}
         self.examples = {name: asked.examples(side) for name, (side, _) in sides.items() if asked.examples(side)}
         if not self.examples:
-            raise TranslateError(f"the split {asked.split!r} of {asked.dataset.name} has no images to evaluate on")
+            raise TranslateError(f"{asked.where} has no images to evaluate on")
         named = asked.dataset.domains
         self.domains = {
             name: replace(as_trained, labels=named[side].labels if side in named else as_trained.labels)
@@ -123,7 +149,7 @@ class Subject(ABC):
 
     def lacks(self, need: str) -> str | None:
         """The reason why this subject cannot meet a metric's need, to follow the metric's name; None if it can."""
-        data = f"the split {self.asked.split!r} of {self.asked.dataset.name}"
+        data = self.asked.where
         if need not in self.gives:
             modules = self.asked.saved.method.translators
             others = [each for each, module in modules.items() if need in given_by(each, module)]
@@ -145,6 +171,59 @@ class Subject(ABC):
     def labelled(self, name: str) -> bool:
         """Whether any example has a label."""
         return any(example.label >= 0 for example in self.examples.get(name, ()))
+
+    def facts(self) -> dict[str, Any]:
+        """Further entries of the protocol; they are read after the last batch."""
+        return {**self.metadata, **self.inputs.facts()}
+
+    def _keep_targets(self, side: str, rows: Sequence[int]) -> None:
+        """Compare with some rows of a domain alone."""
+        self.examples["target"] = self.asked.examples(side, rows)
+
+    def parts_of(self, batch: Mapping[str, Tensor], metric: Metric) -> Iterator[dict[str, Tensor]]:
+        """The tensors of a batch that a metric reads, in the batches in which it gets them."""
+        read = reads(metric)
+        yield {name: tensor for name, tensor in batch.items() if name in read}
+
+    def compares_sets(self, metric: Metric, read: Set[str]) -> bool:
+        """Whether a metric has targets among what it ``read``s, and not as those of pairs or of an autoencoder."""
+        return "target" in read and not metric.needs & (self.of_pairs | OF_CODES)
+
+    def choose_targets(self, metrics: Collection[Metric]) -> None:
+        """Let metrics of sets compare with targets of the classes that the user gives, if the network makes them.
+
+        Raises ``TranslateError`` if there are none.
+        """
+        asked, found = self.asked, self.inputs.classes
+        compare = [each for each in metrics if self.compares_sets(each, reads(each))]
+        if found is None or not compare or "target" not in self.examples:
+            return
+        (wanted, classes), side = found, self.sides["target"]
+        paired = asked.dataset.paired and len(self.examples) == 2
+        data = asked.data(side, thinned=paired)
+        if data.home(wanted.of) != side:
+            return
+        labels = [wanted.labels[each] if each < len(wanted.labels) else str(each) for each in sorted(classes)]
+        rows = of_classes(data, side, wanted, classes)
+        if rows is None:
+            log.warning(
+                "the images of the %s of %s have no class that the network knows, so all are compared with those of "
+                "%s=%s", side, asked.dataset.name, wanted.name, ", ".join(labels),
+            )  # fmt: skip
+            return
+        if not rows and not any(self.compares_sets(each, each.needs) for each in compare):
+            return
+        if not rows:
+            raise TranslateError(
+                f"{asked.where} has no images of the {side} of the class {' or '.join(labels)}, with which those of "
+                f"{wanted.name} would be compared; give another class, or data with some"
+            )
+        if paired:
+            self._shown = rows
+        else:
+            self._keep_targets(side, rows)
+        images = len(rows if paired else self.examples["target"])
+        self.metadata = {**self.metadata, "targets": {"classes": labels, "images": images}}
 
     @cached_property
     def at_once(self) -> int:
@@ -179,166 +258,3 @@ class Subject(ABC):
                     labels = [example.label for example in chunk[name]]
                     found[f"{name}_label"] = torch.tensor(labels, device=self.device)
             yield found
-
-
-class Translations(Subject):
-    """A translator's outputs for the sources, and the targets."""
-
-    def __init__(self, asked: Asked, **loading: Any) -> None:
-        self.translator = translator.load(asked.saved.path, direction=asked.direction, **loading)
-        self.device = self.translator.device
-        backward = asked.direction == "backward"
-        names = ("target", "source") if backward else ("source", "target")
-        if not asked.examples(names[0]):
-            raise TranslateError(
-                f"the split {asked.split!r} of {asked.dataset.name} has no {names[0]} images to translate "
-                f"in the direction {asked.direction!r}; give data with some"
-            )
-        trained = (self.translator.source, self.translator.target)
-        super().__init__(asked, dict(zip(("source", "target"), zip(names, trained, strict=True), strict=True)))
-        network = self.translator.network
-        self.given = self.translator.read_given(asked.given)
-        self.given.refuse_named("evaluate")
-        self.gives = given_by(asked.direction, network) | ({"samples"} if self.translator.takes_noise else set())
-        self._bits = Traits(network).bits_per_dimension
-        self._conditional = self._bits is not None and len(inspect.signature(self._bits).parameters) > 1
-        if self._bits is not None:
-            if self._conditional:
-                # The likelihood of a target given its source needs pairs.
-                self.of_pairs = frozenset({"pairs", "bits"})
-            else:
-                self.metadata = {"bits_of": names[0]}
-        traits = Traits(network)
-        self._unbounded = traits.unbounded
-        self._variational, self._likelihood = traits.variational_pass, traits.negative_log_likelihood
-        # Which of the batch's images the encoder is for; an autoencoder of the target may stand in any direction.
-        own = traits.encodes or names[0]
-        self._encoded = "source" if own == names[0] or "target" not in self.examples else "target"
-        self._drawn = self._coded = 0
-
-    def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
-        """Pairs in common batches; for unpaired data the sources first, then the targets."""
-        of_target = {"target", "target_label", "pairs", *(["bits"] if self._conditional else [])}
-        of_target |= OF_CODES if self._encoded == "target" else set()
-        with_target = "target" in self.examples and bool(wanted & of_target)
-        together = with_target and self.asked.dataset.paired
-        for found in self.read("source", "target") if together else self.read("source"):
-            yield self._with_codes(self._add_outputs(found, wanted), wanted)
-        if with_target and not together:
-            for found in self.read("target"):
-                yield self._with_codes(found, wanted)
-
-    def _with_codes(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
-        """Add what an autoencoder says of its images; the noise of each depends on the seed and its index only."""
-        if self._variational is None or self._encoded not in found or not wanted & OF_CODES:
-            return found
-        image, network = found[self._encoded], self.translator.network
-        indices = range(self._coded, self._coded + len(image))
-        self._coded += len(image)
-        noise = noise_of(network, indices, self.asked.seed).to(self.device)
-        passes = [
-            self._variational(*part) for part in zip(image.split(self.at_once), noise.split(self.at_once), strict=True)
-        ]
-        found |= {"encoded": image, "divergence": torch.cat([kl for kl, _ in passes])}
-        found["rebuilt"] = torch.cat([rebuilt for _, rebuilt in passes])
-        if self._likelihood is not None:
-            found["reconstruction"] = self._likelihood(found["rebuilt"], image)
-        return found
-
-    def _add_outputs(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
-        source = found["source"]
-        if "fake" in wanted:
-            made = [self.translator.translate(part, given=self._ready(part)) for part in source.split(self.at_once)]
-            # Metrics see what a file would hold.
-            found["fake"] = torch.cat(made).clamp_(-1, 1) if self._unbounded else torch.cat(made)
-        if "samples" in wanted:
-            found["samples"] = torch.stack([self._samples(image) for image in source.split(1)])
-        if "bits" in wanted:
-            assert self._bits is not None
-            given = (found["target"], source) if self._conditional else (source,)
-            parts = zip(*(images.split(self.at_once) for images in given), strict=True)
-            found["bits"] = torch.cat([self._bits(*part) for part in parts])
-        return found
-
-    def bytes_for(self, size: Size) -> int:
-        """The bytes of a translation of one image."""
-        return self.translator.inference.bytes_for(size, self.given) if self.given else self.translator.bytes_for(size)
-
-    def _samples(self, image: Tensor) -> Tensor:
-        """Translations (S, C, H, W) of one image (1, C, H, W); their noise depends on the seed and its index only."""
-        seed = key(self.asked.seed, self._drawn)
-        self._drawn += 1
-        return self.translator.translate(image, samples=self.asked.samples, seed=seed, given=self._ready(image))
-
-    def _ready(self, images: Tensor) -> Ready:
-        height, width = images.shape[-2:]
-        return self.translator.ready(self.given, len(images), (height, width))
-
-
-class Drawings(Subject):
-    """A sampler's images, as many as there are real ones; and the real ones' likelihood, if the network computes it."""
-
-    def __init__(self, asked: Asked, **loading: Any) -> None:
-        self.sampler = load_sampler(asked.saved.path, **loading)
-        self.given = self.sampler.read_given(asked.given)
-        self.given.refuse_named("evaluate")
-        self.device = self.sampler.device
-        self._bits = Traits(self.sampler.network).bits_per_dimension
-        self.gives = given_by(asked.direction, self.sampler.network)
-        if asked.size != self.sampler.size:
-            raise TranslateError("a sampler makes images of the training's size only; leave out --at")
-        side = asked.only("target")
-        super().__init__(asked, {"target": (side, self.sampler.domain)})
-        self.metadata = {"domain": side, "seed": asked.seed}
-
-    def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
-        """The real images, then the drawn ones."""
-        count, step = len(self.examples["target"]), self.asked.batch
-        if wanted & {"target", "target_label", "bits"}:
-            for found in self.read("target"):
-                yield found | ({"bits": self._bits(found["target"])} if self._bits and "bits" in wanted else {})
-        if "fake" in wanted:
-            for start in range(0, count, step):
-                indices = range(start, min(start + step, count))
-                at_once = min(BATCH, self.at_once)
-                yield {"fake": self.sampler.draw(indices, self.asked.seed, at_once=at_once, given=self.given)}
-
-    def bytes_for(self, size: Size) -> int:
-        """The bytes of one drawn image."""
-        return self.sampler.bytes_for(size)
-
-
-class Answers(Subject):
-    """A classifier's logits of real images, from the domain of its training if the data has it."""
-
-    def __init__(self, asked: Asked, **loading: Any) -> None:
-        if asked.given:
-            name = next(iter(asked.given))
-            raise TranslateError(f"evaluate: a classifier takes an image alone, so it cannot be given {name!r:.60}")
-        self.gives = given_by(asked.direction, asked.saved.method.translators[asked.direction])
-        self.classifier = load_classifier(asked.saved.path, **loading)
-        self.device = self.classifier.device
-        side = asked.only(Traits(asked.saved.method.translators[asked.direction]).domain)
-        super().__init__(asked, {"source": (side, self.classifier.domain)})
-        self.target = self.classifier.domain
-        self.metadata = {"domain": side}
-
-    def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
-        """Logits with the images' labels."""
-        for found in self.read("source"):
-            answers = {"logits": self.classifier.logits(found["source"], self.at_once)}
-            yield answers | ({"label": found["source_label"]} if "source_label" in found else {})
-
-    def bytes_for(self, size: Size) -> int:
-        """The bytes of the pass over one image."""
-        return self.classifier.bytes_for(size)
-
-
-def subject_of(asked: Asked, **loading: Any) -> Subject:
-    """Load the network to measure; ``loading`` holds keyword arguments of its loader."""
-    roles: dict[str, Callable[..., Subject]] = {
-        "translator": Translations,
-        "sampler": Drawings,
-        "classifier": Answers,
-    }
-    return roles[role_of(asked.direction)](asked, **loading)

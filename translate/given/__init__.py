@@ -8,37 +8,44 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from translate.given.reading import Given, read_given
-from translate.given.sources import Picked
-from translate.given.values import Planes, Value
+from translate.given.sources import Constant, Folder, Picked, Rows, Source, Table
+from translate.given.values import Planes, Value, hole_in
 
 if TYPE_CHECKING:
     from translate.given.bound import Bound, Packed
-    from translate.given.noise import drawn_by_rows, drawn_latent, drawn_noise, of_images, seeds_of, with_noise
-    from translate.given.tensors import Ready, examples, fitted, normalized, stacked
+    from translate.given.noise import drawn_by_rows, drawn_latent, drawn_noise, seeds_of, with_noise
+    from translate.given.tensors import Ready, examples, fill_alpha, fitted, keep_known, normalized, stacked
 
 __all__ = [
     "Bound",
+    "Constant",
+    "Folder",
     "Given",
     "Packed",
     "Picked",
     "Planes",
     "Ready",
+    "Rows",
+    "Source",
+    "Table",
     "Value",
     "drawn_by_rows",
     "drawn_latent",
     "drawn_noise",
     "examples",
+    "fill_alpha",
     "fitted",
+    "hole_in",
+    "keep_known",
     "normalized",
-    "of_images",
     "read_given",
     "seeds_of",
     "stacked",
     "with_noise",
 ]
 
-_OF_NOISE = ("drawn_by_rows", "drawn_latent", "drawn_noise", "of_images", "seeds_of", "with_noise")
-_OF_TENSORS = ("Ready", "examples", "fitted", "normalized", "stacked")
+_OF_NOISE = ("drawn_by_rows", "drawn_latent", "drawn_noise", "seeds_of", "with_noise")
+_OF_TENSORS = ("Ready", "examples", "fill_alpha", "fitted", "keep_known", "normalized", "stacked")
 
 
 def __getattr__(name: str) -> Any:

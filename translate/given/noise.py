@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from translate.draws import seeded_draws
 from translate.errors import TranslateError, UnfitError
@@ -50,25 +50,6 @@ def with_noise(
             tensors[wanted.name] = torch.stack(drawn).to(batch.device)
     ordered = {name: tensors[name] for name in taken.inputs if name in tensors}
     return repeated(batch), replace(ready, tensors=ordered)
-
-
-def of_images(network: nn.Module, taken: Taken) -> Callable[[Tensor], Tensor] | None:
-    """A network as one of images alone, with its options at their defaults and the noise of the seed 0.
-
-    None if it needs more than that.
-    """
-    needed = [each.required for each in taken.options.values()]
-    if any(needed) or any(each.required and not each.drawn for each in taken.inputs.values()):
-        return None
-    if not taken.noise:
-        return network
-
-    def compute(batch: Tensor) -> Tensor:
-        own, ready = with_noise(batch, Ready(), taken, [0] * len(batch), None)
-        output: Tensor = network(own, **ready.tensors)
-        return output
-
-    return compute
 
 
 def drawn_noise(seed: int, number: int, sample: int, planes: int, rows: range, columns: range) -> Tensor:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from translate import images
 from translate.assignments import Typed
 from translate.errors import TranslateError
-from translate.given.sources import Constant, Folder, Picked, Rows, Source, Table, fitted_planes, planes_of_file
+from translate.given.sources import (
+    Constant,
+    Folder,
+    OwnAlpha,
+    Picked,
+    Rows,
+    Source,
+    Table,
+    fitted_planes,
+    planes_of_file,
+)
 from translate.given.tables import SUFFIXES, read_table
 from translate.given.values import Planes, Value, array_of, class_of, is_number, is_tensor, planes_of, vector_of
 from translate.paths import expanded
 from translate.sizes import Size
 from translate.taken import Taken, Wanted
+
+log = logging.getLogger("translate")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +56,11 @@ class Given:
         return tuple(self.taken.inputs[name] for name in self.names if self.taken.inputs[name].kind == "aligned")
 
     @property
+    def hole(self) -> Wanted | None:
+        """The input that marks what is filled, if it is given."""
+        return next((each for each in self.aligned if each.hole), None)
+
+    @property
     def lengths(self) -> dict[str, int]:
         """The lengths of the vectors that are given."""
         found = {
@@ -63,9 +82,16 @@ class Given:
         found = {name: source.path for name, source in self.sources.items()}
         return {name: str(path.absolute()) for name, path in found.items() if path is not None}
 
-    def of(self, name: str, path: Path | str) -> dict[str, Picked]:
-        """The values for an image, by its name below the inputs; ``path`` names it in an error."""
-        return {each: self.sources[each].of(name, path) for each in self.names}
+    def of(self, name: str, path: Path | str, opacity: Callable[[], NDArray[np.uint16]]) -> dict[str, Picked]:
+        """The values for an image, by its name below the inputs; ``path`` names it in an error.
+
+        ``opacity`` reads its own alpha (H, W, 1), where that is asked for.
+        """
+        found: dict[str, Picked] = {}
+        for each in self.names:
+            source = self.sources[each]
+            found[each] = source.of_opacity(opacity()) if isinstance(source, OwnAlpha) else source.of(name, path)
+        return found
 
     def files_of(self, name: str) -> dict[str, Path | None]:
         """The files that an image has of its own, by the inputs that come from a folder."""
@@ -80,6 +106,8 @@ class Given:
                 values: Sequence[Value] = [source.value] * count
             elif isinstance(source, (Rows, Table)):
                 values = source.values
+            elif isinstance(source, OwnAlpha):
+                raise TranslateError(f"{where}: {name}=alpha is the transparency of files; give an image here")
             else:
                 raise TranslateError(f"{where}: {name} is a folder, and these images have no names; give an image")
             if len(values) != count:
@@ -123,12 +151,6 @@ class Given:
             if source.count is not None:
                 source.of("", "")
 
-    def refuse_named(self, where: str) -> None:
-        """Raise ``TranslateError`` if an input is not the same for all images."""
-        for name, source in self.sources.items():
-            if not isinstance(source, Constant):
-                raise TranslateError(f"{where}: {name} must be one value for all images here, not one for each")
-
 
 def read_given(
     given: Mapping[str, Any],
@@ -137,23 +159,30 @@ def read_given(
     *,
     size: Size | None = None,
     max_pixels: int = images.MAX_PIXELS,
+    elsewhere: Collection[str] = (),
 ) -> Given:
     """Hold what is given against what a network takes, and read tables and files for all images.
 
-    ``where`` names the network, and ``size`` is that of its training, at which it takes images. Raises
-    ``TranslateError`` for a name, a value, a table or a file that does not fit, and for what is missing.
+    ``where`` names the network, and ``size`` is that of its training, at which it takes images. Inputs that come from
+    ``elsewhere`` may be missing. Raises ``TranslateError`` for a name, a value, a table or a file that does not fit,
+    and for what is missing.
     """
     taken.check_names(given, where)
-    absent = {name: value for name, value in given.items() if value is None and name in taken.inputs}
+    absent = {name for name, value in given.items() if name in taken.inputs and _is_nothing(value, taken.inputs[name])}
     options = taken.constants({name: _plain(value) for name, value in given.items()}, where)
     values = {name: value for name, value in given.items() if name in taken.inputs and name not in absent}
-    taken.refuse_missing(values, where)
+    taken.refuse_missing({*values, *elsewhere}, where)
     sources = {name: _source(taken.inputs[name], value, where, size, max_pixels) for name, value in values.items()}
     return Given(taken, options, {name: sources[name] for name in taken.inputs if name in sources})
 
 
 def _of_other_size(own: Size, size: Size) -> str:
     return f"has {own[1]} x {own[0]} pixels, and its image has {size[1]} x {size[0]}; an aligned image is as large"
+
+
+def _is_nothing(value: Any, wanted: Wanted) -> bool:
+    """Whether an input is said to be absent, which typed text says by the word none."""
+    return value is None or (isinstance(value, Typed) and value == "none" and "none" not in wanted.labels)
 
 
 def _plain(value: Any) -> Any:
@@ -215,6 +244,13 @@ def _of_vectors(wanted: Wanted, value: Any, where: str) -> Source:
 def _of_images(wanted: Wanted, value: Any, where: str, size: Size | None, max_pixels: int) -> Source:
     if isinstance(value, (str, Path)):
         path = expanded(value)
+        if wanted.hole and value == OwnAlpha.WORD:
+            if path.exists():
+                log.warning(
+                    "%s=alpha is the transparency of each image; write ./alpha for the file or folder of that name",
+                    wanted.name,
+                )
+            return OwnAlpha(wanted)
         if path.is_dir():
             if wanted.kind == "noise":
                 raise TranslateError(f"{where}: {wanted.name} is noise, which is drawn; leave it out")

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from translate import images
 from translate.errors import TranslateError
 from translate.given.tables import TableRows
-from translate.given.values import Planes, Value, digest_of, planes_of
+from translate.given.values import Planes, Value, digest_of, planes_of, planes_of_hole
 from translate.sizes import Size
 from translate.taken import Wanted
 
@@ -174,6 +177,31 @@ class Folder(Source):
         """The image's partner, if there is exactly one."""
         found = self._files.get(posixpath.splitext(name)[0], [])
         return found[0] if len(found) == 1 else None
+
+
+class OwnAlpha(Source):
+    """Each image's own transparency: all of it that is not wholly opaque is to be filled."""
+
+    WORD = "alpha"
+    """How it is asked for."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+
+    @property
+    def digest(self) -> Any:
+        """That it is each image's own, whose stamp the manifest holds."""
+        return "the transparency of each image"
+
+    def of(self, name: str, path: Path | str) -> Picked:
+        """Raises ``TranslateError``, since a name has no pixels."""
+        raise TranslateError(
+            f"{path}: {self.wanted.name}=alpha is the transparency of an image's file, and here is none; give a mask"
+        )
+
+    def of_opacity(self, opacity: NDArray[np.uint16]) -> Picked:
+        """The planes for an image of an opacity (H, W, 1), of which 65535 is opaque."""
+        return Picked(planes_of_hole(opacity[..., 0] < np.iinfo(np.uint16).max, self.wanted))
 
 
 def stem_of(name: str) -> str:

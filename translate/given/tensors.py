@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from translate import images
 from translate.errors import TranslateError
 from translate.given.values import Planes, Value
+from translate.holes import compose, hole_of
 from translate.reshaping import padded, resized
 from translate.sizes import Size
 from translate.taken import Taken
@@ -50,6 +52,29 @@ def _stack(values: Sequence[Value], name: str, device: torch.device) -> Tensor:
     if len({each.shape for each in parts}) > 1:
         raise TranslateError(f"{name} has images of different sizes")
     return torch.cat(parts)
+
+
+def keep_known(output: Tensor, batch: Tensor, ready: Ready, taken: Taken) -> Tensor:
+    """A network's answers to a batch, which are its images themselves outside of what is filled, if anything says so.
+
+    The network has kept them, but a runtime may round them, and so does resizing.
+    """
+    hole = _marked(ready, taken)
+    return output if hole is None else compose(output, batch, hole)
+
+
+def fill_alpha(alpha: NDArray[Any], ready: Ready, taken: Taken) -> NDArray[Any]:
+    """The alpha plane (H, W) of an image's answer: opaque where it is filled."""
+    hole = _marked(ready, taken)
+    return alpha if hole is None else images.opaque_inside(alpha, hole[0, 0].bool().cpu().numpy())
+
+
+def _marked(ready: Ready, taken: Taken) -> Tensor | None:
+    """What is filled of a batch (N, 1, H, W), see ``translate.holes``; None if nothing says so."""
+    for name, wanted in taken.inputs.items():
+        if wanted.hole and wanted.domain is not None and name in ready.tensors:
+            return hole_of(ready.tensors[name], opaque=wanted.domain.alpha == "only")
+    return None
 
 
 def examples(

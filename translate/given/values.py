@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate import images
-from translate.data import Domain
+from translate.data import OPAQUE, Domain
 from translate.errors import TranslateError, nearest
 from translate.sizes import Size
 from translate.taken import Wanted
@@ -159,6 +159,24 @@ def _of_tensor(value: Any, domain: Domain, name: str) -> Planes:
         raise TranslateError(f"{name} holds numbers that are not finite")
     # Floats of tensors are what the network sees.
     return Planes(array, Domain(domain.channels, "float32", -1.0, 1.0), nearest=_by_nearest(domain))
+
+
+def hole_in(planes: Planes, wanted: Wanted) -> NDArray[np.bool_]:
+    """The hole (H, W) that planes of an input mark, as ``translate.holes.hole_of`` says."""
+    assert wanted.domain is not None
+    last = images.normalize_array(planes.pixels.transpose(2, 0, 1)[None], planes.domain)[0, -1]
+    found: NDArray[np.bool_] = last < OPAQUE if wanted.domain.alpha == "only" else last > 0
+    return found
+
+
+def planes_of_hole(hole: NDArray[np.bool_], wanted: Wanted) -> Planes:
+    """Planes of an input that mark a hole (H, W)."""
+    domain = wanted.domain
+    assert domain is not None
+    if domain.classes:
+        return Planes(np.where(hole, domain.classes - 1, 0).astype(np.uint8)[..., None], domain, nearest=True)
+    marked = np.where(hole ^ (domain.alpha == "only"), 255, 0).astype(np.uint8)[..., None]
+    return Planes(np.repeat(marked, domain.channels, axis=2), domain.at("uint8"), nearest=True)
 
 
 def digest_of(value: Value) -> Any:

@@ -38,7 +38,9 @@ from translate.images.headers import suffix_of as suffix_of
 from translate.images.npy import ArrayHeader, array_header
 from translate.images.opening import ImageError, open_regular
 from translate.images.pixels import as_channels, as_depth, read_example, resize, seen
+from translate.images.pixels import is_opaque as is_opaque
 from translate.images.pixels import made as made
+from translate.images.pixels import opaque_inside as opaque_inside
 from translate.images.planes import Image, indices, planes
 from translate.images.scanning import Metadata, metadata
 from translate.images.stored import stored_as

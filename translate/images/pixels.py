@@ -142,6 +142,20 @@ def _opacity(pixels: NDArray[Any], alpha: NDArray[Any] | None, domain: Domain) -
     return plane if domain.depth == "float32" else np.rint(plane).astype(domain.depth)
 
 
+def is_opaque(alpha: NDArray[Any]) -> bool:
+    """Whether no pixel of an alpha plane is transparent."""
+    return bool(alpha.min(initial=_opaque(alpha.dtype)) == _opaque(alpha.dtype))
+
+
+def opaque_inside(alpha: NDArray[Any], hole: NDArray[np.bool_]) -> NDArray[Any]:
+    """An alpha plane of an image whose hole is filled: opaque there."""
+    return np.where(hole, np.asarray(_opaque(alpha.dtype), alpha.dtype), alpha)
+
+
+def _opaque(dtype: np.dtype[Any]) -> float:
+    return 1.0 if dtype.kind == "f" else float(np.iinfo(dtype).max)
+
+
 def _share(alpha: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
     """Opacity in [0, 1]: integers from their full range, floats from that of the colours."""
     if alpha.dtype.kind == "f":

@@ -6,13 +6,14 @@ from translate.loader.batches import Cache, Loader
 from translate.loader.cache import Resize, decode_all, normalize, planes
 from translate.loader.left_out import Broken as Broken
 from translate.loader.left_out import BrokenImagesError, LeftOut
-from translate.loader.preview import preview_batch
+from translate.loader.preview import Preview, preview_batch
 
 __all__ = [
     "BrokenImagesError",
     "Cache",
     "LeftOut",
     "Loader",
+    "Preview",
     "Resize",
     "decode_all",
     "normalize",

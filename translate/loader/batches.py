@@ -122,7 +122,7 @@ class Loader:
         refuse_unmet(needs, self._examples, {name: self._domains[name] for name in sides}, self._aligned)
         members = members_of(sides[only]) if needs.references else {}
         self._batch, self._size, self._resize, self._flip = batch, size, resize, flip
-        self._augment, self._ranks = Augmentations(augment), ranks
+        self._augment, self._ranks = Augmentations(augment, self._aligned), ranks
         self._device = device
         workers = workers or cores()
         self._budget = Budget(memory, max_pixels)
@@ -302,7 +302,7 @@ class Loader:
                     with nullcontext() if self._device.type == "cuda" else one_thread():
                         pixels = stored[stream] if self._pipeline is not None else cut(stored[stream])
                         image = normalize(pixels, domain)
-                    found[stream] = self._augment(image, domain, seeds) if seeds else image
+                    found[stream] = self._augment(image, domain, seeds, stream) if seeds else image
                     if stream in self._labels:
                         found[f"{stream}_label"] = self._labels[stream][examples]
             return found

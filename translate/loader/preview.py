@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, device
 
-from translate.data import Domain, Example
+from translate.data import DOMAINS, Domain, Example
 from translate.images import ImageError
 from translate.loader.cache import Resize, decode_all, normalize
 from translate.sizes import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Some examples: ``images`` (N, C, H, W) in [-1, 1] by domain or aligned stream, and the ``examples`` of each."""
+
+    images: Mapping[str, Tensor]
+    examples: Mapping[str, Sequence[Example]]
 
 
 def preview_batch(
@@ -21,20 +29,28 @@ def preview_batch(
     count: int,
     size: Size,
     resize: Resize,
-    device: torch.device,
+    device: device,
     memory: int | None = None,
     max_pixels: int | None = None,
     paired: bool = False,
+    aligned: Mapping[str, str] | None = None,
     on_broken: Callable[[str, str], None] | None = None,
-) -> dict[str, Tensor]:
-    """The first ``count`` examples of each domain (N, C, H, W) in [-1, 1], resized to ``size``, with nothing random.
+) -> Preview:
+    """The first ``count`` examples of each domain, resized to ``size``, with nothing random.
 
-    For sample grids and validation. A domain with fewer examples gives all of them. ``memory`` and ``max_pixels`` bound
-    the decoding, as in ``decode_all``. ``on_broken`` gets the domain and
-    the reason of each that does not decode; those that follow take their places, with both images of ``paired`` data. A
-    domain of which none can be read is missing. Without ``on_broken``, raises a TranslateError.
+    For sample grids and validation. ``aligned`` names the streams that are shown beside a domain, with that domain. A
+    domain with fewer examples gives all of them. ``memory`` and ``max_pixels`` bound the decoding, as in
+    ``decode_all``. ``on_broken`` gets the domain and the reason of each that does not decode; those that follow take
+    their places, with all images of ``paired`` data and of aligned streams that belong to it. A domain of which none
+    can be read is missing. Without ``on_broken``, raises a TranslateError.
     """
-    listed = {name: list(examples[name]) for name in ("source", "target") if name in examples}
+    partners = dict(aligned or {})
+    listed = {name: list(examples[name]) for name in (*DOMAINS, *partners) if name in examples}
+
+    def home(name: str) -> str:
+        own = partners.get(name, name)
+        return DOMAINS[0] if paired else own
+
     asked: dict[str, Any] = {
         "size": size, "resize": resize, "device": device, "memory": memory, "max_pixels": max_pixels,
     }  # fmt: skip
@@ -44,16 +60,13 @@ def preview_batch(
 
         def note(name: str, row: int, error: ImageError) -> None:
             assert on_broken is not None
-            broken.add((name, row))  # noqa: B023
+            broken.add((home(name), row))  # noqa: B023
             on_broken(name, str(error))
 
         kept = decode_all(first, domains, on_broken=None if on_broken is None else note, **asked)
         if not broken:
-            return {name: normalize(pixels, domains[name]) for name, pixels in kept.items()}
-        dropped = {row for _, row in broken}
+            return Preview({name: normalize(pixels, domains[name]) for name, pixels in kept.items()}, first)
         listed = {
-            name: [
-                example for row, example in enumerate(each) if not (row in dropped if paired else (name, row) in broken)
-            ]
+            name: [example for row, example in enumerate(each) if (home(name), row) not in broken]
             for name, each in listed.items()
         }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translate.errors import TranslateError
-from translate.programs.array_translator import ArrayTranslator
+from translate.programs.array_translator import ArrayTranslator, stacked
 from translate.programs.facts import noted, open_program
 from translate.programs.program import Program
 from translate.tensor_header import OTHERS
@@ -26,6 +26,7 @@ __all__ = [
     "noted",
     "open_program",
     "refuse_other",
+    "stacked",
 ]
 
 SUFFIXES = (".onnx", ".xml")

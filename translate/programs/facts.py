@@ -22,9 +22,10 @@ from translate.job import is_launcher_or_main
 from translate.programs.graph import Bounds, Graph, read_graph, refuse_missing
 from translate.programs.onnx_session import OnnxSession
 from translate.programs.openvino_session import OpenVINOSession
-from translate.programs.program import Program
+from translate.programs.program import Program, further_of
 from translate.programs.session import Session, channels_and_layout, to_range
 from translate.schema import MOST_CHANNELS, FactsError, read_text
+from translate.taken import Wanted
 
 log = logging.getLogger("translate")
 
@@ -58,7 +59,7 @@ def open_program(
         raise TranslateError(f"{path} is computed on the CPU; leave out --device")
     refuse_missing(path)
     own = read_facts(path)
-    session, bounds = _opened(path)
+    session, bounds = _opened(path, further_of(own))
     facts, told = _facts(session, own, bounds, limits, layout)
     if direction not in (None, facts.direction):
         raise TranslateError(f"{path} has no direction {direction!r:.60}; it translates {facts.direction}")
@@ -67,13 +68,13 @@ def open_program(
     return Program(session, facts)
 
 
-def _opened(path: Path) -> tuple[Session, Bounds]:
+def _opened(path: Path, further: Mapping[str, Wanted]) -> tuple[Session, Bounds]:
     """Open a file, and say by what its outputs are bounded, where that can be told."""
     if path.suffix.lower() == ".xml":
-        return OpenVINOSession(path), {}
+        return OpenVINOSession(path, further=further), {}
     graph = read_graph(path)
     _check(path, graph)
-    session = OnnxSession(path)
+    session = OnnxSession(path, further=further)
     session.weights = tuple(path.resolve().parent / name for name in sorted(graph.external))
     return session, graph.bounds
 

@@ -23,6 +23,7 @@ class ProgramNetwork(nn.Module):
         # The library uses all cores itself.
         raise TypeError("a session cannot be copied")
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Compute the translation of images (N, C, H, W) in [-1, 1]."""
-        return torch.from_numpy(self.program(image.cpu().float().numpy()))
+    def forward(self, image: Tensor, **inputs: Tensor) -> Tensor:
+        """Compute the translation of images (N, C, H, W) in [-1, 1], with a row for each of what else it takes."""
+        further = {name: each.cpu().numpy() for name, each in inputs.items()}
+        return torch.from_numpy(self.program(image.cpu().float().numpy(), further))

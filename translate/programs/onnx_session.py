@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from translate.libraries import require
 from translate.machine import threads
 from translate.memory import free_share, in_words
 from translate.programs.session import Input, Session
+from translate.taken import Wanted
 
 ASKED = re.compile(r"smaller than requested bytes of (\d{1,20})")
 """What the library says of memory that it may not have."""
@@ -47,7 +49,7 @@ def _bound_memory() -> bool:
 class OnnxSession(Session):
     """An opened ONNX file."""
 
-    def __init__(self, path: Path, *, profile: Path | None = None) -> None:
+    def __init__(self, path: Path, *, further: Mapping[str, Wanted] | None = None, profile: Path | None = None) -> None:
         ort = library()
         options = ort.SessionOptions()
         # Fatal only: what goes wrong is raised, and told here in one sentence.
@@ -65,28 +67,28 @@ class OnnxSession(Session):
         except Exception as error:  # the library raises types of its own
             raise TranslateError(f"{path} cannot be opened by onnxruntime: {_reason(error)}") from None
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        given = Input.only(path, [(each.name, each.type, each.shape) for each in inputs])
-        self.path = path
+        given = Input.only(path, [(each.name, each.type, each.shape) for each in inputs], further)
+        self.path, self._further = path, further
         self.name, self.shape, self.dtype = given.name, given.shape, given.dtype
         # A number has no dimensions, and so has what does not tell its shape: images come first.
         ranks = {each.name: len(each.shape or ()) for each in outputs}
         self.outputs = [name for rank in (4, 0) for name in ranks if ranks[name] == rank]
 
-    def compute(self, batch: NDArray[Any], output: str) -> Any:
+    def compute(self, batch: NDArray[Any], output: str, further: Mapping[str, NDArray[Any]] | None = None) -> Any:
         """Compute an output for a batch."""
         try:
-            return self._session.run([output], {self.name: batch})[0]
+            return self._session.run([output], {self.name: batch, **(further or {})})[0]
         except Exception as error:  # the library raises types of its own
             if (asked := ASKED.search(str(error))) is not None:
                 wanted = in_words(int(asked[1]))
                 raise MemoryError(f"{self.path.name} asks for {wanted} of memory, and less may be used") from None
             raise RuntimeError(f"{self.path.name} cannot compute it: {_reason(error)}") from None
 
-    def peak(self, batch: NDArray[Any], output: str) -> int:
+    def peak(self, batch: NDArray[Any], output: str, further: Mapping[str, NDArray[Any]] | None = None) -> int:
         """The most bytes in use at once while a batch is computed, weights included."""
         with tempfile.TemporaryDirectory() as folder:
-            measured = OnnxSession(self.path, profile=Path(folder))
-            measured.compute(batch, output)
+            measured = OnnxSession(self.path, further=self._further, profile=Path(folder))
+            measured.compute(batch, output, further)
             file = Path(measured._session.end_profiling())
             events = json.loads(file.read_text(encoding="utf-8"))
         return max((int(each.get("args", {}).get("mem_in_use_peak", 0)) for each in events), default=0)

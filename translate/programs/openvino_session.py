@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from translate.errors import TranslateError
 from translate.libraries import openvino_core, openvino_library, quiet
 from translate.machine import threads
 from translate.programs.session import Input, Session
+from translate.taken import Wanted
 
 
 class OpenVINOSession(Session):
     """An opened model of OpenVINO."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, further: Mapping[str, Wanted] | None = None) -> None:
         openvino_library("an .xml model")
         core = openvino_core()
         try:
@@ -38,8 +40,10 @@ class OpenVINOSession(Session):
             (_name(each, number), str(each.get_element_type().get_type_name()), _shape(each))
             for number, each in enumerate(self._model.inputs)
         ]
-        given = Input.only(path, inputs)
+        given = Input.only(path, inputs, further)
         self.path = path
+        self._inputs = {name: number for number, (name, _, _) in enumerate(inputs)}
+        self._image = given.name
         beside = path.with_suffix(".bin")
         self.weights = (beside,) if beside.is_file() else ()
         self.shape, self.dtype = given.shape, given.dtype
@@ -52,17 +56,19 @@ class OpenVINOSession(Session):
         shapes = {name: self._model.outputs[place].get_partial_shape() for name, place in self._places.items()}
         self.outputs = sorted(shapes, key=lambda name: bool(shapes[name].rank.is_dynamic))
 
-    def compute(self, batch: NDArray[Any], output: str) -> Any:
+    def compute(self, batch: NDArray[Any], output: str, further: Mapping[str, NDArray[Any]] | None = None) -> Any:
         """Compute an output for a batch."""
+        fed = {self._inputs[name]: each for name, each in {self._image: batch, **(further or {})}.items()}
         try:
-            return self._compiled([batch])[self._places[output]].copy()
+            return self._compiled(fed)[self._places[output]].copy()
         except Exception as error:  # the library raises types of its own
             raise RuntimeError(f"{self.path.name} cannot compute it: {_reason(error)}") from None
 
-    def peak(self, batch: NDArray[Any], output: str) -> int:
+    def peak(self, batch: NDArray[Any], output: str, further: Mapping[str, NDArray[Any]] | None = None) -> int:
         """The most bytes of maps that live at once, and the weights."""
         model = self._model.clone()
-        model.reshape(list(batch.shape))
+        shapes = {name: list(each.shape) for name, each in {self._image: batch, **(further or {})}.items()}
+        model.reshape({model.inputs[self._inputs[name]]: shape for name, shape in shapes.items()})
         nodes = model.get_ordered_ops()
         last: dict[str, int] = {}
         for place, node in enumerate(nodes):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from translate.errors import TranslateError
 from translate.exported import LIMITS, Facts
 from translate.programs.session import Session, to_range
 from translate.sizes import Size
+from translate.taken import Taken, Wanted
 
 MEASURED = (96, 384)
 """The least sides of the images by whose passes memory is measured."""
@@ -23,14 +26,26 @@ SPARE = 1.3
 """How much more an arena may hold than what is in use in it."""
 
 
+def further_of(facts: Facts | None) -> dict[str, Wanted]:
+    """The inputs that a file takes behind its image, by what it says of itself; all must be given, but for noise."""
+    if facts is None or not facts.inputs:
+        return {}
+    told = {name: each.model_dump(exclude_none=True) for name, each in facts.inputs.items()}
+    return {name: replace(each, required=True) for name, each in Taken.from_json({"inputs": told}).inputs.items()}
+
+
 class Program:
-    """A session as a function of arrays, (N, C, H, W) in [-1, 1] to the same, whatever the file's own are."""
+    """A session as a function of arrays, (N, C, H, W) in [-1, 1] to the same, whatever the file's own are.
+
+    ``taken`` is what it takes beside its image.
+    """
 
     def __init__(self, session: Session, facts: Facts) -> None:
         self.session = session
         self.facts = facts
         self.size_multiple = facts.size_multiple
         self.fixed_size = None if facts.fixed_size is None else (facts.fixed_size[0], facts.fixed_size[1])
+        self.taken = Taken(inputs=further_of(facts))
         self._line: tuple[float, float] | None = None
 
     @property
@@ -43,11 +58,16 @@ class Program:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
-    def __call__(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute the translation; sides must be multiples of ``size_multiple``, or the ``fixed_size``."""
+    def __call__(
+        self, image: NDArray[np.float32], further: Mapping[str, NDArray[Any]] | None = None
+    ) -> NDArray[np.float32]:
+        """Compute the translation; sides must be multiples of ``size_multiple``, or the ``fixed_size``.
+
+        ``further`` has a row for each image of all that ``taken`` lists.
+        """
         facts = self.facts
         given = to_range(image, facts.range, facts.layout, self.session.dtype)
-        answer = self.session.run(given, facts.output or self.session.outputs[0])
+        answer = self.session.run(given, facts.output or self.session.outputs[0], further)
         whole = answer if facts.layout == "NCHW" else answer.transpose(0, 3, 1, 2)
         low, high = LIMITS[facts.output_range or facts.range]
         scaled = (whole.astype(np.float32) - np.float32(low)) * np.float32(2 / (high - low)) - np.float32(1)
@@ -81,6 +101,19 @@ class Program:
         base, slope = self._line
         return int(SPARE * (base + slope * height * width))
 
+    def _zeros(self, size: Size) -> dict[str, NDArray[Any]]:
+        """What it takes beside one image of a (height, width), of zeros."""
+        found: dict[str, NDArray[Any]] = {}
+        for name, wanted in self.taken.inputs.items():
+            if wanted.kind == "class":
+                found[name] = np.zeros(1, np.int64)
+            elif wanted.domain is None:
+                found[name] = np.zeros((1, wanted.length or 1), np.float32)
+            else:
+                sides = self.described["size"] if wanted.kind == "image" else size
+                found[name] = np.zeros((1, wanted.domain.channels, *sides), np.float32)
+        return found
+
     def _measure(self) -> tuple[float, float]:
         sides = [(-(-side // self.size_multiple) * self.size_multiple,) * 2 for side in MEASURED]
         if self.fixed_size is not None:
@@ -89,7 +122,9 @@ class Program:
         for height, width in sides:
             black = np.zeros((1, facts.domains[0].channels, height, width), np.float32)
             given = to_range(black, facts.range, facts.layout, self.session.dtype)
-            peaks.append((height * width, self.session.peak(given, facts.output or self.session.outputs[0])))
+            further = self._zeros((height, width))
+            peak = self.session.peak(given, facts.output or self.session.outputs[0], further)
+            peaks.append((height * width, peak))
         (few, low), (many, high) = peaks[0], peaks[-1]
         slope = max(high - low, 0) / (many - few) if many > few else 0.0
         return max(low - slope * few, 0.0), slope

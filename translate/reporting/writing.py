@@ -99,7 +99,9 @@ class RunReport:
     def begin(self) -> None:
         """Note where the run is trained, and listen to what is told. No page is written yet: the training waits."""
         webpage.refuse_foreign(self._folder / PAGE, MARKER, "is no report and is not replaced by that of this training")
-        self._note("begin", {"machine": cpu_model(), "system": platform.platform(), **_accelerator()})
+        self._note(
+            "begin", {"machine": cpu_model(), "system": f"{platform.system()} {platform.release()}", **_accelerator()}
+        )
         log.addHandler(self._listener)
 
     def update(self) -> None:

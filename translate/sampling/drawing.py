@@ -9,6 +9,7 @@ from typing import Any
 from translate import images, outputs
 from translate.conversion import suffix_rule
 from translate.description import check_given
+from translate.errors import TranslateError
 from translate.saved import BATCH, Sampler, load_sampler, loaded
 
 DEFAULT = 64
@@ -23,10 +24,16 @@ def sample_as_asked(
     no_plugins: Sequence[str],
 ) -> list[Path]:
     """Write images with the checked options of ``sample``, and return their paths."""
+    for name in ("steps", "range", "around", "direction"):
+        if asked[name] is not None:
+            raise TranslateError(
+                f"sample: --{name} is for --interpolate and --traverse; add one of them, or leave it out"
+            )
     values = asked["given"] or {}
     if isinstance(sampler, (str, Path)):
         check_given(sampler, asked["step"], "sample", values)
-    sampler = loaded(sampler, load_sampler, asked, plugins, no_plugins)
+    how = {name: asked[name] for name in ("step", "device")}
+    sampler = loaded(sampler, load_sampler, how, plugins, no_plugins)
     given = sampler.read_given(values)
     count, domain = asked["count"] or given.count or DEFAULT, sampler.domain
     given.numbered([count - 1])

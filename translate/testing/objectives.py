@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from translate.data import Domain
+from translate.data import Domain, check_stream_name
 from translate.discriminator import DiscriminatorOutput
 from translate.options import Call, parse_call
 from translate.parts import CatalogParts, build
@@ -148,8 +149,12 @@ def check_augmentation(part: str, *, plugins: Sequence[str] = ()) -> None:
     """Check that shape and range [-1, 1] are kept, and that an image's change depends on its seed alone.
 
     One that is ``geometric`` must take images of any channels, and move maps by nearest neighbour, to the same places.
+    One of a ``stream`` must give masks of its domain: values of -1 and 1 for a gray one and for classes.
     """
     change = build(discover(extra=plugins), "augmentations", part)
+    if getattr(change, "stream", None) is not None:
+        _check_of_stream(part, change)
+        return
     images, seeds = torch.rand(4, 3, 16, 16) * 2 - 1, torch.tensor([1, 2, 3, 2])
     images[3] = images[1]
     changed = change(images.clone(), seeds)
@@ -168,3 +173,17 @@ def check_augmentation(part: str, *, plugins: Sequence[str] = ()) -> None:
     assert set(sharp.unique().tolist()) <= {-1.0, 1.0}, f"{part}: with nearest=True a map gets values between its own"
     pure = (smooth.abs() == 1) & (change(torch.ones_like(maps), seeds, nearest=True) == 1)
     assert torch.equal(smooth[pure], sharp[pure]), f"{part}: it moves maps to other places than images"
+
+
+def _check_of_stream(part: str, change: Any) -> None:
+    check_stream_name(change.stream, f"the stream of {part}")
+    seeds = torch.tensor([1, 2, 3, 2])
+    for domain in (Domain(1), Domain(3, classes=3), Domain(1, alpha="only")):
+        masks = torch.full((4, domain.channels, 16, 16), -1.0)
+        changed = change(masks.clone(), seeds, domain=domain)
+        assert changed.shape == masks.shape, f"{part}: the shape changed"
+        assert set(changed.unique().tolist()) <= {-1.0, 1.0}, f"{part}: a mask has a value between -1 and 1"
+        assert torch.equal(changed[1], changed[3]), f"{part}: the same seed must give the same mask"
+        assert torch.equal(change(masks[2:3].clone(), seeds[2:3], domain=domain)[0], changed[2]), (
+            f"{part}: a mask depends on its neighbours"
+        )

@@ -1,6 +1,6 @@
 """The rows of the digits' table, by family: method, data, options and what is measured."""
 
-from benchmarks.quality.rows import autoencoders, between, few_labels, judges, pairs, stargan
+from benchmarks.quality.rows import autoencoders, between, bridge, cgan, few_labels, judges, pairs, stargan
 from benchmarks.quality.rows.row import Row
 
 ROWS: dict[str, Row] = {
@@ -9,7 +9,9 @@ ROWS: dict[str, Row] = {
     **autoencoders.ROWS,
     **between.ROWS,
     **pairs.ROWS,
+    **bridge.ROWS,
     **stargan.ROWS,
+    **cgan.ROWS,
 }
 """All rows, in the order of the table."""
 

@@ -14,12 +14,13 @@ DIGITS: Mapping[str, Any] = {"size": 32, "load_size": 32, "flip": False, "log_ev
 class Measured:
     """A measurement of a translator that is given more than an image; ``{name}`` in a value stands for data's path.
 
-    ``called`` is what an accuracy is called if its judge does not tell digits.
+    Without ``data`` it is done on those of the row. ``called`` is what an accuracy is called if its judge does not tell
+    digits.
     """
 
-    data: str
     metrics: Sequence[str]
     given: Mapping[str, Any]
+    data: str = ""
     called: str = "content_accuracy"
 
 
@@ -39,7 +40,9 @@ class Row:
     cycle: bool = False
     """Whether the error of translating there and back is measured, too."""
     measured: Mapping[str, Measured] = field(default_factory=dict)
-    """Further measurements on data of their own, by what stands before their scores."""
+    """Further measurements, by what stands before their scores."""
+    asked: bool = False
+    """Whether the judge of MNIST reads samples of each class that is asked for."""
 
 
 JUDGED_MNIST = "content_accuracy(classifier='{mnist}')"

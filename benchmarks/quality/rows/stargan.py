@@ -41,9 +41,9 @@ def measured() -> dict[str, Measured]:
         for way, asked in by.items():
             name = f"{source}-{target}-by-{way}"
             judge = f"content_accuracy(classifier='{{{target}}}')"
-            found[name] = Measured(f"domains-from-{source}", (judge,), asked)
+            found[name] = Measured((judge,), asked, f"domains-from-{source}")
             domain = ("content_accuracy(classifier='{domains}')",)
-            found[f"{name}-domain"] = Measured(f"domains-from-{source}-to-{target}", domain, asked, "domain_accuracy")
+            found[f"{name}-domain"] = Measured(domain, asked, f"domains-from-{source}-to-{target}", "domain_accuracy")
     return found
 
 

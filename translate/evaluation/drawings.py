@@ -1,0 +1,103 @@
+"""The subjects of an evaluation that are no translators: a sampler's images, or a classifier's logits of real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from translate.errors import TranslateError
+from translate.evaluation.inputs import Inputs
+from translate.evaluation.subjects import Asked, Subject, given_by
+from translate.given import stacked
+from translate.row_inputs import RowInputs
+from translate.saved import BATCH, load_classifier, load_sampler
+from translate.sizes import Size
+from translate.traits import Traits
+
+
+class Drawings(Subject):
+    """A sampler's images, as many as there are real ones; and the real ones' likelihood, if the network computes it."""
+
+    def __init__(self, asked: Asked, **loading: Any) -> None:
+        self.sampler = load_sampler(asked.saved.path, **loading)
+        self.device = self.sampler.device
+        self._bits = Traits(self.sampler.network).bits_per_dimension
+        self.gives = given_by(asked.direction, self.sampler.network)
+        if asked.size != self.sampler.size:
+            raise TranslateError("a sampler makes images of the training's size only; leave out --at")
+        side = asked.only("target")
+        super().__init__(asked, {"target": (side, self.sampler.domain)})
+        self.metadata = {"domain": side, "seed": asked.seed}
+        # Images are made by what belongs to the real ones that they are compared with.
+        self.inputs = self._inputs_beside(asked.data(side))
+        wanted = [self.sampler.taken.inputs[name] for name in self.inputs.given.names]
+        self._by_class = next((each for each in wanted if each.kind == "class"), None)
+        if self._by_class is not None:
+            # The class that an image was made for stands in the place of its source's.
+            self.gives |= {"source_label"}
+            self.source = replace(self.source, labels=self._by_class.labels)
+
+    def labelled(self, name: str) -> bool:
+        """Whether any example has a label; what is made by class has one."""
+        return (name == "source" and self._by_class is not None) or super().labelled(name)
+
+    def _inputs_beside(self, data: RowInputs) -> Inputs:
+        read = self.sampler.read_given
+        return Inputs.of(self.asked.given, self.sampler.taken, data, read, self.asked.where, drawn=True)
+
+    def _keep_targets(self, side: str, rows: Sequence[int]) -> None:
+        super()._keep_targets(side, rows)
+        split = self.asked.dataset.splits[self.asked.split]
+        listed = {each: self.asked.examples(each, rows) for each in (split if self.asked.dataset.paired else [side])}
+        self.inputs = self._inputs_beside(replace(self.asked.data(side), examples=listed))
+
+    def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
+        """The real images, then the drawn ones."""
+        count, step = self.inputs.count or len(self.examples["target"]), self.asked.batch
+        if wanted & {"target", "target_label", "bits"}:
+            for found in self.read("target"):
+                yield found | ({"bits": self._bits(found["target"])} if self._bits and "bits" in wanted else {})
+        if "fake" in wanted:
+            for start in range(0, count, step):
+                indices = range(start, min(start + step, count))
+                at_once = min(BATCH, self.at_once)
+                given, taken = self.inputs.given, self.sampler.taken
+                tensors = stacked(given.numbered(indices), taken, self.device)
+                self.inputs.note(tensors)
+                made = {"fake": self.sampler.draw(indices, self.asked.seed, at_once=at_once, given=given)}
+                if self._by_class is not None:
+                    made["source_label"] = tensors[self._by_class.name]
+                yield made
+
+    def bytes_for(self, size: Size) -> int:
+        """The bytes of one drawn image."""
+        return self.sampler.bytes_for(size)
+
+
+class Answers(Subject):
+    """A classifier's logits of real images, from the domain of its training if the data has it."""
+
+    def __init__(self, asked: Asked, **loading: Any) -> None:
+        if asked.given:
+            name = next(iter(asked.given))
+            raise TranslateError(f"evaluate: a classifier takes an image alone, so it cannot be given {name!r:.60}")
+        self.gives = given_by(asked.direction, asked.saved.method.translators[asked.direction])
+        self.classifier = load_classifier(asked.saved.path, **loading)
+        self.device = self.classifier.device
+        side = asked.only(Traits(asked.saved.method.translators[asked.direction]).domain)
+        super().__init__(asked, {"source": (side, self.classifier.domain)})
+        self.target = self.classifier.domain
+        self.metadata = {"domain": side}
+
+    def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
+        """Logits with the images' labels."""
+        for found in self.read("source"):
+            answers = {"logits": self.classifier.logits(found["source"], self.at_once)}
+            yield answers | ({"label": found["source_label"]} if "source_label" in found else {})
+
+    def bytes_for(self, size: Size) -> int:
+        """The bytes of the pass over one image."""
+        return self.classifier.bytes_for(size)
