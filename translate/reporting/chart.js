@@ -49,8 +49,8 @@ const charts = {
 
 class Chart {
   // lines: [{name, hue, shade, style, table: {step, epoch, seconds}, mean, low, high}]
-  constructor(title, lines, { format = shortNumber, unit = 1, note = "" } = {}) {
-    Object.assign(this, { title, lines, format, unit, note, hidden: new Set(), seen: false, plots: [] });
+  constructor(title, lines, { format = shortNumber, unit = 1, exact = false } = {}) {
+    Object.assign(this, { title, lines, format, unit, exact, note: "", hidden: new Set(), seen: false, plots: [] });
     this.legend = element("div", { className: "legend", role: "group", ariaLabel: `Curves of ${title}` });
     this.canvas = element("canvas", { ariaHidden: "true" });
     this.plot = element("div", { className: "plot", tabIndex: 0, role: "slider", ariaLabel: `${title}: position on the curve`, ariaOrientation: "horizontal" }, this.canvas);
@@ -129,7 +129,7 @@ class Chart {
 
   smooth(line) {
     // An exponential moving average over places, corrected at its beginning, whose reach does not depend on the zoom.
-    if (!charts.smooth) return line.mean;
+    if (!charts.smooth || this.exact) return line.mean;
     if (line.kept && line.kept.by === charts.smooth && line.kept.of === line.mean) return line.kept.values;
     let sum = 0, weight = 0;
     const by = charts.smooth;
@@ -182,7 +182,7 @@ class Chart {
       const xs = this.xs(line);
       if (!xs) continue;
       const first = Math.max(this.place(xs, from) - 1, 0), last = Math.min(this.place(xs, until) + 1, xs.length);
-      const raw = charts.smooth < 0.5;
+      const raw = charts.smooth < 0.5 || this.exact;
       const smooth = this.smooth(line);
       for (const values of raw ? [line.low || line.mean, line.high || line.mean] : [smooth]) {
         for (let at = first; at < last; at += 1) {
@@ -287,7 +287,7 @@ class Chart {
       pen.setLineDash([]);
       pen.globalAlpha = 1;
     };
-    if (line.low && charts.smooth < 0.5) {
+    if (line.low && (charts.smooth < 0.5 || this.exact)) {
       pen.globalAlpha = 0.2;
       pen.fillStyle = colour;
       pen.beginPath();
@@ -298,7 +298,7 @@ class Chart {
       pen.fill();
       pen.globalAlpha = 1;
     }
-    if (charts.smooth) path(line.mean, 0.28, 1);
+    if (charts.smooth && !this.exact) path(line.mean, 0.28, 1);
     path(smooth, 1, 1.8, [[], [6, 3], [2, 2]][line.style || 0]);
     if (last - first < 40) {
       pen.fillStyle = colour;

@@ -107,7 +107,7 @@
         if (!own.length) continue;
         const holder = element("div", { className: "charts" });
         for (const each of own) {
-          const own = each.scalar === "memory" ? { format: size, unit: 2 ** 20 } : {};
+          const own = each.scalar === "memory" ? { format: size, unit: 2 ** 20, exact: true } : { exact: isRate(each.scalar) };
           const chart = new Chart(each.title, each.lines, own);
           made.set(`${each.group}\n${each.title}`, chart);
           holder.append(chart.root);
