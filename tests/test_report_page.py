@@ -313,11 +313,13 @@ def test_a_watched_run_shows_what_is_new(tab: Browser, tmp_path: Path) -> None:
         tab.call("Page.navigate", url=server.url)
         tab.until(f"location.port === '{server.port}' && {READY}")
         tab.until("document.querySelector('#grids img').naturalWidth === 52")
+        tab.ask("document.querySelector('.command button').focus()")
         log(run.folder, row(30))
         grid(run, 20)
         tab.until("document.getElementById('summary').textContent.includes('30')")
         tab.until("document.getElementById('time-out').textContent === '20'")
         tab.until("document.querySelector('#grids img').src.endsWith('/grids/20')")
+        assert tab.ask("document.activeElement.textContent") == "Copy"
         asked = [
             each["params"]["request"]["url"] for each in tab.events if each["method"] == "Network.requestWillBeSent"
         ]

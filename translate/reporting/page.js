@@ -464,9 +464,22 @@
   };
   addEventListener("scroll", () => requestAnimationFrame(follow), { passive: true });
 
+  const last = new Map();
   const draw = () => {
     const open = new Set([...document.querySelectorAll("#details-body details")].map((each, at) => each.open ? at : -1));
-    for (const part of [drawHead, drawSummary, drawDiffer, drawNotes, drawGrids, drawCharts, drawScores, drawData, drawDetails, drawCommands]) part();
+    const of = (...names) => content.runs.map((run) => names.map((name) => run[name]));
+    const parts = [
+      [drawHead], [drawSummary], [drawDiffer, content.differ], [drawNotes, of("notes")], [drawGrids, of("grids")], [drawCharts],
+      [drawScores, content.evaluations], [drawData, of("grids", "domains")], [drawDetails, of("options", "environment", "files")],
+      [drawCommands, of("commands")],
+    ];
+    for (const [part, shows] of parts) {
+      // What is served anew and has not changed stays, with the focus in it.
+      const text = content.live && shows ? JSON.stringify(shows) : undefined;
+      if (text !== undefined && text === last.get(part)) continue;
+      last.set(part, text);
+      part();
+    }
     [...document.querySelectorAll("#details-body details")].forEach((each, at) => { each.open = open.has(at); });
     drawNav();
   };
