@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import shutil
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +23,7 @@ import translate
 from translate import changes, images
 from translate.errors import TranslateError
 from translate.lock import locked
-from translate.reporting import RunReport, report, runs
+from translate.reporting import RunReport, report, runs, writing
 from translate.reporting import grids as grids_module
 from translate.reporting.comparing import differences
 from translate.reporting.facts import RunFacts
@@ -481,3 +482,27 @@ def test_a_training_that_ended_before_its_last_step_is_finished(tmp_path: Path) 
     assert runs(tmp_path)[0].state == "finished"
     log(made.folder, row(40))
     assert runs(tmp_path)[0].state == "stopped"
+
+
+def test_a_report_that_cannot_be_written_is_told_once_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made, write = make(tmp_path / "run"), writing.atomic.write
+
+    def full(path: Path, *_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    found = RunReport(made, used=lambda: 0.0)
+    found.begin()
+    monkeypatch.setattr(writing.atomic, "write", full)
+    found.update()
+    found.update()
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the report is not written: cannot write {made.folder / 'report.html'}: No space left on device; name another place"
+    ]
+    monkeypatch.setattr(writing.atomic, "write", write)
+    found.update()
+    assert (made.folder / "report.html").exists()
+    shutil.rmtree(made.folder)
+    found.end("failed")
+    assert len(caplog.records) == 1

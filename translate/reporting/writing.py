@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,7 @@ class RunReport:
         self._facts = RunFacts(run.folder)
         self._clock, self._used = clock, used
         self._next = -1.0
+        self._told = False
         self._lock = threading.Lock()
         self._listener = _Listener(run)
 
@@ -109,15 +111,28 @@ class RunReport:
         with self._lock:
             if self._clock() >= self._next:
                 before = self._used()
-                self._write("running")
+                try:
+                    self._write("running")
+                except TranslateError as error:
+                    self._tell(error)
                 self._next = self._clock() + (self._used() - before) / SHARE
 
     def end(self, reason: str) -> None:
         """Write the report for the last time: the training has ended as ``reason`` says."""
         log.removeHandler(self._listener)
-        self._note("end", {"reason": reason})
-        with self._lock:
-            self._write("finished" if reason == "finished" else "stopped")
+        try:
+            self._note("end", {"reason": reason})
+            with self._lock:
+                self._write("finished" if reason == "finished" else "stopped")
+        except (TranslateError, OSError) as error:
+            if reason != "failed":  # else the training says itself what is wrong with its folder
+                self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        """Say once why the report is not written; it is tried again all the same."""
+        if not self._told:
+            self._told = True
+            log.warning("the report is not written: %s", error)
 
     def _note(self, kind: str, values: dict[str, Any]) -> None:
         lock.refuse_lost(self._folder)
@@ -136,11 +151,10 @@ class _Listener(logging.Handler):
         self._run = run
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
+        # What is told is on the console in any case, and a full disk has sentences of its own.
+        with suppress(Exception):
             text = printable(record.getMessage())[: journal.LONGEST]
             journal.append(self._run.folder, "told", self._run.step, {"level": "warning", "text": text})
-        except Exception:
-            self.handleError(record)
 
 
 def _accelerator() -> dict[str, str]:
