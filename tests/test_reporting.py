@@ -506,3 +506,12 @@ def test_a_report_that_cannot_be_written_is_told_once_and_tried_again(
     shutil.rmtree(made.folder)
     found.end("failed")
     assert len(caplog.records) == 1
+
+
+def test_a_log_that_was_emptied_in_place_is_read_anew(tmp_path: Path) -> None:
+    series = Series(tmp_path)
+    log(tmp_path, *map(row, (10, 20, 30)))
+    series.read()
+    (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 5, "a": 1}) + "\n")
+    series.read()
+    assert (series.rows, series.last_step) == (1, 5)
