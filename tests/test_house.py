@@ -23,6 +23,7 @@ PLUGINS = sorted(
 
 FLOORS = [
     {
+        "best",
         "errors",
         "inspected",
         "intervals",
@@ -45,7 +46,7 @@ FLOORS = [
     {"directions", "reshaping", "taken", "traits"},
     {"ranks", "seeds", "schema", "inner_maps"},
     {"draws", "memory", "tensor_header"},
-    {"changes", "common_options", "exported", "foreign", "trust", "metrics_file"},
+    {"changes", "common_options", "config_file", "exported", "foreign", "trust", "metrics_file"},
     {"embedded", "libraries"},
     {"images", "discriminator", "pool", "latent", "holes", "runtime"},
     {"adversary", "overview", "gallery", "given", "webpage"},
@@ -67,15 +68,15 @@ FLOORS = [
     {"file_batches"},
     {"setup"},
     {"saving", "changed_data", "sample_grids", "opening", "ordered", "emergency"},
-    {"initial", "resuming"},
+    {"initial", "resuming", "description"},
+    {"evaluation"},
+    {"validation", "rollback", "time_budget"},
     {
         "conversion",
-        "description",
         "exporting",
         "importing",
         "training",
         "inspection",
-        "evaluation",
         "reporting",
         "sampling",
         "classification",
