@@ -167,6 +167,7 @@ PAGES: Mapping[str, Mapping[str, Callable[[Catalog], list[str]]]] = {
     "docs/serving.md": {"serve": flags("translate.serving:serve")},
     "docs/evaluation.md": {"evaluate": flags("translate.evaluation:evaluate")},
     "docs/encoding.md": {"encode": flags("translate.encoding:encode")},
+    "docs/report.md": {"report": flags("translate.reporting:report"), "watch": flags("translate.reporting:watch")},
     "docs/sampling.md": {"sample": flags("translate.sampling:sample")},
     "docs/public-names.md": {"public": public},
     "docs/traits.md": {"traits": traits},

@@ -18,7 +18,7 @@ from typing import Any
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 60.0
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35, "Escape": 27}
-KEYS |= {"Enter": 13, "Tab": 9}
+KEYS |= {"Enter": 13, "Tab": 9, "+": 187, "-": 189}
 
 
 # Chromium reads commands from file 3 and writes answers to 4, whatever has these numbers here.

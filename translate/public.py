@@ -112,6 +112,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.precision": ("to_float32",),
     "translate.presets": ("preset",),
     "translate.ranks": ("mean_of_all",),
+    "translate.reporting": ("Report", "RunReport", "RunSummary", "report", "runs", "watch"),
     "translate.run": ("Config", "Run", "Scalars"),
     "translate.runtime": ("MOST_SIZES", "Precision", "Runtime", "copy_sharing_weights"),
     "translate.sampling": ("Codes", "interpolate", "load_codes", "sample", "traverse"),
