@@ -86,6 +86,8 @@ class Setup:
         checkpoint of a resumed run: the metadata of its frozen networks, whose files may be gone. ``on_data`` may
         refuse the dataset, as far as the method sees it, and returns the config to go on with.
         """
+        if config.minutes is not None and (config.steps or config.epochs):
+            raise TranslateError("a training has one length; give --minutes, or --steps or --epochs")
         catalog = discover(extra=config.plugins, blocked=no_plugins)
         catalog.offer("methods", config.method)
         loggers = Loggers.build(catalog, config.log if rank_and_world_size()[0] == 0 else ())
@@ -158,6 +160,11 @@ class Setup:
         )
         listing, left_out = Listing.of(dataset, needs), LeftOut(config.broken, group=group)
         return cls(config, catalog, dataset, parts, method, engine, steps, group, listing, left_out, loggers)
+
+    @property
+    def images_per_step(self) -> int:
+        """The images of a step, on all ranks."""
+        return self.config.batch * self.config.accumulate * self.group.size
 
     @property
     def epoch_length(self) -> int:
