@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Loggers:
     def __init__(self, loggers: Mapping[str, Logger]) -> None:
         self._loggers = loggers
         self._threads: list[_Logging] = []
+        self._step = 0
 
     @classmethod
     def build(cls, catalog: Catalog, texts: Sequence[str]) -> Loggers:
@@ -77,13 +79,23 @@ class Loggers:
         if texts:
             cls.build(discover(extra=plugins, blocked=no_plugins), texts)
 
-    def tell(self, event: str, *, run: Run | None = None, reason: str = "failed", **_: Any) -> None:
+    def tell(self, event: str, *, run: Run | None = None, reason: str = "failed", **others: Any) -> None:
         """Take note of an event of ``translate.hookspecs``; never raises, and waits at the training's end only."""
         if event == "run_started" and run is not None:
             self._threads = [_Logging(name, logger, run) for name, logger in self._loggers.items()]
-        elif event == "step_ended":
+        elif event == "step_ended" and run is not None:
+            # The run may be further on; intervals come in order with checkpoints.
+            self._step = getattr(others.get("scalars"), "step", run.step)
             for each in self._threads:
                 each.wake()
+        elif event == "validation_ended":
+            for each in self._threads:
+                each.wake()
+        elif event == "checkpoint_saved" and run is not None and run.step < self._step:
+            # The training has gone back, and has cut its log.
+            self._step = run.step
+            for each in self._threads:
+                each.wake(back=run.step)
         elif event == "samples_drawn" and run is not None:
             for each in self._threads:
                 each.wake(picture=run.step)
@@ -110,6 +122,7 @@ class _Logging:
         self._rows = _Rows(run.folder / metrics_file.NAME)
         self._pictures = deque(_pictures(run))
         self._reason: str | None = None
+        self._back: int | None = None
         self._woken = threading.Event()
         self._woken.set()
         self._moved = time.monotonic()
@@ -118,8 +131,13 @@ class _Logging:
         self._thread = threading.Thread(target=self._guarded, name=f"translate-logger-{name}", daemon=True)
         self._thread.start()
 
-    def wake(self, picture: int | None = None, reason: str | None = None) -> None:
-        """Let the thread look for what is new; ``reason`` says that the training has ended."""
+    def wake(self, picture: int | None = None, reason: str | None = None, back: int | None = None) -> None:
+        """Let the thread look for what is new; ``reason`` says that the training has ended.
+
+        ``back`` is the step to which it has gone back.
+        """
+        if back is not None:
+            self._back = back
         if picture is not None:
             self._pictures.append(picture)
         if reason is not None:
@@ -148,20 +166,19 @@ class _Logging:
                 log.warning("warning: the logger %s %s", self._name, what)
 
     def _log(self) -> None:
-        held = self._logger.start(self._run)
-        if held is not None and (isinstance(held, bool) or not isinstance(held, int)):
-            raise TypeError(f"start() must return a step or None, not {held!r:.80}")
-        since = -1 if held is None else held
-        if since > self._run.step:
-            log.warning(
-                "the log of %s holds steps %d to %d already; it keeps them as they were",
-                self._name, self._run.step + 1, since,
-            )  # fmt: skip
+        since = self._start()
         while True:
             self._woken.wait()
             self._woken.clear()
-            reason = self._reason
+            reason, back = self._reason, self._back
             lock.refuse_lost(self._folder)
+            if back is not None:
+                # As if it had been interrupted and resumed.
+                self._back = None
+                self._logger.finish("interrupted", self._rows.last)
+                self._run = replace(self._run, step=back)
+                self._rows = _Rows(self._rows.path)
+                since = self._start()
             for step, values in self._rows.new():
                 if step > since:
                     self._logger.log_scalars(step, values)
@@ -177,19 +194,31 @@ class _Logging:
                 self._logger.finish(reason, self._rows.last)
                 return
 
+    def _start(self) -> int:
+        """Open the log; the last step that it holds, -1 for none."""
+        held = self._logger.start(self._run)
+        if held is not None and (isinstance(held, bool) or not isinstance(held, int)):
+            raise TypeError(f"start() must return a step or None, not {held!r:.80}")
+        if held is not None and held > self._run.step:
+            log.warning(
+                "the log of %s holds steps %d to %d already; it keeps them as they were",
+                self._name, self._run.step + 1, held,
+            )  # fmt: skip
+        return -1 if held is None else held
+
 
 class _Rows:
     """The rows of a file ``metrics.jsonl``, read as they come; ``last`` has the last value of each name."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._place = 0
         self.last: dict[str, float] = {}
 
     def new(self) -> list[tuple[int, dict[str, float]]]:
         """The steps and values of the rows that were not read yet."""
         try:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 file.seek(self._place)
                 text = file.read()
         except FileNotFoundError:

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -197,6 +198,30 @@ def test_what_cannot_be_a_logger_is_refused_before_anything_is_made(
     with pytest.raises(TranslateError, match=sentence):
         fit(tmp_path / "run", log, plugins=[stranger])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_goes_back_logs_on_from_there(stranger: str, tmp_path: Path) -> None:
+    from translate.plugins import discover
+
+    run = Run(tmp_path, Config.from_values({"method": "m", "data": "d", "generator": "g"}), step=0, steps=9)
+    told_of = loggers.Loggers.build(discover(extra=[stranger]), ["lines"])
+    told_of.tell("run_started", run=run)
+    rows = [json.dumps({"step": step, "g/l1": 1.0}) + "\n" for step in range(1, 6)]
+    (tmp_path / "metrics.jsonl").write_text("".join(rows[:4]))
+    told_of.tell("step_ended", run=run, scalars=SimpleNamespace(step=4))
+    for _ in range(500):
+        if (tmp_path / "logs" / "lines" / "lines").exists() and len(told(run)) >= 5:
+            break
+        time.sleep(0.01)
+    (tmp_path / "metrics.jsonl").write_text("".join(rows[:2]))
+    run.step = 2
+    told_of.tell("checkpoint_saved", run=run, path=tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("".join(rows))
+    told_of.tell("step_ended", run=run, scalars=SimpleNamespace(step=5))
+    told_of.tell("run_ended", run=run, reason="finished")
+    names = [each[0] if each[0] != "scalars" else each[1] for each in told(run)]
+    assert names == ["start", 1, 2, 3, 4, "finish", "start", 5, "finish"]
+    assert told(run)[6][1] == 2
 
 
 def test_lists_are_split_outside_of_brackets_and_quotes() -> None:
