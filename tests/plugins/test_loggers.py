@@ -263,10 +263,12 @@ def test_a_row_of_another_name_is_logged_as_it_is(stranger: str, tmp_path: Path)
 
     run = Run(tmp_path, Config.from_values({"method": "m", "data": "d", "generator": "g"}), step=0, steps=9)
     told_of = loggers.Loggers.build(discover(extra=[stranger]), ["lines"])
+    before = torch.get_rng_state()
     told_of.tell("run_started", run=run)
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "g/l1": 1.0}\n{"step": 1, "validation/psnr": 20.5}\n')
     told_of.tell("step_ended", run=run, scalars=None)
     told_of.tell("run_ended", run=run, reason="interrupted")
+    assert torch.equal(torch.get_rng_state(), before), "a logger has drawn from the training's generator"
     assert [each[1:3] for each in told(run)[1:]] == [
         [1, {"g/l1": 1.0}],
         [1, {"validation/psnr": 20.5}],
