@@ -23,6 +23,7 @@ PLUGINS = sorted(
 
 FLOORS = [
     {
+        "best",
         "errors",
         "inspected",
         "intervals",
@@ -67,15 +68,15 @@ FLOORS = [
     {"file_batches"},
     {"setup"},
     {"saving", "changed_data", "sample_grids", "opening", "ordered", "emergency"},
-    {"initial", "resuming"},
+    {"initial", "resuming", "description"},
+    {"evaluation"},
+    {"validation", "rollback", "time_budget"},
     {
         "conversion",
-        "description",
         "exporting",
         "importing",
         "training",
         "inspection",
-        "evaluation",
         "sampling",
         "classification",
         "encoding",

@@ -1,4 +1,4 @@
-"""The file ``metrics.jsonl`` of a run: one row of JSON for each log interval, in the order of steps."""
+"""The file ``metrics.jsonl`` of a run: one row of JSON for each log interval and validation, in the order of steps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def append(folder: Path, row: Mapping[str, Any]) -> None:
-    """Append a row, which must be of a later step than the last."""
+    """Append a row, which must not be of an earlier step than the last."""
     path = folder / NAME
     try:
         with open(path, "a", encoding="utf-8", opener=_open_at_once) as file:
@@ -32,7 +32,7 @@ def append(folder: Path, row: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path) -> list[Row]:
-    """All rows that can be read, in the order of steps; of two of one step the later counts.
+    """All rows that can be read, in the order of steps; those of one step are one, in which the later ones' values count.
 
     Raises ``TranslateError`` if there is something else than a file in its place.
     """
@@ -79,7 +79,7 @@ def _read(path: Path) -> tuple[list[Row], int]:
     for line in (*lines, last):
         row = _row(line)
         if row is not None:
-            rows[row["step"]] = row
+            rows[row["step"]] = {**rows.get(row["step"], {}), **row}
         elif line is not last and line.strip():
             unreadable += 1
     return [rows[step] for step in sorted(rows)], unreadable

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from translate import atomic, changes, lock, metrics_file
+from translate.best import Best
 from translate.changes import Change
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
@@ -61,6 +62,10 @@ class Config:
     epochs: Annotated[float | None, Option("length of the training in passes over the data (default: 200)", gt=0)] = (
         None
     )
+    minutes: Annotated[
+        float | None,
+        Option("length of the training in minutes; the number of steps is fixed once their speed is measured", gt=0),
+    ] = None
     batch: Annotated[int, Option("images in a batch", ge=1)] = 1
     accumulate: Annotated[int, Option("gradient accumulation: batches per optimizer step", ge=1)] = 1
     size: Annotated[
@@ -157,6 +162,25 @@ class Config:
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
     keep: Annotated[int, Option("how many checkpoints to keep", ge=1)] = 2
+    validate: Annotated[
+        tuple[str, ...],
+        Option('metrics of the split val in training, such as "psnr, ssim"; may be repeated', part="metrics"),
+    ] = ()
+    validate_every: Annotated[int | None, Option("steps between validations (default: a tenth of all)", ge=1)] = None
+    validate_limit: Annotated[
+        int | None, Option("most images of each domain in a validation, evenly spaced (default: all)", ge=1)
+    ] = None
+    keep_best: Annotated[
+        str | None,
+        Option("score of the validation, such as psnr, whose best checkpoint is kept, too", metavar="SCORE"),
+    ] = None
+    patience: Annotated[
+        int | None, Option("end after this many validations without a better score of --keep-best", ge=1)
+    ] = None
+    on_nan: Annotated[
+        Literal["stop", "rollback"],
+        Option("a value that is not finite; rollback: go on from the last checkpoint at half the learning rates"),
+    ] = "stop"
     init: Annotated[
         tuple[str, ...],
         Option(
@@ -263,9 +287,18 @@ class Run:
         """The fingerprint of its data in its ``config.json``; see ``translate.fingerprint``."""
         self.progress = Progress()
         """The epochs and the time of its training; see ``translate.progress``."""
+        self.best: Best | None = None
+        """The best checkpoint of its training so far, where one is kept; see ``translate.best``."""
+        self.rollbacks = 0
+        """How often it has gone back to a checkpoint and halved its learning rates; see ``translate.rollback``."""
 
     def __repr__(self) -> str:
         return f"<Run {self.folder}: {self.config.method} on {self.config.data}, step {self.step} of {self.steps}>"
+
+    @property
+    def rate_scale(self) -> float:
+        """The factor on its learning rates, which each rollback has halved."""
+        return 0.5**self.rollbacks
 
     @property
     def translator(self) -> Path:
@@ -342,13 +375,15 @@ class Run:
         check_file(path, RunFacts, values)
         run = cls(folder, Config.from_values(values["config"], str(path)), steps=values["steps"])
         run.origin, run.fingerprint = values.get("origin"), values.get("data")
+        run.rollbacks = values.get("rollbacks", 0)
         return run
 
     def write_config(self, metadata: Mapping[str, Any]) -> None:
         """Write ``config.json`` atomically: all options with ``auto`` resolved, and ``metadata``."""
         lock.refuse_lost(self.folder)
         origin = {"origin": origin_of(self.config.plugins)} if self.config.plugins else {}
-        values = {"config": self.config.to_json(), "steps": self.steps, **metadata, **origin}
+        rollbacks = {"rollbacks": self.rollbacks} if self.rollbacks else {}
+        values = {"config": self.config.to_json(), "steps": self.steps, **rollbacks, **metadata, **origin}
         path = self.folder / "config.json"
         try:
             atomic.write(path, f"{json.dumps(values, indent=2)}\n".encode())

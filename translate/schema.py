@@ -48,6 +48,9 @@ Level = Annotated[int, Field(ge=0, le=255)]
 Index = Annotated[str, Field(pattern=r"^[0-9]{1,15}$")]
 Colour = Annotated[list[Level], Field(min_length=3, max_length=3)]
 
+Score = int | float | Literal["inf", "-inf", "nan"]
+"""A number; as text where it is not finite."""
+
 M = TypeVar("M", bound="Facts")
 
 
@@ -138,6 +141,14 @@ class Takes(Facts):
     inputs: dict[ArgumentName, TakenInput] = Field(default_factory=dict)
 
 
+class ChosenFacts(Facts):
+    """The score by which a translator was chosen among those of its training, and on which split."""
+
+    score: Text
+    value: Score
+    split: Text
+
+
 class TranslatorFacts(Facts):
     """The metadata of ``translator.safetensors``, from which a method is rebuilt."""
 
@@ -156,6 +167,7 @@ class TranslatorFacts(Facts):
     features: Annotated[Name | None, Field(description="of a resource: the direction that gives its features")] = None
     licence: Note | None = None
     about: Note | None = None
+    chosen: ChosenFacts | None = None
     range: list[int | float] = Field(default=[-1, 1], description="written by early versions, and not used")
     size_multiple: dict[str, Side] = Field(default_factory=dict, description="written by early versions, and not used")
 
@@ -190,6 +202,15 @@ class ProgressFacts(Facts):
     seconds: Annotated[float, Field(ge=0)]
 
 
+class BestFacts(Facts):
+    """The best checkpoint of a training so far: see ``translate.best``."""
+
+    name: Text
+    value: Score | None
+    step: Count
+    waited: Count
+
+
 class SetupFacts(Facts):
     """What a run's files say of the machine, the plugin and the data."""
 
@@ -210,6 +231,7 @@ class CheckpointFacts(SetupFacts):
     engine: EngineFacts
     config: dict[str, Any]
     progress: ProgressFacts | None = None
+    best: BestFacts | None = None
     translator: TranslatorFacts | None = None
 
 
@@ -227,6 +249,7 @@ class RunFacts(Facts):
 
     config: dict[str, Any]
     steps: Annotated[int, Field(ge=1, le=2**53)]
+    rollbacks: Annotated[int, Field(ge=0, le=1000)] = 0
     data: Text | None = None
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
     origin: Origin | None = None

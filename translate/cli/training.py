@@ -230,8 +230,9 @@ def _fit_method(context: click.Context, **_params: Any) -> None:
 
 
 def _overridden(values: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a config with what was typed; a typed length replaces either kind of length."""
-    length = {"steps": None, "epochs": None} if typed.keys() & {"steps", "epochs"} else {}
+    """The options of a config with what was typed; a typed length replaces any kind of length."""
+    lengths = ("steps", "epochs", "minutes")
+    length = dict.fromkeys(lengths) if typed.keys() & set(lengths) else {}
     return {**values, **length, **typed}
 
 
