@@ -322,10 +322,20 @@ def _report_scores(_: click.Context, result: Any, as_json: bool, **__: Any) -> N
         say(line)
 
 
+def _runs_and_data(values: dict[str, Any]) -> dict[str, Any]:
+    first, *others = values["runs"]
+    return {"run": first, "data": values["data"], "against": others}
+
+
 evaluate = Verb(
     "evaluate",
     "translate.evaluation:evaluate",
-    arguments=[_path("run", "RUN_OR_FILE"), click.Argument(["data"], metavar="DATA")],
+    arguments=[
+        click.Argument(["runs"], metavar="RUN_OR_FILE...", type=PathType(), nargs=-1, required=True),
+        click.Argument(["data"], metavar="DATA"),
+    ],
+    positional=(),
+    further=_runs_and_data,
     report=_report_scores,
     flags=[_json("print JSON")],
     help="""Measure a trained network with metrics, on data that it was not trained on.
@@ -333,6 +343,9 @@ evaluate = Verb(
     \b
       translate evaluate runs/one photos/ --metric psnr --metric ssim
       translate evaluate runs/one photos/ --metric "frechet(extractor=squeezenet(weights='squeezenet.pth'))"
+      translate evaluate runs/one runs/two photos/ --metric psnr --per-image scores.csv
+
+    Several runs are measured on the same images, and compared with the first.
     """,
 )
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.evaluation.inputs import Inputs, of_classes
+from translate.evaluation.resampling import Place
 from translate.loader import decode_all, normalize
 from translate.memory import images_at_once
 from translate.method import role_of
@@ -123,6 +125,8 @@ class Subject(ABC):
     device: torch.device
     metadata: Mapping[str, Any]
     """Further entries of the protocol."""
+    images_of: Mapping[str, str] = {}
+    """The name in ``examples`` of the images that a kind of tensors is of."""
     inputs = Inputs()
     """What the network is given beside each image."""
     _shown: Sequence[int] | None = None
@@ -184,6 +188,17 @@ class Subject(ABC):
         """The tensors of a batch that a metric reads, in the batches in which it gets them."""
         read = reads(metric)
         yield {name: tensor for name, tensor in batch.items() if name in read}
+
+    def places(self, metric: Metric) -> dict[str, Place]:
+        """Of which images the values are that a metric gives for each of a kind."""
+        places = {name: self._place(name) for name in self.examples}
+        return places | {kind: places[name] for kind, name in self.images_of.items() if name in places}
+
+    def _place(self, name: str) -> Place:
+        # Images of a pair are drawn together.
+        unit = "pairs" if self.asked.dataset.paired and len(self.examples) == 2 else name
+        names = [each.name for each in self.examples[name]]
+        return Place(unit, self.sides[name], names, np.arange(len(names)))
 
     def compares_sets(self, metric: Metric, read: Set[str]) -> bool:
         """Whether a metric has targets among what it ``read``s, and not as those of pairs or of an autoencoder."""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Set
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from translate.errors import TranslateError
 from translate.evaluation.inputs import Inputs
-from translate.evaluation.subjects import OF_CODES, Asked, Subject, given_by
+from translate.evaluation.resampling import Place
+from translate.evaluation.subjects import OF_CODES, Asked, Subject, given_by, reads
 from translate.given import Ready
 from translate.seeds import key, noise_of
 from translate.sizes import Size
@@ -62,6 +65,7 @@ class Translations(Subject):
         own = traits.encodes or names[0]
         self._encoded = "source" if own == names[0] or "target" not in self.examples else "target"
         self._first = self._passed = self._coded = 0
+        self.images_of = {"fake": "source", "samples": "source", "bits": "source", "encoded": self._encoded}
 
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """Pairs in common batches; for unpaired data the sources first, then the targets."""
@@ -127,6 +131,13 @@ class Translations(Subject):
         """The bytes of a translation of one image."""
         given = self.inputs.given
         return self.translator.inference.bytes_for(size, given) if given else self.translator.bytes_for(size)
+
+    def places(self, metric: Metric) -> dict[str, Place]:
+        """Of which images the values are; one that compares sets has seen the targets of the chosen classes alone."""
+        places = super().places(metric)
+        if self._shown is not None and self.compares_sets(metric, reads(metric)):
+            places["target"] = replace(places["target"], rows=np.array(self._shown, np.int64))
+        return places
 
     def parts_of(self, batch: Mapping[str, Tensor], metric: Metric) -> Iterator[dict[str, Tensor]]:
         """The tensors of a batch; one that compares sets gets the targets of the chosen classes beside the fakes."""
