@@ -273,7 +273,9 @@ def test_runs_that_cannot_be_compared_are_refused(runs: tuple[Path, str], tmp_pa
     folder, plugin = runs
     options: dict[str, Any] = {"plugins": [plugin], "steps": 1, "batch": 2}
     fit("plus", "steps()", output=tmp_path / "large", size=16, load_size=16, **options)
-    with pytest.raises(TranslateError, match="zero and large cannot be compared: their size differ, 8x8 and 16x16; set"):
+    with pytest.raises(
+        TranslateError, match="zero and large cannot be compared: their size differ, 8x8 and 16x16; set"
+    ):
         evaluate(folder / "zero", "steps()", metrics=["l1"], plugins=[plugin], against=[tmp_path / "large"])
     found = evaluate(folder / "zero", "steps()", metrics=["l1"], plugins=[plugin], against=[tmp_path / "large"], at=8)
     assert found.against[0].differences["l1"]["difference"] == 0

@@ -25,7 +25,7 @@ from translate.cli.flags import session_of
 from translate.cli.looking import data, plugins
 from translate.cli.output import prepare_output, say
 from translate.cli.training import fit
-from translate.cli.verbs import bench, classify, convert, encode, evaluate, export, import_, sample, show
+from translate.cli.verbs import bench, classify, compare, convert, encode, evaluate, export, import_, sample, show
 from translate.errors import TranslateError, nearest
 from translate.signals import EXIT_BASE, ending_cleanly
 
@@ -93,7 +93,7 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "translate", "_TRANSLATE_COMPLETE").source())
 
 
-for command in (data, fit, convert, export, import_, show, sample, classify, encode, evaluate, bench, plugins):
+for command in (data, fit, convert, export, import_, show, sample, classify, encode, evaluate, compare, bench, plugins):
     cli.add_command(command)
 
 

@@ -350,6 +350,24 @@ evaluate = Verb(
 )
 
 
+compare = Verb(
+    "compare",
+    "translate.evaluation:compare",
+    arguments=[_path("made", "OUT"), _path("truth", "TRUTH")],
+    report=_report_scores,
+    flags=[_json("print JSON")],
+    help="""Measure the images of one folder against those of another with metrics, without any run.
+
+    \b
+      translate compare converted/ truth/ --metric psnr --metric ssim
+      translate compare converted/ truth/ --metric "kid(extractor=squeezenet(weights='squeezenet.pth'))" --at 256
+
+    Metrics of pairs compare images of the same path below the folders, without suffix; metrics of sets need no pairs.
+    Sizes that differ are refused, unless --at resizes all images.
+    """,
+)
+
+
 def _method_options(values: dict[str, Any]) -> dict[str, Any]:
     """Parse NAME=VALUE arguments as options of the method or of the training; refuse --json FILE if that exists."""
     if (file := values["file"]) is not None:

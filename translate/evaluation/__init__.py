@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Evaluation",
     "Metric",
+    "compare",
     "evaluate",
 ]
 
@@ -102,11 +103,13 @@ class Evaluation:
         """The result as lines of text for a terminal."""
         protocol = self.protocol
         seen = ", ".join(f"{count:,} {kind}" for kind, count in self.counts.items())
+        where = f"on {protocol['data']}, {protocol['split']}" if "split" in protocol else f"and {protocol['data']}"
         lines = [
-            f"{self._which()} on {protocol['data']}, {protocol['split']}",
+            f"{self._which()} {where}",
             *(f"against {each._which()}" for each in self.against),
             f"{seen}; {protocol['size']}, {protocol['resize']}",
             *self._given(),
+            *protocol.get("notes", ()),
             "",
         ]
         rows = [("", self.subject, *(cell for each in self.against for cell in (each.subject, "difference")))]
@@ -260,3 +263,35 @@ def evaluate(
     runs = [expanded(each) for each in (run, *against)]
     first, *others = measure_all(runs, str(data), asked, plugins, no_plugins)
     return Evaluation(**first, against=tuple(Evaluation(**each) for each in others))
+
+
+def compare(
+    made: str | Path,
+    truth: str | Path,
+    *,
+    metrics: Metrics,
+    at: At = None,
+    batch: Annotated[int, Option("batch size", ge=1)] = 32,
+    bootstrap: Annotated[int | None, Option("resamples of the images for 95 % intervals, such as 1000", ge=100)] = None,
+    seed: Annotated[int, Option("seed of the resamples")] = 0,
+    per_image: PerImage = None,
+    overwrite: Overwrite = False,
+    max_pixels: MaxPixels = MAX_PIXELS,
+    memory: Memory = None,
+    device: Device = "auto",
+    plugins: Sequence[str] = (),
+    no_plugins: Sequence[str] = (),
+) -> Evaluation:
+    """Measure the images of one folder against those of another, whatever program has made them.
+
+    They are pairs if each has a partner of its path below the folder, without suffix; otherwise only metrics of sets
+    fit. Two images may be given instead of folders. Images keep their size unless ``at`` is given: then all are resized
+    to it. Raises ``TranslateError`` where sizes or channels do not let them be compared, and for metrics that need a
+    run.
+    """
+    asked = asked_of(compare, locals())
+    if not asked["metrics"]:
+        raise TranslateError("there is nothing to measure; name at least one --metric, such as psnr")
+    from translate.evaluation.comparing import compare_folders
+
+    return Evaluation(**compare_folders(expanded(made), expanded(truth), asked, plugins, no_plugins))

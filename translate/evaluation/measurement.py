@@ -46,6 +46,8 @@ class Scores:
     draws: Mapping[str, Draws] = field(default_factory=dict)
     """The scores in each resample, where they were asked for."""
     warnings: Sequence[str] = ()
+    images: str = ""
+    """What the compared images are, in words."""
     """What samples are too small for, and what has no interval, in sentences."""
 
 
@@ -141,7 +143,7 @@ def scores_of(
             if not drawn:
                 warnings.append(f"{text} has no interval, since its scores cannot be resampled")
     warnings += _of_few(each)
-    return Scores(found, protocols, counts, subject.facts(), wanted, each, draws, warnings)
+    return Scores(found, protocols, counts, subject.facts(), wanted, each, draws, warnings, subject.target.summary)
 
 
 def _of_few(each: Mapping[str, Values]) -> list[str]:

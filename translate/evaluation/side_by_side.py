@@ -38,6 +38,11 @@ def check_alike(runs: Sequence[Measured]) -> None:
                     f"{first.name} and {other.name} cannot be compared: their {entry} differ, {_shown(one)} and "
                     f"{_shown(two)}{cure}"
                 )
+        if first.scores.images != other.scores.images:
+            raise TranslateError(
+                f"{first.name} and {other.name} cannot be compared: one makes {first.scores.images}, the other "
+                f"{other.scores.images}; evaluate them one by one"
+            )
         for name in first.scores.each.keys() & other.scores.each.keys():
             one, two = first.scores.each[name].place, other.scores.each[name].place
             if list(one.names) != list(two.names) or not np.array_equal(one.rows, two.rows):
