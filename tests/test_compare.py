@@ -195,7 +195,8 @@ def test_the_command(folders: tuple[Path, Path]) -> None:
     assert json.loads(shown.stdout)["scores"]["l1"] == pytest.approx(0.4)
     lines = CliRunner().invoke(cli, ["compare", out, truth, "--metric", "l1"]).output
     assert "l1  0.4 ± " in lines
+    assert CliRunner().invoke(cli, ["compare", out, truth]).exit_code == 2
     with pytest.raises(TranslateError, match="nothing to measure"):
-        CliRunner().invoke(cli, ["compare", out, truth], catch_exceptions=False, standalone_mode=False)
+        compare(out, truth, metrics=[])
     with pytest.raises(TranslateError, match="does not exist"):
         compare(out, "nowhere", metrics=["l1"])

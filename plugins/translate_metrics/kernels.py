@@ -67,13 +67,15 @@ def resampled_kernel_distance(
     x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
     k = _Centred(x, y)
     if paired:
-        return _weighted(counts[0], counts[0], lambda rows: k.pairs(x, y, rows), without_diagonal=True)
-    xx = _weighted(counts[0], counts[0], lambda rows: k(x[rows], x), without_diagonal=True)
-    yy = _weighted(counts[1], counts[1], lambda rows: k(y[rows], y), without_diagonal=True)
-    return xx + yy - 2 * _weighted(*counts, lambda rows: k(x[rows], y))
+        return weighted_mean(counts[0], counts[0], lambda rows: k.pairs(x, y, rows), without_diagonal=True)
+    xx = weighted_mean(counts[0], counts[0], lambda rows: k(x[rows], x), without_diagonal=True)
+    yy = weighted_mean(counts[1], counts[1], lambda rows: k(y[rows], y), without_diagonal=True)
+    return xx + yy - 2 * weighted_mean(*counts, lambda rows: k(x[rows], y))
 
 
-def _weighted(first: Counts, second: Counts, kernel: Kernel, *, without_diagonal: bool = False) -> NDArray[np.float64]:
+def weighted_mean(
+    first: Counts, second: Counts, kernel: Kernel, *, without_diagonal: bool = False
+) -> NDArray[np.float64]:
     """The means (B,) of a kernel matrix (m, n) with row i and column j counted (B, m) and (B, n) times."""
     total = np.zeros(len(first))
     for start in range(0, first.shape[1], BLOCK):

@@ -88,6 +88,8 @@ class Drawings(Subject):
                 if self._by_class is not None:
                     made["source_label"] = tensors[self._by_class.name]
                 yield made
+        if "training" in wanted:
+            yield from self.read_training()
 
     def bytes_for(self, size: Size) -> int:
         """The bytes of one drawn image."""

@@ -26,7 +26,7 @@ from translate.translator import translator_of
 if TYPE_CHECKING:
     from translate.evaluation import Metric
 
-COUNTED = ("source", "target", "fake", "samples", "bits", "encoded", "logits")
+COUNTED = ("source", "target", "fake", "samples", "bits", "encoded", "logits", "training")
 """The tensors whose rows are counted, where a metric reads them."""
 
 

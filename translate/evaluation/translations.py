@@ -19,10 +19,14 @@ from translate.given import Ready
 from translate.seeds import key, noise_of
 from translate.sizes import Size
 from translate.traits import Traits
-from translate.translator import Translator
+from translate.translator import Translator, translator_of
 
 if TYPE_CHECKING:
     from translate.evaluation import Metric
+
+
+_BACK = {"forward": "backward", "backward": "forward"}
+"""The direction that leads back."""
 
 
 class Translations(Subject):
@@ -51,6 +55,9 @@ class Translations(Subject):
             self.metadata = {**self.metadata, "seed": asked.seed}
         self.gives = given_by(asked.direction, module) | ({"samples"} if self.translator.takes_noise else set())
         traits = Traits(module)
+        self._back: Translator | None = None
+        if _BACK.get(asked.direction) in asked.saved.method.translators:
+            self.gives |= {"cycle"}
         self._bits = traits.bits_per_dimension
         self._conditional = self._bits is not None and len(inspect.signature(self._bits).parameters) > 1
         if self._bits is not None:
@@ -78,6 +85,8 @@ class Translations(Subject):
         if with_target and not together:
             for found in self.read("target"):
                 yield self._with_codes(found, wanted)
+        if "training" in wanted:
+            yield from self.read_training()
 
     def _with_codes(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
         """Add what an autoencoder says of its images; the noise of each depends on the seed and its index only."""
@@ -103,9 +112,9 @@ class Translations(Subject):
         # The noise of an image depends on the seed and its row only.
         seeds = [key(self.asked.seed, row) for row in rows]
         ready = Ready()
-        if wanted & {"fake", "samples"}:
+        if wanted & {"fake", "samples", "cycle"}:
             ready = self.inputs.ready(rows, self.asked.size, self.device, self.asked.max_pixels)
-        if "fake" in wanted:
+        if wanted & {"fake", "cycle"}:
             made = []
             for start in range(0, len(source), self.at_once):
                 part = slice(start, start + self.at_once)
@@ -113,6 +122,8 @@ class Translations(Subject):
                 made.append(self.translator.translate(source[part], seed=seeds[part], given=given))
             # Metrics see what a file would hold.
             found["fake"] = torch.cat(made).clamp_(-1, 1) if self._unbounded else torch.cat(made)
+        if "cycle" in wanted:
+            found["cycle"] = self._translated_back(found["fake"], seeds)
         if "samples" in wanted:
             found["samples"] = torch.stack([
                 self.translator.translate(
@@ -126,6 +137,16 @@ class Translations(Subject):
             parts = zip(*(images.split(self.at_once) for images in about), strict=True)
             found["bits"] = torch.cat([self._bits(*part) for part in parts])
         return found
+
+    def _translated_back(self, images: Tensor, seeds: list[int]) -> Tensor:
+        """The translations of translations by the network of the other direction, each with its own noise."""
+        if self._back is None:
+            other = _BACK[self.asked.direction]
+            self._back = translator_of(self.asked.saved, other, device=str(self.device))
+        starts = range(0, len(images), self.at_once)
+        parts = [slice(start, start + self.at_once) for start in starts]
+        back = torch.cat([self._back.translate(images[part], seed=seeds[part]) for part in parts])
+        return back.clamp_(-1, 1) if Traits(self._back.network).unbounded else back
 
     def bytes_for(self, size: Size) -> int:
         """The bytes of a translation of one image."""

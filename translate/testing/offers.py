@@ -177,7 +177,8 @@ def check_metric(part: str, *, plugins: Sequence[str] = ()) -> None:
 def _measured(generator: torch.Generator, count: int = 6) -> dict[str, torch.Tensor]:
     """One batch of all that a metric may ask for."""
     made = {
-        name: torch.rand((count, 3, SIZE, SIZE), generator=generator) * 2 - 1 for name in ("source", "target", "fake")
+        name: torch.rand((count, 3, SIZE, SIZE), generator=generator) * 2 - 1
+        for name in ("source", "target", "fake", "cycle", "training")
     }
     made["samples"] = torch.rand((count, 4, 3, SIZE, SIZE), generator=generator) * 2 - 1
     made["bits"] = torch.rand(count, generator=generator) * 8
