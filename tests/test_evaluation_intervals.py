@@ -39,7 +39,7 @@ def methods():
 
 @hookimpl
 def datasets():
-    return {"steps": steps}
+    return {"steps": steps, "maps": maps}
 
 
 @hookimpl
@@ -52,8 +52,18 @@ def metrics():
     return {"short": Short, "mute": Mute}
 
 
-def steps(*, count: int = 40, paired: bool = True, channels: int = 1):
-    """The target of row i is brighter by i / 100 than the source."""
+def maps(*, count: int = 4):
+    """Photos of the levels of ``steps``, and maps of two classes: the left half and the right half."""
+    halves = np.zeros((8, 8), np.uint8)
+    halves[:, 4:] = 1
+    photos = [Example(np.full((8, 8, 1), row / 100, np.float32), f"{row:02d}") for row in range(count)]
+    sides = {"source": photos, "target": [Example(halves, f"{row:02d}") for row in range(count)]}
+    domains = {"source": Domain(1, depth="float32", low=-1), "target": Domain(2, classes=2)}
+    return Dataset("maps", "maps()", True, domains, {"train": sides, "test": sides})
+
+
+def steps(*, count: int = 40, paired: bool = True, channels: int = 1, seen: int = 0):
+    """The target of row i is brighter by i / 100 than the source; ``seen`` of the rows are the training's."""
 
     def side(bright):
         return [
@@ -63,7 +73,8 @@ def steps(*, count: int = 40, paired: bool = True, channels: int = 1):
 
     sides = {"source": side(False), "target": side(True)}
     domains = {each: Domain(channels, depth="float32", low=-1) for each in sides}
-    return Dataset("steps", "steps()", paired, domains, {"train": sides, "test": sides})
+    some = {name: listed[:seen] if seen else listed for name, listed in sides.items()}
+    return Dataset("steps", "steps()", paired, domains, {"train": some, "test": sides})
 
 
 class Shift(nn.Module):
@@ -88,17 +99,18 @@ class Plus(Method):
     def __init__(self, parts, *, by: float = 0.0) -> None:
         super().__init__()
         self.shift = Shift(by)
+        self.back = Shift(-by / 2)
 
     @property
     def players(self):
-        return {"shift": self.shift}
+        return {"shift": nn.ModuleList([self.shift, self.back])}
 
     @property
     def translators(self):
-        return {"forward": self.shift}
+        return {"forward": self.shift, "backward": self.back}
 
     def updates(self, batch, step):
-        yield Update("shift", {"none": 0 * self.shift.by})
+        yield Update("shift", {"none": 0 * (self.shift.by + self.back.by)})
 
 
 class Short:
@@ -279,6 +291,93 @@ def test_runs_that_cannot_be_compared_are_refused(runs: tuple[Path, str], tmp_pa
         evaluate(folder / "zero", "steps()", metrics=["l1"], plugins=[plugin], against=[tmp_path / "large"])
     found = evaluate(folder / "zero", "steps()", metrics=["l1"], plugins=[plugin], against=[tmp_path / "large"], at=8)
     assert found.against[0].differences["l1"]["difference"] == 0
+
+
+def test_there_and_back(runs: tuple[Path, str]) -> None:
+    folder, plugin = runs
+    for direction, data in (("forward", "steps()"), ("backward", "steps(paired=no)")):
+        found = evaluate(
+            folder / "tenth",
+            data,
+            metrics=["cycle_error"],
+            plugins=[plugin],
+            direction=direction,
+            batch=7,
+            bootstrap=100,
+        )
+        assert found.scores["cycle_error"] == pytest.approx(0.05, abs=1e-6)
+        assert {row["domain"] for row in found.per_image} == {"source" if direction == "forward" else "target"}
+
+
+def test_there_and_back_with_weights_that_change(runs: tuple[Path, str]) -> None:
+    """A training measures the same networks again after each round."""
+    from translate.evaluation import Asked, Measurement
+    from translate.layouts import open_dataset
+    from translate.parts import SavedMethod
+    from translate.plugins import discover
+
+    folder, plugin = runs
+    catalog = discover(extra=[plugin])
+    saved = SavedMethod.open(folder / "tenth", catalog)
+    asked = Asked(saved, "forward", open_dataset(catalog, "steps()", None), "test", None, (8, 8), 16, 1, 0)
+    measurement = Measurement(asked, "cpu")
+    assert not measurement.fitting(["cycle_error"])[1]
+    with torch.no_grad():
+        saved.method.translators["backward"].by.fill_(0.3)
+    assert measurement.scores(["cycle_error"]).values["cycle_error"] == pytest.approx(0.4, abs=1e-6)
+    with torch.no_grad():
+        saved.method.translators["forward"].by.fill_(0.5)
+    assert measurement.scores(["cycle_error"]).values["cycle_error"] == pytest.approx(0.8, abs=1e-6)
+
+
+@pytest.mark.parametrize("paired", ["yes", "no"])
+def test_copies_of_the_training_images(runs: tuple[Path, str], paired: str) -> None:
+    folder, plugin = runs
+    data = f"steps(paired={paired}, seen=10)"
+    found = evaluate(folder / "tenth", data, metrics=["copy_distance"], plugins=[plugin], batch=16, bootstrap=100)
+    # All translations are at 0.1, and the training images at 0 to 0.09; the rows above lie 0.01 to 0.3 from it.
+    assert found.scores["copy_distance_made"] == pytest.approx(0.01, abs=1e-6)
+    assert found.scores["copy_distance_real"] == pytest.approx(sum(range(1, 31)) / 100 / 40, abs=1e-6)
+    assert found.counts == {"target": 40, "fake": 40, "training": 10}
+    assert set(found.intervals) == {"copy_distance", "copy_distance_made", "copy_distance_real", "copies"}
+    with pytest.raises(TranslateError, match="copy_distance compares with the images of the training, and those are"):
+        evaluate(folder / "tenth", data, metrics=["copy_distance"], plugins=[plugin], split="train")
+
+
+def test_a_run_that_segments(runs: tuple[Path, str], tmp_path: Path) -> None:
+    folder, plugin = runs
+    from translate.translator import load
+
+    segmenter = fit(
+        "pix2pix",
+        "maps()",
+        output=tmp_path / "segmenter",
+        plugins=[plugin],
+        steps=1,
+        size=8,
+        load_size=8,
+        batch=2,
+        generator="unet(width=4, depth=2)",
+        discriminator="patch(width=4, receptive_field=16)",
+    )
+    found = evaluate(
+        folder / "tenth",
+        "steps(count=8)",
+        metrics=[f"segmentation(segmenter={str(segmenter.folder)!r}, truth=target)"],
+        plugins=[plugin],
+        bootstrap=100,
+    )
+    network = load(segmenter.folder)
+    levels = torch.arange(8)[:, None, None, None] / 100
+    made, truth = (
+        network.translate(each.expand(8, 1, 8, 8)).argmax(1) for each in (torch.full((8, 1, 1, 1), 0.1), levels)
+    )
+    assert found.scores["pixel_accuracy"] == pytest.approx(100 * (made == truth).double().mean().item())
+    assert "segmenter, weights" in found.protocol["metrics"]["pixel_accuracy"]
+    with pytest.raises(TranslateError, match="makes no class maps"):
+        evaluate(
+            folder / "tenth", "steps()", metrics=[f"segmentation(segmenter={str(folder / 'zero')!r})"], plugins=[plugin]
+        )
 
 
 def test_small_samples_are_told(runs: tuple[Path, str]) -> None:

@@ -379,16 +379,33 @@ def load(
     An ``.onnx`` file is run by onnxruntime on the CPU. ``range`` (-1..1, 0..1 or 0..255, or two as INPUT,OUTPUT) and
     ``layout`` (NCHW or NHWC) are for such files that do not tell them; what is found out is told, and noted beside it.
     """
-    catalog = discover(extra=plugins, blocked=no_plugins)
+    how: dict[str, Any] = {"step": step, "direction": direction, "device": device, "precision": precision}
+    how |= {"runtime": runtime, "limits": range, "layout": layout}
+    return load_with(discover(extra=plugins, blocked=no_plugins), path, **how)
+
+
+def load_with(
+    catalog: Catalog,
+    path: str | Path,
+    *,
+    step: int | None = None,
+    direction: str | None = None,
+    device: str = "auto",
+    precision: Precision = "float32",
+    runtime: str = "",
+    limits: str = "",
+    layout: str = "",
+) -> Translator:
+    """Load a translator as ``load`` does, by the plugins of a catalog; ``limits`` is its ``range``."""
     if is_program(path):
         others = {"step": step, "runtime": runtime, "precision": precision}
         program = open_program(
-            expanded(path), direction=direction, device=device, others=others, limits=range, layout=layout
+            expanded(path), direction=direction, device=device, others=others, limits=limits, layout=layout
         )
-        how: dict[str, Any] = {"device": pick_device("cpu"), "taken": program.taken, **program.described}
+        how = {"device": pick_device("cpu"), "taken": program.taken, **program.described}
         return Translator(ProgramNetwork(program), catalog=catalog, **how)
     refuse_other(path)
-    if range or layout:
+    if limits or layout:
         raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")
     saved = SavedMethod.open(path, catalog, step)
     directions = saved.directions("translator")

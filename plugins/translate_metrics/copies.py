@@ -84,7 +84,7 @@ class CopyDistance:
         seen = torch.cat(self._rows["training"])
         root = seen.shape[1] ** 0.5
         self._distances = {side: nearest(torch.cat(self._rows[side]), seen).distances.double() / root for side in SIDES}
-        means = {}
+        means: dict[str, float] = {}
         for side, name in zip(SIDES, ("copy_distance_made", "copy_distance_real"), strict=True):
             average = Average(name)
             average.add(self._distances[side])

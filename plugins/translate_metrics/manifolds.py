@@ -57,8 +57,8 @@ class PrecisionRecall:
         if fewest >= ENOUGH:
             return []
         return [
-            f"precision and recall rest on the neighbours of {fewest} images; they are rough with fewer than {ENOUGH:,}, "
-            "and only sets of as many images can be compared"
+            f"precision and recall rest on the neighbours of {fewest} images; they are rough with fewer than "
+            f"{ENOUGH:,}, and only sets of as many images can be compared"
         ]
 
     @property

@@ -39,8 +39,8 @@ class MSSSIM(Pairwise):
         height, width = fake.shape[-2:]
         if min(height, width) < SMALLEST:
             raise TranslateError(
-                f"ms_ssim needs sides of at least {SMALLEST} pixels for its five scales, not {height}x{width}; use ssim, "
-                "or evaluate at a larger size"
+                f"ms_ssim needs sides of at least {SMALLEST} pixels for its five scales, not {height}x{width}; use "
+                "ssim, or evaluate at a larger size"
             )
         one, two = ((images.double() + 1) / 2 for images in (fake, target))
         found = torch.ones(fake.shape[:2], dtype=one.dtype, device=one.device)

@@ -86,7 +86,8 @@ class PerceptualDistance:
             each = found[name].double()
             if each.dim() not in (2, 4):
                 raise TranslateError(
-                    f"the layer {name!r:.60} of the extractor answers {tuple(each.shape)}; name one of maps (N, C, h, w)"
+                    f"the layer {name!r:.60} of the extractor answers {tuple(each.shape)}; name one of maps "
+                    "(N, C, h, w)"
                 )
             maps.append(each if each.dim() == 4 else each[:, :, None, None])
         return maps
@@ -108,7 +109,8 @@ def _within(network: nn.Module) -> nn.Module:
 
 def _unit(features: Tensor) -> Tensor:
     """Features (N, C, h, w) with the length 1 at each position."""
-    return features / (features.norm(dim=1, keepdim=True) + 1e-10)
+    unit: Tensor = features / (features.norm(dim=1, keepdim=True) + 1e-10)
+    return unit
 
 
 def _read(path: Path, channels: list[int]) -> nn.Module:

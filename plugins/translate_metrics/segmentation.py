@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from translate.data import Domain
 from translate.errors import TranslateError
 from translate.method import Parts
 from translate.options import Option
-from translate.translator import load
+from translate.translator import Translator
 from translate_metrics.averages import Average
 from translate_metrics.extraction import fingerprint, name_of
 
@@ -31,19 +30,22 @@ class Segmentation:
     over all images; ``ceiling_accuracy`` is the accuracy in the real targets of pairs whose source is a class map.
     """
 
+    needs = frozenset({"fake", "source"})
     wants = frozenset({"source", "target"})
     better: ClassVar = {"pixel_accuracy": "higher", "mean_iou": "higher"}
 
     def __init__(
         self,
         parts: Parts,
+        load_translator: Callable[[Path], Translator],
         *,
         segmenter: Annotated[Path | None, Option("run or .onnx file that segments images of the target domain")] = None,
         truth: Annotated[Literal["source", "target"], Option("whose classes are the true ones")] = "source",
     ) -> None:
-        self.needs = frozenset({"fake", "source"} if truth == "source" else {"fake", "target", "pairs"})
+        if truth == "target":
+            self.needs = frozenset({"fake", "target", "pairs"})
         self._truth, self._of_truth = truth, parts.source if truth == "source" else parts.target
-        self._translator = None if segmenter is None else load(segmenter)
+        self._translator = None if segmenter is None else load_translator(segmenter)
         self._name = "no segmenter" if segmenter is None else name_of(str(segmenter.resolve()))
         self._of_fake = parts.target
         if self._translator is not None:
@@ -51,8 +53,8 @@ class Segmentation:
                 raise TranslateError(f"{segmenter} makes no class maps; name a run that was trained to make some")
             if self._translator.source.channels != parts.target.channels:
                 raise TranslateError(
-                    f"{segmenter} segments images of {self._translator.source.channels} channels, and translations have "
-                    f"{parts.target.channels}; train one on images like these"
+                    f"{segmenter} segments images of {self._translator.source.channels} channels, and translations "
+                    f"have {parts.target.channels}; train one on images like these"
                 )
         elif not self._of_fake.classes:
             raise TranslateError("segmentation needs a segmenter for translations that are no class maps; name one")
@@ -129,7 +131,8 @@ def indices(images: Tensor, domain: Domain, *, known: bool = False) -> Tensor:
     if domain.palette:
         colours = torch.tensor(domain.palette, device=images.device).float() / 127.5 - 1
         apart = torch.stack([(images - colour[:, None, None]).abs().sum(1) for colour in colours], dim=1)
-        return apart.argmin(1)
+        nearest: Tensor = apart.argmin(1)
+        return nearest
     highest, found = images.max(1)
     return found if known else found.masked_fill(highest <= 0, -1)
 
@@ -142,7 +145,7 @@ def confusion(found: Tensor, truth: Tensor, classes: int) -> Tensor:
     """
     there = (truth >= 0) & (found >= 0)
     pairs = torch.where(there, truth * classes + found, classes * classes).flatten(1)
-    counts = F.one_hot(pairs, classes * classes + 1).sum(1)[:, :-1]
+    counts = torch.stack([torch.bincount(each, minlength=classes * classes + 1)[:-1] for each in pairs])
     return counts.unflatten(1, (classes, classes))
 
 

@@ -53,7 +53,7 @@ class Folders:
     """The images of two folders, or two images; they are pairs if each has a partner of its name."""
 
     def __init__(self, made: Path, truth: Path, asked: Mapping[str, Any], device: torch.device) -> None:
-        self._asked, self._device = asked, device
+        self._asked, self.device = asked, device
         self._where = dict(zip(SIDES, (made, truth), strict=True))
         budget = Budget(asked["memory"], asked["max_pixels"])
         self._listed: dict[str, list[Listed]] = {}
@@ -188,7 +188,7 @@ class Folders:
             memory=self._asked["memory"],
             max_pixels=self._asked["max_pixels"],
         )
-        return {side: normalize(kept.to(self._device), self._domains[side]) for side, kept in decoded.items()}
+        return {side: normalize(kept.to(self.device), self._domains[side]) for side, kept in decoded.items()}
 
     @cached_property
     def notes(self) -> list[str]:

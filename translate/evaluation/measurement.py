@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -21,7 +22,7 @@ from translate.parts import CatalogParts, build
 from translate.plugins import Catalog
 from translate.saved import classifier_of, sampler_of
 from translate.sizes import Size
-from translate.translator import translator_of
+from translate.translator import Translator, load_with, translator_of
 
 if TYPE_CHECKING:
     from translate.evaluation import Metric
@@ -56,6 +57,7 @@ class Measured(Protocol):
 
     source: Domain
     target: Domain
+    device: torch.device
 
     def lacks(self, need: str) -> str | None: ...
 
@@ -74,12 +76,20 @@ class Measurement:
     """Measures the network of one direction; it may be repeated, after its weights have changed."""
 
     def __init__(self, asked: Asked, device: str) -> None:
-        self._asked = asked
+        self._asked, self._device = asked, device
         self._network = _LOADERS[role_of(asked.direction)](asked.saved, asked.direction, device=device)
 
     def _subject(self) -> Subject:
-        found: Subject = _SUBJECTS[role_of(self._asked.direction)](self._asked, self._network)
-        return found
+        role, direction = role_of(self._asked.direction), self._asked.direction
+        if role == "translator":
+            leads_back = _BACK.get(direction) in self._asked.saved.method.translators
+            return Translations(self._asked, self._network, (lambda: self._back) if leads_back else None)
+        return _SUBJECTS[role](self._asked, self._network)
+
+    @cached_property
+    def _back(self) -> Translator:
+        """The network that leads back. It is loaded once, since loading takes the weights of the file."""
+        return translator_of(self._asked.saved, _BACK[self._asked.direction], device=self._device)
 
     def fitting(self, metrics: Sequence[str]) -> tuple[dict[str, Metric], dict[str, str]]:
         """Those of the metrics that the direction and the data fit, and why the others do not, by their texts.
@@ -161,7 +171,8 @@ def _of_few(each: Mapping[str, Values]) -> list[str]:
 
 def _built(catalog: Catalog, subject: Measured, metrics: Sequence[str], size: Size) -> dict[str, Metric]:
     parts = CatalogParts(catalog, source=subject.source, target=subject.target, size=size)
-    return {text: build(catalog, "metrics", text, parts=parts) for text in metrics}
+    load_translator = partial(load_with, catalog, device=str(subject.device))
+    return {text: build(catalog, "metrics", text, parts=parts, load_translator=load_translator) for text in metrics}
 
 
 @torch.no_grad()  # not inference mode: decoding threads write into tensors made here
@@ -185,10 +196,12 @@ def _update(
 
 
 _SUBJECTS: Mapping[str, Callable[..., Subject]] = {
-    "translator": Translations,
     "sampler": Drawings,
     "classifier": Answers,
 }
+_BACK = {"forward": "backward", "backward": "forward"}
+"""The direction that leads back."""
+
 _LOADERS: Mapping[str, Callable[..., Any]] = {
     "translator": translator_of,
     "sampler": sampler_of,

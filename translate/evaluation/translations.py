@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,20 +19,17 @@ from translate.given import Ready
 from translate.seeds import key, noise_of
 from translate.sizes import Size
 from translate.traits import Traits
-from translate.translator import Translator, translator_of
+from translate.translator import Translator
 
 if TYPE_CHECKING:
     from translate.evaluation import Metric
 
 
-_BACK = {"forward": "backward", "backward": "forward"}
-"""The direction that leads back."""
-
-
 class Translations(Subject):
     """A translator's outputs for the sources, and the targets."""
 
-    def __init__(self, asked: Asked, network: Translator) -> None:
+    def __init__(self, asked: Asked, network: Translator, back: Callable[[], Translator] | None) -> None:
+        """``back`` gives the network of the direction that leads back, None if there is none."""
         self.translator = network
         self.device = self.translator.device
         backward = asked.direction == "backward"
@@ -55,8 +52,8 @@ class Translations(Subject):
             self.metadata = {**self.metadata, "seed": asked.seed}
         self.gives = given_by(asked.direction, module) | ({"samples"} if self.translator.takes_noise else set())
         traits = Traits(module)
-        self._back: Translator | None = None
-        if _BACK.get(asked.direction) in asked.saved.method.translators:
+        self._back = back
+        if back is not None:
             self.gives |= {"cycle"}
         self._bits = traits.bits_per_dimension
         self._conditional = self._bits is not None and len(inspect.signature(self._bits).parameters) > 1
@@ -140,13 +137,12 @@ class Translations(Subject):
 
     def _translated_back(self, images: Tensor, seeds: list[int]) -> Tensor:
         """The translations of translations by the network of the other direction, each with its own noise."""
-        if self._back is None:
-            other = _BACK[self.asked.direction]
-            self._back = translator_of(self.asked.saved, other, device=str(self.device))
+        assert self._back is not None
+        other = self._back()
         starts = range(0, len(images), self.at_once)
         parts = [slice(start, start + self.at_once) for start in starts]
-        back = torch.cat([self._back.translate(images[part], seed=seeds[part]) for part in parts])
-        return back.clamp_(-1, 1) if Traits(self._back.network).unbounded else back
+        back = torch.cat([other.translate(images[part], seed=seeds[part]) for part in parts])
+        return back.clamp_(-1, 1) if Traits(other.network).unbounded else back
 
     def bytes_for(self, size: Size) -> int:
         """The bytes of a translation of one image."""

@@ -8,6 +8,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from translate.run import Config, Run, Scalars
 from translate.seeds import seed_step
 from translate.streams import Vectors
 from translate.testing.networks import parts_of
+from translate.translator import load_with
 
 TREES: Mapping[str, tuple[str, ...]] = {
     "pairs": ("train/source", "train/target", "val/source", "val/target"),
@@ -140,7 +142,8 @@ def check_metric(part: str, *, plugins: Sequence[str] = ()) -> None:
     for _ in range(2):
         # An extractor without a file has weights that are drawn.
         seed_step(0, 0)
-        built.append(build(catalog, "metrics", part, parts=parts_of(catalog, (SIZE, SIZE), 3, 3)))
+        parts, load_translator = parts_of(catalog, (SIZE, SIZE), 3, 3), partial(load_with, catalog, device="cpu")
+        built.append(build(catalog, "metrics", part, parts=parts, load_translator=load_translator))
     first, second = built
     needs = getattr(first, "needs", None)
     assert isinstance(needs, (set, frozenset)), f"{part}: needs must be a set of names, not {needs!r:.60}"
