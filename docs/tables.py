@@ -164,7 +164,10 @@ PAGES: Mapping[str, Mapping[str, Callable[[Catalog], list[str]]]] = {
     "docs/conversion.md": {"convert": flags("translate.conversion:convert")},
     "docs/importing.md": {"import": flags("translate.importing:import_network")},
     "docs/exporting.md": {"export": flags("translate.exporting:export")},
-    "docs/evaluation.md": {"evaluate": flags("translate.evaluation:evaluate")},
+    "docs/evaluation.md": {
+        "evaluate": flags("translate.evaluation:evaluate"),
+        "compare": flags("translate.evaluation:compare"),
+    },
     "docs/encoding.md": {"encode": flags("translate.encoding:encode")},
     "docs/sampling.md": {"sample": flags("translate.sampling:sample")},
     "docs/public-names.md": {"public": public},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -46,9 +47,9 @@ class Segmentation:
             self.needs = frozenset({"fake", "target", "pairs"})
         self._truth, self._of_truth = truth, parts.source if truth == "source" else parts.target
         self._translator = None if segmenter is None else load_translator(segmenter)
-        self._name = "no segmenter" if segmenter is None else name_of(str(segmenter.resolve()))
-        self._of_fake = parts.target
-        if self._translator is not None:
+        self._of_fake, self._name = parts.target, "no segmenter"
+        if self._translator is not None and segmenter is not None:
+            self._name = _described(self._translator, segmenter)
             if not self._translator.target.classes:
                 raise TranslateError(f"{segmenter} makes no class maps; name a run that was trained to make some")
             if self._translator.source.channels != parts.target.channels:
@@ -76,11 +77,10 @@ class Segmentation:
     @property
     def protocol(self) -> str:
         """The segmenter, where the true classes come from, and the number of images."""
-        weights = "" if self._translator is None else f", weights {fingerprint(self._translator.network)}"
         what = f"the class maps of the {self._truth}"
         if not self._of_truth.classes:
             what = f"what it finds in the {self._truth}"
-        return f"percent; {self._name}{weights}; truth: {what}; {self._count} classes; {self._each.count} images"
+        return f"percent; {self._name}; truth: {what}; {self._count} classes; {self._each.count} images"
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Segment a batch's translations, and compare them with their true classes."""
@@ -120,6 +120,15 @@ class Segmentation:
         each = torch.cat(self._confusions).double()
         drawn = torch.from_numpy(counts["fake"]).double() @ each.flatten(1)
         return {name: value.numpy() for name, value in scores_of(drawn.unflatten(1, each.shape[1:])).items()}
+
+
+def _described(translator: Translator, segmenter: Path) -> str:
+    """The name of a segmenter, and a hash of its weights, or of its file if they are not at hand as tensors."""
+    name = name_of(str(segmenter.resolve()))
+    if translator.network.state_dict():
+        return f"{name}, weights {fingerprint(translator.network)}"
+    with segmenter.open("rb") as file:
+        return f"{name}, file {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
 
 
 def indices(images: Tensor, domain: Domain, *, known: bool = False) -> Tensor:
