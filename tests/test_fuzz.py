@@ -18,10 +18,11 @@ import torch
 
 from translate import schema
 from translate.checkpoint import CheckpointError
+from translate.config_file import read_config
 from translate.errors import TranslateError
 from translate.options import parse_calls
 from translate.rebuilding import Frugal
-from translate.run import Config, Run, read_config
+from translate.run import Config, Run
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ FLOORS = [
     {"directions", "reshaping", "taken", "traits"},
     {"ranks", "seeds", "schema", "inner_maps"},
     {"draws", "memory", "tensor_header"},
-    {"changes", "common_options", "exported", "foreign", "trust", "metrics_file"},
+    {"changes", "common_options", "config_file", "exported", "foreign", "trust", "metrics_file"},
     {"embedded", "libraries"},
     {"images", "discriminator", "pool", "latent", "holes", "runtime"},
     {"adversary", "overview", "gallery", "given"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,7 +73,7 @@ def best_checkpoint(folder: Path, name: str) -> Path:
     >>> best_checkpoint(Path("run"), "backward/psnr").as_posix()
     'run/checkpoints/best-backward-psnr.safetensors'
     """
-    return folder / "checkpoints" / f"best-{name.replace('/', '-')}.safetensors"
+    return folder / "checkpoints" / f"best-{_as_file(name)}.safetensors"
 
 
 def best_translator(folder: Path, name: str) -> Path:
@@ -81,4 +82,8 @@ def best_translator(folder: Path, name: str) -> Path:
     >>> best_translator(Path("run"), "psnr").as_posix()
     'run/best-psnr.safetensors'
     """
-    return folder / f"best-{name.replace('/', '-')}.safetensors"
+    return folder / f"best-{_as_file(name)}.safetensors"
+
+
+def _as_file(name: str) -> str:
+    return re.sub(r"[^\w]+", "-", name)

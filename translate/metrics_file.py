@@ -16,6 +16,9 @@ from translate.errors import TranslateError
 
 NAME = "metrics.jsonl"
 
+VALIDATION = "validation/"
+"""The beginning of the names of a validation's scores, which have a row of their own."""
+
 log = logging.getLogger("translate")
 
 Row = dict[str, Any]
@@ -32,11 +35,14 @@ def append(folder: Path, row: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path) -> list[Row]:
-    """All rows that can be read, in the order of steps; those of one step are one, in which the later ones' values count.
+    """All rows that can be read, in the order of steps; of one step there is one row, with the latest values.
 
     Raises ``TranslateError`` if there is something else than a file in its place.
     """
-    return _read(folder / NAME)[0]
+    merged: dict[int, Row] = {}
+    for row in _read(folder / NAME)[0]:
+        merged[row["step"]] = {**merged.get(row["step"], {}), **row}
+    return list(merged.values())
 
 
 def cut(folder: Path, step: int) -> None:
@@ -61,7 +67,7 @@ def cut(folder: Path, step: int) -> None:
 
 
 def _read(path: Path) -> tuple[list[Row], int]:
-    """The rows of a file, and the number of lines that cannot be read."""
+    """The rows of a file in the order of steps, of each kind the last of a step, and how many lines cannot be read."""
     try:
         # Opened without waiting, since a FIFO would wait for a writer.
         handle = _open_at_once(path, os.O_RDONLY)
@@ -75,14 +81,15 @@ def _read(path: Path) -> tuple[list[Row], int]:
         raise TranslateError(f"cannot read {path}: {_text_of(error)}; move it away and try again") from None
     # A power cut or a kill may cut off the last line, which is then repeated.
     last = lines.pop()
-    rows, unreadable = {}, 0
+    rows: dict[tuple[int, bool], Row] = {}
+    unreadable = 0
     for line in (*lines, last):
         row = _row(line)
         if row is not None:
-            rows[row["step"]] = {**rows.get(row["step"], {}), **row}
+            rows[row["step"], any(name.startswith(VALIDATION) for name in row)] = row
         elif line is not last and line.strip():
             unreadable += 1
-    return [rows[step] for step in sorted(rows)], unreadable
+    return [rows[place] for place in sorted(rows)], unreadable
 
 
 def _row(line: bytes) -> Row | None:

@@ -153,7 +153,7 @@ class Resumption:
 
     def without_rollbacks(self, run: Run) -> Resumption:
         """The same where the user gives other learning rates, which count as they are; forgets the run's rollbacks."""
-        change = Change(run.step, "learning rate factor", run.rate_scale, 1.0)
+        change = Change(run.step, changes.RATE_FACTOR, run.rate_scale, 1.0)
         log.warning("resume: %s", change)
         run.rollbacks = 0
         return replace(self, changes=(*self.changes, change))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from translate import changes, checkpoint
 from translate.background import Background
 from translate.best import Best
 from translate.errors import NotFiniteError, TranslateError
-from translate.numbered import checkpoint_path
+from translate.numbered import checkpoint_path, steps_of
 from translate.ordered import OrderedLog
 from translate.progress import Progress
 from translate.run import Run
@@ -35,9 +37,11 @@ def go_back(
 ) -> None:
     """Load the last good checkpoint into a training and halve its learning rates; all ranks must call this.
 
-    It is told, and recorded in the run's ``changes.json`` and ``config.json``. The checkpoint is written again, so that
-    a resumed run goes on from the same state. Raises ``NotFiniteError`` if the run is not to go back, may not do so
-    again, or has nothing to go back to.
+    A checkpoint to which the run has gone back before, and after which no other was written, is not good: it is removed
+    if there is an earlier one. All is told, and recorded in the run's ``changes.json`` and ``config.json``. The
+    checkpoint is written again, so that a resumed run goes on from the same state.
+
+    Raises ``NotFiniteError`` if the run is not to go back, may not do so again, or has nothing to go back to.
     """
     if setup.config.on_nan != "rollback":
         raise error
@@ -46,12 +50,7 @@ def go_back(
     with beside():
         background.finish()
         ordered.tell_all()
-    found = None
-    if setup.group.is_main:
-        try:
-            found = last_good(run.folder)
-        except TranslateError as unreadable:
-            log.warning("%s", unreadable)
+    found = _found(run) if setup.group.is_main else None
     step = torch.tensor(-1 if found is None else int(found[1]["engine"]["step"]))
     setup.group.broadcast([step])
     if int(step) < 0:
@@ -75,5 +74,25 @@ def go_back(
             run.forget_after(run.step)
             run.write_config(setup.metadata)
             changes.rewind(run.folder, run.step)
-            changes.record(run.folder, run.step, "learning rate factor", before, setup.engine.rate_scale)
+            changes.record(run.folder, run.step, changes.RATE_FACTOR, before, setup.engine.rate_scale)
     save(setup, run, background, beside)
+
+
+def _found(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """The checkpoint to go back to; None if there is none that can be read."""
+    try:
+        found = last_good(run.folder)
+        if found is None:
+            return None
+        step = int(found[1]["engine"]["step"])
+        earlier = next((each for each in steps_of(run.folder) if each < step), None)
+        if earlier is None or not any(each.what == changes.RATE_FACTOR and each.step == step for each in run.changes):
+            return found
+        path = checkpoint_path(run.folder, step)
+        found = checkpoint.load(checkpoint_path(run.folder, earlier), holds="training")
+        path.unlink()
+        log.warning("%s is removed, since the training has gone back to it before", path)
+        return found
+    except (TranslateError, OSError) as unreadable:
+        log.warning("%s", unreadable)
+        return None

@@ -246,26 +246,6 @@ class Config:
         return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a YAML or JSON file of options; dashes in names become underscores."""
-    # Imported where a file is read: it takes longer than all of the command line.
-    from translate.schema import MOST_CONFIG_BYTES, FactsError, parse_yaml, read_text
-
-    try:
-        values = parse_yaml(read_text(path, MOST_CONFIG_BYTES))
-    except OSError as error:
-        raise TranslateError(f"cannot read the config {path}: {error.strerror}") from None
-    except ValueError as error:
-        reason = str(error) if isinstance(error, FactsError) else "its name is no path"
-        raise TranslateError(f"cannot read the config {path}: {reason}") from None
-    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise TranslateError(f"{path} must hold names and values, such as `steps: 1000`")
-    found = {name.replace("-", "_"): value for name, value in values.items()}
-    if len(found) < len(values):
-        raise TranslateError(f"{path} names an option twice, with a dash and with an underscore")
-    return found
-
-
 _UNSEEN = (".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini")
 """Files that folders of no content may hold."""
 

@@ -37,7 +37,7 @@ def save(
 ) -> None:
     """Write the checkpoint and the translator; the oldest checkpoints are deleted once the new one is complete.
 
-    If it is the ``best`` of the training, it is kept under a name of its own as well, or alone if it is not ``regular``.
+    The ``best`` of the training is kept under a name of its own, as well or, if it is not ``regular``, alone.
     Training continues as soon as all tensors are copied. All ranks must call this; the main rank writes, within
     ``beside``, which no collective operation is.
     """
@@ -72,12 +72,11 @@ def writing(
     def write() -> None:
         refuse_lost(saved_run.folder)
         if best and saved_run.best is not None:
-            path = best_checkpoint(saved_run.folder, saved_run.best.name)
+            name, value = saved_run.best.name, as_json(saved_run.best.value)
+            path = best_checkpoint(saved_run.folder, name)
             checkpoint.save(path, state, metadata)
-            chosen = {"score": saved_run.best.name, "value": as_json(saved_run.best.value), "split": VALIDATED}
-            checkpoint.save(
-                best_translator(saved_run.folder, saved_run.best.name), trained, {**facts, "chosen": chosen}
-            )
+            chosen = {"score": name, "value": value, "split": VALIDATED}
+            checkpoint.save(best_translator(saved_run.folder, name), trained, {**facts, "chosen": chosen})
             setup.tell("checkpoint_saved", run=saved_run, path=path)
         if not regular:
             return

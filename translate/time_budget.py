@@ -28,7 +28,7 @@ log = logging.getLogger("translate")
 def fix_steps(
     setup: Setup, run: Run, loader: Loader, minutes: float, clock: Callable[[], float] = time.perf_counter
 ) -> None:
-    """Measure the speed of some steps, take them back, and give the run the steps that fit into ``minutes`` of training.
+    """Measure some steps, take them back, and give the run as many as fit into ``minutes`` of training.
 
     The time that it has trained before counts. Then the run is one of that many steps like any other: so its schedule
     knows the whole length from the first step on, and it can be resumed exactly. All ranks must call this. Raises

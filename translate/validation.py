@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +24,7 @@ from translate.run import Config, Run
 from translate.saving import translator_of
 from translate.setup import Setup
 
-PREFIX = "validation/"
-"""The beginning of the names of scores in ``metrics.jsonl``."""
+ERROR = "_standard_error"
 
 log = logging.getLogger("translate")
 
@@ -167,7 +166,8 @@ class Validation:
         """Write the scores into the log, and compare them with those before."""
         refuse_lost(run.folder)
         row = {"step": run.step, "epoch": round(run.progress.epoch, 6), "seconds": round(run.progress.seconds, 3)}
-        metrics_file.append(run.folder, row | {f"{PREFIX}{name}": as_json(value) for name, value in scores.items()})
+        start = metrics_file.VALIDATION
+        metrics_file.append(run.folder, row | {f"{start}{name}": as_json(value) for name, value in scores.items()})
         patience, best, is_best, ends = self._setup.config.patience, run.best, False, False
         if best is not None and best.name in scores:
             run.best = best.with_value(scores[best.name], run.step, self._better[best.name])
@@ -186,6 +186,28 @@ class Validation:
 def _free(name: str, direction: str, taken: Container[str]) -> str:
     """The name of a score: the metric's own for the first direction that it fits, behind the direction for others."""
     return f"{direction}/{name}" if name in taken else name
+
+
+def scores_of(run: Run) -> list[str]:
+    """What the validation of a run has found, as lines: the last scores, and the best if it was kept."""
+    lines, config, start = [], run.config, metrics_file.VALIDATION
+    rows = run.metrics if config.validate else []
+    validated = [row for row in rows if any(name.startswith(start) for name in row)]
+    for row in validated[-1:]:
+        scores = {name.removeprefix(start): value for name, value in row.items() if name.startswith(start)}
+        every = ", ".join(_told(name, value) for name, value in scores.items() if not name.endswith(ERROR))
+        lines.append(f"last:     {every} on {VALIDATED}, step {row['step']}")
+    if config.keep_best is not None:
+        path = best_translator(run.folder, config.keep_best)
+        with suppress(checkpoint.CheckpointError):
+            facts = checkpoint.load(path)[1]
+            told = _told(config.keep_best, facts["chosen"]["value"])
+            lines.append(f"best:     {told} on {VALIDATED}, by which it was chosen, step {facts['step']}: {path}")
+    return lines
+
+
+def _told(name: str, value: float | str) -> str:
+    return f"{name} {float(value):.5g}"
 
 
 def metrics_of(texts: Sequence[str]) -> list[str]:

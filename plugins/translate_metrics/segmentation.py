@@ -155,7 +155,7 @@ def confusion(found: Tensor, truth: Tensor, classes: int) -> Tensor:
     there = (truth >= 0) & (found >= 0)
     pairs = torch.where(there, truth * classes + found, classes * classes).flatten(1)
     counts = torch.stack([torch.bincount(each, minlength=classes * classes + 1)[:-1] for each in pairs])
-    return counts.unflatten(1, (classes, classes))
+    return counts.view(-1, classes, classes)
 
 
 def _accuracies(counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,9 +23,10 @@ from click.shell_completion import get_completion_class
 from translate import __version__
 from translate.cli.flags import session_of
 from translate.cli.looking import data, plugins
+from translate.cli.measures import compare, evaluate
 from translate.cli.output import prepare_output, say
 from translate.cli.training import fit
-from translate.cli.verbs import bench, classify, compare, convert, encode, evaluate, export, import_, sample, show
+from translate.cli.verbs import bench, classify, convert, encode, export, import_, sample, show
 from translate.errors import TranslateError, nearest
 from translate.signals import EXIT_BASE, ending_cleanly
 
