@@ -144,17 +144,15 @@ class Translator:
         all images or as tensors with a row for each. Raises ``TranslateError`` for what does not fit.
         """
         height, width = batch.shape[-2:]
-        if isinstance(given, Ready):
-            ready = given
-        else:
-            ready = self.ready(self.read_given(given or {}), len(batch), (height, width))
+        if not isinstance(given, Ready):
+            given = self.ready(self.read_given(given or {}), len(batch), (height, width))
         own = batch.to(self.device, self._type_for(batch))
-        tensors = fitted(ready.tensors, self.taken, self.size_multiple, self.fixed_size)
+        tensors = fitted(given.tensors, self.taken, self.size_multiple, self.fixed_size)
         seeds = seeds_of(seed, len(batch))
-        output = self.inference.forward(self._prepare(own), Ready(ready.options, tensors), samples, seeds)
+        output = self.inference.forward(self._prepare(own), Ready(given.options, tensors), samples, seeds)
         cropped = output[..., :height, :width].to(own.dtype)
         made = cropped if self.fixed_size is None else resized(output.float(), (height, width))
-        return keep_known(made, own, ready, self.taken)
+        return keep_known(made, own, given, self.taken)
 
     @property
     def in_parts(self) -> InParts | None:
@@ -379,33 +377,16 @@ def load(
     An ``.onnx`` file is run by onnxruntime on the CPU. ``range`` (-1..1, 0..1 or 0..255, or two as INPUT,OUTPUT) and
     ``layout`` (NCHW or NHWC) are for such files that do not tell them; what is found out is told, and noted beside it.
     """
-    how: dict[str, Any] = {"step": step, "direction": direction, "device": device, "precision": precision}
-    how |= {"runtime": runtime, "limits": range, "layout": layout}
-    return load_with(discover(extra=plugins, blocked=no_plugins), path, **how)
-
-
-def load_with(
-    catalog: Catalog,
-    path: str | Path,
-    *,
-    step: int | None = None,
-    direction: str | None = None,
-    device: str = "auto",
-    precision: Precision = "float32",
-    runtime: str = "",
-    limits: str = "",
-    layout: str = "",
-) -> Translator:
-    """Load a translator as ``load`` does, by the plugins of a catalog; ``limits`` is its ``range``."""
+    catalog = discover(extra=plugins, blocked=no_plugins)
     if is_program(path):
         others = {"step": step, "runtime": runtime, "precision": precision}
         program = open_program(
-            expanded(path), direction=direction, device=device, others=others, limits=limits, layout=layout
+            expanded(path), direction=direction, device=device, others=others, limits=range, layout=layout
         )
-        how = {"device": pick_device("cpu"), "taken": program.taken, **program.described}
+        how: dict[str, Any] = {"device": pick_device("cpu"), "taken": program.taken, **program.described}
         return Translator(ProgramNetwork(program), catalog=catalog, **how)
     refuse_other(path)
-    if limits or layout:
+    if range or layout:
         raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")
     saved = SavedMethod.open(path, catalog, step)
     directions = saved.directions("translator")

@@ -125,7 +125,7 @@ class Segmentation:
 def _described(translator: Translator, segmenter: Path) -> str:
     """The name of a segmenter, and a hash of its weights, or of its file if they are not at hand as tensors."""
     name = name_of(str(segmenter.resolve()))
-    if translator.network.state_dict():
+    if translator.network.state_dict() or not segmenter.is_file():
         return f"{name}, weights {fingerprint(translator.network)}"
     with segmenter.open("rb") as file:
         return f"{name}, file {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"

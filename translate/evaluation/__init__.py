@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from translate.evaluation.measurement import Measurement as Measurement
+    from translate.evaluation.opening import opened as opened
     from translate.evaluation.subjects import Asked as Asked
 
 __all__ = [
@@ -192,6 +193,10 @@ def __getattr__(name: str) -> Any:
         from translate.evaluation.subjects import Asked
 
         return Asked
+    if name == "opened":
+        from translate.evaluation.opening import opened
+
+        return opened
     if name == "Measurement":
         from translate.evaluation.measurement import Measurement
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,16 +14,16 @@ from torch import Tensor
 from translate.data import Domain
 from translate.errors import TranslateError
 from translate.evaluation.drawings import Answers, Drawings
+from translate.evaluation.opening import opened
 from translate.evaluation.resampling import FEWEST, Draws, Place, Resamples, Values, draws_of, values_of
 from translate.evaluation.subjects import Asked, Subject, reads
 from translate.evaluation.translations import Translations
 from translate.method import role_of
 from translate.parts import CatalogParts, build
 from translate.plugins import Catalog
-from translate.programs import is_program
 from translate.saved import classifier_of, sampler_of
 from translate.sizes import Size
-from translate.translator import Translator, load_with, translator_of
+from translate.translator import Translator, translator_of
 
 if TYPE_CHECKING:
     from translate.evaluation import Metric
@@ -173,11 +172,7 @@ def _of_few(each: Mapping[str, Values]) -> list[str]:
 
 def _built(catalog: Catalog, subject: Measured, metrics: Sequence[str], size: Size) -> dict[str, Metric]:
     parts = CatalogParts(catalog, source=subject.source, target=subject.target, size=size)
-
-    def load_translator(path: Path) -> Translator:
-        # A program is computed on the CPU.
-        return load_with(catalog, path, device="cpu" if is_program(path) else str(subject.device))
-
+    load_translator = partial(opened, catalog, device=str(subject.device))
     return {text: build(catalog, "metrics", text, parts=parts, load_translator=load_translator) for text in metrics}
 
 

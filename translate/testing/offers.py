@@ -18,6 +18,7 @@ import torch
 from translate import images
 from translate.data import DOMAINS, Dataset, Domain, Example, check_stream_name
 from translate.errors import TranslateError
+from translate.evaluation import opened
 from translate.options import parse_call
 from translate.parts import build
 from translate.plugins import Catalog, Plugin, discover
@@ -25,7 +26,6 @@ from translate.run import Config, Run, Scalars
 from translate.seeds import seed_step
 from translate.streams import Vectors
 from translate.testing.networks import parts_of
-from translate.translator import load_with
 
 TREES: Mapping[str, tuple[str, ...]] = {
     "pairs": ("train/source", "train/target", "val/source", "val/target"),
@@ -142,7 +142,7 @@ def check_metric(part: str, *, plugins: Sequence[str] = ()) -> None:
     for _ in range(2):
         # An extractor without a file has weights that are drawn.
         seed_step(0, 0)
-        parts, load_translator = parts_of(catalog, (SIZE, SIZE), 3, 3), partial(load_with, catalog, device="cpu")
+        parts, load_translator = parts_of(catalog, (SIZE, SIZE), 3, 3), partial(opened, catalog, device="cpu")
         built.append(build(catalog, "metrics", part, parts=parts, load_translator=load_translator))
     first, second = built
     needs = getattr(first, "needs", None)
