@@ -1,8 +1,7 @@
 """The schema of every file of facts: what a translator, a checkpoint, a run's ``config.json`` or a config may hold.
 
-A file may come from a stranger, so each is read by ``parse_json``, or a config by ``translate.config_file``, which
-bound its size and nesting, and validated by a model before anything is built from it. Nothing else reads facts from a
-file.
+A file may come from a stranger, so each is read by ``parse_json``, or by ``translate.config_file``, which bound its
+size and nesting, and validated by a model before anything is built from it. Nothing else reads facts from a file.
 """
 
 from __future__ import annotations

@@ -144,15 +144,17 @@ class Translator:
         all images or as tensors with a row for each. Raises ``TranslateError`` for what does not fit.
         """
         height, width = batch.shape[-2:]
-        if not isinstance(given, Ready):
-            given = self.ready(self.read_given(given or {}), len(batch), (height, width))
+        if isinstance(given, Ready):
+            ready = given
+        else:
+            ready = self.ready(self.read_given(given or {}), len(batch), (height, width))
         own = batch.to(self.device, self._type_for(batch))
-        tensors = fitted(given.tensors, self.taken, self.size_multiple, self.fixed_size)
+        tensors = fitted(ready.tensors, self.taken, self.size_multiple, self.fixed_size)
         seeds = seeds_of(seed, len(batch))
-        output = self.inference.forward(self._prepare(own), Ready(given.options, tensors), samples, seeds)
+        output = self.inference.forward(self._prepare(own), Ready(ready.options, tensors), samples, seeds)
         cropped = output[..., :height, :width].to(own.dtype)
         made = cropped if self.fixed_size is None else resized(output.float(), (height, width))
-        return keep_known(made, own, given, self.taken)
+        return keep_known(made, own, ready, self.taken)
 
     @property
     def in_parts(self) -> InParts | None:
@@ -399,10 +401,8 @@ def load(
     return translator_of(saved, chosen, device=device, precision=precision, runtime=runtime)
 
 
-def translator_of(
-    saved: SavedMethod, direction: str, *, device: str = "auto", precision: Precision = "float32", runtime: str = ""
-) -> Translator:
-    """The translator of a saved method's direction."""
+def translator_of(saved: SavedMethod, direction: str, *, device: str = "auto", **inference: Any) -> Translator:
+    """The translator of a saved method's direction; ``inference`` are the precision and the runtime."""
     source, target = domains_of(saved.metadata, direction)
     network = saved.module(direction)
     return Translator(
@@ -415,6 +415,5 @@ def translator_of(
         target=target,
         size=saved.size,
         device=pick_device(device),
-        precision=precision,
-        runtime=runtime,
+        **inference,
     )
