@@ -18,6 +18,7 @@ from translate.cli import cli
 from translate.errors import TranslateError
 from translate.evaluation import evaluate
 from translate.evaluation.resampling import Place, Resamples, Values, draws_of, interval, values_of
+from translate.testing import check_metric
 from translate.training import fit
 
 PLUGIN = '''
@@ -399,6 +400,8 @@ def test_small_samples_are_told(runs: tuple[Path, str]) -> None:
 
 def test_a_metric_that_does_not_keep_its_word_is_told(runs: tuple[Path, str]) -> None:
     folder, plugin = runs
+    with pytest.raises(AssertionError, match="short: per_image gives 1 short for 12 images"):
+        check_metric("short", plugins=[plugin])
     with pytest.raises(TranslateError, match="short gives 1 values of short for the 'fake' images, of which there are"):
         evaluate(folder / "zero", "steps()", metrics=["short"], plugins=[plugin])
 
