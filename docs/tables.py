@@ -164,11 +164,13 @@ PAGES: Mapping[str, Mapping[str, Callable[[Catalog], list[str]]]] = {
     "docs/conversion.md": {"convert": flags("translate.conversion:convert")},
     "docs/importing.md": {"import": flags("translate.importing:import_network")},
     "docs/exporting.md": {"export": flags("translate.exporting:export")},
+    "docs/serving.md": {"serve": flags("translate.serving:serve")},
     "docs/evaluation.md": {
         "evaluate": flags("translate.evaluation:evaluate"),
         "compare": flags("translate.evaluation:compare"),
     },
     "docs/encoding.md": {"encode": flags("translate.encoding:encode")},
+    "docs/report.md": {"report": flags("translate.reporting:report"), "watch": flags("translate.reporting:watch")},
     "docs/sampling.md": {"sample": flags("translate.sampling:sample")},
     "docs/public-names.md": {"public": public},
     "docs/traits.md": {"traits": traits},

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from translate.exporting import export
     from translate.importing import import_network
     from translate.sampling import sample
+    from translate.serving import serve
     from translate.training import fit, resume
     from translate.translator import load
 
@@ -42,6 +43,7 @@ __all__ = [
     "load",
     "resume",
     "sample",
+    "serve",
     "show",
 ]
 
@@ -56,6 +58,7 @@ _modules = {
     "export": "translate.exporting",
     "show": "translate.description",
     "sample": "translate.sampling",
+    "serve": "translate.serving",
     "classify": "translate.classification",
     "encode": "translate.encoding",
     "load": "translate.translator",

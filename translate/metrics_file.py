@@ -9,7 +9,7 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from translate import atomic
 from translate.errors import TranslateError
@@ -69,11 +69,7 @@ def cut(folder: Path, step: int) -> None:
 def _read(path: Path) -> tuple[list[Row], int]:
     """The rows of a file in the order of steps, of each kind the last of a step, and how many lines cannot be read."""
     try:
-        # Opened without waiting, since a FIFO would wait for a writer.
-        handle = _open_at_once(path, os.O_RDONLY)
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(errno.EINVAL, "it is no regular file")
+        with opened(path) as file:
             lines = file.read().split(b"\n")
     except FileNotFoundError:
         return [], 0
@@ -84,7 +80,7 @@ def _read(path: Path) -> tuple[list[Row], int]:
     rows: dict[tuple[int, bool], Row] = {}
     unreadable = 0
     for line in (*lines, last):
-        row = _row(line)
+        row = row_of(line)
         if row is not None:
             rows[row["step"], any(name.startswith(VALIDATION) for name in row)] = row
         elif line is not last and line.strip():
@@ -92,7 +88,18 @@ def _read(path: Path) -> tuple[list[Row], int]:
     return [rows[place] for place in sorted(rows)], unreadable
 
 
-def _row(line: bytes) -> Row | None:
+def opened(path: Path) -> BinaryIO:
+    """A file of rows, opened for reading; raises ``OSError``, also where it is no regular file."""
+    # Opened without waiting, since a FIFO would wait for a writer.
+    file = os.fdopen(_open_at_once(path, os.O_RDONLY), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return file
+
+
+def row_of(line: bytes) -> Row | None:
+    """The row that a line holds; None if it holds none."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

@@ -381,6 +381,7 @@ class Run:
             **{f"learning_rate/{player}": rate for player, rate in scalars.learning_rates.items()},
             **scalars.terms,
             "images_per_second": round(scalars.images_per_second, 3),
+            "memory": scalars.memory,
         }
         metrics_file.append(self.folder, row)
 

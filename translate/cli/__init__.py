@@ -25,6 +25,8 @@ from translate.cli.flags import session_of
 from translate.cli.looking import data, plugins
 from translate.cli.measures import compare, evaluate
 from translate.cli.output import prepare_output, say
+from translate.cli.reports import report, runs, watch
+from translate.cli.serving import serve
 from translate.cli.training import fit
 from translate.cli.verbs import bench, classify, convert, encode, export, import_, sample, show
 from translate.errors import TranslateError, nearest
@@ -94,7 +96,12 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "translate", "_TRANSLATE_COMPLETE").source())
 
 
-for command in (data, fit, convert, export, import_, show, sample, classify, encode, evaluate, compare, bench, plugins):
+COMMANDS = (
+    data, fit, report, runs, watch, convert, export, import_, show, serve, sample, classify, encode, evaluate, compare,
+    bench, plugins,
+)  # fmt: skip
+
+for command in COMMANDS:
     cli.add_command(command)
 
 
