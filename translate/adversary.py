@@ -65,7 +65,7 @@ class Adversary(nn.Module):
         self._penalties: dict[str, Penalty] = {name: part for name, part in self.regularizers.items() if callable(part)}
         self._augmentations = [part.augment for part in parts if hasattr(part, "augment")]
         self._projections = [part.project for part in parts if hasattr(part, "project")]
-        self._levels: tuple[float, float | None] | None | Literal["unknown"] = "unknown"
+        self._levels: tuple[float, float | None] | Literal["unknown"] | None = "unknown"
         # Written in place, so that a recorded step writes it when it is replayed.
         self.register_buffer("_balance", torch.tensor([-1.0, 0.0, 0.0]), persistent=False)
         self.period = max([1, *(int(part.updates) for part in parts if hasattr(part, "updates"))])

@@ -252,9 +252,7 @@ def step_passed(run: Run) -> None:
 
 
 @hookspec
-def samples_drawn(
-    run: Run, images: Mapping[str, Tensor], made: Mapping[str, Made], real: Mapping[str, Tensor]
-) -> None:
+def samples_drawn(run: Run, images: Mapping[str, Tensor], made: Mapping[str, Made], real: Mapping[str, Tensor]) -> None:
     """Fixed examples were translated: columns of images (N, 3, H, W) uint8 on the CPU, in display order.
 
     ``made`` says of the columns that a network has made what they stand for; ``real`` are the same examples of

@@ -121,8 +121,8 @@ class SampleGrids:
         """What the columns stand for that a network has made."""
         shown, paired = self._shown.images, self._setup.dataset.paired
         if role_of(direction) == "sampler":
-            domain = Traits(network).domain
-            domain = domain if domain in shown else next(iter(shown), domain)
+            domain: str = Traits(network).domain
+            domain = domain if domain in shown else next(iter(self._real), domain)
             kinds = [name for name in columns if name.startswith(f"{direction} ")]
             return {name: Made(direction, None, domain, None, self._held_out) for name in kinds}
         given, domain = ("target", "source") if direction == "backward" else ("source", "target")
