@@ -25,8 +25,8 @@ class Detector:
 
 
 _BALANCE = Patience(rows=10, steps=100, share=0.1)
-_LOOKS = Patience(rows=2, share=0.05)
-_LONGER = Patience(rows=3, share=0.1)
+_LOOKS = Patience(rows=2, steps=50, share=0.05)
+_LONGER = Patience(rows=3, steps=100, share=0.1)
 
 DETECTORS = {
     "won": Detector(

@@ -21,8 +21,8 @@ from translate_guard.interval import Interval
 from translate_guard.pictures import look_at_data, look_at_outputs
 from translate_guard.streaks import Streak
 
-YOUNG = 0.05
-"""Outputs are judged from this share of the training on: nobody has learnt anything before."""
+YOUNG, FIRST_STEPS = 0.05, 100
+"""Outputs are judged from this share of the training on, and this step: nobody has learnt anything before."""
 
 log = logging.getLogger("translate")
 
@@ -50,7 +50,7 @@ class Guard:
         self, run: Run, images: Mapping[str, Tensor], made: Mapping[str, Made], real: Mapping[str, Tensor]
     ) -> None:
         """Look at a sample grid."""
-        if run.step < YOUNG * run.steps or not run.step:
+        if run.step < max(YOUNG * run.steps, FIRST_STEPS):
             return
         with self._lock:
             self._note(run, run.step, look_at_outputs(images, made, real, self._examples))

@@ -16,8 +16,8 @@ LEVEL, FOOLED = 0.02, 0.35
 """It has lost where its advantage is at most ``LEVEL`` at an accuracy of at most 0.55, or its accuracy ``FOOLED``."""
 
 GROWTH, FIRST, LEAST, EARLIER = 100.0, 10.0, 0.01, 20
-"""A term explodes beyond ``GROWTH`` times its median (or ``LEAST``) and ``FIRST`` times the most of its first half, once
-it has ``EARLIER`` values."""
+"""A term explodes beyond ``GROWTH`` times its median (or ``LEAST``) and ``FIRST`` times the most of its first half; it
+needs ``EARLIER`` values before."""
 
 VANISHED, NOTHING = 1e-7, 1e-12
 """A gradient has vanished below that share of the median of its player's norms, or below ``NOTHING``."""

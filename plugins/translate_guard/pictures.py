@@ -25,11 +25,12 @@ Array = NDArray[np.float32]
 BLANK = 1.5 / 255
 """A distance below it, or a deviation, is nothing but rounding."""
 
-VARIATION = 0.1
+VARIATION = 0.05
 """Outputs vary as their inputs if their deviation over the rows is at least this share of that of real images."""
 
 SAME, FEW = 0.15, 0.25
-"""Pictures nearer than ``SAME`` of the median distance of real ones are one; too few are ``FEW`` of all."""
+"""Pictures nearer than ``SAME`` of the median distance of real ones are one; too few are ``FEW`` of as many as among
+real ones."""
 
 COPY = 0.1
 """An output is its input at this share of the domains' distance."""
@@ -116,7 +117,7 @@ class _Outputs:
         return Seen(value, value < VARIATION)
 
     def repeats(self) -> Seen | None:
-        """The share of the samples that differ from all before them; few also if each class shows one picture."""
+        """The share of the samples that differ from all before them, over what it is among real images."""
         pictures = self._small(np.concatenate(self.columns))
         if self.examples is None or len(self.examples) < FEWEST or len(pictures) < 8:
             return None
@@ -124,13 +125,10 @@ class _Outputs:
         apart = float(np.median(_distances(some, some)[np.triu_indices(len(some), 1)]))
         if apart < 2 * BLANK:
             return None
-        near = _distances(pictures, pictures) < SAME * apart
-        distinct: list[int] = []
-        for row in range(len(pictures)):
-            if not near[row, distinct].any():
-                distinct.append(row)
-        value = len(distinct) / len(pictures)
-        return Seen(value, value <= FEW)
+        value = _distinct(pictures, SAME * apart)
+        # As many real ones may be few, too.
+        usual = _distinct(self.examples[:: -(-len(self.examples) // len(pictures))], SAME * apart)
+        return Seen(value, value <= FEW * usual)
 
     def copied(self) -> Seen | None:
         """The distance of outputs from inputs, over that of real images from inputs."""
@@ -189,9 +187,8 @@ class _Outputs:
         if partner is not None and not self.made.held_out:
             return None
         some = self.examples[:: -(-len(self.examples) // MOST)]
-        between = _distances(some, self.examples)
         # Each is its own nearest.
-        apart = float(np.median(np.partition(between, 1, axis=1)[:, 1]))
+        apart = float(np.median(np.partition(_distances(some, self.examples), 1, axis=1)[:, 1]))
         if apart < 4 * BLANK:
             return None
         near = np.stack([_distances(self._small(column), self.examples).min(1) for column in self.columns])
@@ -209,7 +206,7 @@ class _Outputs:
 
 
 def _floats(images: Tensor) -> Array:
-    values: Array = images.numpy().astype(np.float32) / 255
+    values: Array = images.float().div(255).numpy()
     return values
 
 
@@ -230,8 +227,18 @@ def _distances(one: Array, other: Array) -> Array:
     """Distances (N, M) of all of one to all of another, which have the same shape."""
     flat, others = one.reshape(len(one), -1), other.reshape(len(other), -1)
     squares = (flat**2).sum(1)[:, None] + (others**2).sum(1) - 2 * flat @ others.T
-    distances: Array = np.sqrt(np.maximum(squares, 0) / flat.shape[1], dtype=np.float32)
+    distances: Array = np.sqrt(np.maximum(squares, 0) / flat.shape[1]).astype(np.float32)
     return distances
+
+
+def _distinct(pictures: Array, apart: float) -> float:
+    """The share of pictures that are at least so far apart from all before them that are."""
+    near = _distances(pictures, pictures) < apart
+    found: list[int] = []
+    for row in range(len(pictures)):
+        if not near[row, found].any():
+            found.append(row)
+    return len(found) / len(pictures)
 
 
 def _rowwise(one: Array, other: Array) -> list[float]:
