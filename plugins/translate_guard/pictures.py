@@ -118,9 +118,9 @@ class _Outputs:
 
     def repeats(self) -> Seen | None:
         """The share of the samples that differ from all before them, over what it is among real images."""
-        pictures = self._small(np.concatenate(self.columns))
-        if self.examples is None or len(self.examples) < FEWEST or len(pictures) < 8:
+        if self.examples is None or len(self.examples) < FEWEST or sum(map(len, self.columns)) < 8:
             return None
+        pictures = self._small(np.concatenate(self.columns))
         some = self.examples[:MOST]
         apart = float(np.median(_distances(some, some)[np.triu_indices(len(some), 1)]))
         if apart < 2 * BLANK:
