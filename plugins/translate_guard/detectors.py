@@ -59,7 +59,7 @@ DETECTORS = {
         "this is a collapse: give the loss on pairs or the cycle more weight, or weaken the discriminator",
     ),
     "repeats": Detector(
-        _LOOKS,
+        _LONGER,
         "the samples of {subject} repeat few pictures: {value:.0%} of them differ from one another",
         "this is mode collapse: lower the learning rates, restrain the discriminator (r1, gradient_penalty), or use a "
         "larger batch",

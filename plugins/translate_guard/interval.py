@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from bisect import insort
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Collection, Mapping
+from statistics import median
 
 from translate.balance import Balance
 from translate_guard.detectors import Seen
 
 ADVANTAGE, ACCURACY = 0.88, 0.99
 """A discriminator has won where its advantage and its accuracy are at least these, and its generator gains nothing."""
+
+GAIN, RECENT = 0.2, 10
+"""The generator gains where its loss is that share below the median of so many log intervals before."""
 
 LEVEL, FOOLED = 0.02, 0.35
 """It has lost where its advantage is at most ``LEVEL`` at an accuracy of at most 0.55, or its accuracy ``FOOLED``."""
@@ -56,7 +61,7 @@ class Interval:
     def __init__(self) -> None:
         self._terms: dict[str, Past] = {}
         self._norms: dict[str, Past] = {}
-        self._generators: dict[str, Past] = {}
+        self._generators: dict[str, deque[float]] = {}
 
     def look(
         self, terms: Mapping[str, float], norms: Mapping[str, float], balances: Mapping[str, Balance]
@@ -64,10 +69,10 @@ class Interval:
         """What is measured at a log interval, by ``detector:subject``; the interval is then one of the past."""
         found: dict[str, Seen] = {}
         for name, balance in balances.items():
-            past = self._generators.setdefault(name, Past())
-            found[f"won:{name}"] = _won(balance, past)
+            recent = self._generators.setdefault(name, deque(maxlen=RECENT))
+            found[f"won:{name}"] = _won(balance, recent)
             found[f"lost:{name}"] = _lost(balance)
-            past.add(balance.generator)
+            recent.append(balance.generator)
         for name, value in terms.items():
             past = self._terms.setdefault(name, Past())
             if len(past) >= EARLIER:
@@ -80,9 +85,10 @@ class Interval:
         return found
 
 
-def _won(balance: Balance, past: Past) -> Seen:
+def _won(balance: Balance, recent: Collection[float]) -> Seen:
     advantage = balance.advantage
-    gains = bool(past) and balance.generator < past.median
+    usual = median(recent) if recent else balance.generator
+    gains = balance.generator < usual - GAIN * abs(usual)
     there = advantage is not None and advantage >= ADVANTAGE and balance.accuracy >= ACCURACY and not gains
     return Seen(balance.accuracy if advantage is None else advantage, there)
 

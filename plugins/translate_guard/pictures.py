@@ -28,7 +28,7 @@ BLANK = 1.5 / 255
 VARIATION = 0.05
 """Outputs vary as their inputs if their deviation over the rows is at least this share of that of real images."""
 
-SAME, FEW = 0.15, 0.25
+SAME, FEW = 0.15, 0.125
 """Pictures nearer than ``SAME`` of the median distance of real ones are one; too few are ``FEW`` of as many as among
 real ones."""
 
@@ -38,7 +38,7 @@ COPY = 0.1
 INVERTED = -0.8
 """A correlation from here to -1."""
 
-STANDS_OUT, TIMES = 0.005, 5.0
+STANDS_OUT, TIMES = 0.02, 5.0
 """A checkerboard has that share of the energy, and so many times that of real images."""
 
 SATURATED, MORE = 0.5, 0.35
@@ -149,13 +149,16 @@ class _Outputs:
         return Seen(value, value < COPY)
 
     def inverted(self) -> Seen | None:
-        """The correlation with the truth, or else with the inputs, unless real images call for the inverse."""
+        """The correlation with the inputs, unless real images call for the inverse, and with the truth."""
         if not self.changes or self.given is None or self.real is None:
             return None
-        if self.truth is not None:
-            value = median(_correlation(column, self.truth) for column in self.columns)
-            return Seen(value, value < INVERTED)
         value = median(_correlation(column, self.given) for column in self.columns)
+        if self.truth is not None:
+            if _correlation(self.truth, self.given) < INVERTED / 2:
+                # The inverse is what it should be.
+                value = 0.0
+            value = min(value, median(_correlation(column, self.truth) for column in self.columns))
+            return Seen(value, value < INVERTED)
         called_for = _histogram(1 - self.given, self.real) < 0.8 * _histogram(self.given, self.real)
         return Seen(value, value < INVERTED and not called_for)
 
