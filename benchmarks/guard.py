@@ -1,33 +1,45 @@
-"""False alarms of the guard: its detectors over what finished runs have left, in their log and their sample grids.
+"""The guard: its cost, and its false alarms; its detectors over what finished runs have left, in their log and their sample grids.
 
     python -m benchmarks.guard runs/digits/*
+    python -m benchmarks.guard --cost pix2pix --size 256 --batch 1
 
 A run of today has a ``guard.jsonl``, whose warnings are counted. Of older ones the log is replayed: terms as they are,
 and balances out of the terms, as if every discriminator told all pairs apart, so that a count is an upper bound. Sample
 grids are cut into their columns again.
+
+The cost is that of each thing which the guard adds, at the intervals of a default training: the numbers of a step, a
+look at the log, a look at a grid, and the pictures at the start.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from translate.adversary import Adversary
 from translate.balance import Balance, levels
 from translate.columns import Made
 from translate.images import read
+from translate.loader import thumbnails
 from translate.options import options_of, parse_calls
 from translate.parts import build
 from translate.plugins import Catalog, discover
-from translate.run import Run
+from translate.run import Config, Run, Scalars
+from translate.setup import Setup
 from translate_guard.detectors import DETECTORS, Seen
-from translate_guard.guard import FIRST_STEPS, YOUNG
+from translate_guard.guard import FIRST_STEPS, YOUNG, Guard
 from translate_guard.interval import Interval
 from translate_guard.pictures import look_at_data, look_at_outputs
 from translate_guard.streaks import Streak
@@ -160,11 +172,61 @@ def told(run: Run) -> list[str] | None:
     return [f"{row['warning']}:{row['subject']} at step {row['step']}" for row in rows if "warning" in row]
 
 
+def cost(method: str, size: int, batch: int, steps: int) -> None:
+    """Print the share of a step that the guard takes, from the medians of each of its parts."""
+    config = Config.from_values({"method": method, "data": f"demo(size={size})", "size": (size, size), "batch": batch})
+    setup = Setup.make(replace(config, steps=steps))
+    with setup.loader() as loader:
+        step = _seconds(lambda: setup.engine.step([loader.batch(0)]), 7)
+        pictures = _seconds(lambda: thumbnails(loader.decoded, setup.dataset.domains, {}), 3)
+    adversaries = [each for each in setup.method.modules() if isinstance(each, Adversary)]
+    logits = torch.randn(batch, 1, size // 8, size // 8)
+    noting = len(adversaries) * _seconds(
+        lambda: adversaries[0]._note_discriminator((logits,), (logits + 0.1,), torch.zeros(())), 200
+    )
+    numbers = _seconds(lambda: (setup.engine.gradient_norms(), setup.balances()), 20)
+    shown = {name: (torch.rand(4, 3, size, size) * 255).to(torch.uint8) for name in ("source", "target", "fake")}
+    made = {"fake": Made("forward", "source", "target", "target", held_out=True)}
+    small = {name: (torch.rand(200, 3, 32, 32) * 255).to(torch.uint8) for name in ("source", "target")}
+    look = _seconds(lambda: look_at_outputs(shown, made, shown, small), 5)
+    with TemporaryDirectory() as folder:
+        run = Run(Path(folder), setup.config, steps=steps)
+        guard = Guard(run, {})
+        scalars = Scalars(
+            1, setup.engine.fetch(), 1.0, 1.0, 1, gradient_norms=setup.engine.gradient_norms(),
+            balances=setup.balances(),
+        )  # fmt: skip
+        row = _seconds(lambda: guard.log(run, scalars), 50)
+    each = noting + (numbers + row) / config.log_every + look * 10 / steps + pictures / steps
+    print(f"{method}, {size} px, batch {batch}, {steps} steps: a step takes {step * 1e3:.1f} ms; the guard adds")
+    print(f"  {noting * 1e6:.0f} us to each for the balance, {(numbers + row) * 1e3:.2f} ms to each log interval,")
+    print(f"  {look * 1e3:.1f} ms to each of ten grids, {pictures * 1e3:.1f} ms at the start:")
+    print(f"  {each * 1e3:.3f} ms a step, {each / step:.2%}")
+
+
+def _seconds(job: Callable[[], object], times: int) -> float:
+    job()
+    taken = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        job()
+        taken.append(time.perf_counter() - begun)
+    return median(taken)
+
+
 def main() -> None:
-    """Print the warnings of each run, and how many there are in all."""
+    """Print the warnings of each run, and how many there are in all; or the cost."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of finished runs that are known to be good")
-    folders = [folder for folder in parser.parse_args().runs if (folder / "metrics.jsonl").is_file()]
+    parser.add_argument("runs", nargs="*", type=Path, help="folders of finished runs that are known to be good")
+    parser.add_argument("--cost", metavar="METHOD", help="measure the cost for a method instead")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=20_000)
+    asked = parser.parse_args()
+    if asked.cost:
+        cost(asked.cost, asked.size, asked.batch, asked.steps)
+        return
+    folders = [folder for folder in asked.runs if (folder / "metrics.jsonl").is_file()]
     catalog, looks, alarms = discover(), Counter[str](), 0
     for folder in folders:
         run = Run.open(folder)

@@ -183,7 +183,7 @@ class _Outputs:
         return Seen(more, more > MORE and share > SATURATED)
 
     def memorised(self) -> Seen | None:
-        """The share of outputs that are nearly a training image, and nearer to one than what they should be."""
+        """The share of outputs that are nearly a training image, where what they should be is not near one."""
         if self.examples is None or len(self.examples) < FEWEST:
             return None
         partner = self.truth if self.changes else self.given
@@ -197,7 +197,9 @@ class _Outputs:
         near = np.stack([_distances(self._small(column), self.examples).min(1) for column in self.columns])
         copies = near < MEMORY * apart
         if partner is not None:
-            copies &= near < 0.5 * _distances(self._small(partner), self.examples).min(1)[: near.shape[1]]
+            nearest = _distances(self._small(partner), self.examples).min(1)[: near.shape[1]]
+            # What should be near one of them anyway, as the next frame of a film, tells nothing.
+            copies &= nearest > 2 * MEMORY * apart
         value = float(copies.mean())
         return Seen(value, value >= 0.5)
 

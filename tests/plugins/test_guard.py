@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from forking import ran
 from torch import Tensor, nn
 
 import translate
@@ -81,7 +82,14 @@ def test_what_a_translator_does_wrong_is_told_once(
 
 @pytest.mark.parametrize("fault", ["none", "memorised", "repeats"])
 def test_what_a_sampler_does_wrong_is_told(data: dict[str, Path], tmp_path: Path, fault: str) -> None:
-    run = train("sampling", data["pairs"], tmp_path / "run", fault=fault, batch=36)
+    run = train(
+        "sampling",
+        data["pairs"],
+        tmp_path / "run",
+        fault=fault,
+        batch=36,
+        optimizer=[f"adam(lr={0.001 if fault == 'none' else 0.05})"],
+    )
     assert warnings_of(run) == ([] if fault == "none" else [f"{fault}:sample"])
 
 
@@ -277,3 +285,16 @@ def test_a_damaged_record_is_kept_and_told(
     assert "guard.jsonl holds lines that cannot be read" in caplog.text
     assert (run.folder / "guard.damaged.jsonl").read_text().startswith("what\n[1]\n")
     assert [row["step"] for row in rows_of(run) if "gradient_norms" in row] == [10, 20, 30]
+
+
+def test_only_the_main_rank_warns_and_two_train_the_same_with_and_without(
+    data: dict[str, Path], tmp_path: Path
+) -> None:
+    given = ["--size=16", "--load-size=16", "--steps=12", "--log-every=4", "--sample-every=4", "--devices=2"]
+    found = []
+    for name, more in (("with", []), ("without", ["--no-guard"])):
+        done = ran("-p", PLUGIN, "fit", "duel", data["same"], *given, "-o", tmp_path / name, *more)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("training images of the target are constant") == (not more)
+        found.append(tensors(Run.open(tmp_path / name)))
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
