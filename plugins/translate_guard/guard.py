@@ -42,9 +42,11 @@ class Guard:
     def log(self, run: Run, scalars: Scalars) -> None:
         """Look at a log interval."""
         with self._lock:
-            seen = self._interval.look(scalars.terms, scalars.gradient_norms, scalars.balances)
-            balances = {name: dataclasses.astuple(each) for name, each in scalars.balances.items()}
-            self._note(run, scalars.step, seen, gradient_norms=dict(scalars.gradient_norms), balances=balances)
+            norms = {name: each for name, each in scalars.gradient_norms.items() if math.isfinite(each)}
+            balances = {name: each for name, each in scalars.balances.items() if _is_finite(each)}
+            seen = self._interval.look(scalars.terms, norms, balances)
+            listed = {name: dataclasses.astuple(each) for name, each in balances.items()}
+            self._note(run, scalars.step, seen, gradient_norms=norms, balances=listed)
 
     def look(
         self, run: Run, images: Mapping[str, Tensor], made: Mapping[str, Made], real: Mapping[str, Tensor]
@@ -83,7 +85,7 @@ class Guard:
                 self._streaks.setdefault(f"{row['warning']}:{row.get('subject', '')}", Streak()).told = True
             for key in row.get("seen", {}):
                 detector = DETECTORS.get(key.partition(":")[0])
-                if detector is not None:
+                if detector is not None and "signs" in row:
                     streak = self._streaks.setdefault(key, Streak())
                     told = streak.told
                     # What was told is in the rows: the patience may have been another, with other --steps.
@@ -95,6 +97,10 @@ class Guard:
                     row.get("gradient_norms", {}),
                     {name: Balance(*each) for name, each in row["balances"].items()},
                 )
+
+
+def _is_finite(balance: Balance) -> bool:
+    return all(math.isfinite(each) for each in (balance.accuracy, balance.discriminator, balance.generator))
 
 
 def _is_term(name: str, value: object) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,11 +71,21 @@ def _row(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(row, dict) or type(row.get("step")) is not int:
         return None
-    # What a look has seen is numbers by name, and its signs are among the names.
-    seen, signs = row.get("seen", {}), row.get("signs", [])
-    if not isinstance(seen, dict) or not isinstance(signs, list):
+    numbers = [*_values(row, "seen"), *_values(row, "gradient_norms")]
+    for balance in _values(row, "balances"):
+        # Only the last, the floor, may be missing.
+        whole = isinstance(balance, list) and len(balance) == 5
+        numbers += [0.0 if each is None else each for each in balance[4:]] + balance[:4] if whole else [None]
+    if not all(type(each) in (int, float) and math.isfinite(each) for each in numbers):
         return None
-    return row
+    signs, texts = row.get("signs", []), [row.get("warning", ""), row.get("subject", "")]
+    return row if isinstance(signs, list) and all(isinstance(each, str) for each in (*signs, *texts)) else None
+
+
+def _values(row: Mapping[str, Any], name: str) -> list[Any]:
+    """What a row has by name under a name; what is no mapping is no number either."""
+    found = row.get(name, {})
+    return list(found.values()) if isinstance(found, dict) else [None]
 
 
 def _free(folder: Path) -> Path:

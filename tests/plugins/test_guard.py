@@ -280,7 +280,8 @@ def test_a_damaged_record_is_kept_and_told(
 ) -> None:
     run = train("failing", data["pairs"], tmp_path / "run", steps=20, log_every=10)
     path = run.folder / "guard.jsonl"
-    path.write_text("what\n[1]\n" + path.read_text())
+    odd = ['{"step": 1, "seen": [1]}', '{"step": 1, "balances": {"a": [1, 2]}}', '{"step": 1, "signs": [{}]}']
+    path.write_text("\n".join(["what", "[1]", *odd, path.read_text()]))
     translate.resume(run.folder, steps=30)
     assert "guard.jsonl holds lines that cannot be read" in caplog.text
     assert (run.folder / "guard.damaged.jsonl").read_text().startswith("what\n[1]\n")
