@@ -184,7 +184,7 @@ def cost(method: str, size: int, batch: int, steps: int) -> None:
     noting = len(adversaries) * _seconds(
         lambda: adversaries[0]._note_discriminator((logits,), (logits + 0.1,), torch.zeros(())), 200
     )
-    numbers = _seconds(lambda: (setup.engine.gradient_norms(), setup.balances()), 5)
+    numbers = _seconds(lambda: (setup.engine.gradient_norms(), setup.take_balances()), 5)
     shown = {name: (torch.rand(4, 3, size, size) * 255).to(torch.uint8) for name in ("source", "target", "fake")}
     made = {"fake": Made("forward", "source", "target", "target", held_out=True)}
     small = {name: (torch.rand(200, 3, 32, 32) * 255).to(torch.uint8) for name in ("source", "target")}
@@ -194,7 +194,7 @@ def cost(method: str, size: int, batch: int, steps: int) -> None:
         guard = Guard(run, {})
         scalars = Scalars(
             1, setup.engine.fetch(), 1.0, 1.0, 1, gradient_norms=setup.engine.gradient_norms(),
-            balances=setup.balances(),
+            balances=setup.take_balances(),
         )  # fmt: skip
         row = _seconds(lambda: guard.log(run, scalars), 50)
     each = noting + (numbers + row) / config.log_every + look * 10 / steps + pictures / steps

@@ -197,13 +197,14 @@ class Adversary(nn.Module):
             terms["classes"] = self._class_loss(fake_outputs[0], labels)
         return terms
 
-    def balance(self) -> Balance | None:
-        """How the discriminator stands against its generator; waits for the device.
+    def take_balance(self) -> Balance | None:
+        """How the discriminator stood in its last step since the last call; waits for the device.
 
-        None before their first moves, where a method takes its terms elsewhere, and for a loss that cannot be tried on
-        two logits.
+        None if it has not moved since, as in a stage that is over, where a method takes its terms elsewhere, and for a
+        loss that cannot be tried on two logits.
         """
         accuracy, discriminator, generator = self._balance.tolist()
+        self._balance[0].fill_(-1.0)
         if accuracy < 0:
             return None
         if self._levels == "unknown":

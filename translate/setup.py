@@ -200,10 +200,10 @@ class Setup:
             aligned=self.dataset.aligned,
         )
 
-    def balances(self) -> dict[str, Balance]:
-        """How each adversary's discriminator stands against its generator, by the adversary's name."""
+    def take_balances(self) -> dict[str, Balance]:
+        """How each adversary's discriminator stands that has moved since the last call, by the adversary's name."""
         adversaries = {name: each for name, each in self.method.named_modules() if isinstance(each, Adversary)}
-        found = {name: each.balance() for name, each in adversaries.items()}
+        found = {name: each.take_balance() for name, each in adversaries.items()}
         return {name: balance for name, balance in found.items() if balance is not None}
 
     def tell(self, event: str, **arguments: Any) -> None:

@@ -356,7 +356,7 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
             name: rate for player in setup.engine.players.values() for name, rate in player.learning_rates.items()
         },
         gradient_norms=setup.engine.gradient_norms() if setup.config.guard else {},
-        balances=setup.balances() if setup.config.guard else {},
+        balances=setup.take_balances() if setup.config.guard else {},
     )
 
 

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 import translate
 from translate import checkpoint
-from translate.balance import levels
+from translate.adversary import Adversary
+from translate.balance import Balance, levels
 from translate.columns import Made
+from translate.discriminator import DiscriminatorOutput
 from translate.parts import build
 from translate.plugins import discover
 from translate.run import Run
@@ -225,6 +227,24 @@ def test_balances_of_all_losses_lie_between_chance_and_their_floor() -> None:
 
     levels(Drawn())  # type: ignore[arg-type]
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_a_balance_is_that_of_the_last_step_and_is_taken_once() -> None:
+    # Of a stage that is over nothing is left to take.
+    logits = {1.0: torch.tensor([[3.0, 1.0]]), 0.0: torch.tensor([[1.0, 2.0]])}
+
+    class Two(nn.Module):
+        def forward(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
+            return DiscriminatorOutput((logits[float(image)], logits[float(image)]))
+
+    adversary = Adversary(Two(), build(discover(), "adversarial_losses", "lsgan"), weight=0.5)
+    assert adversary.take_balance() is None
+    adversary.discriminator_terms(torch.ones(1), torch.zeros(1))
+    adversary.generator_terms(torch.zeros(1), torch.ones(1))
+    found = adversary.take_balance()
+    # One of two real logits is above the fake at its place; 1/2 (2^2 + 0) / 2 + 1/2 (1 + 4) / 2, and 1/2 (0 + 1) / 2.
+    assert found == Balance(0.5, 2.25, 0.25, 0.25, 0.0)
+    assert adversary.take_balance() is None
 
 
 GAME: dict[str, Any] = {"free": "discriminator", "log_every": 10, "schedule": "none"}
