@@ -18,7 +18,7 @@ from typing import Any
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SECONDS = 60.0
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36, "End": 35, "Escape": 27}
-KEYS |= {"Enter": 13, "Tab": 9}
+KEYS |= {"Enter": 13, "Tab": 9, "+": 187, "-": 189}
 
 
 # Chromium reads commands from file 3 and writes answers to 4, whatever has these numbers here.
@@ -67,13 +67,13 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def open(self, page: Path, *, width: int = 1200, height: int = 800, dark: bool = False) -> None:
-        """Open a file in a window of a size and a colour scheme, and wait until it is loaded."""
+    def open(self, page: Path | str, *, width: int = 1200, height: int = 800, dark: bool = False) -> None:
+        """Open a file or a URL in a window of a size and a colour scheme, and wait until it is loaded."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
 
     def until(self, expression: str) -> None:
@@ -89,6 +89,16 @@ class Browser:
         text = {"text": "\r"} if key == "Enter" else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", **code, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", **code)
+
+    def drag(self, *points: tuple[float, float]) -> None:
+        """Press the mouse at the first point of the window, move it over the others, and release it."""
+        events = [
+            ("mousePressed", points[0]),
+            *(("mouseMoved", each) for each in points),
+            ("mouseReleased", points[-1]),
+        ]
+        for kind, (x, y) in events:
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
 
     def photograph(self, path: Path) -> None:
         """Write what the window shows as PNG."""

@@ -170,8 +170,11 @@ class Forked:
             if time.monotonic() > until:
                 raise subprocess.TimeoutExpired("translate", timeout or 0)
             time.sleep(0.01)
-        out, err = (self._place.joinpath(name).read_text(encoding="utf-8") for name in ("out", "err"))
-        return out, err
+        return self.written("out"), self.written("err")
+
+    def written(self, name: str = "out") -> str:
+        """What it has written so far, to its standard output or to ``err``."""
+        return self._place.joinpath(name).read_text(encoding="utf-8")
 
     def send_signal(self, number: int) -> None:
         """Send it a signal, unless it has ended."""

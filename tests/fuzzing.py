@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from translate import changes, checkpoint
+from translate.config_file import read_config
 from translate.engine import Engine
 from translate.errors import TranslateError
 from translate.initial import load_initial_weights, open_sources
 from translate.options import parse_calls
 from translate.parts import SavedMethod
 from translate.plugins import Catalog, discover
-from translate.run import Config, Run, read_config
+from translate.run import Config, Run
 from translate.setup import Setup
 from translate.training import fit
 

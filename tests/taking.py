@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -92,6 +93,18 @@ class Drawing(nn.Module):
         return 0.5 * dropped + 0.1 * torch.randn(len(image), 1, 1, 1)
 
 
+class Slow(nn.Module):
+    """The image itself, some time later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, image: Tensor, *, seconds: Annotated[float, Option("it takes", ge=0)] = 0.0) -> Tensor:
+        time.sleep(seconds)
+        return image * self.scale
+
+
 class Maker(nn.Module):
     """Noise (N, 4) to images of one gray, which a class and a vector shift."""
 
@@ -121,9 +134,9 @@ class Maker(nn.Module):
 class TakingMethod(Method):
     """Keeps one network of each kind."""
 
-    def __init__(self, parts: Parts, *, network: Annotated[str, Option("taking, noisy or drawing")] = "taking") -> None:
+    def __init__(self, parts: Parts, *, network: Annotated[str, Option("one of these")] = "taking") -> None:
         super().__init__()
-        self.network = {"taking": Taking, "noisy": Noisy, "drawing": Drawing}[network]()
+        self.network = {"taking": Taking, "noisy": Noisy, "drawing": Drawing, "slow": Slow}[network]()
         self.maker = Maker(parts.target.channels, parts.size)
 
     @property

@@ -16,12 +16,13 @@ import hostile
 import pytest
 import torch
 
-from translate import schema
+from translate import config_file
 from translate.checkpoint import CheckpointError
+from translate.config_file import read_config
 from translate.errors import TranslateError
 from translate.options import parse_calls
 from translate.rebuilding import Frugal
-from translate.run import Config, Run, read_config
+from translate.run import Config, Run
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +279,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00" * 10)
     with pytest.raises(TranslateError, match="it is no text in UTF-8"):
         read_config(tmp_path / "binary")
-    (tmp_path / "large").write_bytes(b"a" * (schema.MOST_CONFIG_BYTES + 1))
+    (tmp_path / "large").write_bytes(b"a" * (config_file.MOST_BYTES + 1))
     with pytest.raises(TranslateError, match="it has more than 1,048,576 bytes"):
         read_config(tmp_path / "large")
 

@@ -26,13 +26,13 @@ from translate.conversion.plan import Task
 from translate.data import Domain
 from translate.errors import TranslateError
 from translate.gallery import Gallery
-from translate.gallery.page import json_in_html, quoted
 from translate.images import Image
+from translate.webpage import json_in_html, relative_url
 
 EVIL = [
     "a b.png", "quote'\".png", "#1%41.png", "<script>alert(1)<.png", '"><img src=x onerror=alert(1)>.png', "&amp;.png",
     "new\nline.png", "\u202egnp.exe.png", "\u05e9\u05dc\u05d5\u05dd.png", "e\u0301.png", "\u00fc.png", "-o.png",
-    "q?x=1&y.png", "javascript:alert(1).png", "\\back\\slash.png", "{{RECORDS}}.png", "\U0001f600.png",
+    "q?x=1&y.png", "javascript:alert(1).png", "\\back\\slash.png", "{{DATA}}.png", "\U0001f600.png",
     "</script><script>window.harmed=1<.png".replace("/", "\u2215"), os.fsdecode(b"bad\xff\xfe.png"), "\x1b[31m.png",
 ]  # fmt: skip
 
@@ -129,8 +129,8 @@ def test_json_in_a_script_holds_no_markup(text: str) -> None:
 
 @pytest.mark.parametrize("path", ["//host/a.png", "a//b.png", "javascript:x", "..png"])
 def test_a_link_stays_in_its_folder(path: str) -> None:
-    assert quoted(path).startswith("./")
-    assert ":" not in quoted(path)
+    assert relative_url(path).startswith("./")
+    assert ":" not in relative_url(path)
 
 
 def test_what_a_browser_cannot_show_has_previews(tmp_path: Path) -> None:

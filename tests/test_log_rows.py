@@ -33,7 +33,7 @@ def test_a_row_has_the_step_the_epoch_the_seconds_and_the_learning_rates(tmp_pat
     run = fit(tmp_path / "run", batch=2, accumulate=2, schedule="linear(constant=0.5)", optimizer=["adam(lr=0.01)"])
     rows = run.metrics
     assert [list(row) for row in rows] == [
-        ["step", "epoch", "seconds", "learning_rate/network", "network/l", "images_per_second"]
+        ["step", "epoch", "seconds", "learning_rate/network", "network/l", "images_per_second", "memory"]
     ] * 4
     # Four images a step of six an epoch.
     assert [row["epoch"] for row in rows] == pytest.approx([8 / 6, 16 / 6, 24 / 6, 32 / 6], abs=1e-6)

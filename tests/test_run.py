@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from translate.config_file import read_config
 from translate.errors import TranslateError
-from translate.run import Config, Run, Scalars, free_folder, read_config
+from translate.run import Config, Run, Scalars, free_folder
 from translate.sizes import parse_size
 
 

@@ -57,7 +57,7 @@ def back_to(run: Run, step: int, folder: Path) -> Path:
 
 def rows(run: Run) -> list[dict[str, Any]]:
     """The rows of the log, without what depends on the clock."""
-    timed = ("images_per_second", "seconds")
+    timed = ("images_per_second", "seconds", "memory")
     return [{key: value for key, value in row.items() if key not in timed} for row in run.metrics]
 
 

@@ -198,7 +198,7 @@ def test_a_resumed_run_takes_no_other_folder_and_no_dry_run(tiny: Path, run: Com
 )
 def test_yes_and_no_are_words_where_they_are_choices(value: object, meant: str, home: Path) -> None:
     assert Config.from_values({"method": "gan", "data": "x", "compile": value}).compile == meant
-    from translate.run import read_config
+    from translate.config_file import read_config
 
     assert Config.from_values(read_config(written(home, compile=value))).compile == meant
 

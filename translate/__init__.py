@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from translate.exporting import export
     from translate.importing import import_network
     from translate.sampling import sample
+    from translate.serving import serve
     from translate.training import fit, resume
     from translate.translator import load
 
@@ -41,6 +42,7 @@ __all__ = [
     "load",
     "resume",
     "sample",
+    "serve",
     "show",
 ]
 
@@ -54,6 +56,7 @@ _modules = {
     "export": "translate.exporting",
     "show": "translate.description",
     "sample": "translate.sampling",
+    "serve": "translate.serving",
     "classify": "translate.classification",
     "encode": "translate.encoding",
     "load": "translate.translator",

@@ -21,6 +21,9 @@ __all__ = [
 
 NAME = "changes.json"
 
+RATE_FACTOR = "learning rate factor"
+"""What a rollback changes: see ``translate.rollback``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -34,7 +34,8 @@ class Description:
     ``directions`` maps each direction to the role of its network. ``source`` and ``target`` are the fields of the
     domains, of an exported network those of its own input and output. ``size`` is the training size (height, width),
     ``step`` the number of steps trained and ``steps`` that of the whole training. ``weights`` counts the values of
-    each direction's network. ``checkpoints`` are the steps of those in a run's folder. ``takes`` holds, by direction,
+    each direction's network. ``checkpoints`` are the steps of those in a run's folder. ``chosen`` is the score by which
+    a training kept it as its best. ``takes`` holds, by direction,
     the options and inputs that a network takes beside its image. ``fixed`` and all that follows describe an exported
     network: the options that it holds, its sizes, range and layout.
     """
@@ -54,6 +55,7 @@ class Description:
     checkpoints: Sequence[int] = ()
     licence: str | None = None
     about: str | None = None
+    chosen: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     takes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
@@ -91,6 +93,9 @@ class Description:
         elif self.size_multiple is not None:
             yield "takes", f"images whose sides divide by {self.size_multiple}"
         yield "values", ", ".join(filter(None, (self.range and self.range.replace("..", " to "), self.layout)))
+        if self.chosen:
+            value = float(self.chosen["value"])
+            yield "chosen", f"by its {self.chosen['score']} of {value:.5g} on the split {self.chosen['split']}"
         yield "licence", self.licence or ""
         yield "about", self.about or ""
         yield "versions", ", ".join(f"{name} {version}" for name, version in self.versions.items())
@@ -235,6 +240,7 @@ def _of_tensors(path: Path) -> Description:
         weights=counts,
         licence=inner.get("licence"),
         about=inner.get("about"),
+        chosen=inner.get("chosen") or {},
         versions=facts.get("versions", {}),
         takes=inner.get("takes", {}),
     )

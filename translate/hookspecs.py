@@ -247,6 +247,15 @@ def step_ended(run: Run, scalars: Scalars) -> None:
 
 
 @hookspec
+def validation_ended(run: Run, scores: Mapping[str, float], is_best: bool) -> None:
+    """The networks of ``run.step`` were measured on the split val: ``scores`` by name, such as ``psnr``.
+
+    ``NAME_standard_error`` is the standard error of ``NAME``; ``is_best`` says that ``run.config.keep_best`` has its
+    best value so far.
+    """
+
+
+@hookspec
 def step_passed(run: Run) -> None:
     """Training progressed to ``run.step``; called at most ten times a second, for progress bars."""
 

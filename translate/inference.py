@@ -82,7 +82,7 @@ class Inference:
         self.draws = traits.draws_noise
         arguments = inspect.signature(type(network).forward).parameters.values()
         drawing = any(each.name == "samples" or each.kind is each.VAR_KEYWORD for each in arguments)
-        self._takes_samples = drawing and not isinstance(network, ProgramNetwork)
+        self.takes_samples = drawing and not isinstance(network, ProgramNetwork)
         self.device = device
         self.precision = precision
         self.runtime_name = runtime
@@ -127,12 +127,12 @@ class Inference:
         if self.taken.noise:
             # What is drawn outside of it makes the samples, whatever computes the network.
             return self._compute(*with_noise(batch, ready, self.taken, seeds, samples))
-        if samples is not None and not (self._takes_samples or self.draws):
+        if samples is not None and not (self.takes_samples or self.draws):
             raise UnfitError("this translator draws no noise, so it has one answer; leave out --samples")
         if samples is not None and self.runtime_name:
             raise UnfitError("samples are drawn by torch alone; leave out --samples or --runtime")
         if samples is not None or self.draws:
-            alone = samples is not None and self._takes_samples
+            alone = samples is not None and self.takes_samples
             return drawn_by_rows(partial(self._compute, one_sample=alone), batch, ready, seeds, samples)
         return self._compute(batch, ready)
 

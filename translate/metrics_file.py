@@ -1,4 +1,4 @@
-"""The file ``metrics.jsonl`` of a run: one row of JSON for each log interval, in the order of steps."""
+"""The file ``metrics.jsonl`` of a run: one row of JSON for each log interval and validation, in the order of steps."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from translate import atomic
 from translate.errors import TranslateError
 
 NAME = "metrics.jsonl"
+
+VALIDATION = "validation/"
+"""The beginning of the names of a validation's scores, which have a row of their own."""
 
 log = logging.getLogger("translate")
 
@@ -22,7 +25,7 @@ Row = dict[str, Any]
 
 
 def append(folder: Path, row: Mapping[str, Any]) -> None:
-    """Append a row, which must be of a later step than the last."""
+    """Append a row, which must not be of an earlier step than the last."""
     path = folder / NAME
     try:
         with open(path, "a", encoding="utf-8", opener=_open_at_once) as file:
@@ -32,11 +35,14 @@ def append(folder: Path, row: Mapping[str, Any]) -> None:
 
 
 def read(folder: Path) -> list[Row]:
-    """All rows that can be read, in the order of steps; of two of one step the later counts.
+    """All rows that can be read, in the order of steps; of one step there is one row, with the latest values.
 
     Raises ``TranslateError`` if there is something else than a file in its place.
     """
-    return _read(folder / NAME)[0]
+    merged: dict[int, Row] = {}
+    for row in _read(folder / NAME)[0]:
+        merged[row["step"]] = {**merged.get(row["step"], {}), **row}
+    return list(merged.values())
 
 
 def cut(folder: Path, step: int) -> None:
@@ -61,13 +67,9 @@ def cut(folder: Path, step: int) -> None:
 
 
 def _read(path: Path) -> tuple[list[Row], int]:
-    """The rows of a file, and the number of lines that cannot be read."""
+    """The rows of a file in the order of steps, of each kind the last of a step, and how many lines cannot be read."""
     try:
-        # Opened without waiting, since a FIFO would wait for a writer.
-        handle = _open_at_once(path, os.O_RDONLY)
-        with os.fdopen(handle, "rb") as file:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(errno.EINVAL, "it is no regular file")
+        with opened(path) as file:
             lines = file.read().split(b"\n")
     except FileNotFoundError:
         return [], 0
@@ -75,17 +77,29 @@ def _read(path: Path) -> tuple[list[Row], int]:
         raise TranslateError(f"cannot read {path}: {_text_of(error)}; move it away and try again") from None
     # A power cut or a kill may cut off the last line, which is then repeated.
     last = lines.pop()
-    rows, unreadable = {}, 0
+    rows: dict[tuple[int, bool], Row] = {}
+    unreadable = 0
     for line in (*lines, last):
-        row = _row(line)
+        row = row_of(line)
         if row is not None:
-            rows[row["step"]] = row
+            rows[row["step"], any(name.startswith(VALIDATION) for name in row)] = row
         elif line is not last and line.strip():
             unreadable += 1
-    return [rows[step] for step in sorted(rows)], unreadable
+    return [rows[place] for place in sorted(rows)], unreadable
 
 
-def _row(line: bytes) -> Row | None:
+def opened(path: Path) -> BinaryIO:
+    """A file of rows, opened for reading; raises ``OSError``, also where it is no regular file."""
+    # Opened without waiting, since a FIFO would wait for a writer.
+    file = os.fdopen(_open_at_once(path, os.O_RDONLY), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return file
+
+
+def row_of(line: bytes) -> Row | None:
+    """The row that a line holds; None if it holds none."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

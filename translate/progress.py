@@ -38,6 +38,11 @@ class Progress:
         return self._before + self._images / self._length
 
     @property
+    def seconds_before(self) -> float:
+        """The seconds that a checkpoint tells, before the clock has started."""
+        return float((self._facts or {}).get("seconds", 0.0))
+
+    @property
     def seconds(self) -> float:
         """The seconds of training: samples and checkpoints count, the start and pauses between runs do not."""
         return self._seconds + self._clock() - self._began

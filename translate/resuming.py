@@ -6,6 +6,7 @@ those with a reason in ``Option.fixed``. The options of its method are never cha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from translate import changes
+from translate.best import Best
 from translate.changes import Change
 from translate.engine import takes_state
 from translate.errors import TranslateError
@@ -24,6 +26,11 @@ from translate.paths import quoted
 from translate.plugins import Catalog
 from translate.run import Config, Run
 from translate.setup import Setup, optimizer_texts, player_of
+
+LENGTHS = ("steps", "epochs", "minutes")
+"""Options that say how long a training is."""
+
+log = logging.getLogger("translate")
 
 ALGORITHMS = ("memory_format", "convolutions")
 """Options that choose a way of computing, not a result; another device chooses its own."""
@@ -43,7 +50,10 @@ def check_asked(run: Run, settings: Mapping[str, Any], catalog: Catalog | None =
         if name in ("method", "options"):
             raise TranslateError(_kept(run, name, "its networks have learned from it"))
     checked = check_options(settings, parameters, "resume")
-    return {name: value for name, value in checked.items() if value is not None or name not in ("steps", "epochs")}
+    found = {name: value for name, value in checked.items() if value is not None or name not in LENGTHS}
+    if "minutes" in found and len(found.keys() & set(LENGTHS)) > 1:
+        raise TranslateError("a training has one length; give --minutes, or --steps or --epochs")
+    return found
 
 
 def method_options(run: Run, catalog: Catalog | None) -> list[str]:
@@ -96,12 +106,12 @@ def config_with(run: Run, settings: Mapping[str, Any]) -> Config:
         if isinstance(values.get(path), Path):
             values[path] = values[path].resolve()
     if "steps" in values:
-        values["epochs"] = None
+        values.update(epochs=None, minutes=None)
     elif "epochs" in values:
-        values["steps"] = None
-    else:
-        # Another batch size, say, would give other epochs.
-        values.update(steps=run.steps, epochs=None)
+        values.update(steps=None, minutes=None)
+    elif run.config.minutes is None or "minutes" in values:
+        # Another batch size, say, would give other epochs; how many steps minutes are is measured later.
+        values.update(steps=run.steps, epochs=None, minutes=None)
     if "optimizer" in values:
         values["optimizer"] = _merged(run.config.optimizer, values["optimizer"])
     if values.get("device", run.config.device) != run.config.device:
@@ -136,6 +146,18 @@ class Resumption:
     anew: frozenset[str] = frozenset()
     fresh_averages: bool = False
 
+    def best(self, config: Config, facts: Mapping[str, Any] | None) -> Best | None:
+        """The best checkpoint so far out of a checkpoint's ``facts``; it counts no more if scores are others now."""
+        others = {"validate", "validate_limit"} & {each.what for each in self.changes}
+        return Best.restored(config.keep_best, None if others else facts)
+
+    def without_rollbacks(self, run: Run) -> Resumption:
+        """The same where the user gives other learning rates, which count as they are; forgets the run's rollbacks."""
+        change = Change(run.step, changes.RATE_FACTOR, run.rate_scale, 1.0)
+        log.warning("resume: %s", change)
+        run.rollbacks = 0
+        return replace(self, changes=(*self.changes, change))
+
     def record(self, folder: Path) -> None:
         """Write the changes into the run's folder."""
         for each in self.changes:
@@ -154,7 +176,7 @@ def compare(
     lines: list[str] = []
     before, after = config.to_json(), setup.config.to_json()
     for name in Config.parameters():
-        if name not in ("steps", "epochs", "optimizer") and before[name] != after[name]:
+        if name not in (*LENGTHS, "optimizer") and before[name] != after[name]:
             found.append(Change(step, name, before[name], after[name]))
     anew: set[str] = set()
     changed: set[str] = set()

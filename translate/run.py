@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from translate import atomic, changes, lock, metrics_file
 from translate.balance import Balance
+from translate.best import Best
 from translate.changes import Change
 from translate.common_options import Device, Layout
 from translate.errors import TranslateError
@@ -66,6 +67,10 @@ class Config:
     epochs: Annotated[float | None, Option("length of the training in passes over the data (default: 200)", gt=0)] = (
         None
     )
+    minutes: Annotated[
+        float | None,
+        Option("length of the training in minutes; the number of steps is fixed once their speed is measured", gt=0),
+    ] = None
     batch: Annotated[int, Option("images in a batch", ge=1)] = 1
     accumulate: Annotated[int, Option("gradient accumulation: batches per optimizer step", ge=1)] = 1
     size: Annotated[
@@ -163,6 +168,25 @@ class Config:
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
     keep: Annotated[int, Option("how many checkpoints to keep", ge=1)] = 2
     guard: Annotated[bool, Option("watch the training, and warn in plain words when it goes wrong")] = True
+    validate: Annotated[
+        tuple[str, ...],
+        Option('metrics of the split val in training, such as "psnr, ssim"; may be repeated', part="metrics"),
+    ] = ()
+    validate_every: Annotated[int | None, Option("steps between validations (default: a tenth of all)", ge=1)] = None
+    validate_limit: Annotated[
+        int | None, Option("most images of each domain in a validation, evenly spaced (default: all)", ge=1)
+    ] = None
+    keep_best: Annotated[
+        str | None,
+        Option("score of the validation, such as psnr, whose best checkpoint is kept, too", metavar="SCORE"),
+    ] = None
+    patience: Annotated[
+        int | None, Option("end after this many validations without a better score of --keep-best", ge=1)
+    ] = None
+    on_nan: Annotated[
+        Literal["stop", "rollback"],
+        Option("a value that is not finite; rollback: go on from the last checkpoint at half the learning rates"),
+    ] = "stop"
     init: Annotated[
         tuple[str, ...],
         Option(
@@ -228,26 +252,6 @@ class Config:
         return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a YAML or JSON file of options; dashes in names become underscores."""
-    # Imported where a file is read: it takes longer than all of the command line.
-    from translate.schema import MOST_CONFIG_BYTES, FactsError, parse_yaml, read_text
-
-    try:
-        values = parse_yaml(read_text(path, MOST_CONFIG_BYTES))
-    except OSError as error:
-        raise TranslateError(f"cannot read the config {path}: {error.strerror}") from None
-    except ValueError as error:
-        reason = str(error) if isinstance(error, FactsError) else "its name is no path"
-        raise TranslateError(f"cannot read the config {path}: {reason}") from None
-    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
-        raise TranslateError(f"{path} must hold names and values, such as `steps: 1000`")
-    found = {name.replace("-", "_"): value for name, value in values.items()}
-    if len(found) < len(values):
-        raise TranslateError(f"{path} names an option twice, with a dash and with an underscore")
-    return found
-
-
 _UNSEEN = (".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini")
 """Files that folders of no content may hold."""
 
@@ -269,9 +273,18 @@ class Run:
         """The fingerprint of its data in its ``config.json``; see ``translate.fingerprint``."""
         self.progress = Progress()
         """The epochs and the time of its training; see ``translate.progress``."""
+        self.best: Best | None = None
+        """The best checkpoint of its training so far, where one is kept; see ``translate.best``."""
+        self.rollbacks = 0
+        """How often it has gone back to a checkpoint and halved its learning rates; see ``translate.rollback``."""
 
     def __repr__(self) -> str:
         return f"<Run {self.folder}: {self.config.method} on {self.config.data}, step {self.step} of {self.steps}>"
+
+    @property
+    def rate_scale(self) -> float:
+        """The factor on its learning rates, which each rollback has halved."""
+        return 0.5**self.rollbacks
 
     @property
     def translator(self) -> Path:
@@ -348,13 +361,15 @@ class Run:
         check_file(path, RunFacts, values)
         run = cls(folder, Config.from_values(values["config"], str(path)), steps=values["steps"])
         run.origin, run.fingerprint = values.get("origin"), values.get("data")
+        run.rollbacks = values.get("rollbacks", 0)
         return run
 
     def write_config(self, metadata: Mapping[str, Any]) -> None:
         """Write ``config.json`` atomically: all options with ``auto`` resolved, and ``metadata``."""
         lock.refuse_lost(self.folder)
         origin = {"origin": origin_of(self.config.plugins)} if self.config.plugins else {}
-        values = {"config": self.config.to_json(), "steps": self.steps, **metadata, **origin}
+        rollbacks = {"rollbacks": self.rollbacks} if self.rollbacks else {}
+        values = {"config": self.config.to_json(), "steps": self.steps, **rollbacks, **metadata, **origin}
         path = self.folder / "config.json"
         try:
             atomic.write(path, f"{json.dumps(values, indent=2)}\n".encode())
@@ -372,6 +387,7 @@ class Run:
             **{f"learning_rate/{player}": rate for player, rate in scalars.learning_rates.items()},
             **scalars.terms,
             "images_per_second": round(scalars.images_per_second, 3),
+            "memory": scalars.memory,
         }
         metrics_file.append(self.folder, row)
 

@@ -218,6 +218,11 @@ def load_sampler(
     ``step`` chooses a checkpoint of a run's folder.
     """
     saved, direction = _only_direction(path, step, "sampler", plugins, no_plugins)
+    return sampler_of(saved, direction, device)
+
+
+def sampler_of(saved: SavedMethod, direction: str, device: str = "auto") -> Sampler:
+    """The sampler of a saved method's direction."""
     network = saved.module(direction)
     return Sampler(
         network,
@@ -242,6 +247,11 @@ def load_classifier(
     ``step`` chooses a checkpoint of a run's folder.
     """
     saved, direction = _only_direction(path, step, "classifier", plugins, no_plugins)
+    return classifier_of(saved, direction, device)
+
+
+def classifier_of(saved: SavedMethod, direction: str, device: str = "auto") -> Classifier:
+    """The classifier of a saved method's direction."""
     network = saved.module(direction)
     return Classifier(
         network, catalog=saved.catalog, domain=saved.domain(direction), size=saved.size, device=pick_device(device)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from translate import checkpoint, translator
 from translate.background import Background
+from translate.best import VALIDATED, as_json, best_checkpoint, best_translator
 from translate.checkpoint import CheckpointError
 from translate.derived import FACTS
 from translate.errors import TranslateError
@@ -30,19 +31,31 @@ def save(
     run: Run,
     background: Background,
     beside: Callable[[], AbstractContextManager[None]] = nullcontext,
+    *,
+    regular: bool = True,
+    best: bool = False,
 ) -> None:
     """Write the checkpoint and the translator; the oldest checkpoints are deleted once the new one is complete.
 
+    The ``best`` of the training is kept under a name of its own, as well or, if it is not ``regular``, alone.
     Training continues as soon as all tensors are copied. All ranks must call this; the main rank writes, within
     ``beside``, which no collective operation is.
     """
     tensors = setup.engine.tensors()
     if setup.group.is_main:
         with beside():
-            background.begin(writing(setup, run, tensors))
+            background.begin(writing(setup, run, tensors, regular=regular, best=best))
 
 
-def writing(setup: Setup, run: Run, tensors: Mapping[str, Tensor], *, partial: bool = False) -> Callable[[], None]:
+def writing(
+    setup: Setup,
+    run: Run,
+    tensors: Mapping[str, Tensor],
+    *,
+    partial: bool = False,
+    regular: bool = True,
+    best: bool = False,
+) -> Callable[[], None]:
     """Copy what a checkpoint and the translator hold; the result writes them, and deletes the oldest checkpoints.
 
     ``partial`` notes that it is not exactly the state after a step.
@@ -52,10 +65,21 @@ def writing(setup: Setup, run: Run, tensors: Mapping[str, Tensor], *, partial: b
     engine = {**setup.engine.metadata(), **({"partial": True} if partial else {})}
     metadata = {"engine": engine, "config": run.config.to_json(), **setup.metadata, FACTS: facts}
     metadata["progress"] = run.progress.facts()
+    if run.best is not None:
+        metadata["best"] = run.best.facts()
     saved_run = copy(run)
 
     def write() -> None:
         refuse_lost(saved_run.folder)
+        if best and saved_run.best is not None:
+            name, value = saved_run.best.name, as_json(saved_run.best.value)
+            path = best_checkpoint(saved_run.folder, name)
+            checkpoint.save(path, state, metadata)
+            chosen = {"score": name, "value": value, "split": VALIDATED}
+            checkpoint.save(best_translator(saved_run.folder, name), trained, {**facts, "chosen": chosen})
+            setup.tell("checkpoint_saved", run=saved_run, path=path)
+        if not regular:
+            return
         path = checkpoint_path(saved_run.folder, saved_run.step)
         checkpoint.save(path, state, metadata)
         checkpoint.save(saved_run.translator, trained, facts)

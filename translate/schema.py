@@ -1,7 +1,7 @@
 """The schema of every file of facts: what a translator, a checkpoint, a run's ``config.json`` or a config may hold.
 
-A file may come from a stranger, so each is read by ``parse_json`` or ``parse_yaml``, which bound its size and nesting,
-and validated by a model before anything is built from it. Nothing else reads facts from a file.
+A file may come from a stranger, so each is read by ``parse_json``, or by ``translate.config_file``, which bound its
+size and nesting, and validated by a model before anything is built from it. Nothing else reads facts from a file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, ClassVar, Literal, TypeVar, get_type_hints
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from translate.data import STREAM, Domain
@@ -25,7 +24,6 @@ from translate.errors import TranslateError
 MOST_BYTES = 64 * 2**20
 """The largest file of facts; a checkpoint's metadata are far smaller."""
 
-MOST_CONFIG_BYTES = 2**20
 MOST_NODES = 2_000_000
 MOST_DEPTH = 32
 MOST_DIGITS = 300
@@ -47,6 +45,9 @@ Side = Annotated[int, Field(ge=1, le=MOST_SIDE)]
 Level = Annotated[int, Field(ge=0, le=255)]
 Index = Annotated[str, Field(pattern=r"^[0-9]{1,15}$")]
 Colour = Annotated[list[Level], Field(min_length=3, max_length=3)]
+
+Score = int | float | Literal["inf", "-inf", "nan"]
+"""A number; as text where it is not finite."""
 
 M = TypeVar("M", bound="Facts")
 
@@ -138,6 +139,14 @@ class Takes(Facts):
     inputs: dict[ArgumentName, TakenInput] = Field(default_factory=dict)
 
 
+class ChosenFacts(Facts):
+    """The score by which a translator was chosen among those of its training, and on which split."""
+
+    score: Text
+    value: Score
+    split: Text
+
+
 class TranslatorFacts(Facts):
     """The metadata of ``translator.safetensors``, from which a method is rebuilt."""
 
@@ -156,6 +165,7 @@ class TranslatorFacts(Facts):
     features: Annotated[Name | None, Field(description="of a resource: the direction that gives its features")] = None
     licence: Note | None = None
     about: Note | None = None
+    chosen: ChosenFacts | None = None
     range: list[int | float] = Field(default=[-1, 1], description="written by early versions, and not used")
     size_multiple: dict[str, Side] = Field(default_factory=dict, description="written by early versions, and not used")
 
@@ -190,6 +200,15 @@ class ProgressFacts(Facts):
     seconds: Annotated[float, Field(ge=0)]
 
 
+class BestFacts(Facts):
+    """The best checkpoint of a training so far: see ``translate.best``."""
+
+    name: Text
+    value: Score | None
+    step: Count
+    waited: Count
+
+
 class SetupFacts(Facts):
     """What a run's files say of the machine, the plugin and the data."""
 
@@ -210,6 +229,7 @@ class CheckpointFacts(SetupFacts):
     engine: EngineFacts
     config: dict[str, Any]
     progress: ProgressFacts | None = None
+    best: BestFacts | None = None
     translator: TranslatorFacts | None = None
 
 
@@ -227,6 +247,7 @@ class RunFacts(Facts):
 
     config: dict[str, Any]
     steps: Annotated[int, Field(ge=1, le=2**53)]
+    rollbacks: Annotated[int, Field(ge=0, le=1000)] = 0
     data: Text | None = None
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
     origin: Origin | None = None
@@ -356,48 +377,6 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FactsError(f"it is no text in UTF-8: {error.reason} at byte {error.start}") from None
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without anchors, which can stand for exponentially many values, and without names that stand twice."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            raise FactsError("an alias (*name) stands in it; write the values out")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for name in names:
-            if isinstance(name, (list, dict, set)):
-                raise FactsError("a name in it is no text")
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise FactsError(f"{twice!r:.60} stands twice in it")
-        return super().construct_mapping(node, deep)
-
-    def construct_yaml_int(self, node: Any) -> int:
-        if len(node.value) > MOST_DIGITS:
-            raise FactsError(f"a number of {len(node.value)} digits stands in it")
-        return int(super().construct_yaml_int(node))
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-
-
-def parse_yaml(text: str) -> Any:
-    """Parse YAML (or JSON, which is YAML) as ``parse_json`` does; raises ``FactsError``."""
-    try:
-        value = yaml.load(text, _Loader)
-    except FactsError:
-        raise
-    except RecursionError:
-        raise FactsError("it is nested too deeply") from None
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FactsError(f"it is neither YAML nor JSON: {reason}") from None
-    bound(value)
-    return value
 
 
 def check_file(path: Path, model: type[Facts], values: Any, error: type[TranslateError] = TranslateError) -> None:

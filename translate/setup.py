@@ -86,6 +86,8 @@ class Setup:
         checkpoint of a resumed run: the metadata of its frozen networks, whose files may be gone. ``on_data`` may
         refuse the dataset, as far as the method sees it, and returns the config to go on with.
         """
+        if config.minutes is not None and (config.steps or config.epochs):
+            raise TranslateError("a training has one length; give --minutes, or --steps or --epochs")
         catalog = discover(extra=config.plugins, blocked=no_plugins)
         catalog.offer("methods", config.method)
         device = pick_device(config.device if not is_distributed() else device_of_rank(config.device))
@@ -157,6 +159,11 @@ class Setup:
         )
         listing, left_out = Listing.of(dataset, needs), LeftOut(config.broken, group=group)
         return cls(config, catalog, dataset, parts, method, engine, steps, group, listing, left_out)
+
+    @property
+    def images_per_step(self) -> int:
+        """The images of a step, on all ranks."""
+        return self.config.batch * self.config.accumulate * self.group.size
 
     @property
     def epoch_length(self) -> int:

@@ -13,11 +13,12 @@ from typing import Any
 
 from translate import atomic, changes, checkpoint, outputs
 from translate.background import Background
+from translate.best import Best
 from translate.changed_data import DataCheck, after_broken, refuse_missing
 from translate.compute import Compilation
 from translate.devices import memory_in_use
 from translate.emergency import Emergency
-from translate.errors import StoppedError, TranslateError
+from translate.errors import NotFiniteError, StoppedError, TranslateError
 from translate.initial import Init, load_initial_weights, open_sources
 from translate.intervals import interval_of, is_due
 from translate.job import is_distributed, parent_died, rank_and_world_size
@@ -33,6 +34,7 @@ from translate.plugins import discover
 from translate.progress import Progress
 from translate.ranks import LostRankError
 from translate.resuming import as_flags, check_asked, compare, config_with
+from translate.rollback import go_back
 from translate.run import Config, Run, Scalars, free_folder
 from translate.sample_grids import SampleGrids
 from translate.saving import (
@@ -44,7 +46,9 @@ from translate.saving import (
 )
 from translate.setup import Setup
 from translate.signals import EXIT_BASE, Asked, caught
+from translate.time_budget import fix_steps
 from translate.trust import check_run
+from translate.validation import Validation, Verdict
 
 __all__ = [
     "fit",
@@ -103,14 +107,15 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
     del sources
     # The folder is made last, so that an error in the data or the options leaves no empty folder behind.
     with setup.loader() as loader, ExitStack() as held:
-        grids = SampleGrids(setup)
+        grids, validation = SampleGrids(setup), Validation(setup, folder)
         if setup.group.is_main:
             held.enter_context(locked(_made(folder)))
             run = Run.create(folder, setup.config, steps=setup.steps, metadata=setup.metadata)
             setup.listing.write(folder)
         else:
             run = Run(folder, setup.config, steps=setup.steps)
-        return _train(setup, run, loader, grids)
+        run.best = Best.restored(setup.config.keep_best)
+        return _train(setup, run, loader, grids, validation, config.minutes)
 
 
 def resume(
@@ -169,6 +174,7 @@ def _resume(
     setup = Setup.make(wanted, no_plugins, resources, on_data=check)
     _refuse_within_data(setup.config, opened.folder)
     if found is None:
+        opened.best = Best.restored(setup.config.keep_best)
         load_initial_weights(setup, open_sources(opened.config.init))
         resumption = compare(opened, opened.config, setup, {}, None)
     else:
@@ -177,6 +183,7 @@ def _resume(
         resumption = compare(opened, opened.config, setup, tensors, metadata["engine"])
         setup.engine.load(tensors, metadata["engine"], anew=resumption.anew, fresh_averages=resumption.fresh_averages)
         opened.progress = Progress(metadata.get("progress"))
+        opened.best = resumption.best(setup.config, metadata.get("best"))
         if not check.accept:
             setup.left_out.restore(metadata.get("left_out", {}))
     before = {} if found is None else found[1].get("left_out", {})
@@ -191,12 +198,16 @@ def _resume(
             log.warning("resume: %s", line)
     opened.config, opened.steps = setup.config, setup.steps
     opened.step = setup.engine.step_count
+    if opened.rollbacks and "optimizer" in asked:
+        resumption = resumption.without_rollbacks(opened)
+    setup.engine.rate_scale = opened.rate_scale
     with setup.loader() as loader:
-        grids = SampleGrids(setup)
+        grids, validation = SampleGrids(setup), Validation(setup, opened.folder)
         if setup.group.is_main:
             check.record(opened.step, sum(map(len, before.values())) if check.accept else 0)
             if found is not None and not check.accept and setup.left_out.names != before:
                 log.warning("%s goes on without images that it has seen: it is no longer exact", opened.folder)
+            validation.tell_later(opened)
             opened.forget_after(opened.step)
             for each in changes.rewind(opened.folder, opened.step):
                 log.warning("the checkpoints after an earlier change are lost: %s", each)
@@ -205,7 +216,7 @@ def _resume(
             if found is not None and not is_translator_current(setup, opened):
                 # It was killed between the two files, one of them was lost or harmed since, or has another licence.
                 checkpoint.save(opened.translator, *translator_of(setup, opened))
-        return _train(setup, opened, loader, grids)
+        return _train(setup, opened, loader, grids, validation, asked.get("minutes", setup.config.minutes))
 
 
 def _refuse_fewer(run: Run, done: int, steps: int | None) -> None:
@@ -218,6 +229,7 @@ def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
     """A dry run: make one step without writing anything, and describe the training as lines of text."""
     cache: Any = "stream" if config.cache == "auto" else config.cache
     setup = Setup.make(replace(config, cache=cache, cache_folder=None), no_plugins)
+    Validation(setup, Path(setup.config.method))
     with setup.loader() as loader:
         setup.engine.step([loader.batch(number) for number in range(config.accumulate)])
         terms = setup.engine.fetch()
@@ -228,23 +240,26 @@ def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
     lines.append(f"method: {config.method}")
     for name, module in setup.method.players.items():
         lines.append(f"  {name}: {sum(weight.numel() for weight in module.parameters()):,} weights")
-    lines.append(
-        f"training: {setup.steps:,} steps of {config.batch * config.accumulate} at {config.size[0]}x{config.size[1]}"
-    )
+    length = f"{setup.steps:,} steps" if config.minutes is None else f"{config.minutes:g} minutes, in steps"
+    lines.append(f"training: {length} of {config.batch * config.accumulate} at {config.size[0]}x{config.size[1]}")
     lines.append(f"  device {setup.engine.device}, {setup.config.precision}, {setup.config.memory_format}")
     lines.append("first step: " + "  ".join(f"{name} {value:.4g}" for name, value in terms.items()))
     return lines
 
 
-def _train(setup: Setup, run: Run, loader: Loader, grids: SampleGrids) -> Run:
+def _train(
+    setup: Setup, run: Run, loader: Loader, grids: SampleGrids, validation: Validation, minutes: float | None
+) -> Run:
     """Run the training loop; the main rank writes the log, the samples and the checkpoints."""
-    config, engine, group = setup.config, setup.engine, setup.group
-    if engine.device.type == "cpu":
+    if setup.engine.device.type == "cpu":
         keep_memory()
-    steps, stopped, asked, saved = run.steps, False, int(Asked.NOTHING), run.step
+    if minutes is not None:
+        fix_steps(setup, run, loader, minutes)
+    config, engine, group = setup.config, setup.engine, setup.group
+    steps, stopped, asked, saved, ended = run.steps, False, int(Asked.NOTHING), run.step, False
     broken: BrokenImagesError | None = None
     sample_every, save_every = interval_of(config.sample_every, steps), interval_of(config.save_every, steps)
-    images = config.batch * config.accumulate * group.size
+    images = setup.images_per_step
     reason = "failed"
     with caught() as received:
         compilation = Compilation(
@@ -271,7 +286,7 @@ def _train(setup: Setup, run: Run, loader: Loader, grids: SampleGrids) -> Run:
                 passed = logged = time.monotonic()
                 logged_step = run.step
                 run.progress.begin(setup.epoch_length, run.step * images)
-                while run.step < steps and not stopped:
+                while run.step < steps and not stopped and not ended:
                     first = engine.step_count * config.accumulate
                     try:
                         batches = [loader.batch(first + number) for number in range(config.accumulate)]
@@ -292,8 +307,19 @@ def _train(setup: Setup, run: Run, loader: Loader, grids: SampleGrids) -> Run:
                     own = Asked.END if parent_died() else received.take()
                     asked = group.highest_delayed(Asked.FAIL if safe.failed else own)
                     stopped = asked >= Asked.END
-                    if run.step % config.log_every == 0 or last:
-                        scalars = _scalars(setup, run, seconds=now - logged, done=run.step - logged_step)
+                    noted, valid_due = run.step % config.log_every == 0 or last, validation.is_due(run.step, steps)
+                    samples_due, save_due = is_due(run.step, sample_every) or last, is_due(run.step, save_every) or last
+                    try:
+                        if noted:
+                            scalars = _scalars(setup, run, seconds=now - logged, done=run.step - logged_step)
+                        elif save_due or valid_due or asked:
+                            engine.refuse_not_finite()
+                    except NotFiniteError as error:
+                        go_back(error, setup, run, background, ordered, safe.beside_the_steps)
+                        saved = logged_step = run.step
+                        logged = time.monotonic()
+                        continue
+                    if noted:
                         logged, logged_step = now, run.step
                         if group.is_main:
                             with safe.beside_the_steps():
@@ -304,20 +330,23 @@ def _train(setup: Setup, run: Run, loader: Loader, grids: SampleGrids) -> Run:
                     if now - passed > 0.1:
                         passed = now
                         setup.tell("step_passed", run=run)
-                    samples_due, save_due = is_due(run.step, sample_every) or last, is_due(run.step, save_every) or last
-                    if samples_due or save_due or asked:
+                    if samples_due or save_due or valid_due or asked:
                         with compilation.paused():
                             with safe.beside_the_steps():
                                 ordered.catch_up()
                                 if samples_due and group.is_main:
                                     grids.draw(run, background)
-                            if save_due or asked:
-                                save(setup, run, background, safe.beside_the_steps)
+                            verdict = validation.run(run, safe.beside_the_steps) if valid_due else Verdict()
+                            ended = verdict.ends
+                            if regular := bool(save_due or asked or ended):
                                 saved = run.step
+                            if regular or verdict.is_best:
+                                beside = safe.beside_the_steps
+                                save(setup, run, background, beside, regular=regular, best=verdict.is_best)
                             if compilation.is_timing:
                                 with safe.beside_the_steps():
                                     background.finish()
-            reason = "failed" if broken else "interrupted" if run.step < steps else "finished"
+            reason = "failed" if broken else "finished" if ended or run.step == steps else "interrupted"
             group.close()
         finally:
             setup.tell("run_ended", run=run, reason=reason)
@@ -347,7 +376,7 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
     return Scalars(
         step=run.step,
         terms=terms,
-        images_per_second=setup.config.batch * setup.config.accumulate * setup.group.size / each,
+        images_per_second=setup.images_per_step / each,
         seconds_left=each * (run.steps - run.step),
         memory=memory_in_use(device),
         epoch=run.progress.epoch,

@@ -385,13 +385,8 @@ def load(
         program = open_program(
             expanded(path), direction=direction, device=device, others=others, limits=range, layout=layout
         )
-        return Translator(
-            ProgramNetwork(program),
-            catalog=catalog,
-            device=pick_device("cpu"),
-            taken=program.taken,
-            **program.described,
-        )
+        how: dict[str, Any] = {"device": pick_device("cpu"), "taken": program.taken, **program.described}
+        return Translator(ProgramNetwork(program), catalog=catalog, **how)
     refuse_other(path)
     if range or layout:
         raise TranslateError(f"{path} says itself which range and layout it has; leave out --range and --layout")
@@ -403,18 +398,22 @@ def load(
     chosen = direction or directions[0]
     if chosen not in directions:
         raise TranslateError(f"{path} has no direction {chosen!r}; {nearest(chosen, directions)}")
-    source, target = domains_of(saved.metadata, chosen)
-    network = saved.module(chosen)
+    return translator_of(saved, chosen, device=device, precision=precision, runtime=runtime)
+
+
+def translator_of(saved: SavedMethod, direction: str, *, device: str = "auto", **inference: Any) -> Translator:
+    """The translator of a saved method's direction; ``inference`` are the precision and the runtime."""
+    source, target = domains_of(saved.metadata, direction)
+    network = saved.module(direction)
     return Translator(
         network,
-        taken=taken_of(saved.metadata, chosen, network),
-        catalog=catalog,
-        direction=chosen,
-        directions=directions,
+        taken=taken_of(saved.metadata, direction, network),
+        catalog=saved.catalog,
+        direction=direction,
+        directions=saved.directions("translator"),
         source=source,
         target=target,
         size=saved.size,
         device=pick_device(device),
-        precision=precision,
-        runtime=runtime,
+        **inference,
     )

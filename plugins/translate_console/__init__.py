@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,14 @@ def step_ended(run: Run, scalars: Scalars) -> None:
     from translate_console import training
 
     training.log(run, scalars)
+
+
+@hookimpl
+def validation_ended(run: Run, scores: Mapping[str, float], is_best: bool) -> None:
+    """Show the scores of a validation."""
+    from translate_console import training
+
+    training.validate(run, scores, is_best)
 
 
 @hookimpl

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,8 @@ class TrainingBar:
         self._task = self._progress.add_task("step", total=run.steps, completed=run.step, stats="")
         self._estimate: Estimate | None = Estimate()
         self._terms = Text("", style="dim", overflow="ellipsis", no_wrap=True)
-        self._live = Live(Group(self._progress, self._terms), console=console, refresh_per_second=5)
+        self._scores = Text("", style="dim", overflow="ellipsis", no_wrap=True)
+        self._live = Live(Group(self._progress, self._terms, self._scores), console=console, refresh_per_second=5)
         self._live.start()
 
     def move(self, run: Run) -> None:
@@ -55,6 +57,10 @@ class TrainingBar:
         self._estimate = None
         self._progress.update(self._task, completed=run.step, stats="  ".join(stats))
         self._terms.plain = printable(text.terms(scalars.terms))
+
+    def validate(self, run: Run, scores: Mapping[str, float], is_best: bool) -> None:
+        """Show the scores of the last validation."""
+        self._scores.plain = printable(f"step {run.step}  {text.scores(scores, is_best)}")
 
     def save(self, run: Run, path: Path) -> None:
         """Show nothing: saved checkpoints would only push the bar away."""

@@ -49,6 +49,20 @@ def terms(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {number(value)}" for name, value in values.items())
 
 
+def scores(values: Mapping[str, float], is_best: bool) -> str:
+    """The scores of a validation on one line, without standard errors.
+
+    >>> scores({"psnr": 21.3, "psnr_standard_error": 0.2}, True)
+    'validation/psnr 21.30  (the best so far)'
+    """
+    shown = {
+        f"validation/{name}": value
+        for name, value in values.items()
+        if name.removesuffix("_standard_error") == name or name.removesuffix("_standard_error") not in values
+    }
+    return terms(shown) + ("  (the best so far)" if is_best else "")
+
+
 def memory(count: int) -> str:
     """A number of bytes in MiB or GiB.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,8 @@ class Display(Protocol):
     def move(self, run: Run) -> None: ...
 
     def log(self, run: Run, scalars: Scalars) -> None: ...
+
+    def validate(self, run: Run, scores: Mapping[str, float], is_best: bool) -> None: ...
 
     def save(self, run: Run, path: Path) -> None: ...
 
@@ -47,6 +50,10 @@ class Lines:
             f"eta {text.duration(scalars.seconds_left)}",
         ]
         text.say("  ".join(part for part in parts if part))
+
+    def validate(self, run: Run, scores: Mapping[str, float], is_best: bool) -> None:
+        """Write the scores of a validation."""
+        text.say(f"step {run.step}/{run.steps}  {text.scores(scores, is_best)}")
 
     def save(self, run: Run, path: Path) -> None:
         """Write the path of the checkpoint."""
@@ -89,6 +96,12 @@ def log(run: Run, scalars: Scalars) -> None:
     """Show the means of a log interval."""
     if _display is not None:
         _display.log(run, scalars)
+
+
+def validate(run: Run, scores: Mapping[str, float], is_best: bool) -> None:
+    """Show the scores of a validation."""
+    if _display is not None:
+        _display.validate(run, scores, is_best)
 
 
 def save(run: Run, path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ class ContentAccuracy:
 
     needs = frozenset({"fake", "source_label"})
     wants = frozenset({"source", "target", "target_label"})
+    better: ClassVar = {"content_accuracy": "higher"}
 
     def __init__(
         self, parts: Parts, *, classifier: Annotated[Path, Option("run that trained a classifier of the target domain")]
@@ -79,6 +80,7 @@ class ClassificationError:
     """The share of images, in percent, whose most probable class is wrong."""
 
     needs = frozenset({"logits", "label"})
+    better: ClassVar = {"classification_error": "lower"}
 
     def __init__(self, parts: Parts) -> None:
         # In the evaluation of a classifier, source labels are those of the data, target labels those of its outputs.

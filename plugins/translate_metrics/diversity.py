@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ class Diversity:
     """
 
     needs = frozenset({"samples"})
+    better: ClassVar = {"diversity": "higher"}
 
     def __init__(
         self,

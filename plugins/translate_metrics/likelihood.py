@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from torch import Tensor
 
@@ -21,6 +21,7 @@ class BitsPerDimension:
     """
 
     needs = frozenset({"bits"})
+    better: ClassVar = {"bits_per_dim": "lower"}
     protocol = "of the target given its source; of one domain alone where bits_of names it, or of a sampler's"
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class EvidenceLowerBound:
     """
 
     needs = frozenset({"divergence", "encoded", "reconstruction"})
+    better: ClassVar = {"elbo": "higher", "elbo_bits_per_dim": "lower", "reconstruction": "lower"}
 
     def __init__(
         self,

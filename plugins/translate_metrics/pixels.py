@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import kornia
 import torch
@@ -22,6 +23,7 @@ class Pairwise(ABC):
     needs = PAIRS
     protocol: str
     name: str
+    better: ClassVar[Mapping[str, str]]
 
     def __init__(self) -> None:
         self._average = Average(self.name)
@@ -49,6 +51,7 @@ class L1(Pairwise):
     """The mean absolute difference ``E |fake - target|`` of values in [-1, 1]: 0 for equal images, at most 2."""
 
     name = "l1"
+    better: ClassVar[Mapping[str, str]] = {"l1": "lower"}
     protocol = "values in [-1, 1]"
 
     def compare(self, fake: Tensor, target: Tensor) -> Tensor:
@@ -63,6 +66,7 @@ class PSNR(Pairwise):
     """
 
     name = "psnr"
+    better: ClassVar[Mapping[str, str]] = {"psnr": "higher"}
     protocol = "dB, data range 2, mean of the images' decibels"
 
     def compare(self, fake: Tensor, target: Tensor) -> Tensor:
@@ -79,6 +83,7 @@ class SSIM(Pairwise):
     """
 
     name = "ssim"
+    better: ClassVar[Mapping[str, str]] = {"ssim": "higher"}
     protocol = "Gaussian window 11 x 11, sigma 1.5, within the image; values in [0, 1]; mean of the channels"
 
     def compare(self, fake: Tensor, target: Tensor) -> Tensor:

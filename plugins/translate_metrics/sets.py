@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ class Frechet:
     """
 
     needs = frozenset(SIDES)
+    better: ClassVar = {"frechet": "lower"}
 
     def __init__(
         self,
@@ -79,6 +80,7 @@ class KID:
     """
 
     needs = frozenset(SIDES)
+    better: ClassVar = {"kid": "lower"}
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,23 @@ MOST = 4096
 PAPER, INK = 255, 60
 
 
+LAYOUT = b"translate-grid"
+"""The text of a grid's PNG file by which a report finds its cells."""
+
+
 def write_grid(path: Path, columns: Mapping[str, Tensor]) -> None:
-    """Write columns of images (N, 3, H, W) uint8 on the CPU as one picture; the folder is created if it is missing."""
+    """Write columns of images (N, 3, H, W) uint8 on the CPU as one picture; the folder is created if it is missing.
+
+    The file says how it is laid out, as JSON: ``columns``, the ``width`` and ``height`` of a cell, ``rows``, the rows
+    of pixels on ``top`` and the ``gap`` after each cell and below the titles.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    images.write(path, images.Image(draw_grid(columns), None))
+    _, height, width, rows = _measure(columns)
+    layout = {
+        "columns": list(columns), "width": width, "height": height, "rows": rows, "top": HEADER + GAP, "gap": GAP
+    }  # fmt: skip
+    texts = ((b"tEXt", LAYOUT + b"\0" + json.dumps(layout).encode()),)
+    images.write(path, images.Image(draw_grid(columns), None), metadata=images.Metadata(texts=texts))
 
 
 def draw_grid(columns: Mapping[str, Tensor]) -> NDArray[np.uint8]:
@@ -33,14 +47,7 @@ def draw_grid(columns: Mapping[str, Tensor]) -> NDArray[np.uint8]:
     >>> draw_grid({"source": torch.zeros(2, 3, 32, 48), "fake": torch.zeros(2, 3, 32, 48)}).shape
     (84, 98, 3)
     """
-    rows, height, width = (max(column.shape[axis] for column in columns.values()) for axis in (0, 2, 3))
-    scale = min(
-        1.0,
-        ((MOST + GAP) / len(columns) - GAP) / width,
-        ((MOST - HEADER) / rows - GAP) / height,
-    )
-    cell_height, cell_width = max(1, int(height * scale)), max(1, int(width * scale))
-    rows = min(rows, (MOST - HEADER) // (cell_height + GAP))
+    scale, cell_height, cell_width, rows = _measure(columns)
     sheet = Image.new(
         "RGB",
         (len(columns) * (cell_width + GAP) - GAP, HEADER + rows * (cell_height + GAP)),
@@ -53,6 +60,18 @@ def draw_grid(columns: Mapping[str, Tensor]) -> NDArray[np.uint8]:
             sheet.paste(_cell(pixels, scale), (left, HEADER + GAP + row * (cell_height + GAP)))
     grid: NDArray[np.uint8] = np.asarray(sheet)
     return grid
+
+
+def _measure(columns: Mapping[str, Tensor]) -> tuple[float, int, int, int]:
+    """The scale of the cells, their height and width, and how many rows fit."""
+    rows, height, width = (max(column.shape[axis] for column in columns.values()) for axis in (0, 2, 3))
+    scale = min(
+        1.0,
+        ((MOST + GAP) / len(columns) - GAP) / width,
+        ((MOST - HEADER) / rows - GAP) / height,
+    )
+    cell_height, cell_width = max(1, int(height * scale)), max(1, int(width * scale))
+    return scale, cell_height, cell_width, min(rows, (MOST - HEADER) // (cell_height + GAP))
 
 
 def _cell(pixels: NDArray[Any], scale: float) -> Image.Image:

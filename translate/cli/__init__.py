@@ -24,6 +24,8 @@ from translate import __version__
 from translate.cli.flags import session_of
 from translate.cli.looking import data, plugins
 from translate.cli.output import prepare_output, say
+from translate.cli.reports import report, runs, watch
+from translate.cli.serving import serve
 from translate.cli.training import fit
 from translate.cli.verbs import bench, classify, convert, encode, evaluate, export, import_, sample, show
 from translate.errors import TranslateError, nearest
@@ -93,7 +95,12 @@ def completion(shell: str) -> None:
     click.echo(kind(cli, {}, "translate", "_TRANSLATE_COMPLETE").source())
 
 
-for command in (data, fit, convert, export, import_, show, sample, classify, encode, evaluate, bench, plugins):
+COMMANDS = (
+    data, fit, report, runs, watch, convert, export, import_, show, serve, sample, classify, encode, evaluate, bench,
+    plugins,
+)  # fmt: skip
+
+for command in COMMANDS:
     cli.add_command(command)
 
 

@@ -16,7 +16,7 @@ from translate.errors import TranslateError
 from translate.options import options_of
 from translate.paths import expanded, quoted
 from translate.plugins import Catalog
-from translate.run import Config, Run, read_config
+from translate.run import Config, Run
 from translate.trust import check_named
 
 SHOWN_CHANGES = 5
@@ -230,8 +230,9 @@ def _fit_method(context: click.Context, **_params: Any) -> None:
 
 
 def _overridden(values: Mapping[str, Any], typed: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a config with what was typed; a typed length replaces either kind of length."""
-    length = {"steps": None, "epochs": None} if typed.keys() & {"steps", "epochs"} else {}
+    """The options of a config with what was typed; a typed length replaces any kind of length."""
+    lengths = ("steps", "epochs", "minutes")
+    length = dict.fromkeys(lengths) if typed.keys() & set(lengths) else {}
     return {**values, **length, **typed}
 
 
@@ -263,6 +264,9 @@ def _refuse_option(name: str, folder: Path, catalog: Catalog) -> None:
 
 def _values_of(file: Path | None) -> dict[str, Any]:
     """The options in a config file; a run's own ``config.json`` nests them, beside facts of the run."""
+    # Imported where a file is read: it takes longer than all of the command line.
+    from translate.config_file import read_config
+
     values = read_config(file) if file is not None else {}
     nested = values.get("config")
     if not isinstance(nested, Mapping):
@@ -308,6 +312,7 @@ def _report(run: Any) -> None:
     from translate.job import is_launcher_or_main
     from translate.method import role_of
     from translate.training import directions_of
+    from translate.validation import scores_of
 
     if not is_launcher_or_main():
         return
@@ -316,6 +321,8 @@ def _report(run: Any) -> None:
     roles = dict.fromkeys(role_of(direction) for direction in directions_of(run))
     if roles.keys() - {"classifier"}:
         say(f"  look:     {run.samples}")
+    for line in scores_of(run):
+        say(f"  {line}")
     uses = {"translator": "convert", "sampler": "sample", "classifier": "classify"}
     arguments = {"convert": "IN OUT", "sample": "OUT", "classify": "IN"}
     for role in roles:

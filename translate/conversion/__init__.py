@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from translate.common_options import At, Device, Direction, Given, NoiseSeed, Overwrite, Precision, Step
 from translate.conversion.plan import FormatName, Shard, parse_added, parse_shard
@@ -18,6 +18,12 @@ from translate.paths import expanded
 if TYPE_CHECKING:
     from translate.conversion.batch import Translating
     from translate.conversion.forecast import Forecast
+    from translate.conversion.single import OF_A_JOB as OF_A_JOB
+    from translate.conversion.single import Answered as Answered
+    from translate.conversion.single import Converter as Converter
+    from translate.conversion.single import Job as Job
+    from translate.conversion.single import TooLargeError as TooLargeError
+    from translate.conversion.single import WrongKindError as WrongKindError
 
 __all__ = [
     "Conversion",
@@ -158,3 +164,12 @@ def convert(
     from translate.conversion.converting import convert_as_asked
 
     return Conversion(*convert_as_asked(translator, paths_of(source), expanded(target), asked, plugins, no_plugins))
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("OF_A_JOB", "Answered", "Converter", "Job", "TooLargeError", "WrongKindError"):
+        raise AttributeError(f"module 'translate.conversion' has no attribute {name!r}")
+    # Imported on first use, since the options can be read without it.
+    from translate.conversion import single
+
+    return getattr(single, name)

@@ -72,7 +72,7 @@ def convert_all(
             elif len(bucket) == 1:
                 if isinstance(error, ImageError):  # an output that is written while it is computed
                     refuse_full(error, bucket[0].task)
-                yield ended(bucket[0].task, _sentence(error, bucket[0].task))
+                yield ended(bucket[0].task, failure_sentence(error, bucket[0].task))
             else:
                 # One image is bad, or the batch was too large for the memory: retry one by one.
                 while bucket:
@@ -145,7 +145,7 @@ def convert_all(
             except Exception as error:
                 refuse_full(error, task)
                 work.sources.forget(task.source)
-                yield task, _sentence(error, task)
+                yield task, failure_sentence(error, task)
             else:
                 yield task, None
     finally:
@@ -181,7 +181,7 @@ def _failure(future: Future[Any], task: Task) -> str | None:
     if not isinstance(error, Exception):
         raise error
     refuse_full(error, task)
-    return _sentence(error, task)
+    return failure_sentence(error, task)
 
 
 def refuse_full(error: BaseException, task: Task) -> None:
@@ -195,7 +195,7 @@ def refuse_full(error: BaseException, task: Task) -> None:
         cause = cause.__cause__ or cause.__context__
 
 
-def _sentence(error: Exception, task: Task) -> str:
+def failure_sentence(error: Exception, task: Task) -> str:
     """The reason why an image failed, in one line."""
     text = " ".join(str(error).split())
     if isinstance(error, TranslateError):

@@ -54,6 +54,8 @@ class Engine:
         self.method = method
         self.steps = steps
         self.step_count = 0
+        self.rate_scale = 1.0
+        """A factor on all learning rates, beside that of the schedule."""
         self.in_step = False
         """Whether a step has begun and not ended, as after an error within it: some players may have moved already."""
         self.schedule = schedule or (lambda _step, _steps: 1.0)
@@ -100,7 +102,7 @@ class Engine:
         """Play one step on one batch, or on several whose gradients are averaged for each move."""
         self.in_step = True
         self._seed()
-        factor = self.rate_factor(self.step_count, self.steps, self.schedule)
+        factor = self.rate_factor(self.step_count, self.steps, self.schedule) * self.rate_scale
         for player in self.players.values():
             for group, rate in zip(player.optimizer.param_groups, player.rates, strict=True):
                 if isinstance(group["lr"], Tensor):
@@ -252,10 +254,15 @@ class Engine:
         """
         terms, values = self._sums.take(self.group)
         bad = [name for name, value in terms.items() if value != value or value in (float("inf"), -float("inf"))]
-        bad = bad or [f"a weight of {name}" for name in self._broken_players()]
         if bad:
             raise NotFiniteError(f"{bad[0]} is not a finite number at step {self.step_count}")
+        self.refuse_not_finite()
         return terms | values
+
+    def refuse_not_finite(self) -> None:
+        """Raise ``NotFiniteError`` if a weight is not finite."""
+        if broken := self._broken_players():
+            raise NotFiniteError(f"a weight of {broken[0]} is not a finite number at step {self.step_count}")
 
     @torch.no_grad()
     def _broken_players(self) -> list[str]:

@@ -18,6 +18,9 @@ from translate.terminal import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from translate.evaluation.measurement import Measurement as Measurement
+    from translate.evaluation.subjects import Asked as Asked
+
 __all__ = [
     "Evaluation",
     "Metric",
@@ -41,6 +44,9 @@ class Metric(Protocol):
 
     No other tensors are passed. The rows of one batch belong together. Source and target of unpaired data, and the real
     and drawn images of a sampler, come in separate batches.
+
+    An optional attribute ``better`` says of its scores, by name, whether ``higher`` or ``lower`` values are better:
+    ``{"psnr": "higher"}``. By such a score a training can keep its best checkpoint.
     """
 
     needs: frozenset[str]
@@ -113,6 +119,19 @@ class Evaluation:
             "counts": dict(self.counts),
             "protocol": {**self.protocol, "metrics": dict(self.protocol["metrics"])},
         }
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: they need torch, and a verb's options are read without.
+    if name == "Asked":
+        from translate.evaluation.subjects import Asked
+
+        return Asked
+    if name == "Measurement":
+        from translate.evaluation.measurement import Measurement
+
+        return Measurement
+    raise AttributeError(f"module 'translate.evaluation' has no attribute {name!r}")
 
 
 def _is_error(name: str, scores: Mapping[str, float]) -> bool:

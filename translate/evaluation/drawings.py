@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import replace
-from typing import Any
 
 from torch import Tensor
 
@@ -13,7 +12,7 @@ from translate.evaluation.inputs import Inputs
 from translate.evaluation.subjects import Asked, Subject, given_by
 from translate.given import stacked
 from translate.row_inputs import RowInputs
-from translate.saved import BATCH, load_classifier, load_sampler
+from translate.saved import BATCH, Classifier, Sampler
 from translate.sizes import Size
 from translate.traits import Traits
 
@@ -21,8 +20,8 @@ from translate.traits import Traits
 class Drawings(Subject):
     """A sampler's images, as many as there are real ones; and the real ones' likelihood, if the network computes it."""
 
-    def __init__(self, asked: Asked, **loading: Any) -> None:
-        self.sampler = load_sampler(asked.saved.path, **loading)
+    def __init__(self, asked: Asked, network: Sampler) -> None:
+        self.sampler = network
         self.device = self.sampler.device
         self._bits = Traits(self.sampler.network).bits_per_dimension
         self.gives = given_by(asked.direction, self.sampler.network)
@@ -80,12 +79,12 @@ class Drawings(Subject):
 class Answers(Subject):
     """A classifier's logits of real images, from the domain of its training if the data has it."""
 
-    def __init__(self, asked: Asked, **loading: Any) -> None:
+    def __init__(self, asked: Asked, network: Classifier) -> None:
         if asked.given:
             name = next(iter(asked.given))
             raise TranslateError(f"evaluate: a classifier takes an image alone, so it cannot be given {name!r:.60}")
         self.gives = given_by(asked.direction, asked.saved.method.translators[asked.direction])
-        self.classifier = load_classifier(asked.saved.path, **loading)
+        self.classifier = network
         self.device = self.classifier.device
         side = asked.only(Traits(asked.saved.method.translators[asked.direction]).domain)
         super().__init__(asked, {"source": (side, self.classifier.domain)})

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import Any
 
 from translate.description import check_given
 from translate.errors import TranslateError, nearest
-from translate.evaluation.drawings import Answers, Drawings
-from translate.evaluation.subjects import Asked, Subject, reads
-from translate.evaluation.translations import Translations
+from translate.evaluation.measurement import Measurement
+from translate.evaluation.subjects import Asked
 from translate.layouts import open_dataset
 from translate.memory import limits
-from translate.method import role_of
-from translate.parts import CatalogParts, SavedMethod, build
+from translate.parts import SavedMethod
 from translate.plugins import discover
 from translate.sizes import Size
-
-if TYPE_CHECKING:
-    from translate.evaluation import Metric
 
 log = logging.getLogger("translate")
 
@@ -56,37 +49,7 @@ def measure(
         saved, chosen, dataset, split, asked["limit"], size, asked["batch"], samples, seed, asked["memory"],
         asked["max_pixels"], given,
     )  # fmt: skip
-    subject = subject_of(request, device=asked["device"], plugins=plugins, no_plugins=no_plugins)
-    parts = CatalogParts(catalog, source=subject.source, target=subject.target, size=size)
-    built: dict[str, Metric] = {text: build(catalog, "metrics", text, parts=parts) for text in asked["metrics"]}
-    wanted: set[str] = set()
-    for text, metric in built.items():
-        for need in sorted(metric.needs):
-            if (reason := subject.lacks(need)) is not None:
-                raise TranslateError(f"{text} {reason}")
-        wanted |= reads(metric)
-    subject.choose_targets(built.values())
-
-    counts: dict[str, int] = {}
-    with torch.no_grad():  # not inference mode: decoding threads write into tensors made here
-        for each in subject.batches(wanted):
-            for name in ("source", "target", "fake", "samples", "bits", "encoded", "logits"):
-                if name in each and name in wanted:
-                    counts[name] = counts.get(name, 0) + len(each[name])
-            for metric in built.values():
-                for part in subject.parts_of(each, metric):
-                    if part:
-                        metric.update(part)
-    scores: dict[str, float] = {}
-    protocols: dict[str, str] = {}
-    for text, metric in built.items():
-        found = {name: float(value) for name, value in metric.result().items()}
-        if duplicates := sorted(found.keys() & scores.keys()):
-            raise TranslateError(
-                f"{text} measures {duplicates[0]}, which another metric has measured; ask for one at a time"
-            )
-        scores |= found
-        protocols[next(iter(found), text)] = metric.protocol
+    found = Measurement(request, asked["device"]).scores(asked["metrics"])
     with saved.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     protocol = {
@@ -98,26 +61,16 @@ def measure(
         "split": split,
         "size": f"{size[0]}x{size[1]}",
         "resize": RESIZE,
-        "metrics": protocols,
+        "metrics": dict(found.protocols),
     }
-    protocol |= subject.facts()
-    if "samples" in wanted:
+    protocol |= found.facts
+    if "samples" in found.read:
         protocol |= {"samples": samples, "seed": seed}
-    if "divergence" in wanted:
+    if "divergence" in found.read:
         protocol |= {"seed": seed}
     path = saved.path.resolve()
     if path.name == "translator.safetensors":
         name = path.parent.name
     else:
         name = f"{path.parent.parent.name}/{path.stem}" if path.parent.name == "checkpoints" else path.stem
-    return {"subject": name, "scores": scores, "counts": counts, "protocol": protocol}
-
-
-def subject_of(asked: Asked, **loading: Any) -> Subject:
-    """Load the network to measure; ``loading`` holds keyword arguments of its loader."""
-    roles: dict[str, Callable[..., Subject]] = {
-        "translator": Translations,
-        "sampler": Drawings,
-        "classifier": Answers,
-    }
-    return roles[role_of(asked.direction)](asked, **loading)
+    return {"subject": name, "scores": found.values, "counts": found.counts, "protocol": protocol}

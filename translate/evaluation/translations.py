@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Set
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from translate import translator
 from translate.errors import TranslateError
 from translate.evaluation.inputs import Inputs
 from translate.evaluation.subjects import OF_CODES, Asked, Subject, given_by
@@ -17,6 +16,7 @@ from translate.given import Ready
 from translate.seeds import key, noise_of
 from translate.sizes import Size
 from translate.traits import Traits
+from translate.translator import Translator
 
 if TYPE_CHECKING:
     from translate.evaluation import Metric
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Translations(Subject):
     """A translator's outputs for the sources, and the targets."""
 
-    def __init__(self, asked: Asked, **loading: Any) -> None:
-        self.translator = translator.load(asked.saved.path, direction=asked.direction, **loading)
+    def __init__(self, asked: Asked, network: Translator) -> None:
+        self.translator = network
         self.device = self.translator.device
         backward = asked.direction == "backward"
         names = ("target", "source") if backward else ("source", "target")
@@ -42,12 +42,13 @@ class Translations(Subject):
             # Classes of the only domain are domains of their own.
             sides["target"] = (names[0], self.translator.target)
         super().__init__(asked, sides)
-        network = self.translator.network
+        module = self.translator.network
         self.inputs = Inputs.of(asked.given, taken, asked.data(names[0]), self.translator.read_given, asked.where)
         if self.translator.takes_noise:
             self.metadata = {**self.metadata, "seed": asked.seed}
-        self.gives = given_by(asked.direction, network) | ({"samples"} if self.translator.takes_noise else set())
-        self._bits = Traits(network).bits_per_dimension
+        self.gives = given_by(asked.direction, module) | ({"samples"} if self.translator.takes_noise else set())
+        traits = Traits(module)
+        self._bits = traits.bits_per_dimension
         self._conditional = self._bits is not None and len(inspect.signature(self._bits).parameters) > 1
         if self._bits is not None:
             if self._conditional:
@@ -55,7 +56,6 @@ class Translations(Subject):
                 self.of_pairs = frozenset({"pairs", "bits"})
             else:
                 self.metadata = {**self.metadata, "bits_of": names[0]}
-        traits = Traits(network)
         self._unbounded = traits.unbounded
         self._variational, self._likelihood = traits.variational_pass, traits.negative_log_likelihood
         # Which of the batch's images the encoder is for; an autoencoder of the target may stand in any direction.

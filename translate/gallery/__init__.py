@@ -15,11 +15,13 @@ from pathlib import Path
 from translate import atomic
 from translate.errors import TranslateError
 from translate.gallery.page import MARKER, page_of
+from translate.gallery.page import json_in_html as json_in_html
 from translate.gallery.previews import LONGEST as PREVIEW
 from translate.gallery.previews import keep_previews, remove_previews
 from translate.gallery.records import Record, Records
-from translate.images import Image, load, open_regular
+from translate.images import Image, load
 from translate.memory import MAX_PIXELS
+from translate.webpage import refuse_foreign
 
 __all__ = [
     "PREVIEW",
@@ -28,6 +30,7 @@ __all__ = [
 
 FOLDER = Path(".translate", "gallery")
 PAGE = "gallery.html"
+FOREIGN = "was not made by --gallery and would be replaced; move it, or name another folder"
 
 
 class Gallery:
@@ -40,7 +43,7 @@ class Gallery:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.page = root / PAGE
-        _refuse_foreign(self.page)
+        refuse_foreign(self.page, MARKER, FOREIGN)
         self._folder = root / FOLDER
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +109,7 @@ class Gallery:
 
     def write(self) -> Path:
         """Make the page of all records, also those of other processes, and return its path."""
-        _refuse_foreign(self.page)
+        refuse_foreign(self.page, MARKER, FOREIGN)
         records = Records.read(self._records)
         atomic.write(self.page, page_of(records.values(), self.root, FOLDER).encode())
         return self.page
@@ -126,16 +129,3 @@ def _stamps(outputs: Sequence[Path]) -> tuple[tuple[int, int], ...]:
         return tuple((found.st_size, found.st_mtime_ns) for found in (output.stat() for output in outputs))
     except OSError:
         return ()
-
-
-def _refuse_foreign(page: Path) -> None:
-    """Refuse to replace what is there under the page's name unless it bears the marker of a gallery."""
-    if not page.exists() and not page.is_symlink():
-        return
-    try:
-        with open_regular(page) as file:
-            ours = not page.is_symlink() and MARKER.encode() in file.read(1024)
-    except (OSError, TranslateError):
-        ours = False
-    if not ours:
-        raise TranslateError(f"{page} was not made by --gallery and would be replaced; move it, or name another folder")

@@ -21,6 +21,7 @@ from translate.images.display import reduced as reduced
 from translate.images.encoding import WRITABLE
 from translate.images.encoding import encode as encode
 from translate.images.files import RowsFile as RowsFile
+from translate.images.files import file_of as file_of
 from translate.images.files import put as put
 from translate.images.files import takes_rows as takes_rows
 from translate.images.files import write

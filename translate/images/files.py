@@ -25,7 +25,7 @@ from translate.images.tiff import TIFF, PageRows, TiffPages, is_large
 class Written:
     """A file that was written: its bytes, its time of change in nanoseconds, and what of the metadata was left out.
 
-    ``mtime`` is None of what is no regular file.
+    ``mtime`` is None of what is no regular file, or not written yet.
     """
 
     data: bytes
@@ -45,12 +45,19 @@ def write(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | N
 
 def put(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None) -> Written:
     """Write an image as ``write`` does, and return what the file holds now."""
+    made = file_of(path, image, quality=quality, metadata=metadata)
+    with writing(path):
+        # To flush the folder as well would double the time of many small images, which can be made again.
+        mtime = atomic.write(path, made.data, folder=False)
+    return Written(made.data, mtime, made.told)
+
+
+def file_of(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None) -> Written:
+    """What ``put`` writes to a path, which is left alone: it says the format, and what an error is about."""
     with writing(path):
         embedded, told = embed(metadata, image, path.suffix) if metadata is not None else (Embedded(), ())
         data = encode(image, path.suffix, quality=quality, name=str(path), embedded=embedded)
-        # To flush the folder as well would double the time of many small images, which can be made again.
-        mtime = atomic.write(path, data, folder=False)
-    return Written(data, mtime, told)
+    return Written(data, None, told)
 
 
 def takes_rows(path: Path, channels: int, *, alpha: bool = False) -> bool:

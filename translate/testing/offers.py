@@ -167,6 +167,10 @@ def check_metric(part: str, *, plugins: Sequence[str] = ()) -> None:
         assert isinstance(name, str), f"{part}: {name!r:.60} is no name of a score"
         assert isinstance(value, (int, float)), f"{part}: {name} is {value!r:.60} and no number"
     assert dict(scores[0]) == dict(scores[1]), f"{part}: the same images have other scores the second time"
+    better: Mapping[str, str] = getattr(first, "better", {})
+    for name, which in better.items():
+        assert name in scores[0], f"{part}: better names {name!r:.60}, which is none of its scores"
+        assert which in ("higher", "lower"), f"{part}: {name} is better {which!r:.60}, and not higher or lower"
     assert isinstance(first.protocol, str), f"{part}: its protocol must be a text"
     assert first.protocol, f"{part}: its protocol says nothing"
 
@@ -221,6 +225,7 @@ def _events(place: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "run_started", {"run": run, "examples": {"source": shown["source"], "target": shown["target"]}}
     yield "step_passed", {"run": run}
     yield "step_ended", {"run": run, "scalars": Scalars(1, terms, images_per_second=1.0, seconds_left=1.0, memory=1)}
+    yield "validation_ended", {"run": run, "scores": {"psnr": 20.0}, "is_best": True}
     made = {"fake": Made("forward", "source", "target", "target", held_out=True)}
     real = {name: shown[name] for name in ("source", "target")}
     yield "samples_drawn", {"run": run, "images": shown, "made": made, "real": real}

@@ -1,0 +1,18 @@
+"""A plugin that gives clients of a server little time, and lets few of them in."""
+
+from __future__ import annotations
+
+import click
+
+from translate import hookimpl
+from translate.serving import protocol, running
+
+protocol.Connection.head_seconds = 0.5
+protocol.Connection.stalled_seconds = 0.4
+running.CONNECTIONS = 2
+
+
+@hookimpl
+def commands() -> list[click.Command]:
+    """None: what counts is done."""
+    return []
