@@ -29,10 +29,12 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
         "show",
     ),
     "translate.adversary": ("Adversary", "Labelled", "Penalty"),
+    "translate.balance": ("Balance",),
     "translate.benchmark": ("bench",),
     "translate.changes": ("Change",),
     "translate.checkpoint": ("CheckpointError",),
     "translate.classification": ("Prediction", "classify"),
+    "translate.columns": ("Made",),
     "translate.compute": (
         "Squares",
         "Tile",

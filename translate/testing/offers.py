@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from translate import images
+from translate.columns import Made
 from translate.data import DOMAINS, Dataset, Domain, Example, check_stream_name
 from translate.errors import TranslateError
 from translate.evaluation import opened
@@ -246,11 +247,13 @@ def _events(place: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     terms = {"generator/l1": 0.5}
     yield "images_decoded", {"done": 1, "total": 2}
     yield "images_decoded", {"done": 2, "total": 2}
-    yield "run_started", {"run": run}
+    yield "run_started", {"run": run, "examples": {"source": shown["source"], "target": shown["target"]}}
     yield "step_passed", {"run": run}
     yield "step_ended", {"run": run, "scalars": Scalars(1, terms, images_per_second=1.0, seconds_left=1.0, memory=1)}
     yield "validation_ended", {"run": run, "scores": {"psnr": 20.0}, "is_best": True}
-    yield "samples_drawn", {"run": run, "images": shown}
+    made = {"fake": Made("forward", "source", "target", "target", held_out=True)}
+    real = {name: shown[name] for name in ("source", "target")}
+    yield "samples_drawn", {"run": run, "images": shown, "made": made, "real": real}
     yield "checkpoint_saved", {"run": run, "path": run.folder / "checkpoints" / "step-00000001.safetensors"}
     for reason in ("finished", "interrupted", "failed"):
         yield "run_ended", {"run": run, "reason": reason}
