@@ -165,7 +165,10 @@ PAGES: Mapping[str, Mapping[str, Callable[[Catalog], list[str]]]] = {
     "docs/importing.md": {"import": flags("translate.importing:import_network")},
     "docs/exporting.md": {"export": flags("translate.exporting:export")},
     "docs/serving.md": {"serve": flags("translate.serving:serve")},
-    "docs/evaluation.md": {"evaluate": flags("translate.evaluation:evaluate")},
+    "docs/evaluation.md": {
+        "evaluate": flags("translate.evaluation:evaluate"),
+        "compare": flags("translate.evaluation:compare"),
+    },
     "docs/encoding.md": {"encode": flags("translate.encoding:encode")},
     "docs/report.md": {"report": flags("translate.reporting:report"), "watch": flags("translate.reporting:watch")},
     "docs/sampling.md": {"sample": flags("translate.sampling:sample")},

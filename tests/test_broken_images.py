@@ -319,12 +319,12 @@ def test_the_preview_shows_the_next_ones(tmp_path: Path) -> None:
     with pytest.raises(TranslateError, match=r"1 of 6 images .*001\.png"):
         preview_batch(examples, domains, **asked)
     asked["on_broken"] = lambda *place: told.append(place)
-    assert seen([preview_batch(examples, domains, **asked)]) == [0, 1, 2]
-    pairs = [preview_batch(examples, domains, paired=True, **asked)]
+    assert seen([preview_batch(examples, domains, **asked).images]) == [0, 1, 2]
+    pairs = [preview_batch(examples, domains, paired=True, **asked).images]
     assert seen(pairs) == seen(pairs, "target") == [0, 2, 3]
     assert [name for name, _ in told] == ["target", "target"]
     shutil.rmtree(tmp_path / "b")
-    assert preview_batch(examples, domains, **asked).keys() == {"source"}
+    assert preview_batch(examples, domains, **asked).images.keys() == {"source"}
 
 
 # --- whole trainings --------------------------------------------------------------------------------------------------

@@ -62,6 +62,9 @@ SMALL = {
     "folders": "folders(source='source', target='target')",
     "frechet": "frechet(extractor='squeezenet(weights=none, resize=no, layer=2)', positions=yes)",
     "kid": "kid(extractor='squeezenet(weights=none, resize=no)')",
+    "cmmd": "cmmd(extractor='squeezenet(weights=none, resize=no, layer=2)')",
+    "precision_recall": "precision_recall(extractor='squeezenet(weights=none, resize=no, layer=2)')",
+    "perceptual_distance": "perceptual_distance(extractor='squeezenet(weights=none, resize=no, layer=2)')",
     "pixelcnn": "pixelcnn(levels=4, width=4, layers=1)",
 }
 CHECKS = testing.CHECKS
@@ -78,7 +81,7 @@ def small(kind: str, name: str) -> str:
 
 COMPILING = [("runtimes", "compiled")]
 """What takes half a minute; see ``make test-compiled``."""
-TRAINED = [("metrics", "content_accuracy"), ("metrics", "class_diversity")]
+TRAINED = [("metrics", "content_accuracy"), ("metrics", "class_diversity"), ("metrics", "segmentation")]
 """What needs a run of its own; their tests have one."""
 WHOLE = ("bridge", "cgan", "classifier", "cut", "cyclegan", "dtn", "gan", "pix2pix", "stargan", "unit", "vaegan")
 """Plugins whose own tests check all that they offer."""

@@ -264,6 +264,23 @@ def test_a_sampler(toy: tuple[Path, str]) -> None:
         measure(toy, "grey()", ["frechet(extractor=mean)"], direction="sample", at=16)
 
 
+def test_samplers_and_classifiers_have_intervals_and_scores_of_each_image(toy: tuple[Path, str]) -> None:
+    metrics = ["frechet(extractor=mean)", "kid(extractor=mean)"]
+    drawn = measure(toy, "grey()", metrics, direction="sample", bootstrap=100, batch=5)
+    for name in ("frechet", "kid"):
+        low, high = drawn.intervals[name]
+        assert low < drawn.scores[name] < high
+    told = measure(toy, "grey(wrong=3)", ["classification_error"], direction="classify", bootstrap=100, batch=5)
+    assert [row["classification_error"] for row in told.per_image] == [100] * 3 + [0] * 9
+    assert {row["domain"] for row in told.per_image} == {"target"}
+    low, high = told.intervals["classification_error"]
+    assert 0 <= low < 25 < high <= 75
+    # Labels that some images lack leave their cells empty.
+    both = measure(toy, "grey()", [f"content_accuracy(classifier='{toy[0]}')", "l1"], bootstrap=100)
+    assert both.per_image[0].keys() == {"run", "domain", "image", "content_accuracy", "untranslated", "l1"}
+    assert both.per_image[-1]["ceiling"] == 100
+
+
 def test_samples_do_not_depend_on_the_batch(toy: tuple[Path, str]) -> None:
     one, two = (measure(toy, "grey()", ["diversity"], batch=batch, samples=6).scores for batch in (1, 7))
     assert one == two

@@ -23,6 +23,8 @@ PLUGINS = sorted(
 
 FLOORS = [
     {
+        "balance",
+        "columns",
         "best",
         "errors",
         "inspected",

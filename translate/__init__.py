@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from translate.conversion import convert
     from translate.description import show
     from translate.encoding import encode
-    from translate.evaluation import evaluate
+    from translate.evaluation import compare, evaluate
     from translate.exporting import export
     from translate.importing import import_network
     from translate.sampling import sample
@@ -32,6 +32,7 @@ __all__ = [
     "__version__",
     "bench",
     "classify",
+    "compare",
     "convert",
     "encode",
     "evaluate",
@@ -52,6 +53,7 @@ _modules = {
     "resume": "translate.training",
     "convert": "translate.conversion",
     "evaluate": "translate.evaluation",
+    "compare": "translate.evaluation",
     "import_network": "translate.importing",
     "export": "translate.exporting",
     "show": "translate.description",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrize import is_parametrized
 
+from translate.balance import Balance, levels
 from translate.discriminator import AdversarialLoss, DiscriminatorOutput, no_classes
 from translate.pool import ImagePool
 from translate.precision import to_float32
@@ -40,6 +41,9 @@ class Adversary(nn.Module):
     (n_critic), the number of discriminator updates per generator update, of which the largest is used.
     """
 
+    _balance: Tensor
+    """The accuracy and both sides' losses of the last step; -1 for an accuracy means that there was none."""
+
     def __init__(
         self,
         discriminator: nn.Module,
@@ -61,6 +65,9 @@ class Adversary(nn.Module):
         self._penalties: dict[str, Penalty] = {name: part for name, part in self.regularizers.items() if callable(part)}
         self._augmentations = [part.augment for part in parts if hasattr(part, "augment")]
         self._projections = [part.project for part in parts if hasattr(part, "project")]
+        self._levels: tuple[float, float | None] | Literal["unknown"] | None = "unknown"
+        # Written in place, so that a recorded step writes it when it is replayed.
+        self.register_buffer("_balance", torch.tensor([-1.0, 0.0, 0.0]), persistent=False)
         self.period = max([1, *(int(part.updates) for part in parts if hasattr(part, "updates"))])
         """The generator moves once in this many steps (n_critic)."""
         for part in parts:
@@ -128,6 +135,7 @@ class Adversary(nn.Module):
         else:
             mismatched_logits = [] if mismatched_output is None else [mismatched_output.logits]
             terms = {"adversarial": term(real_output.logits, [*fake_logits, *mismatched_logits])}
+        self._note_discriminator(real_output.logits, fake_logits[0], next(iter(terms.values())))
         if labelled is not None:
             images, labels = labelled
             # Reuse the logits if the labelled images have just been discriminated.
@@ -184,9 +192,37 @@ class Adversary(nn.Module):
             }
         else:
             terms = {"adversarial": term(fake_logits, real_output.logits if real_output else None)}
+        self._balance[2].copy_(next(iter(terms.values())).detach() / len(fake_outputs[0].logits))
         if labels is not None:
             terms["classes"] = self._class_loss(fake_outputs[0], labels)
         return terms
+
+    def take_balance(self) -> Balance | None:
+        """How the discriminator stood in its last step since the last call; waits for the device.
+
+        None if it has not moved since, as in a stage that is over, where a method takes its terms elsewhere, and for a
+        loss that cannot be tried on two logits.
+        """
+        accuracy, discriminator, generator = self._balance.tolist()
+        self._balance[0].fill_(-1.0)
+        if accuracy < 0:
+            return None
+        if self._levels == "unknown":
+            self._levels = levels(self.loss)
+        if self._levels is None:
+            return None
+        chance, floor = self._levels
+        return Balance(accuracy, discriminator, generator, chance, floor)
+
+    @torch.no_grad()
+    def _note_discriminator(self, real: tuple[Tensor, ...], fake: tuple[Tensor, ...], term: Tensor) -> None:
+        """Note the accuracy over all scales and the loss without its weight."""
+        if not self.weight:
+            return
+        rows = min(len(real[0]), len(fake[0]))
+        shares = [(r[:rows] > f[:rows]).float().mean() for r, f in zip(real, fake, strict=True)]
+        self._balance[0].copy_(torch.stack(shares).mean() if len(shares) > 1 else shares[0])
+        self._balance[1].copy_(term / (self.weight * len(real)))
 
     def discriminate(self, image: Tensor, condition: Tensor | None = None) -> DiscriminatorOutput:
         """The discriminator's output for images (N, C, H, W) and their condition, after the augmentations."""

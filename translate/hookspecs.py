@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import click
     from torch import Tensor
 
+    from translate.columns import Made
     from translate.run import Run, Scalars
 
 hookspec = pluggy.HookspecMarker("translate")
@@ -224,8 +225,12 @@ def commands() -> list[click.Command]:
 
 
 @hookspec
-def run_started(run: Run) -> None:
-    """A training run starts or is resumed, at step ``run.step``."""
+def run_started(run: Run, examples: Mapping[str, Tensor]) -> None:
+    """A training run starts or is resumed, at step ``run.step``.
+
+    ``examples`` are small pictures of up to 512 training images of ``source`` and ``target``, evenly chosen: (N, 3, h,
+    w) uint8 on the CPU. There are none where images are streamed, and with ``--no-guard``.
+    """
 
 
 @hookspec
@@ -256,8 +261,11 @@ def step_passed(run: Run) -> None:
 
 
 @hookspec
-def samples_drawn(run: Run, images: Mapping[str, Tensor]) -> None:
+def samples_drawn(run: Run, images: Mapping[str, Tensor], made: Mapping[str, Made], real: Mapping[str, Tensor]) -> None:
     """Fixed examples were translated: columns of images (N, 3, H, W) uint8 on the CPU, in display order.
+
+    ``made`` says of the columns that a network has made what they stand for; ``real`` are the same examples of
+    ``source`` and ``target`` as they are in the data, whether they are shown or not.
 
     Called from a background thread while training continues; ``run.step`` is the step of the images.
     """

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from translate import atomic, changes, lock, metrics_file
+from translate.balance import Balance
 from translate.best import Best
 from translate.changes import Change
 from translate.common_options import Device, Layout
@@ -47,6 +48,10 @@ class Scalars:
     """Seconds that the run has trained, over all its resumptions."""
     learning_rates: Mapping[str, float] = field(default_factory=dict)
     """The learning rate of the step, by player."""
+    gradient_norms: Mapping[str, float] = field(default_factory=dict)
+    """The norm of each player's gradient in the step, of those that moved; empty without ``Config.guard``."""
+    balances: Mapping[str, Balance] = field(default_factory=dict)
+    """How each adversary's discriminator stands, by the adversary's name; empty without ``Config.guard``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +177,7 @@ class Config:
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
     keep: Annotated[int, Option("how many checkpoints to keep", ge=1)] = 2
+    guard: Annotated[bool, Option("watch the training, and warn in plain words when it goes wrong")] = True
     validate: Annotated[
         tuple[str, ...],
         Option('metrics of the split val in training, such as "psnr, ssim"; may be repeated', part="metrics"),

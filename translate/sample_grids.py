@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from translate import images
 from translate.background import Background
+from translate.columns import Made
+from translate.data import DOMAINS
 from translate.errors import TranslateError
 from translate.given import Ready, with_noise
 from translate.loader import Preview, preview_batch
@@ -52,7 +54,13 @@ class SampleGrids:
             direction: taken_by(network, domains=domains, vectors=lengths)
             for direction, network in setup.method.translators.items()
         }
+        self._held_out = False
         self._shown = self._read()
+        self._real = {
+            name: images.to_rgb(each, setup.dataset.domains[name])
+            for name, each in self._shown.images.items()
+            if name in DOMAINS
+        }
 
     def _read(self) -> Preview:
         """The preview batch, with the aligned streams that a network takes."""
@@ -77,6 +85,7 @@ class SampleGrids:
             name: [example for row, example in enumerate(examples) if row not in missing[name]]
             for name, examples in splits["train"].items()
         }
+        self._held_out = bool(held_out)
         return preview_batch(
             held_out or usable,
             setup.dataset.domains,
@@ -97,12 +106,30 @@ class SampleGrids:
         refuse_lost(run.folder)
         setup = self._setup
         columns: dict[str, Tensor] = {}
+        made: dict[str, Made] = {}
         # A compilation for a few images of another batch size would not pay.
         with setup.engine.averaged(), torch.compiler.set_stance("force_eager"):
             for direction, network in setup.method.translators.items():
-                columns |= self._columns(direction, network)
+                found = self._columns(direction, network)
+                made |= self._made(direction, network, found)
+                columns |= found
         if columns:
-            background.begin(partial(setup.tell, "samples_drawn", run=copy(run), images=columns))
+            told = {"run": copy(run), "images": columns, "made": made, "real": self._real}
+            background.begin(partial(setup.tell, "samples_drawn", **told))
+
+    def _made(self, direction: str, network: nn.Module, columns: Mapping[str, Tensor]) -> dict[str, Made]:
+        """What the columns stand for that a network has made."""
+        shown, paired = self._shown.images, self._setup.dataset.paired
+        if role_of(direction) == "sampler":
+            domain: str = Traits(network).domain
+            domain = domain if domain in shown else next(iter(self._real), domain)
+            kinds = [name for name in columns if name.startswith(f"{direction} ")]
+            return {name: Made(direction, None, domain, None, self._held_out) for name in kinds}
+        given, domain = ("target", "source") if direction == "backward" else ("source", "target")
+        domain, head = domain if domain in shown else given, _head(direction)
+        truth = domain if paired and domain != given else None
+        kinds = [name for name in columns if name == head or name.startswith(f"{head} ")]
+        return {name: Made(direction, given, domain, truth, self._held_out) for name in kinds}
 
     def _columns(self, direction: str, network: nn.Module) -> dict[str, Tensor]:
         """The columns of one network; none if it needs what a grid cannot give, which is told once."""
@@ -134,7 +161,7 @@ class SampleGrids:
     def _translations(self, direction: str, network: nn.Module, rows: _Rows) -> dict[str, Tensor]:
         setup, shown, domains = self._setup, self._shown.images, self._setup.dataset.domains
         inputs, outputs = ("target", "source") if direction == "backward" else ("source", "target")
-        made, name = {}, "fake" if direction == "forward" else f"fake {direction}"
+        made, name = {}, _head(direction)
         for kind, tensors in self._told_of(rows, direction):
             with torch.autocast(
                 setup.engine.device.type, dtype=torch.bfloat16, enabled=setup.config.precision == "bf16"
@@ -163,6 +190,11 @@ class SampleGrids:
         if rows.classes > CLASSES:
             self._tell_once(f"the sample grids show {CLASSES} of the {rows.classes} classes that {direction} takes")
         return kinds
+
+
+def _head(direction: str) -> str:
+    """The name of a translator's column, or its beginning."""
+    return "fake" if direction == "forward" else f"fake {direction}"
 
 
 class _Rows:

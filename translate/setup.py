@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import torch
 
+from translate.adversary import Adversary
+from translate.balance import Balance
 from translate.compute import convolutions_of, convolve_fast, lay_out, memory_format_of, precision_of, recompute
 from translate.data import DOMAINS, Dataset
 from translate.devices import pick_device
@@ -207,6 +209,12 @@ class Setup:
             left_out=self.left_out,
             aligned=self.dataset.aligned,
         )
+
+    def take_balances(self) -> dict[str, Balance]:
+        """How each adversary's discriminator stands that has moved since the last call, by the adversary's name."""
+        adversaries = {name: each for name, each in self.method.named_modules() if isinstance(each, Adversary)}
+        found = {name: each.take_balance() for name, each in adversaries.items()}
+        return {name: balance for name, balance in found.items() if balance is not None}
 
     def tell(self, event: str, **arguments: Any) -> None:
         """Call the observers of an event, then the loggers, on the main rank only."""

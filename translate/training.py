@@ -23,7 +23,7 @@ from translate.initial import Init, load_initial_weights, open_sources
 from translate.intervals import interval_of, is_due
 from translate.job import is_distributed, parent_died, rank_and_world_size
 from translate.launching import resume_together, train_together
-from translate.loader import BrokenImagesError, Loader
+from translate.loader import BrokenImagesError, Loader, thumbnails
 from translate.lock import locked
 from translate.loggers import Loggers
 from translate.machine import keep_memory
@@ -275,7 +275,10 @@ def _train(
         )
         if group.is_main:
             log.warning("%s", opening_line(setup, run, compilation.chosen))
-        setup.tell("run_started", run=run)
+        watched = config.guard and group.is_main
+        rows = setup.left_out.by_home
+        examples = thumbnails(loader.decoded, setup.dataset.domains, rows) if watched else {}
+        setup.tell("run_started", run=run, examples=examples)
         try:
             with ExitStack() as held:
                 background = held.enter_context(Background())
@@ -384,6 +387,8 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
         learning_rates={
             name: rate for player in setup.engine.players.values() for name, rate in player.learning_rates.items()
         },
+        gradient_norms=setup.engine.gradient_norms() if setup.config.guard else {},
+        balances=setup.take_balances() if setup.config.guard else {},
     )
 
 

@@ -71,9 +71,14 @@ class ContentAccuracy:
         """The accuracies in percent, with standard errors."""
         return {**self._translated.result(), **self._untranslated.result(), **self._real.result()}
 
+    def per_image(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """100 for each image whose class was predicted, else 0."""
+        of_source = {each.name: each.each for each in (self._translated, self._untranslated) if each.count}
+        return {"fake": of_source, **({"target": {"ceiling": self._real.each}} if self._real.count else {})}
+
     def _add_accuracy(self, images: Tensor, labels: Tensor, average: Average) -> None:
         logits = self._network.to(images.device)(images)
-        average.add(100.0 * correct(logits, labels))
+        average.add(100.0 * correct(logits, labels), labels >= 0)
 
 
 class ClassificationError:
@@ -95,11 +100,16 @@ class ClassificationError:
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Count a batch's errors."""
         numbering = Numbering(*self._names, batch["logits"].shape[1])
-        self._average.add(100 - 100.0 * correct(batch["logits"], numbering(batch["label"])))
+        labels = numbering(batch["label"])
+        self._average.add(100 - 100.0 * correct(batch["logits"], labels), labels >= 0)
 
     def result(self) -> Mapping[str, float]:
         """The error in percent and its standard error."""
         return self._average.result()
+
+    def per_image(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """100 for each image that was classified wrongly, else 0."""
+        return {"logits": {"classification_error": self._average.each}}
 
 
 class Numbering:
@@ -134,10 +144,9 @@ class Numbering:
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
-    """1.0 where the largest logit is that of the label, else 0.0, for the labelled images.
+    """1.0 where the largest logit (N, K) is that of the label (N,), else 0.0.
 
     >>> correct(torch.tensor([[2.0, 1.0], [2.0, 1.0], [2.0, 1.0]]), torch.tensor([0, 1, -1])).tolist()
-    [1.0, 0.0]
+    [1.0, 0.0, 0.0]
     """
-    labelled = labels >= 0
-    return (logits[labelled].argmax(1) == labels[labelled]).float()
+    return (logits.argmax(1) == labels).float()

@@ -49,6 +49,20 @@ def frechet(first: Samples, second: Samples) -> float:
     return frechet_of_gaussians(one.mean, one.covariance, two.mean, two.covariance)
 
 
+def weighted_gaussian(samples: Samples, weights: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean (d,) and the unbiased covariance (d, d) of samples (n, d) that are there so often each (n,).
+
+    >>> weighted_gaussian(np.array([[0.0], [3.0]]), np.array([2, 1]))
+    (array([1.]), array([[3.]]))
+    """
+    there = weights > 0
+    rows, times = np.asarray(samples[there], np.float64), np.asarray(weights[there], np.float64)
+    total = times.sum()
+    mean = times @ rows / total
+    rows = (rows - mean) * np.sqrt(times)[:, None]
+    return mean, rows.T @ rows / max(total - 1, 1)
+
+
 def frechet_of_gaussians(
     mean1: NDArray[Any], covariance1: NDArray[Any], mean2: NDArray[Any], covariance2: NDArray[Any]
 ) -> float:

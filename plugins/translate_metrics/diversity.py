@@ -57,6 +57,10 @@ class Diversity:
         """The mean over sources and its standard error."""
         return self._average.result()
 
+    def per_image(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """The mean of each source's samples."""
+        return {"samples": {"diversity": self._average.each}}
+
 
 def pairwise(samples: Tensor) -> Tensor:
     """The mean absolute difference over all pairs of the samples of each image: (N, S, D) to (N,).

@@ -14,6 +14,12 @@ Samples = NDArray[Any]
 BLOCK = 1024
 """Rows of a kernel matrix that are held in memory at a time."""
 
+RESAMPLES = 100
+"""Resamples that are summed at a time."""
+
+Counts = NDArray[Any]
+"""(B, n): how often each sample is drawn in each resample."""
+
 Kernel = Callable[[slice], NDArray[np.float64]]
 """Rows of a kernel matrix."""
 
@@ -49,6 +55,44 @@ def kernel_distance(first: Samples, second: Samples, *, paired: bool) -> tuple[f
         return found, float("nan")
     first_order, second_order = orders
     return found, float(np.sqrt(max(first_order + second_order, second_order / 2, 0.0)))
+
+
+def resampled_kernel_distance(
+    first: Samples, second: Samples, counts: tuple[Counts, Counts], *, paired: bool
+) -> NDArray[np.float64]:
+    """The squared discrepancy (B,) of samples that are drawn so often, (B, m) and (B, n), in each resample.
+
+    Only kernels of different samples are summed: ``k(x, x)`` of one that is drawn twice would bias the distance.
+    """
+    x, y = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    k = _Centred(x, y)
+    if paired:
+        return weighted_mean(counts[0], counts[0], lambda rows: k.pairs(x, y, rows), without_diagonal=True)
+    xx = weighted_mean(counts[0], counts[0], lambda rows: k(x[rows], x), without_diagonal=True)
+    yy = weighted_mean(counts[1], counts[1], lambda rows: k(y[rows], y), without_diagonal=True)
+    return xx + yy - 2 * weighted_mean(*counts, lambda rows: k(x[rows], y))
+
+
+def weighted_mean(
+    first: Counts, second: Counts, kernel: Kernel, *, without_diagonal: bool = False
+) -> NDArray[np.float64]:
+    """The means (B,) of a kernel matrix (m, n) with row i and column j counted (B, m) and (B, n) times."""
+    total = np.zeros(len(first))
+    for start in range(0, first.shape[1], BLOCK):
+        rows = slice(start, start + BLOCK)
+        values = kernel(rows)
+        if without_diagonal:
+            values[np.arange(len(values)), start + np.arange(len(values))] = 0
+        for begin in range(0, len(first), RESAMPLES):
+            some = slice(begin, begin + RESAMPLES)
+            left, right = (each[some].astype(np.float64) for each in (first[:, rows], second))
+            total[some] += ((left @ values) * right).sum(1)
+    pairs = first.sum(1, dtype=np.float64) * second.sum(1, dtype=np.float64)
+    if without_diagonal:
+        pairs -= np.square(first.astype(np.float64)).sum(1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means: NDArray[np.float64] = total / pairs
+    return means
 
 
 class Sums:

@@ -35,6 +35,10 @@ class BitsPerDimension:
         """The mean over images and its standard error."""
         return self._average.result()
 
+    def per_image(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """The bits of each image."""
+        return {"bits": {"bits_per_dim": self._average.each}}
+
 
 class EvidenceLowerBound:
     """The evidence lower bound on ``log p(x)`` of a variational autoencoder, in nats per image (arXiv:1312.6114).
@@ -95,3 +99,7 @@ class EvidenceLowerBound:
     def result(self) -> Mapping[str, float]:
         """The means over images and their standard errors."""
         return {name: value for average in self._averages.values() for name, value in average.result().items()}
+
+    def per_image(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """The bound of each image, and its parts."""
+        return {"encoded": {name: average.each for name, average in self._averages.items()}}

@@ -46,6 +46,10 @@ class Pairwise(ABC):
         """The mean over images and its standard error."""
         return self._average.result()
 
+    def per_image(self) -> Mapping[str, Mapping[str, Tensor]]:
+        """The value of each translation."""
+        return {"fake": {self.name: self._average.each}}
+
 
 class L1(Pairwise):
     """The mean absolute difference ``E |fake - target|`` of values in [-1, 1]: 0 for equal images, at most 2."""

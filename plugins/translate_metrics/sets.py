@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from translate.errors import TranslateError
 from translate.method import Parts
 from translate.options import Option
-from translate_metrics.distances import Moments, frechet_of_gaussians
+from translate_metrics.distances import Moments, frechet_of_gaussians, weighted_gaussian
 from translate_metrics.extraction import Extraction
-from translate_metrics.kernels import kernel_distance
+from translate_metrics.kernels import kernel_distance, resampled_kernel_distance
 
 SIDES = ("fake", "target")
+
+PER_FEATURE = 10
+"""Samples for each feature from which on the bias of the Frechet distance is below about 5 % of the variance."""
 
 
 class Frechet:
@@ -42,6 +46,7 @@ class Frechet:
         self._features = Extraction(parts, extractor)
         self._positions = positions
         self._moments = {side: Moments() for side in SIDES}
+        self._kept: dict[str, list[Tensor]] | None = None
 
     @property
     def protocol(self) -> str:
@@ -50,6 +55,21 @@ class Frechet:
         unit = "positions of features" if self._positions else "images, features pooled"
         return f"{self._features.description}; {fakes} translated, {reals} real {unit}"
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is told of few samples: two sets of one distribution seem d / 2n of its variance apart."""
+        fewest, width = min(each.count for each in self._moments.values()), len(self._moments["target"].mean)
+        if fewest >= PER_FEATURE * width:
+            return []
+        return [
+            f"frechet rests on {fewest} samples of {width} features, and is too large with fewer than "
+            f"{PER_FEATURE * width}: compare it only with distances of as many samples, or use kid"
+        ]
+
+    def prepare_resampling(self) -> None:
+        """Keep the features of all images from now on, which are needed to draw them again."""
+        self._kept = {side: [] for side in SIDES}
+
     def update(self, batch: Mapping[str, Tensor]) -> None:
         """Add a batch's translations, real images or both."""
         for side in SIDES:
@@ -57,6 +77,8 @@ class Frechet:
                 features = self._features.positions(batch[side])
                 rows = features.flatten(0, 1) if self._positions else features.mean(1)
                 self._moments[side].update(rows.cpu().numpy())
+                if self._kept is not None:
+                    self._kept[side].append(features.cpu() if self._positions else rows[:, None].cpu())
 
     def result(self) -> Mapping[str, float]:
         """The squared distance."""
@@ -69,6 +91,20 @@ class Frechet:
                 f"and here are {fewest}; {instead}"
             )
         return {"frechet": frechet_of_gaussians(fake.mean, fake.covariance, real.mean, real.covariance)}
+
+    def resampled(self, counts: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[np.float64]]:
+        """The distance of each resample; all positions of an image are drawn together."""
+        assert self._kept is not None
+        kept = {side: torch.cat(self._kept[side]) for side in SIDES}
+        rows = {side: each.flatten(0, 1).numpy() for side, each in kept.items()}
+        draws = []
+        for drawn in zip(*(counts[side] for side in SIDES), strict=True):
+            fake, real = (
+                weighted_gaussian(rows[side], np.repeat(times, kept[side].shape[1]))
+                for side, times in zip(SIDES, drawn, strict=True)
+            )
+            draws.append(frechet_of_gaussians(*fake, *real))
+        return {"frechet": np.array(draws)}
 
 
 class KID:
@@ -113,11 +149,20 @@ class KID:
 
     def result(self) -> Mapping[str, float]:
         """The squared discrepancy and its standard error."""
-        fake, real = (torch.cat(self._rows[side]).double().numpy() for side in SIDES)
+        fake, real = self._scaled_rows()
         if min(len(fake), len(real)) < 4:
             raise TranslateError(f"kid needs at least 4 images of each set, and here are {len(fake)} and {len(real)}")
-        if self._scaled:
-            scale = math.sqrt(float(np.square(real).mean())) or 1.0
-            fake, real = fake / scale, real / scale
         found, error = kernel_distance(fake, real, paired=self._paired)
         return {"kid": found, "kid_standard_error": error}
+
+    def resampled(self, counts: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[np.float64]]:
+        """The discrepancy of each resample, divided by the scale of all real images."""
+        fake, real = self._scaled_rows()
+        drawn = (counts["fake"], counts["target"])
+        return {"kid": resampled_kernel_distance(fake, real, drawn, paired=self._paired)}
+
+    def _scaled_rows(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The features of translations and of real images, in float64."""
+        fake, real = (torch.cat(self._rows[side]).double().numpy() for side in SIDES)
+        scale = (math.sqrt(float(np.square(real).mean())) or 1.0) if self._scaled else 1.0
+        return fake / scale, real / scale

@@ -23,11 +23,12 @@ from click.shell_completion import get_completion_class
 from translate import __version__
 from translate.cli.flags import session_of
 from translate.cli.looking import data, plugins
+from translate.cli.measures import compare, evaluate
 from translate.cli.output import prepare_output, say
 from translate.cli.reports import report, runs, watch
 from translate.cli.serving import serve
 from translate.cli.training import fit
-from translate.cli.verbs import bench, classify, convert, encode, evaluate, export, import_, sample, show
+from translate.cli.verbs import bench, classify, convert, encode, export, import_, sample, show
 from translate.errors import TranslateError, nearest
 from translate.signals import EXIT_BASE, ending_cleanly
 
@@ -96,8 +97,8 @@ def completion(shell: str) -> None:
 
 
 COMMANDS = (
-    data, fit, report, runs, watch, convert, export, import_, show, serve, sample, classify, encode, evaluate, bench,
-    plugins,
+    data, fit, report, runs, watch, convert, export, import_, show, serve, sample, classify, encode, evaluate, compare,
+    bench, plugins,
 )  # fmt: skip
 
 for command in COMMANDS:

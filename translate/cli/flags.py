@@ -117,7 +117,7 @@ class Assignment(click.ParamType[Any]):
 
         try:
             # Arguments that are not all typed yet are left to themselves.
-            run = ctx.params.get("run") or ctx.args[0]
+            run = ctx.params.get("run") or (ctx.params.get("runs") or ctx.args)[0]
             taken = taken_in(run, ctx.params.get("step"), ctx.params.get("direction"))
         except (TranslateError, OSError, IndexError):
             return []

@@ -1,4 +1,4 @@
-"""The commands that use what is trained: ``convert``, ``sample``, ``classify``, ``encode``, ``evaluate`` and others.
+"""The commands that use what is trained: ``convert``, ``sample``, ``classify``, ``encode``, ``bench`` and others.
 
 The function of a command declares its options as keyword-only arguments. Defined here are its positional arguments, its
 help text, and how its result is printed.
@@ -310,29 +310,6 @@ encode = Verb(
     The file holds the images' names, and float32 arrays in the same order: mean and log_variance of an autoencoder's
     codes, features of a classifier. A file that cannot be read is named and has no row, the others are still encoded,
     and the exit code is 1. A full disk ends it with exit code 5.
-    """,
-)
-
-
-def _report_scores(_: click.Context, result: Any, as_json: bool, **__: Any) -> None:
-    if as_json:
-        click.echo(json.dumps(result.to_json(), indent=2, allow_nan=False))
-        return
-    for line in result.lines():
-        say(line)
-
-
-evaluate = Verb(
-    "evaluate",
-    "translate.evaluation:evaluate",
-    arguments=[_path("run", "RUN_OR_FILE"), click.Argument(["data"], metavar="DATA")],
-    report=_report_scores,
-    flags=[_json("print JSON")],
-    help="""Measure a trained network with metrics, on data that it was not trained on.
-
-    \b
-      translate evaluate runs/one photos/ --metric psnr --metric ssim
-      translate evaluate runs/one photos/ --metric "frechet(extractor=squeezenet(weights='squeezenet.pth'))"
     """,
 )
 

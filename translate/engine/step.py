@@ -273,6 +273,19 @@ class Engine:
                 broken.append(name)
         return broken
 
+    @torch.no_grad()
+    def gradient_norms(self) -> dict[str, float]:
+        """The norm of the gradient of each player's last move, as its optimizer had it; waits for the device.
+
+        A player that did not move in the last step is left out.
+        """
+        norms = {}
+        for name, player in self.players.items():
+            found = [weight.grad for weight in (*player.own, *player.shared) if weight.grad is not None]
+            if player.moved and found:
+                norms[name] = torch.stack(torch._foreach_norm(found)).norm()
+        return dict(zip(norms, torch.stack([*norms.values()]).tolist(), strict=True)) if norms else {}
+
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Put the moving averages, if there are any, into the translators inside the block."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor
 
 from translate.errors import TranslateError
 from translate.evaluation.inputs import Inputs
+from translate.evaluation.resampling import Place
 from translate.evaluation.subjects import Asked, Subject, given_by
 from translate.given import stacked
 from translate.row_inputs import RowInputs
@@ -16,9 +19,14 @@ from translate.saved import BATCH, Classifier, Sampler
 from translate.sizes import Size
 from translate.traits import Traits
 
+if TYPE_CHECKING:
+    from translate.evaluation import Metric
+
 
 class Drawings(Subject):
     """A sampler's images, as many as there are real ones; and the real ones' likelihood, if the network computes it."""
+
+    images_of: Mapping[str, str] = {"bits": "target"}
 
     def __init__(self, asked: Asked, network: Sampler) -> None:
         self.sampler = network
@@ -53,9 +61,19 @@ class Drawings(Subject):
         listed = {each: self.asked.examples(each, rows) for each in (split if self.asked.dataset.paired else [side])}
         self.inputs = self._inputs_beside(replace(self.asked.data(side), examples=listed))
 
+    @property
+    def _count(self) -> int:
+        return self.inputs.count or len(self.examples["target"])
+
+    def places(self, metric: Metric) -> dict[str, Place]:
+        """Of which images the values are: the real ones, and those drawn by their numbers."""
+        names = [str(number) for number in range(self._count)]
+        drawn = Place("drawn", "drawn", names, np.arange(len(names)))
+        return {**super().places(metric), "fake": drawn, "source": drawn}
+
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """The real images, then the drawn ones."""
-        count, step = self.inputs.count or len(self.examples["target"]), self.asked.batch
+        count, step = self._count, self.asked.batch
         if wanted & {"target", "target_label", "bits"}:
             for found in self.read("target"):
                 yield found | ({"bits": self._bits(found["target"])} if self._bits and "bits" in wanted else {})
@@ -70,6 +88,8 @@ class Drawings(Subject):
                 if self._by_class is not None:
                     made["source_label"] = tensors[self._by_class.name]
                 yield made
+        if "training" in wanted:
+            yield from self.read_training()
 
     def bytes_for(self, size: Size) -> int:
         """The bytes of one drawn image."""
@@ -78,6 +98,8 @@ class Drawings(Subject):
 
 class Answers(Subject):
     """A classifier's logits of real images, from the domain of its training if the data has it."""
+
+    images_of: Mapping[str, str] = {"logits": "source"}
 
     def __init__(self, asked: Asked, network: Classifier) -> None:
         if asked.given:

@@ -10,7 +10,10 @@ from typing import Any
 
 from translate.description import check_given
 from translate.errors import TranslateError, nearest
-from translate.evaluation.measurement import Measurement
+from translate.evaluation import per_image
+from translate.evaluation.measurement import Measurement, Scores
+from translate.evaluation.resampling import DEFAULT, Resamples, facts, interval
+from translate.evaluation.side_by_side import Measured, check_alike, differences
 from translate.evaluation.subjects import Asked
 from translate.layouts import open_dataset
 from translate.memory import limits
@@ -23,10 +26,60 @@ log = logging.getLogger("translate")
 RESIZE = "stretched to the size: mean over the area, class maps by nearest neighbour"
 
 
-def measure(
-    run: Path, data: str, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]
+def measure_all(
+    runs: Sequence[Path], data: str, asked: Mapping[str, Any], plugins: Sequence[str], no_plugins: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Measure all runs on the same images; returns the fields of an ``Evaluation`` for each.
+
+    Those of the runs behind the first hold their ``differences`` from it.
+    """
+    count = asked["bootstrap"] or (DEFAULT if len(runs) > 1 else 0)
+    resamples = Resamples(count, asked["seed"]) if count else None
+    if asked["per_image"] is not None:
+        per_image.check(asked["per_image"], asked["overwrite"])
+    found: list[Measured] = []
+    for run in runs:
+        found.append(measure(run, data, asked, plugins, no_plugins, resamples))
+        # What cannot be compared is told before the next run is measured.
+        check_alike(found)
+    names = per_image.named([each.name for each in found])
+    rows = [per_image.rows_of(name, each.scores.each) for name, each in zip(names, found, strict=True)]
+    if asked["per_image"] is not None:
+        per_image.write(asked["per_image"], [row for each in rows for row in each])
+    fields = [
+        fields_of(name, each.scores, each.protocol, resamples, own)
+        for name, each, own in zip(names, found, rows, strict=True)
+    ]
+    for each, own in zip(found[1:], fields[1:], strict=True):
+        own["differences"] = differences(found[0].scores, each.scores)
+    return fields
+
+
+def fields_of(
+    name: str, scores: Scores, protocol: Mapping[str, Any], resamples: Resamples | None, rows: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Measure with the checked options of ``evaluate``; returns the fields of an ``Evaluation``."""
+    """The fields of an ``Evaluation``."""
+    intervals = {score: found for score, draws in scores.draws.items() if (found := interval(draws)) is not None}
+    return {
+        "subject": name,
+        "scores": scores.values,
+        "counts": scores.counts,
+        "protocol": {**protocol, **({} if resamples is None else {"bootstrap": facts(resamples)})},
+        "intervals": intervals,
+        "warnings": tuple(scores.warnings),
+        "per_image": rows,
+    }
+
+
+def measure(
+    run: Path,
+    data: str,
+    asked: Mapping[str, Any],
+    plugins: Sequence[str],
+    no_plugins: Sequence[str],
+    resamples: Resamples | None,
+) -> Measured:
+    """Measure one run with the checked options of ``evaluate``."""
     given = asked["given"] or {}
     check_given(run, asked["step"], asked["direction"], given)
     catalog = discover(extra=plugins, blocked=no_plugins)
@@ -49,7 +102,7 @@ def measure(
         saved, chosen, dataset, split, asked["limit"], size, asked["batch"], samples, seed, asked["memory"],
         asked["max_pixels"], given,
     )  # fmt: skip
-    found = Measurement(request, asked["device"]).scores(asked["metrics"])
+    found = Measurement(request, asked["device"]).scores(asked["metrics"], resamples)
     with saved.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     protocol = {
@@ -73,4 +126,4 @@ def measure(
         name = path.parent.name
     else:
         name = f"{path.parent.parent.name}/{path.stem}" if path.parent.name == "checkpoints" else path.stem
-    return {"subject": name, "scores": found.values, "counts": found.counts, "protocol": protocol}
+    return Measured(name, found, protocol)

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.evaluation.inputs import Inputs, of_classes
+from translate.evaluation.resampling import Place
 from translate.loader import decode_all, normalize
 from translate.memory import images_at_once
 from translate.method import role_of
@@ -82,8 +84,13 @@ _words = {
     "reconstruction": "a likelihood of values that an autoencoder was trained by",
     "logits": "a classifier's answers",
     "label": "a classifier's answers",
+    "cycle": "images translated back to the source",
+    "training": "a translator or a sampler, whose images may be copies,",
 }
 
+
+TRAINING = "train"
+"""The split that a training sees."""
 
 OF_CODES = frozenset({"encoded", "divergence", "rebuilt", "reconstruction"})
 """The tensors of a variational autoencoder's pass."""
@@ -96,8 +103,10 @@ def given_by(direction: str, module: nn.Module) -> frozenset[str]:
         case "classifier":
             return frozenset({"logits", "label"})
         case "sampler":
-            return frozenset({"fake", "target", "target_label", *(["bits"] if traits.bits_per_dimension else [])})
-    gives = {"source", "target", "fake", "pairs", "source_label", "target_label"}
+            return frozenset(
+                {"fake", "target", "target_label", "training", *(["bits"] if traits.bits_per_dimension else [])}
+            )
+    gives = {"source", "target", "fake", "pairs", "source_label", "target_label", "training"}
     if "samples" in inspect.signature(module.forward).parameters:
         gives.add("samples")
     if traits.bits_per_dimension is not None:
@@ -123,6 +132,8 @@ class Subject(ABC):
     device: torch.device
     metadata: Mapping[str, Any]
     """Further entries of the protocol."""
+    images_of: Mapping[str, str] = {}
+    """The name in ``examples`` of the images that a kind of tensors is of."""
     inputs = Inputs()
     """What the network is given beside each image."""
     _shown: Sequence[int] | None = None
@@ -162,6 +173,10 @@ class Subject(ABC):
             return f"compares pairs, and {data} is not paired; choose a metric of sets, such as kid"
         if need in ("source", "target") and need not in self.examples:
             return f"needs {need} images, and {data} has none; give data with both domains"
+        if need == "training" and self.asked.split == TRAINING:
+            return "compares with the images of the training, and those are measured here; choose another --split"
+        if need == "training" and not self._training():
+            return f"compares with the images of the training, and {self.asked.dataset.name} lists none of the target"
         if need.endswith("label"):
             side = need.removesuffix("label").rstrip("_") or "source"
             if not self.labelled(side):
@@ -184,6 +199,17 @@ class Subject(ABC):
         """The tensors of a batch that a metric reads, in the batches in which it gets them."""
         read = reads(metric)
         yield {name: tensor for name, tensor in batch.items() if name in read}
+
+    def places(self, metric: Metric) -> dict[str, Place]:
+        """Of which images the values are that a metric gives for each of a kind."""
+        places = {name: self._place(name) for name in self.examples}
+        return places | {kind: places[name] for kind, name in self.images_of.items() if name in places}
+
+    def _place(self, name: str) -> Place:
+        # Images of a pair are drawn together.
+        unit = "pairs" if self.asked.dataset.paired and len(self.examples) == 2 else name
+        names = [each.name for each in self.examples[name]]
+        return Place(unit, self.sides[name], names, np.arange(len(names)))
 
     def compares_sets(self, metric: Metric, read: Set[str]) -> bool:
         """Whether a metric has targets among what it ``read``s, and not as those of pairs or of an autoencoder."""
@@ -243,18 +269,32 @@ class Subject(ABC):
         """Images and labels of the named domains, row by row, in batches on the device."""
         for start in range(0, len(self.examples[names[0]]), self.asked.batch):
             chunk = {name: self.examples[name][start : start + self.asked.batch] for name in names}
-            decoded = decode_all(
-                chunk,
-                self.domains,
-                size=self.asked.size,
-                resize="stretch",
-                device=torch.device("cpu"),
-                memory=self.asked.memory,
-                max_pixels=self.asked.max_pixels,
-            )
-            found = {name: normalize(saved.to(self.device), self.domains[name]) for name, saved in decoded.items()}
+            found = self._decoded(chunk)
             for name in names:
                 if self.labelled(name):
                     labels = [example.label for example in chunk[name]]
                     found[f"{name}_label"] = torch.tensor(labels, device=self.device)
             yield found
+
+    def read_training(self) -> Iterator[dict[str, Tensor]]:
+        """The images of the training of the domain that is compared with, all of them, in batches on the device."""
+        listed = self._training()
+        for start in range(0, len(listed), self.asked.batch):
+            yield {"training": self._decoded({"target": listed[start : start + self.asked.batch]})["target"]}
+
+    def _training(self) -> Sequence[Example]:
+        """The examples of the training, none if the data lists none."""
+        return self.asked.dataset.splits.get(TRAINING, {}).get(self.sides.get("target", ""), ())
+
+    def _decoded(self, chunk: Mapping[str, Sequence[Example]]) -> dict[str, Tensor]:
+        """The images of examples by the name of their domain, on the device, in [-1, 1]."""
+        decoded = decode_all(
+            chunk,
+            self.domains,
+            size=self.asked.size,
+            resize="stretch",
+            device=torch.device("cpu"),
+            memory=self.asked.memory,
+            max_pixels=self.asked.max_pixels,
+        )
+        return {name: normalize(saved.to(self.device), self.domains[name]) for name, saved in decoded.items()}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from translate.errors import TranslateError
 from translate.evaluation.inputs import Inputs
-from translate.evaluation.subjects import OF_CODES, Asked, Subject, given_by
+from translate.evaluation.resampling import Place
+from translate.evaluation.subjects import OF_CODES, Asked, Subject, given_by, reads
 from translate.given import Ready
 from translate.seeds import key, noise_of
 from translate.sizes import Size
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
 class Translations(Subject):
     """A translator's outputs for the sources, and the targets."""
 
-    def __init__(self, asked: Asked, network: Translator) -> None:
+    def __init__(self, asked: Asked, network: Translator, back: Callable[[], Translator] | None) -> None:
+        """``back`` gives the network of the direction that leads back, None if there is none."""
         self.translator = network
         self.device = self.translator.device
         backward = asked.direction == "backward"
@@ -48,6 +52,9 @@ class Translations(Subject):
             self.metadata = {**self.metadata, "seed": asked.seed}
         self.gives = given_by(asked.direction, module) | ({"samples"} if self.translator.takes_noise else set())
         traits = Traits(module)
+        self._back = back
+        if back is not None:
+            self.gives |= {"cycle"}
         self._bits = traits.bits_per_dimension
         self._conditional = self._bits is not None and len(inspect.signature(self._bits).parameters) > 1
         if self._bits is not None:
@@ -62,6 +69,7 @@ class Translations(Subject):
         own = traits.encodes or names[0]
         self._encoded = "source" if own == names[0] or "target" not in self.examples else "target"
         self._first = self._passed = self._coded = 0
+        self.images_of = {"fake": "source", "samples": "source", "bits": "source", "encoded": self._encoded}
 
     def batches(self, wanted: Set[str]) -> Iterator[dict[str, Tensor]]:
         """Pairs in common batches; for unpaired data the sources first, then the targets."""
@@ -74,6 +82,8 @@ class Translations(Subject):
         if with_target and not together:
             for found in self.read("target"):
                 yield self._with_codes(found, wanted)
+        if "training" in wanted:
+            yield from self.read_training()
 
     def _with_codes(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
         """Add what an autoencoder says of its images; the noise of each depends on the seed and its index only."""
@@ -99,9 +109,9 @@ class Translations(Subject):
         # The noise of an image depends on the seed and its row only.
         seeds = [key(self.asked.seed, row) for row in rows]
         ready = Ready()
-        if wanted & {"fake", "samples"}:
+        if wanted & {"fake", "samples", "cycle"}:
             ready = self.inputs.ready(rows, self.asked.size, self.device, self.asked.max_pixels)
-        if "fake" in wanted:
+        if wanted & {"fake", "cycle"}:
             made = []
             for start in range(0, len(source), self.at_once):
                 part = slice(start, start + self.at_once)
@@ -109,6 +119,8 @@ class Translations(Subject):
                 made.append(self.translator.translate(source[part], seed=seeds[part], given=given))
             # Metrics see what a file would hold.
             found["fake"] = torch.cat(made).clamp_(-1, 1) if self._unbounded else torch.cat(made)
+        if "cycle" in wanted:
+            found["cycle"] = self._translated_back(found["fake"], seeds)
         if "samples" in wanted:
             found["samples"] = torch.stack([
                 self.translator.translate(
@@ -123,10 +135,26 @@ class Translations(Subject):
             found["bits"] = torch.cat([self._bits(*part) for part in parts])
         return found
 
+    def _translated_back(self, images: Tensor, seeds: list[int]) -> Tensor:
+        """The translations of translations by the network of the other direction, each with its own noise."""
+        assert self._back is not None
+        other = self._back()
+        starts = range(0, len(images), self.at_once)
+        parts = [slice(start, start + self.at_once) for start in starts]
+        back = torch.cat([other.translate(images[part], seed=seeds[part]) for part in parts])
+        return back.clamp_(-1, 1) if Traits(other.network).unbounded else back
+
     def bytes_for(self, size: Size) -> int:
         """The bytes of a translation of one image."""
         given = self.inputs.given
         return self.translator.inference.bytes_for(size, given) if given else self.translator.bytes_for(size)
+
+    def places(self, metric: Metric) -> dict[str, Place]:
+        """Of which images the values are; one that compares sets has seen the targets of the chosen classes alone."""
+        places = super().places(metric)
+        if self._shown is not None and self.compares_sets(metric, reads(metric)):
+            places["target"] = replace(places["target"], rows=np.array(self._shown, np.int64))
+        return places
 
     def parts_of(self, batch: Mapping[str, Tensor], metric: Metric) -> Iterator[dict[str, Tensor]]:
         """The tensors of a batch; one that compares sets gets the targets of the chosen classes beside the fakes."""

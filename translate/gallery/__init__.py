@@ -15,7 +15,6 @@ from pathlib import Path
 from translate import atomic
 from translate.errors import TranslateError
 from translate.gallery.page import MARKER, page_of
-from translate.gallery.page import json_in_html as json_in_html
 from translate.gallery.previews import LONGEST as PREVIEW
 from translate.gallery.previews import keep_previews, remove_previews
 from translate.gallery.records import Record, Records

@@ -7,6 +7,7 @@ from translate.loader.cache import Resize, decode_all, normalize, planes
 from translate.loader.left_out import Broken as Broken
 from translate.loader.left_out import BrokenImagesError, LeftOut
 from translate.loader.preview import Preview, preview_batch
+from translate.loader.thumbnails import thumbnails
 
 __all__ = [
     "BrokenImagesError",
@@ -19,4 +20,5 @@ __all__ = [
     "normalize",
     "planes",
     "preview_batch",
+    "thumbnails",
 ]

@@ -72,6 +72,7 @@ class Loader:
 
     cache: str
     """The cache in use: ``device``, ``host`` or ``stream``."""
+    decoded: dict[str, Tensor]  # (n, C, H, W) of each stream as it is cached; none if images are streamed
 
     def __init__(
         self,
@@ -181,11 +182,11 @@ class Loader:
             self._labels["reference"] = self._labels[only]
 
         self._prefetched: dict[int, Callable[[], Ready]] = {}
-        self._images: dict[str, Tensor] = {}
+        self.decoded = {}
         if self.cache != "stream":
             decode = decode_all if cache_folder is None else partial(decode_stored, cache_folder)
             errors: dict[tuple[str, int], ImageError] = {}
-            self._images = decode(
+            self.decoded = decode(
                 self._examples,
                 self._domains,
                 size=self._load_size,
@@ -202,11 +203,11 @@ class Loader:
                 errors = {**found, **errors}
             self._leave_out(errors)
             if self._mismatched:
-                self._images["mismatched"] = self._images["source"]
+                self.decoded["mismatched"] = self.decoded["source"]
             if labelled:
-                self._images["labelled"] = self._images[only]
+                self.decoded["labelled"] = self.decoded[only]
             if members:
-                self._images["reference"] = self._images["reference2"] = self._images[only]
+                self.decoded["reference"] = self.decoded["reference2"] = self.decoded[only]
         self._order.leave_out(self._left_out.by_home)
         threads = {"device": 0, "host": 1, "stream": workers}[self.cache]
         self._ahead = max(2, -(-2 * workers // batch)) if self.cache == "stream" else 2
@@ -283,7 +284,7 @@ class Loader:
         """
         with torch.no_grad():
             if self._pool is None:
-                draws, stored, rows = self._order.draws(index), self._images, None
+                draws, stored, rows = self._order.draws(index), self.decoded, None
             else:
                 draws, decoded = self._pop_prefetched(index)()
                 stored = {name: self._move(pixels) for name, pixels in decoded.items()}
@@ -364,7 +365,7 @@ class Loader:
             found: dict[str, Tensor] = {}
             for draw in draws:
                 for stream in draw.streams:
-                    kept = self._images[stream]
+                    kept = self.decoded[stream]
                     found[stream] = self._pinned((self._batch, *kept.shape[1:]), kept.dtype)
                     torch.index_select(kept, 0, draw.table[0], out=found[stream])
             return draws, self._with_vectors(draws, found)

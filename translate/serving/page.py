@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-from translate.gallery import json_in_html
 from translate.terminal import printable
+from translate.webpage import json_in_html
 
 
 class Page:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import io
 import logging
+import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ import numpy as np
 import torch
 
 from translate import images
+from translate.columns import Made
 from translate.data import DOMAINS, Dataset, Domain, Example, check_stream_name
 from translate.errors import TranslateError
+from translate.evaluation import opened
 from translate.options import parse_call
 from translate.parts import build
 from translate.plugins import Catalog, Plugin, discover
@@ -140,7 +144,8 @@ def check_metric(part: str, *, plugins: Sequence[str] = ()) -> None:
     for _ in range(2):
         # An extractor without a file has weights that are drawn.
         seed_step(0, 0)
-        built.append(build(catalog, "metrics", part, parts=parts_of(catalog, (SIZE, SIZE), 3, 3)))
+        parts, load_translator = parts_of(catalog, (SIZE, SIZE), 3, 3), partial(opened, catalog, device="cpu")
+        built.append(build(catalog, "metrics", part, parts=parts, load_translator=load_translator))
     first, second = built
     needs = getattr(first, "needs", None)
     assert isinstance(needs, (set, frozenset)), f"{part}: needs must be a set of names, not {needs!r:.60}"
@@ -151,6 +156,8 @@ def check_metric(part: str, *, plugins: Sequence[str] = ()) -> None:
     read = {name: value for name, value in made.items() if name in needs | wants}
     before = {name: value.clone() for name, value in read.items()}
     scores = []
+    if hasattr(first, "prepare_resampling"):
+        first.prepare_resampling()
     for metric in (first, second):
         try:
             with torch.no_grad():
@@ -170,14 +177,33 @@ def check_metric(part: str, *, plugins: Sequence[str] = ()) -> None:
     for name, which in better.items():
         assert name in scores[0], f"{part}: better names {name!r:.60}, which is none of its scores"
         assert which in ("higher", "lower"), f"{part}: {name} is better {which!r:.60}, and not higher or lower"
+    _check_resampling(part, first, scores[0], {name: 2 * len(each) for name, each in made.items()})
     assert isinstance(first.protocol, str), f"{part}: its protocol must be a text"
     assert first.protocol, f"{part}: its protocol says nothing"
+
+
+def _check_resampling(part: str, metric: Any, scores: Mapping[str, float], rows: Mapping[str, int]) -> None:
+    """Check that there is a value for each image, and that a resample with each image once has the scores."""
+    for kind, found in (metric.per_image() if getattr(metric, "per_image", None) else {}).items():
+        for name, values in found.items():
+            assert kind in rows, f"{part}: per_image gives {name} for {kind!r:.60}, which no tensor is called"
+            assert len(values) == rows[kind], f"{part}: per_image gives {len(values)} {name} for {rows[kind]} images"
+    if getattr(metric, "resampled", None):
+        counts = {kind: np.ones((2, count), np.int32) for kind, count in rows.items()}
+        for name, draws in metric.resampled(counts).items():
+            assert name in scores, f"{part}: resampled gives {name!r:.60}, which is none of its scores"
+            assert np.shape(draws) == (2,), f"{part}: {name} has {np.shape(draws)} values for 2 resamples"
+            once = float(draws[0])
+            assert math.isclose(once, scores[name], rel_tol=1e-3, abs_tol=1e-6) or once != once, (
+                f"{part}: with each image once, resampled gives {once} for {name}, and its score is {scores[name]}"
+            )
 
 
 def _measured(generator: torch.Generator, count: int = 6) -> dict[str, torch.Tensor]:
     """One batch of all that a metric may ask for."""
     made = {
-        name: torch.rand((count, 3, SIZE, SIZE), generator=generator) * 2 - 1 for name in ("source", "target", "fake")
+        name: torch.rand((count, 3, SIZE, SIZE), generator=generator) * 2 - 1
+        for name in ("source", "target", "fake", "cycle", "training")
     }
     made["samples"] = torch.rand((count, 4, 3, SIZE, SIZE), generator=generator) * 2 - 1
     made["bits"] = torch.rand(count, generator=generator) * 8
@@ -221,11 +247,13 @@ def _events(place: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     terms = {"generator/l1": 0.5}
     yield "images_decoded", {"done": 1, "total": 2}
     yield "images_decoded", {"done": 2, "total": 2}
-    yield "run_started", {"run": run}
+    yield "run_started", {"run": run, "examples": {"source": shown["source"], "target": shown["target"]}}
     yield "step_passed", {"run": run}
     yield "step_ended", {"run": run, "scalars": Scalars(1, terms, images_per_second=1.0, seconds_left=1.0, memory=1)}
     yield "validation_ended", {"run": run, "scores": {"psnr": 20.0}, "is_best": True}
-    yield "samples_drawn", {"run": run, "images": shown}
+    made = {"fake": Made("forward", "source", "target", "target", held_out=True)}
+    real = {name: shown[name] for name in ("source", "target")}
+    yield "samples_drawn", {"run": run, "images": shown, "made": made, "real": real}
     yield "checkpoint_saved", {"run": run, "path": run.folder / "checkpoints" / "step-00000001.safetensors"}
     for reason in ("finished", "interrupted", "failed"):
         yield "run_ended", {"run": run, "reason": reason}
