@@ -168,11 +168,10 @@ class Config:
     log: Annotated[
         tuple[str, ...],
         Option(
-            'logger that gets the log as well, such as tensorboard or "wandb(mode=online)"; a list with commas, '
-            "or repeated",
+            "logger that gets the log as well, such as tensorboard; a list with commas, or repeated",
             part="loggers",
             parse=parse_loggers,
-        ),
+        ),  # fmt: skip
     ] = ()
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
