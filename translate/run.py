@@ -167,11 +167,7 @@ class Config:
     log_every: Annotated[int, Option("steps between two lines of the log", ge=1)] = 50
     log: Annotated[
         tuple[str, ...],
-        Option(
-            "logger that gets the log as well, such as tensorboard; a list with commas, or repeated",
-            part="loggers",
-            parse=parse_loggers,
-        ),  # fmt: skip
+        Option("loggers that get the log as well, with commas, or repeated", part="loggers", parse=parse_loggers),
     ] = ()
     sample_every: Annotated[int | None, Option("steps between two sample grids (default: a tenth of all)", ge=1)] = None
     save_every: Annotated[int | None, Option("steps between two checkpoints (default: a tenth of all)", ge=1)] = None
