@@ -33,9 +33,10 @@ from translate.evaluation import evaluate
 from translate.exporting import export
 from translate.images import MAX_PIXELS
 from translate.importing import import_network
-from translate.options import Parameter, check_options, declared_by, options_of, parse_calls
+from translate.options import Parameter, check_options, declared_by, options_of, parse_call, parse_calls
 from translate.plugins import OURS, Catalog, discover
 from translate.run import Config, Run
+from translate.validation import metrics_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -177,6 +178,11 @@ def check_parts(context: click.Context, catalog: Catalog) -> None:
 def check_part(kind: str, text: str, catalog: Catalog) -> None:
     if kind == "feature_extractors" and re.fullmatch(r"[\w.-]+(/[\w.-]+)+", text):
         return  # the folder of a run
+    if kind == "metrics":
+        for each in metrics_of([text]):
+            call = parse_call(each)
+            check_options(call.options, options_of(catalog.offer(kind, call.name).load()), call.name)
+        return
     if kind == "optimizers":
         text = re.sub(r"^\w+=(?=\w+\()", "", text)
     first, *others = parse_calls(text)
