@@ -262,7 +262,7 @@ def test_a_device_cuts_as_a_cpu_does() -> None:
 def test_a_loader_on_a_device_cuts_the_windows_of_a_cpu(flip: bool) -> None:
     """The same draws, by indices; what they are applied to lies here in either case."""
     loader = make({"source": coordinates(5)}, size=(8, 6), flip=flip, batch=4)
-    kept = loader._images["source"]
+    kept = loader.decoded["source"]
     for index in range(6):
         (draw,) = loader._order.draws(index)
         loader._device = CPU

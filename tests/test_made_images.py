@@ -201,7 +201,7 @@ def test_a_preview_shows_the_next_one() -> None:
         {"source": listed(5, {0: WRONG["SystemExit"]})}, {"source": RGB}, count=2, size=(4, 6), resize="stretch",
         device=CPU, on_broken=lambda _, reason: told.append(reason),
     )  # fmt: skip
-    assert torch.equal(shown["source"], images.normalize(torch.stack(_planes(1, 2)), RGB))
+    assert torch.equal(shown.images["source"], images.normalize(torch.stack(_planes(1, 2)), RGB))
     assert len(told) == 1
     assert "SystemExit" in told[0]
 
