@@ -11,6 +11,7 @@ import html
 import json
 import os
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,24 @@ def page_of(template: str, *, marker: str, title: str, style: str, script: str, 
     """A template filled in, as ASCII text: ``marker`` says who made it, and ``data`` are JSON values for the script."""
     filled = {
         "MARKER": marker,
-        "STYLE_HASH": _hash(style),
-        "SCRIPT_HASH": _hash(script),
+        "STYLE_HASH": source_hash(style),
+        "SCRIPT_HASH": source_hash(script),
         "TITLE": html.escape(title).encode("ascii", "xmlcharrefreplace").decode(),
         "STYLE": style,
         "DATA": json_in_html(data),
         "SCRIPT": script,
     }
+    return fill(template, filled)
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """A template with values in place of their names in double braces.
+
+    >>> fill("<b>{{A}}</b>", {"A": "{{A}}"})
+    '<b>{{A}}</b>'
+    """
     # In one pass, so that nothing is looked for in what was put in.
-    return re.sub(r"\{\{([A-Z_]+)\}\}", lambda found: filled[found[1]], template)
+    return re.sub(r"\{\{([A-Z_]+)\}\}", lambda found: values[found[1]], template)
 
 
 def json_in_html(content: Any) -> str:
@@ -82,5 +92,6 @@ def read_template(package: str, name: str) -> str:
     return files(package).joinpath(name).read_text("ascii")
 
 
-def _hash(text: str) -> str:
+def source_hash(text: str) -> str:
+    """A style or a script as a Content-Security-Policy allows it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
