@@ -1,60 +1,130 @@
-"""A generated data set for a first try: flat maps of landscapes as source, paintings of them as target."""
+"""A generated data set for first tries, for tests and for the gallery: landscapes and digits, in many tasks."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
 from translate.data import Dataset, Domain, Example
+from translate.errors import TranslateError
 from translate.options import Call, Option
+from translate_datasets.demo_tasks import CHOICES, SCENIC, SPLIT, Digits, Drawn, Landscapes, Paintings, Task, legend
 from translate_datasets.labels import LabelSeed, LabelsPerClass, keep, label_options
-from translate_datasets.scenery import TIMES, describe, flat, painting, sky, time_of
 from translate_datasets.streams import asked_for, stream_options
 
 _held_out = 20
-_split_offset = 1_000_000  # numbers of a split start at a multiple of this, so that splits share no scene
+_whole = ("hole", "frames")  # tasks whose target belongs to its source by what they are
+
+TaskName = Literal[
+    "painting", "map", "sketch", "night", "gray", "hole", "frames", "winter", "season", "weather", "digits"
+]
+Season = Literal["any", "spring", "summer", "autumn", "winter"]
+Weather = Literal["any", "clear", "cloudy", "fog", "rain", "snow"]
+Time = Literal["any", "day", "evening", "night"]
 
 
 def demo(
     *,
     size: Annotated[int, Option("height and width in pixels", ge=16, le=2048)] = 64,
-    count: Annotated[int, Option("training pairs; val and test have 20 more each", ge=1, le=1_000_000)] = 200,
+    count: Annotated[int, Option("training pairs, or images of each domain", ge=1, le=1_000_000)] = 200,
     seed: Annotated[int, Option("seed of the scenes", ge=0)] = 0,
     labels_per_class: LabelsPerClass = None,
     label_seed: LabelSeed = 0,
     aligned: Annotated[
-        str | None, Option("names of masks of the sky, such as mask, or mask@target, with commas")
+        str | None, Option("names of masks of the sky, of digits of the ink, such as mask, or mask@target, with commas")
     ] = None,
-    vectors: Annotated[str | None, Option("names of five numbers that describe a landscape, such as text")] = None,
+    vectors: Annotated[str | None, Option("names of five numbers that describe an image, such as text")] = None,
+    task: Annotated[TaskName, Option("what source and target show")] = "painting",
+    paired: Annotated[
+        bool | None, Option("whether targets belong to sources (default: yes where there are two domains)")
+    ] = None,
+    season: Annotated[Season | None, Option("season of landscapes, or any (default: what the task has)")] = None,
+    weather: Annotated[Weather | None, Option("weather of landscapes, or any (default: what the task has)")] = None,
+    time: Annotated[Time | None, Option("time of day of landscapes, or any (default: what the task has)")] = None,
+    held_out: Annotated[int, Option("examples of val and of test, each", ge=0, le=1_000_000)] = _held_out,
 ) -> Dataset:
-    """List landscapes, RGB and paired; each is drawn when it is read.
+    """List generated images; each is drawn when it is read, and depends on the options alone.
 
-    Labels are the time of day: day, sunset or night.
+    Tasks: ``painting``, flat maps to paintings; of landscapes to photos ``map``, ``sketch`` and ``gray``, photos with
+    a ``hole`` and its mask, ``frames`` (the next one), ``night`` and ``winter`` of days and summers; in one domain
+    landscapes by ``season`` and by ``weather``; ``digits`` of plates to those of a pen. Labels are what varies: the
+    season, the weather, the time of day, or the digit.
 
     >>> dataset = demo(size=16, count=3)
     >>> dataset.splits["train"]["source"][0].pixels().shape
     (16, 16, 3)
+    >>> demo(size=16, count=3, task="season").domains["source"].labels
+    ('spring', 'summer', 'autumn', 'winter')
     """
-    rgb = Domain(channels=3, labels=TIMES)
-    domains = {"source": rgb, "target": rgb}
+    drawing = _drawing(task, size, seed, {"season": season, "weather": weather, "time": time})
+    domains = drawing.domains
+    if paired is not None and len(domains) == 1:
+        raise TranslateError(f"demo(task={task}) has one domain, so there are no pairs; leave out paired")
+    if paired is False and task in _whole:
+        raise TranslateError(f"demo(task={task}) has pairs by what it is; leave out paired=no")
     masks = {each.name: each.partner for each in asked_for(aligned, "aligned", domains)}
     told = [each.name for each in asked_for(vectors, "vectors", domains)]
+    holes = task == "hole"
+    if holes and "mask" in masks:
+        raise TranslateError("demo(task=hole) has a stream mask, which marks the holes; give other names in aligned")
     splits: dict[str, dict[str, list[Example]]] = {}
-    for place, (split, number) in enumerate((("train", count), ("val", _held_out), ("test", _held_out))):
-        scenes = range(place * _split_offset, place * _split_offset + number)
-        named = [(scene, f"{split}-{scene % _split_offset:05d}", time_of(seed, scene)) for scene in scenes]
-        extras = [dict.fromkeys(told, describe(seed, scene)) if told else {} for scene in scenes]
+    for place, (split, number) in enumerate((("train", count), ("val", held_out), ("test", held_out))):
+        if not number:
+            continue
+        drawn = {
+            side: [drawing.drawn(side, first + each) for each in range(number)]
+            for side, first in _first_numbers(place, domains, apart=paired is False).items()
+        }
+        names = {
+            side: _names(split, listed, apart=paired is False and side == "target") for side, listed in drawn.items()
+        }
         splits[split] = {
             side: [
-                Example(partial(draw, size, seed, scene), name, label=label, extras=beside)
-                for (scene, name, label), beside in zip(named, extras, strict=True)
+                Example(one.image, name, label=one.label, extras=dict.fromkeys(told, one.vector()) if told else {})
+                for one, name in zip(listed, names[side], strict=True)
             ]
-            for side, draw in (("source", flat), ("target", painting))
+            for side, listed in drawn.items()
         }
-        for mask in masks:
-            splits[split][mask] = [Example(partial(sky, size, seed, scene), name) for scene, name, _ in named]
+        for mask, side in masks.items():
+            splits[split][mask] = [Example(one.mask, name) for one, name in zip(drawn[side], names[side], strict=True)]
+        if holes:
+            marked = zip(drawn["source"], names["source"], strict=True)
+            splits[split]["mask"] = [Example(one.hole, name) for one, name in marked if one.hole is not None]
     for side in domains:
         splits["train"][side] = keep(splits["train"][side], labels_per_class, label_seed)
+    aligned_with = masks | ({"mask": "source"} if holes else {})
+    chosen = {"task": task, "paired": paired, "season": season, "weather": weather, "time": time, "held_out": held_out}
+    usual = {"task": "painting", "held_out": _held_out}
     asked = {"size": size, "count": count, "seed": seed, **label_options(None, labels_per_class, label_seed)}
-    layout = str(Call("demo", asked | stream_options(aligned, vectors)))
-    return Dataset("demo", layout, True, domains | dict.fromkeys(masks, Domain(1)), splits, aligned=masks)
+    asked |= {name: value for name, value in chosen.items() if value != usual.get(name)}
+    return Dataset(
+        "demo",
+        str(Call("demo", asked | stream_options(aligned, vectors))),
+        len(domains) > 1 and paired is not False,
+        {**domains, **dict.fromkeys(aligned_with, Domain(1))},
+        splits,
+        notes=(legend(),) if task == "map" else (),
+        aligned=aligned_with,
+    )
+
+
+def _drawing(task: str, size: int, seed: int, asked: dict[str, str | None]) -> Task:
+    if task in SCENIC:
+        return Landscapes(task, size, seed, asked)
+    for name in CHOICES:
+        if asked[name] is not None:
+            raise TranslateError(
+                f"demo(task={task}) has no {name}; leave out {name}={asked[name]}, or choose one of {', '.join(SCENIC)}"
+            )
+    return Digits(size, seed) if task == "digits" else Paintings(size, seed)
+
+
+def _first_numbers(place: int, sides: Iterable[str], *, apart: bool) -> dict[str, int]:
+    """The number of the first scene of each side in the split at ``place``; sides that lie apart share no scene."""
+    return {side: (place + 3 * (apart and side == "target")) * SPLIT for side in sides}
+
+
+def _names(split: str, drawn: list[Drawn], *, apart: bool) -> list[str]:
+    # Names of images that are no pairs differ, so that an exported folder is not taken for pairs.
+    prefix = f"other-{split}" if apart else split
+    return [f"{prefix}-{one.name or format(number, '05d')}" for number, one in enumerate(drawn)]
