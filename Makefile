@@ -14,7 +14,7 @@ TESTS ?=
 IN_PARALLEL := -n auto --dist worksteal
 test test-lowest test-ray: export OMP_NUM_THREADS = 1
 
-.PHONY: demo lint test test-lowest test-compiled test-ray mutation clean
+.PHONY: demo gallery lint test test-lowest test-compiled test-ray mutation clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,10 @@ demo: $(VENV)/.installed
 	$(BIN)/translate convert demo/run demo/pairs/test/source demo/converted
 	@echo
 	@echo "Look at demo/run/samples (source | fake | target) and at demo/converted."
+
+# Runs all pages of docs/gallery as they are written and puts pictures and figures into them; runs are kept in gallery/.
+gallery: $(VENV)/.installed-test
+	$(BIN)/python -m benchmarks.gallery
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
@@ -69,4 +73,4 @@ mutation: .mutation/map.json
 	$(BIN)/python -m benchmarks.mutation
 
 clean:
-	rm -rf $(VENV) $(LOWEST) demo .mutation .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) demo gallery .mutation .mypy_cache .pytest_cache .ruff_cache .hypothesis
