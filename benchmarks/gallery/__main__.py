@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.gallery import index
-from benchmarks.gallery.measured import measured
-from benchmarks.gallery.pages import FOLDER, Page, pages, write_measured
+from benchmarks.gallery.made import made
+from benchmarks.gallery.pages import FOLDER, Page, pages, write_made
 from benchmarks.gallery.pictures import draw
 from benchmarks.gallery.running import Runner, in_process, run
 from translate.errors import TranslateError
 
 
 def make(page: Page, folder: Path, pictures: Path, *, runner: Runner = in_process, is_quick: bool = False) -> str:
-    """Run a page's commands in ``folder``, draw its pictures into ``pictures``, and return what was measured."""
+    """Run a page's commands in ``folder``, draw into ``pictures``, and return the text that the page gets."""
     done = run(page, folder, runner=runner, is_quick=is_quick)
     for picture in page.pictures:
         draw(picture, folder, pictures / picture.file)
-    return measured(done)
+    return made(page, done)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 with tempfile.TemporaryDirectory() as folder:
                     make(page, Path(folder), Path(folder), is_quick=True)
                 continue
-            write_measured(page, make(page, asked.work / page.name, FOLDER))
+            write_made(page, make(page, asked.work / page.name, FOLDER))
         if not asked.quick:
             index.write()
     except TranslateError as error:

@@ -1,10 +1,10 @@
-"""The table of the gallery's first page: each page with its minutes and its figure."""
+"""The tables of the gallery's first page: each page with its minutes and its figure, and those that were never run."""
 
 from __future__ import annotations
 
 import re
 
-from benchmarks.gallery.pages import FOLDER, Page, measured_in, pages
+from benchmarks.gallery.pages import FOLDER, Page, made_in, pages
 from translate.errors import TranslateError
 
 _table = re.compile(
@@ -13,24 +13,37 @@ _table = re.compile(
 
 
 def table() -> str:
-    """The rows of all pages."""
-    lines = ["| | methods | minutes | figure |", "|---|---|---|---|"]
-    return "\n".join([*lines, *map(row, pages())])
+    """The rows of all pages that have pictures, and the names and methods of the others."""
+    shown = [page for page in pages() if made_in(page)]
+    waiting = [page for page in pages() if not made_in(page)]
+    lines = ["| | methods | minutes of a core | figure |", "|---|---|---|---|", *map(row, shown)]
+    if waiting:
+        lines += [
+            "",
+            "Not shown yet; the commands are there, and `python -m benchmarks.gallery PAGE` makes the rest:",
+            "",
+        ]
+        lines += ["| | methods | page |", "|---|---|---|"]
+        lines += [f"| [{page.title}]({page.path.name}) | {_methods(page)} | `{page.name}` |" for page in waiting]
+    return "\n".join(lines)
 
 
 def row(page: Page) -> str:
     """A page's row: its methods, how long its commands take, and its figure as ``evaluate`` has printed it."""
-    methods = dict.fromkeys(words[2] for words in page.commands if words[1] == "fit")
-    text = measured_in(page)
-    minutes = re.match(r"([\d.]+) minutes", text)
+    text = made_in(page)
+    minutes = re.search(r"^([\d.]+) minutes", text, re.MULTILINE)
     score = re.search(rf"^{re.escape(page.figure)} +(\S+(?: ± \S+)?)", text, re.MULTILINE) if page.figure else None
     figure = f"{page.figure} {score[1]}" if score else ""
-    shown = ", ".join(f"`{name}`" for name in methods)
-    return f"| [{page.title}]({page.path.name}) | {shown} | {minutes[1] if minutes else ''} | {figure} |"
+    return f"| [{page.title}]({page.path.name}) | {_methods(page)} | {minutes[1] if minutes else ''} | {figure} |"
+
+
+def _methods(page: Page) -> str:
+    names = dict.fromkeys(words[2] for words in page.commands if words[1] == "fit")
+    return ", ".join(f"[`{name}`](../methods/{name}.md)" for name in names)
 
 
 def write() -> None:
-    """Write the table into the first page."""
+    """Write the tables into the first page."""
     path = FOLDER / "README.md"
     before = path.read_text(encoding="utf-8")
     if not _table.search(before):

@@ -17,13 +17,15 @@ FOLDER = Path(__file__).parents[2] / "docs" / "gallery"
 
 _block = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _asked = re.compile(r"^<!-- picture\n(.*?)^-->$", re.MULTILINE | re.DOTALL)
-_measured = re.compile(r"(?<=^<!-- measured: python -m benchmarks.gallery -->\n).*?(?=^<!-- end -->$)", re.M | re.S)
+_made = re.compile(
+    r"(?<=^<!-- made: python -m benchmarks.gallery -->\n).*?(?=^<!-- end -->$)", re.MULTILINE | re.DOTALL
+)
 _kinds = {"columns", "grid", "strips"}
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture of a page: the file, and how it is laid out of images that its commands have written.
+    """A picture of a page: the file, what it shows in words, and how it is laid out of images of the page's commands.
 
     One of ``columns`` (titles, and folders of images of the same names), ``grid`` (a folder, whose images fill rows)
     and ``strips`` (files, one below the other). ``rows`` of examples, ``blocks`` of columns beside each other or images
@@ -31,6 +33,7 @@ class Picture:
     """
 
     file: str
+    shows: str
     columns: Mapping[str, str]
     grid: str
     strips: Sequence[str]
@@ -68,8 +71,11 @@ def read(path: Path) -> Page:
 
 
 def _picture(asked: dict[str, Any], path: Path) -> Picture:
-    if len(_kinds & asked.keys()) != 1 or "file" not in asked:
-        raise TranslateError(f"{path} asks for a picture without a file, or with none of {', '.join(sorted(_kinds))}")
+    if len(_kinds & asked.keys()) != 1 or not {"file", "shows"} <= asked.keys():
+        kinds = ", ".join(sorted(_kinds))
+        raise TranslateError(
+            f"{path} asks for a picture that is none; give its file, what it shows, and one of {kinds}"
+        )
     return Picture(**{"columns": {}, "grid": "", "strips": (), **asked})
 
 
@@ -82,19 +88,15 @@ def pages(names: Sequence[str] = ()) -> list[Page]:
     return [read(found[name]) for name in names or found]
 
 
-def write_measured(page: Page, text: str) -> None:
-    """Put what was measured into the page, in the place that it has for it."""
+def write_made(page: Page, text: str) -> None:
+    """Put pictures and figures into the page, in the place that it has for them."""
     before = page.path.read_text(encoding="utf-8")
-    page.path.write_text(_filled(before, text, page.path), encoding="utf-8")
+    if not _made.search(before):
+        raise TranslateError(f"{page.path} has no place for what is made; add <!-- made: ... --> and <!-- end -->")
+    page.path.write_text(_made.sub(lambda _: f"\n{text}\n\n", before, count=1), encoding="utf-8")
 
 
-def _filled(before: str, text: str, path: Path) -> str:
-    if not _measured.search(before):
-        raise TranslateError(f"{path} has no place for what was measured; add <!-- measured: ... --> and <!-- end -->")
-    return _measured.sub(lambda _: f"\n{text}\n\n", before, count=1)
-
-
-def measured_in(page: Page) -> str:
-    """What the page says was measured; empty where nothing was."""
-    found = _measured.search(page.path.read_text(encoding="utf-8"))
+def made_in(page: Page) -> str:
+    """The pictures and figures that the page has; empty where it was never run."""
+    found = _made.search(page.path.read_text(encoding="utf-8"))
     return found[0].strip() if found else ""

@@ -20,18 +20,23 @@ LARGEST = 150_000
 """Bytes of the largest picture of a page."""
 
 _gap = 2
+_width = 780
+"""Pixels across: images are enlarged by whole numbers as far as they fit."""
 
 
 def draw(picture: Picture, folder: Path, out: Path) -> None:
     """Lay a picture out of the files in ``folder``, and write it to ``out``, as a WebP file that is small enough."""
     if picture.columns:
-        sheet = _columns(picture, folder)
+        sheet = draw_grid(_columns(picture, folder))
     elif picture.grid:
         files = _files(folder / picture.grid)[: picture.rows * picture.blocks]
-        rows = [files[at : at + picture.blocks] for at in range(0, len(files), picture.blocks)]
-        sheet = _stacked([_beside([_rgb(path) for path in row]) for row in rows])
+        cells = [_rgb(path) for path in files]
+        cells = [_enlarged(each, _width // (picture.blocks * cells[0].shape[1])) for each in cells]
+        rows = [cells[at : at + picture.blocks] for at in range(0, len(cells), picture.blocks)]
+        sheet = _stacked([_beside(row) for row in rows])
     else:
-        sheet = _stacked([_rgb(folder / each) for each in picture.strips])
+        strips = [_rgb(folder / each) for each in picture.strips]
+        sheet = _stacked([_enlarged(each, _width // each.shape[1]) for each in strips])
     for quality in (92, 85, 75, 60):
         found = images.encode(Image(sheet), ".webp", quality=quality)
         if len(found) <= LARGEST:
@@ -42,7 +47,8 @@ def draw(picture: Picture, folder: Path, out: Path) -> None:
     out.write_bytes(found)
 
 
-def _columns(picture: Picture, folder: Path) -> NDArray[np.uint8]:
+def _columns(picture: Picture, folder: Path) -> dict[str, torch.Tensor]:
+    """The columns of a picture, the examples dealt out to its blocks."""
     first = next(iter(picture.columns.values()))
     names = [path.name for path in _files(folder / first)]
     chosen = [names[at * len(names) // (picture.rows * picture.blocks)] for at in range(picture.rows * picture.blocks)]
@@ -51,9 +57,12 @@ def _columns(picture: Picture, folder: Path) -> NDArray[np.uint8]:
         mine = chosen[block :: picture.blocks]
         for title, place in picture.columns.items():
             shown = [_rgb(_file(folder, place, name), as_map=title in picture.maps) for name in mine]
+            shown = [
+                _enlarged(each, _width // (len(picture.columns) * picture.blocks * each.shape[1])) for each in shown
+            ]
             # Titles of further blocks are the same to the eye.
             columns[title + " " * block] = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
-    return draw_grid(columns)
+    return columns
 
 
 def _file(folder: Path, place: str, name: str) -> Path:
@@ -71,8 +80,12 @@ def _files(folder: Path) -> list[Path]:
 def _rgb(path: Path, *, as_map: bool = False) -> NDArray[np.uint8]:
     pixels = images.read(path).pixels
     if as_map:
-        return np.array(list(CLASSES.values()), np.uint8)[pixels[..., 0]]
+        return np.asarray(np.array(list(CLASSES.values()), np.uint8)[pixels[..., 0]])
     return np.asarray(images.as_channels(pixels, 3, str(path)), np.uint8)
+
+
+def _enlarged(cell: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
+    return images.resize(cell, (cell.shape[0] * max(1, times), cell.shape[1] * max(1, times)))
 
 
 def _beside(cells: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:

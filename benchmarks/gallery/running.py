@@ -47,7 +47,7 @@ def quick(words: Sequence[str]) -> list[str]:
     """The quick form of a command: few steps, few and small images, narrow networks.
 
     >>> quick(["translate", "fit", "gan", "demo(size=64, count=600)", "--size", "64", "--steps", "900"])
-    ['translate', 'fit', 'gan', 'demo(size=32, count=8)', '--size', '32', '--steps', '2']
+    ['translate', 'fit', 'gan', 'demo(size=32, count=8, held_out=6)', '--size', '32', '--steps', '2']
     """
     found: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
@@ -59,6 +59,8 @@ def quick(words: Sequence[str]) -> list[str]:
             word = "4"
         for pattern, less in (*_small, _narrow):
             word = re.sub(pattern, less, word)
+        if word.startswith("demo(") and "held_out" not in word:
+            word = f"{word[:-1]}, held_out=6)"
         found.append(word)
     return found
 

@@ -160,7 +160,7 @@ def _distances(size: int, starts: Sequence[Point], ends: Sequence[Point]) -> Pla
 
 def _ink(distance: Plane, width: float, size: int) -> Plane:
     """How much of each pixel a pen of this half width covers, with soft edges of a pixel."""
-    return np.clip((np.float32(width) - distance) * np.float32(size) + np.float32(0.5), 0, 1)
+    return np.asarray(np.clip((np.float32(width) - distance) * np.float32(size) + np.float32(0.5), 0, 1), np.float32)
 
 
 def _levels(picture: Plane) -> Pixels:

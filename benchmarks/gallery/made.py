@@ -1,19 +1,21 @@
-"""What was measured of a page: minutes of its commands, the machine, and what ``translate evaluate`` has printed."""
+"""What a page has made: pictures, minutes of its commands, the machine, and what ``translate evaluate`` has printed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
+from benchmarks.gallery.pages import Page
 from benchmarks.gallery.running import Done
 from translate.benchmark.hardware import machine
 
 
-def measured(done: Sequence[Done]) -> str:
-    """The text for a page: a sentence on time and machine, and the scores as they were printed."""
+def made(page: Page, done: Sequence[Done]) -> str:
+    """The text for a page: its pictures, a sentence on time and machine, and the scores as they were printed."""
     trained = sum(each.seconds for each in done if each.words[1] == "fit")
     whole = sum(each.seconds for each in done)
-    lines = [f"{whole / 60:.1f} minutes of one core, {trained / 60:.1f} of them training ({machine()['cpu']})."]
+    lines = [line for picture in page.pictures for line in (f"![{picture.shows}]({picture.file})", "")]
+    lines += [f"{whole / 60:.1f} minutes of one core, {trained / 60:.1f} of them training ({machine()['cpu']})."]
     scores = [scores_of(each.output) for each in done if each.words[1] in ("evaluate", "compare")]
     for block in scores:
         lines += ["", "```text", *block, "```"]
