@@ -168,11 +168,10 @@ class Landscapes:
         """A view of landscape ``number``; of frames, four numbers in a row are one landscape."""
         frames = self._task == "frames"
         index, moment = divmod(number, FRAMES) if frames else (number, 0)
-        draws = Draws(self._seed, index, 7)
+        # The numbers of seasons, weathers and times have no divisor in common: all that varies meets in turn.
         chosen = {
-            # What is drawn for one condition does not depend on which others are fixed.
-            name: (either if (value := self._conditions[name]) == ANY else value)
-            for name, either in ((name, draws.one(CHOICES[name])) for name in CHOICES)
+            name: CHOICES[name][index % len(CHOICES[name])] if value == ANY else value
+            for name, value in self._conditions.items()
         }
         label = CHOICES[self._labelled].index(chosen[self._labelled]) if self._labelled else -1
         view = self._scenic.source if side == "source" or self._scenic.target is None else self._scenic.target
