@@ -29,11 +29,11 @@ def table() -> str:
 
 
 def row(page: Page) -> str:
-    """A page's row: its methods, how long its commands take, and its figure as ``evaluate`` has printed it."""
+    """A page's row: its methods, how long its commands take, and its figure, as ``evaluate`` printed it last."""
     text = made_in(page)
     minutes = re.search(r"^([\d.]+) minutes", text, re.MULTILINE)
-    score = re.search(rf"^{re.escape(page.figure)} +(\S+(?: ± \S+)?)", text, re.MULTILINE) if page.figure else None
-    figure = f"{page.figure} {score[1]}" if score else ""
+    scores = re.findall(rf"^{re.escape(page.figure)} +(\S+(?: ± \S+)?)", text, re.MULTILINE) if page.figure else []
+    figure = f"{page.figure} {scores[-1]}" if scores else ""
     return f"| [{page.title}]({page.path.name}) | {_methods(page)} | {minutes[1] if minutes else ''} | {figure} |"
 
 
