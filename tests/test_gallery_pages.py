@@ -158,6 +158,9 @@ def test_a_command_that_fails_ends_the_page(tmp_path: Path) -> None:
         with pytest.raises(TranslateError, match="convert run a b ended with 2: error: no folder a"):
             run(page, tmp_path / "work", runner=second_fails)
         assert len(calls) == expected
+    changed = reading.read(page_of(tmp_path, WHOLE.replace("900", "901")))
+    with pytest.raises(TranslateError, match="holds what other commands of page have made; remove it"):
+        run(changed, tmp_path / "work", runner=second_fails)
 
 
 def test_the_quick_form_is_quick() -> None:

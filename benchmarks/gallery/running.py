@@ -64,8 +64,8 @@ def quick(words: Sequence[str]) -> list[str]:
             word = "32"
         elif before == "--batch" and int(word) > 4:
             word = "4"
-        if word.startswith("demo(") and "held_out" not in word:
-            word = f"{word[:-1]}, held_out=20)"
+        for option in ("count", "held_out") if word.startswith("demo(") else ():
+            word = word if f"{option}=" in word else f"{word[:-1]}, {option}=9)"
         for pattern, less in (*_small, _narrow):
             word = re.sub(pattern, less, word)
         found.append(word)
@@ -75,8 +75,8 @@ def quick(words: Sequence[str]) -> list[str]:
 def run(page: Page, folder: Path, *, runner: Runner = in_process, is_quick: bool = False) -> list[Done]:
     """Run the commands of a page in ``folder``, and return what they did.
 
-    What has been done there by the same command is not done again, so an interrupted page goes on. Raises
-    ``TranslateError`` if a command fails.
+    What has been done there is not done again, so an interrupted page goes on. Raises ``TranslateError`` if a command
+    fails, or if the folder holds what other commands have made.
     """
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / RECORD
@@ -84,10 +84,11 @@ def run(page: Page, folder: Path, *, runner: Runner = in_process, is_quick: bool
     done: list[Done] = []
     for number, asked in enumerate(page.commands):
         words = quick(asked) if is_quick else list(asked)
-        if number < len(before) and before[number]["words"] == words:
+        if number < len(before):
+            if before[number]["words"] != words:
+                raise TranslateError(f"{folder} holds what other commands of {page.name} have made; remove it")
             done.append(Done(**before[number]))
             continue
-        before = []
         print(f"{page.name}: {' '.join(words)}", flush=True)
         started = _seconds()
         code, output, error = runner(words, folder)
