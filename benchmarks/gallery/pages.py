@@ -29,7 +29,8 @@ class Picture:
 
     One of ``columns`` (titles, and folders of images of the same names), ``grid`` (a folder, whose images fill rows)
     and ``strips`` (files, one below the other). ``rows`` of examples, ``blocks`` of columns beside each other or images
-    in a row; ``maps`` are the titles of columns that hold class indices, shown in the generated data set's colours.
+    in a row. Columns show each ``every``-th example from the first on, or, by 0, some evenly over all. ``maps`` are
+    the titles of columns that hold class indices, shown in the generated data set's colours.
     """
 
     file: str
@@ -39,6 +40,7 @@ class Picture:
     strips: Sequence[str]
     rows: int = 4
     blocks: int = 2
+    every: int = 0
     maps: Sequence[str] = ()
 
 

@@ -51,7 +51,8 @@ def _columns(picture: Picture, folder: Path) -> dict[str, torch.Tensor]:
     """The columns of a picture, the examples dealt out to its blocks."""
     first = next(iter(picture.columns.values()))
     names = [path.name for path in _files(folder / first)]
-    chosen = [names[at * len(names) // (picture.rows * picture.blocks)] for at in range(picture.rows * picture.blocks)]
+    count = picture.rows * picture.blocks
+    chosen = names[:: picture.every or max(1, len(names) // count)][:count]
     columns: dict[str, torch.Tensor] = {}
     for block in range(picture.blocks):
         mine = chosen[block :: picture.blocks]
