@@ -148,7 +148,7 @@ class Method(nn.Module):
     def optimizers(self) -> Mapping[str, str]:
         """The published optimizers of players, by name: ``{"mapping": "adam(lr=1e-6)"}``.
 
-        A training takes them where ``--optimizer`` is left at its default. The default is none.
+        A training takes them for the players for which ``--optimizer`` asks for none. The default is none.
         """
         return {}
 

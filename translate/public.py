@@ -46,7 +46,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     ),
     "translate.consistency": ("ClassConsistency",),
     "translate.conversion": ("Conversion", "FormatName", "convert"),
-    "translate.data": ("Alpha", "Dataset", "Depth", "Domain", "Example", "Pixels", "Region"),
+    "translate.data": ("Alpha", "Dataset", "Depth", "Domain", "Example", "Pixels", "Region", "check_same_channels"),
     "translate.description": ("Description", "show"),
     "translate.discriminator": ("AdversarialLoss", "ClassHead", "DiscriminatorOutput"),
     "translate.encoding": ("Encoding", "encode"),

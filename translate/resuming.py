@@ -25,7 +25,7 @@ from translate.parts import build
 from translate.paths import quoted
 from translate.plugins import Catalog
 from translate.run import Config, Run
-from translate.setup import Setup, optimizer_texts, player_of
+from translate.setup import Setup, optimizer_texts, player_of, refuse_double
 
 LENGTHS = ("steps", "epochs", "minutes")
 """Options that say how long a training is."""
@@ -113,6 +113,7 @@ def config_with(run: Run, settings: Mapping[str, Any]) -> Config:
         # Another batch size, say, would give other epochs; how many steps minutes are is measured later.
         values.update(steps=run.steps, epochs=None, minutes=None)
     if "optimizer" in values:
+        refuse_double(values["optimizer"])
         values["optimizer"] = _merged(run.config.optimizer, values["optimizer"])
     if values.get("device", run.config.device) != run.config.device:
         values = dict.fromkeys(ALGORITHMS, "auto") | values

@@ -32,6 +32,10 @@ __all__ = [
 ]
 
 
+DEFAULT_OPTIMIZER = "adam"
+"""The optimizer of players for which neither anybody asks for one nor their method publishes one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scalars:
     """The values of one log interval: ``terms`` are means over the interval, by ``player/term``."""
@@ -101,10 +105,11 @@ class Config:
     optimizer: Annotated[
         tuple[str, ...],
         Option(
-            'optimizer of all players or of one, such as "discriminator=adam(lr=1e-4)"; may be repeated',
+            'optimizer of all players or of one, such as "discriminator=adam(lr=1e-4)"; may be repeated '
+            "(default: those of the method, or else adam)",
             part="optimizers",
         ),
-    ] = ("adam",)
+    ] = ()
     schedule: Annotated[str, Option("learning-rate schedule", part="schedules")] = "linear"
     clip_norm: Annotated[float | None, Option("gradient clipping: largest norm of a player's gradient", gt=0)] = None
     ema: Annotated[
@@ -253,8 +258,24 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """The config as JSON values; ``from_values`` reads them back."""
-        fields = dataclasses.asdict(self)
+        # A run's file has the bare name for the default, see ``as_meant``.
+        optimizers = [f"{text}()" if text == DEFAULT_OPTIMIZER else text for text in self.optimizer]
+        fields = dataclasses.asdict(self) | {"optimizer": optimizers}
         return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
+
+
+def as_meant(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in a run's file, of any version.
+
+    Early versions wrote ``adam`` where nobody had asked for an optimizer, which leaves a method those that it publishes.
+
+    >>> as_meant({"optimizer": ["adam", "critic=sgd"]}), as_meant({"optimizer": ["adam()"]})
+    ({'optimizer': ['critic=sgd']}, {'optimizer': ['adam()']})
+    """
+    given = config.get("optimizer")
+    if not isinstance(given, list):
+        return dict(config)
+    return {**config, "optimizer": [text for text in given if text != DEFAULT_OPTIMIZER]}
 
 
 _UNSEEN = (".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini")
@@ -364,7 +385,7 @@ class Run:
         except FactsError as error:
             raise TranslateError(f"{path} is damaged: {error}; start the run anew or restore the file") from None
         check_file(path, RunFacts, values)
-        run = cls(folder, Config.from_values(values["config"], str(path)), steps=values["steps"])
+        run = cls(folder, Config.from_values(as_meant(values["config"]), str(path)), steps=values["steps"])
         run.origin, run.fingerprint = values.get("origin"), values.get("data")
         run.rollbacks = values.get("rollbacks", 0)
         return run

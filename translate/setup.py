@@ -34,16 +34,13 @@ from translate.overview import first_only_among_some
 from translate.parts import CatalogParts, build, build_method
 from translate.plugins import Catalog, discover
 from translate.ranks import ProcessGroup, device_of_rank, join, share_statistics
-from translate.run import Config
+from translate.run import DEFAULT_OPTIMIZER, Config
 from translate.seeds import seed_step
 from translate.streams import Streams, refuse_unmet
 
 log = logging.getLogger("translate")
 
 DEFAULT_EPOCHS = 200
-
-DEFAULT_OPTIMIZER = "adam"
-"""As the config has it where nothing is asked for."""
 
 
 class DataGate(Protocol):
@@ -259,10 +256,26 @@ def player_of(text: str) -> str | None:
     return player.strip() if equals and "(" not in player else None
 
 
+def refuse_double(optimizers: Sequence[str]) -> None:
+    """Raise ``TranslateError`` if two of the optimizers that are asked for are for the same players.
+
+    >>> refuse_double(["adam(lr=1e-4)", "sgd"])
+    Traceback (most recent call last):
+    translate.errors.TranslateError: --optimizer gives adam(lr=1e-4) and sgd for all players; give one
+    """
+    seen: dict[str | None, str] = {}
+    for text in optimizers:
+        player = player_of(text)
+        if player in seen:
+            which = "all players" if player is None else f"the player {player}"
+            raise TranslateError(f"--optimizer gives {seen[player]} and {text} for {which}; give one")
+        seen[player] = text
+
+
 def optimizer_texts(config: Config, method: Method) -> dict[str, str]:
     """The optimizer of each player: ``adam(lr=1e-4)`` is for all, ``discriminator=adam(lr=4e-4)`` for one player.
 
-    Where none is asked for, it is the one that the method publishes.
+    A player for which none is asked has the one that the method publishes, or else Adam.
     """
     chosen: dict[str, str] = {}
     published = dict(method.optimizers)
@@ -273,7 +286,7 @@ def optimizer_texts(config: Config, method: Method) -> dict[str, str]:
                     f"--optimizer {text}: there is no player {player!r}; {nearest(player, method.players)}"
                 )
             chosen[player] = text.partition("=")[2]
-        elif text != DEFAULT_OPTIMIZER:
+        else:
             chosen.update({name: text for name in method.players if name not in chosen})
     return {name: chosen.get(name) or published.get(name, DEFAULT_OPTIMIZER) for name in method.players}
 

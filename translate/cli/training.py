@@ -16,7 +16,7 @@ from translate.errors import TranslateError
 from translate.options import options_of
 from translate.paths import expanded, quoted
 from translate.plugins import Catalog
-from translate.run import Config, Run
+from translate.run import Config, Run, as_meant
 from translate.trust import check_named
 
 SHOWN_CHANGES = 5
@@ -272,7 +272,7 @@ def _values_of(file: Path | None) -> dict[str, Any]:
     if not isinstance(nested, Mapping):
         return values
     options = nested.get("options")
-    return {**nested, **(options if isinstance(options, Mapping) else {}), "options": {}}
+    return {**as_meant(nested), **(options if isinstance(options, Mapping) else {}), "options": {}}
 
 
 def _path_among(arguments: Sequence[str], option: str) -> Path | None:

@@ -10,14 +10,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from translate import images
 from translate.data import Example
 from translate.errors import TranslateError
-from translate.given import Constant, Folder, Given, Picked, Planes, Ready, Rows, Source, Table, Value, stacked
+from translate.given import (
+    Constant,
+    Folder,
+    Given,
+    OwnAlpha,
+    Picked,
+    Planes,
+    Ready,
+    Rows,
+    Source,
+    Table,
+    Value,
+    stacked,
+)
 from translate.loader import decode_all, normalize
+from translate.memory import Budget
 from translate.row_inputs import RowInputs
 from translate.sizes import Size
 from translate.taken import Taken, Wanted
@@ -102,7 +117,7 @@ class Inputs:
             if isinstance(source, Stream):
                 tensors[name] = self._decoded(source, rows, size, device, max_pixels)
             else:
-                values = [self._value(source, row, size) for row in rows]
+                values = [self._value(source, row, size, max_pixels) for row in rows]
                 tensors |= stacked([{name: value} for value in values], self.taken, device)
         self.note(tensors)
         return Ready(self.given.options, tensors)
@@ -127,16 +142,19 @@ class Inputs:
         )
         return normalize(found["it"].to(device), domain)
 
-    def _value(self, source: Source, row: int, size: Size) -> Value:
+    def _value(self, source: Source, row: int, size: Size, max_pixels: int | None) -> Value:
+        assert self.data is not None
+        example = self.data.examples[self.data.image][row]
         if isinstance(source, Constant):
             value: Value = source.value
         elif isinstance(source, (Rows, Table)):
             value = source.values[row]
+        elif isinstance(source, OwnAlpha):
+            budget = Budget(None, max_pixels)
+            value = source.of_opacity(images.read_example(example, OwnAlpha.DOMAIN, budget=budget)).value
         else:
-            assert self.data is not None
-            example = self.data.examples[self.data.image][row]
             value = source.of(_file_name(example), _where(example)).value
-            _refuse_other_size(source, value, example)
+        _refuse_other_size(source, value, example)
         aligned = source.wanted.kind in ("aligned", "noise")
         return value.resized(size) if aligned and isinstance(value, Planes) else value
 
@@ -168,6 +186,8 @@ class Inputs:
 def _kind(source: Source) -> str:
     if isinstance(source, Constant):
         return "one value"
+    if isinstance(source, OwnAlpha):
+        return "the transparency of each image"
     return "a folder" if isinstance(source, Folder) else "rows"
 
 
@@ -220,16 +240,26 @@ def _where(example: Example) -> str:
 
 
 def _refuse_other_size(source: Source, value: Value, example: Example) -> None:
-    """Raise ``ImageError`` for an aligned image of another size than that of its image, where that is a file."""
-    if source.wanted.kind != "aligned" or not isinstance(value, Planes):
+    """Raise ``ImageError`` for an aligned image of another size than that of its image, where that is known."""
+    if source.wanted.kind != "aligned" or not isinstance(value, Planes) or (own := _size_of(example)) is None:
         return
-    if isinstance(example.pixels, Path) and example.region == "whole":
+    if value.size != own:
+        raise images.ImageError(
+            f"{_where(example)} has {own[1]} x {own[0]} pixels, and its {source.wanted.name} has "
+            f"{value.size[1]} x {value.size[0]}; give one as large"
+        )
+
+
+def _size_of(example: Example) -> Size | None:
+    """The height and width of an example, of a half of its file or its array; None where only reading would tell."""
+    if isinstance(example.pixels, Path):
         header = images.probe(example.pixels)
-        if value.size != (header.height, header.width):
-            raise images.ImageError(
-                f"{example.pixels} has {header.width} x {header.height} pixels, and its {source.wanted.name} has "
-                f"{value.size[1]} x {value.size[0]}; give one as large"
-            )
+        height, width = header.height, header.width
+    elif isinstance(example.pixels, np.ndarray) and example.pixels.ndim in (2, 3):
+        height, width = example.pixels.shape[:2]
+    else:
+        return None
+    return height, width if example.region == "whole" else width // 2
 
 
 def of_classes(data: RowInputs, home: str, wanted: Wanted, classes: Collection[int]) -> list[int] | None:

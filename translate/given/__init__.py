@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from translate.given.reading import Given, read_given
-from translate.given.sources import Constant, Folder, Picked, Rows, Source, Table
+from translate.given.sources import Constant, Folder, OwnAlpha, Picked, Rows, Source, Table
 from translate.given.values import Planes, Value, hole_in
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ __all__ = [
     "Constant",
     "Folder",
     "Given",
+    "OwnAlpha",
     "Packed",
     "Picked",
     "Planes",

@@ -26,7 +26,7 @@ from translate.given.sources import (
     planes_of_file,
 )
 from translate.given.tables import SUFFIXES, read_table
-from translate.given.values import Planes, Value, array_of, class_of, is_number, is_tensor, planes_of, vector_of
+from translate.given.values import Planes, Value, array_of, class_of, is_float, is_tensor, planes_of, vector_of
 from translate.paths import expanded
 from translate.sizes import Size
 from translate.taken import Taken, Wanted
@@ -142,7 +142,8 @@ class Given:
                 elif isinstance(source, Constant):
                     row[name] = source.value
                 else:
-                    raise TranslateError(f"{name} is a folder, and images from noise have no names; give one image")
+                    what = "the transparency of files" if isinstance(source, OwnAlpha) else "a folder"
+                    raise TranslateError(f"{name} is {what}, and images from noise have no names; give one image")
         return found
 
     def refuse_rows(self) -> None:
@@ -230,7 +231,7 @@ def _of_classes(wanted: Wanted, value: Any, where: str) -> Source:
 
 def _of_vectors(wanted: Wanted, value: Any, where: str) -> Source:
     if isinstance(value, (str, Path)):
-        numbers = isinstance(value, str) and all(map(is_number, value.split(",")))
+        numbers = isinstance(value, str) and all(map(is_float, value.split(",")))
         return Constant(wanted, vector_of(value, wanted, where)) if numbers else _of_table(wanted, value, where)
     try:
         array = array_of(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,11 +61,22 @@ def array_of(value: Any) -> NDArray[Any]:
     return np.asarray(value)
 
 
+def composed(name: str) -> str:
+    """A name by which those are equal that look equal: some systems write an accent as a letter of its own.
+
+    >>> composed("Cafe\u0301") == composed("Caf\u00e9")
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
 def class_of(value: Any, wanted: Wanted, where: str) -> int:
     """The index of a class that is given by its name or its number."""
     labels, name = wanted.labels, str(value)
-    if isinstance(value, str) and name in labels:
-        return labels.index(name)
+    if isinstance(value, str):
+        same = [number for number, label in enumerate(labels) if composed(label) == composed(name)]
+        if name in labels or len(same) == 1:
+            return labels.index(name) if name in labels else same[0]
     number: int | None = None
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         number = int(value)
@@ -199,9 +210,10 @@ def _shown(value: Any) -> str:
     return f"{value!r:.100}"
 
 
-def is_number(text: str) -> bool:
-    """Whether a text is one finite number."""
+def is_float(text: str) -> bool:
+    """Whether a text is one number, which may be infinite or none (nan)."""
     try:
-        return math.isfinite(float(text))
+        float(text)
     except ValueError:
         return False
+    return True
