@@ -350,6 +350,20 @@ def test_an_optimizer_of_nobody_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["adam", "sgd"], "--optimizer gives adam and sgd for all players; give one"),
+        (["generator=sgd", "adam", "generator=adam"], "gives generator=sgd and generator=adam for the player generator"),
+    ],
+)
+def test_of_two_optimizers_for_the_same_players_none_is_dropped(given: list[str], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(TranslateError, match=sentence):
+        fit(tmp_path / "run", optimizer=given)
+    with pytest.raises(TranslateError, match=sentence):
+        plan(Config.from_values({"method": "pix2pix", "data": DEMO, **SMALL, "optimizer": given}))
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"generator": "unett"}, "there is no generator 'unett'; did you mean unet"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -397,6 +398,36 @@ def test_the_published_networks_and_rates() -> None:
     # Who asks for the default of other methods gets it.
     assert optimizer_texts(config(optimizer=("adam",)), method) == dict.fromkeys(published, "adam")
     assert optimizer_texts(config(optimizer=("mapping=adam",)), method) == {**published, "mapping": "adam"}
+
+
+def test_an_optimizer_that_is_asked_for_wins(folder: Path, tmp_path: Path) -> None:
+    """Also if it is the one that other methods have by default; runs of early versions keep those of the paper."""
+    options = {**SMALL, "size": 16, "load_size": 16, "steps": 1, "log_every": 1, "schedule": "none", "compile": "no"}
+
+    def rates(run: Run) -> tuple[float, float]:
+        row = run.metrics[-1]
+        return row["learning_rate/generator"], row["learning_rate/mapping"]
+
+    published, mine = (
+        translate.fit("stargan", folder / "data", output=tmp_path / name, **asked, **options)
+        for name, asked in (("published", {}), ("mine", {"optimizer": "adam"}))
+    )
+    assert rates(published) == (1e-4, 1e-6)
+    assert rates(mine) == (2e-4, 2e-4)
+    assert rates(translate.resume(mine.folder, steps=2)) == (2e-4, 2e-4)
+    # Early versions wrote the name of the default where nothing was asked for.
+    file = published.folder / "config.json"
+    values = json.loads(file.read_text(encoding="utf-8"))
+    assert values["config"]["optimizer"] == []
+    file.write_text(json.dumps({**values, "config": {**values["config"], "optimizer": ["adam"]}}), encoding="utf-8")
+    early = translate.resume(published.folder, steps=2)
+    assert rates(early) == (1e-4, 1e-6)
+    assert [each.what for each in early.changes] == ["steps"]
+    changed = translate.resume(published.folder, steps=3, optimizer=["adam"])
+    assert rates(changed) == (2e-4, 2e-4)
+    assert [each.what for each in changed.changes if "rate" in each.what] == [
+        "learning rate of generator, encoder, discriminator", "learning rate of mapping",
+    ]  # fmt: skip
 
 
 def test_initial_weights_are_those_of_he() -> None:
