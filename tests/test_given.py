@@ -210,7 +210,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"text": "torn.npz"}, "torn.npz is no table that can be read"),
     ({"text": "objects.npy"}, "objects.npy is no table that can be read \\(it holds Python objects"),
     ({"text": "0.5,nan"}, "text holds numbers that are not finite"),
-    ({"text": "nan.csv"}, r"nan.csv, row 2 \\(b\\): text holds numbers that are not finite"),
+    ({"text": "nan.csv"}, "nan.csv, row 2 \\(b\\): text holds numbers that are not finite"),
     ({"text": "rows.npy"}, "text has 3 rows without names, and images have names"),
     ({"text": np.zeros((2, 2))}, "text has 2 rows without names"),
     ({"mask": "empty"}, "empty holds no images for mask"),
