@@ -29,4 +29,6 @@ def assert_same_weights(one: Run, other: Run, tolerance: float = 2e-6) -> None:
     assert first.keys() == second.keys()
     for name, value in first.items():
         if name.startswith("method/"):
-            torch.testing.assert_close(value, second[name], rtol=0, atol=tolerance, msg=lambda text, at=name: f"{at}: {text}")
+            torch.testing.assert_close(
+                value, second[name], rtol=0, atol=tolerance, msg=lambda text, at=name: f"{at}: {text}"
+            )

@@ -195,6 +195,11 @@ def test_names_are_equal_however_their_accents_are_written(tmp_path: Path) -> No
         assert given.files_of(f"{other}.jpg")["mask"] == root / "masks" / f"{own}.png"
         table = read_given({"label": root / "table.csv"}, Taken({}, {"label": wanted}), "it")
         assert table.sources["label"].of(f"{other}.jpg", "it").value == 0
+    # Other programs write paths otherwise.
+    label = Wanted("label", "class", domain=Domain(3, labels=("day", "night")))
+    (tmp_path / "paths.csv").write_text("./sub/a.png,day\nsub\\b.png,night\n./sub\\c,night\n")
+    table = read_given({"label": tmp_path / "paths.csv"}, Taken({}, {"label": label}), "it").sources["label"]
+    assert [table.of(f"sub/{name}.png", "it").value for name in "abc"] == [0, 1, 1]
     # Where both are there, each is itself.
     both = Wanted("label", "class", domain=Domain(3, labels=(whole, apart)))
     assert [class_of(each, both, "it") for each in (whole, apart)] == [0, 1]

@@ -353,10 +353,15 @@ def test_an_optimizer_of_nobody_is_told(tmp_path: Path) -> None:
     ("given", "sentence"),
     [
         (["adam", "sgd"], "--optimizer gives adam and sgd for all players; give one"),
-        (["generator=sgd", "adam", "generator=adam"], "gives generator=sgd and generator=adam for the player generator"),
+        (
+            ["generator=sgd", "adam", "generator=adam"],
+            "gives generator=sgd and generator=adam for the player generator",
+        ),
     ],
 )
-def test_of_two_optimizers_for_the_same_players_none_is_dropped(given: list[str], sentence: str, tmp_path: Path) -> None:
+def test_of_two_optimizers_for_the_same_players_none_is_dropped(
+    given: list[str], sentence: str, tmp_path: Path
+) -> None:
     with pytest.raises(TranslateError, match=sentence):
         fit(tmp_path / "run", optimizer=given)
     with pytest.raises(TranslateError, match=sentence):

@@ -611,9 +611,7 @@ def test_its_operations_are_counted() -> None:
 
 
 @pytest.mark.parametrize("mask", [False, True])
-def test_two_ranks_train_as_one_with_their_draws(
-    mask: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_ranks_train_as_one_with_their_draws(mask: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two devices, started by the command line, against one process whose two batches a step have the ranks' draws."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     data = "demo(size=16, count=8, aligned=mask)" if mask else "demo(size=16, count=8)"

@@ -353,9 +353,9 @@ def test_an_evaluation_fills_each_images_own_transparency(tmp_path: Path) -> Non
         (tmp_path / "masks").mkdir(exist_ok=True)
         images.write(tmp_path / "masks" / f"{number}.png", images.Image(255 * hole[..., None].astype(np.uint8)))
     file = tmp_path / "it.safetensors"
-    method, catalog = make(), discover()
+    given, catalog = parts(mask=Domain(1, nearest=True)), discover()
     plugin = catalog.offer("methods", "pix2pix").plugin
-    checkpoint.save(file, *contents(method, name="pix2pix", options=SMALL, parts=parts(), plugin=plugin))
+    checkpoint.save(file, *contents(make(given), name="pix2pix", options=SMALL, parts=given, plugin=plugin))
 
     def evaluate(**options: Any) -> Any:
         layout = "folders(source=source, target=target)"
@@ -367,12 +367,13 @@ def test_an_evaluation_fills_each_images_own_transparency(tmp_path: Path) -> Non
     assert own.scores == pytest.approx(evaluate(given={"mask": tmp_path / "masks"}).scores)
     assert own.scores != evaluate(given={"mask": np.zeros((32, 32), np.uint8)}).scores
     told = own.protocol["inputs"]["mask"]
-    assert (told["from"], told["images"]) == ("the transparency of each image", 3)
+    assert (told["from"], told["images"], told["without_a_hole"]) == ("the transparency of each image", 3, 1)
+    assert "mask from the transparency of each image (which marks nothing in 1 of 3)" in own.lines()[2]
     assert own.protocol["given"] == {"mask": "the transparency of each image"}
     # Resized with its image, as a mask in a file is.
     assert evaluate(given={"mask": "alpha"}, at=(16, 16)).scores == pytest.approx(
         evaluate(given={"mask": tmp_path / "masks"}, at=(16, 16)).scores
     )
     (tmp_path / "data" / "test" / "source" / "1.png").write_bytes(b"no image")
-    with pytest.raises(TranslateError, match=r"1.png cannot be"):
+    with pytest.raises(TranslateError, match=r"1.png is no PNG"):
         evaluate(given={"mask": "alpha"})

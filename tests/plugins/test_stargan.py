@@ -701,9 +701,7 @@ def test_the_weights_of_two_batches_are_those_of_a_large_one(monkeypatch: pytest
     assert one.fetch() == pytest.approx(other.fetch(), rel=1e-8)
 
 
-def test_two_ranks_train_as_one_with_their_draws(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_ranks_train_as_one_with_their_draws(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two devices, started by the command line, against one process whose two batches a step have the ranks' latents."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     options = {"size": 16, "load_size": 16, "steps": 2, "log_every": 1, "compile": "no", "optimizer": "sgd(lr=0.02)"}

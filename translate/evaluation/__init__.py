@@ -154,8 +154,10 @@ class Evaluation:
         inputs: Mapping[str, Mapping[str, Any]] = self.protocol.get("inputs", {})
         told = [f"{name} {value}" for name, value in self.protocol.get("given", {}).items() if name not in inputs]
         for name, each in inputs.items():
-            classes = ", ".join(f"{count:,} {printable(label, 40)}" for label, count in each.get("classes", {}).items())
-            told.append(f"{name} from {each['from']}" + (f" ({classes})" if classes else ""))
+            beside = ", ".join(f"{count:,} {printable(label, 40)}" for label, count in each.get("classes", {}).items())
+            if whole := each.get("without_a_hole"):
+                beside = f"which marks nothing in {whole:,} of {each['images']:,}"
+            told.append(f"{name} from {each['from']}" + (f" ({beside})" if beside else ""))
         if targets := self.protocol.get("targets"):
             told.append(
                 f"compared with the {targets['images']:,} targets of {printable(', '.join(targets['classes']))}"

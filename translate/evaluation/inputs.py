@@ -31,6 +31,7 @@ from translate.given import (
     Value,
     stacked,
 )
+from translate.holes import hole_of
 from translate.loader import decode_all, normalize
 from translate.memory import Budget
 from translate.row_inputs import RowInputs
@@ -72,6 +73,8 @@ class Inputs:
     _hashes: dict[str, Any] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
     _classes: dict[str, Counter[str]] = field(default_factory=dict)
+    _whole: Counter[str] = field(default_factory=Counter)
+    """How many images have no hole, by the input that marks it."""
 
     @classmethod
     def of(
@@ -127,8 +130,12 @@ class Inputs:
         for name, tensor in tensors.items():
             self._counts[name] += len(tensor)
             self._hashes.setdefault(name, hashlib.sha256()).update(tensor.cpu().numpy().tobytes())
-            if self.taken.inputs[name].kind == "class":
-                labels = self.taken.inputs[name].labels
+            wanted = self.taken.inputs[name]
+            if wanted.hole and wanted.domain is not None:
+                hole = hole_of(tensor, opaque=wanted.domain.alpha == "only")
+                self._whole[name] += int((hole.flatten(1).amax(1) == 0).sum())
+            if wanted.kind == "class":
+                labels = wanted.labels
                 named = [labels[each] if each < len(labels) else str(each) for each in tensor.tolist()]
                 self._classes.setdefault(name, Counter()).update(named)
 
@@ -176,6 +183,8 @@ class Inputs:
                 continue
             told: dict[str, Any] = {"from": "the data" if name in self.own else _kind(source)}
             told["images"] = self._counts[name]
+            if self._whole[name]:
+                told["without_a_hole"] = self._whole[name]
             if name in self._classes:
                 told["classes"] = dict(sorted(self._classes[name].items()))
             told["sha256"] = self._hashes[name].hexdigest()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from translate.given.reading import Given, read_given
 from translate.given.sources import Constant, Folder, OwnAlpha, Picked, Rows, Source, Table
-from translate.given.values import Planes, Value, hole_in
+from translate.given.values import Planes, Value, hole_in, is_float
 
 if TYPE_CHECKING:
     from translate.given.bound import Bound, Packed
@@ -37,6 +37,7 @@ __all__ = [
     "fill_alpha",
     "fitted",
     "hole_in",
+    "is_float",
     "keep_known",
     "normalized",
     "read_given",

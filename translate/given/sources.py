@@ -120,7 +120,7 @@ class Table(Source):
         self.values = rows.values
         self._by_name: dict[str, list[Value]] = defaultdict(list)
         self._by_stem: dict[str, list[Value]] = defaultdict(list)
-        for name, value in zip(map(composed, rows.names), rows.values, strict=True):
+        for name, value in zip(map(_posix, rows.names), rows.values, strict=True):
             self._by_name[name].append(value)
             self._by_stem[stem_of(name)].append(value)
 
@@ -144,7 +144,7 @@ class Table(Source):
         return self.values[0]
 
     def _tries(self, name: str, stem: str) -> Iterable[tuple[Mapping[str, list[Value]], str]]:
-        name, stem = composed(name), composed(stem)
+        name, stem = _posix(name), _posix(stem)
         return (self._by_name, name), (self._by_name, stem), (self._by_stem, stem)
 
 
@@ -207,6 +207,11 @@ class OwnAlpha(Source):
     def of_opacity(self, opacity: NDArray[np.uint16]) -> Picked:
         """The planes for an image of an opacity (H, W, 1), of which 65535 is opaque."""
         return Picked(planes_of_hole(opacity[..., 0] < np.iinfo(np.uint16).max, self.wanted))
+
+
+def _posix(name: str) -> str:
+    """A name in a table, which other programs begin with ./ or write with backslashes."""
+    return composed(name.replace("\\", "/")).removeprefix("./")
 
 
 def _stem(name: str) -> str:
