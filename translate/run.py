@@ -267,7 +267,7 @@ class Config:
 def as_meant(config: Mapping[str, Any]) -> dict[str, Any]:
     """The options in a run's file, of any version.
 
-    Early versions wrote ``adam`` where nobody had asked for an optimizer, which leaves a method those that it publishes.
+    Early versions wrote ``adam`` where nobody had asked for an optimizer: then a method has those that it publishes.
 
     >>> as_meant({"optimizer": ["adam", "critic=sgd"]}), as_meant({"optimizer": ["adam()"]})
     ({'optimizer': ['critic=sgd']}, {'optimizer': ['adam()']})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from translate.given.reading import Given, read_given
 from translate.given.sources import Constant, Folder, OwnAlpha, Picked, Rows, Source, Table
-from translate.given.values import Planes, Value, hole_in, is_float
+from translate.given.values import Planes, Value, check_samples, hole_in, is_float
 
 if TYPE_CHECKING:
     from translate.given.bound import Bound, Packed
@@ -30,6 +30,7 @@ __all__ = [
     "Source",
     "Table",
     "Value",
+    "check_samples",
     "drawn_by_rows",
     "drawn_latent",
     "drawn_noise",

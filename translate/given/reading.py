@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate import images
-from translate.assignments import Typed
+from translate.assignments import Typed, parse_given
 from translate.errors import TranslateError
 from translate.given.sources import (
     Constant,
@@ -114,7 +114,8 @@ class Given:
                 raise TranslateError(f"{where}: {name} has {len(values)} rows, and there are {count} images")
             for row, value in zip(found, values, strict=True):
                 row[name] = value
-                if self.taken.inputs[name].kind == "aligned" and isinstance(value, Planes) and value.size != size:
+                whole = self.taken.inputs[name].kind in ("aligned", "noise")
+                if whole and isinstance(value, Planes) and value.size != size:
                     raise TranslateError(f"{where}: {name} {_of_other_size(value.size, size)}")
         return found
 
@@ -168,6 +169,7 @@ def read_given(
     ``elsewhere`` may be missing. Raises ``TranslateError`` for a name, a value, a table or a file that does not fit,
     and for what is missing.
     """
+    given = parse_given(given, where)
     taken.check_names(given, where)
     absent = {name for name, value in given.items() if name in taken.inputs and _is_nothing(value, taken.inputs[name])}
     options = taken.constants({name: _plain(value) for name, value in given.items()}, where)
@@ -178,7 +180,7 @@ def read_given(
 
 
 def _of_other_size(own: Size, size: Size) -> str:
-    return f"has {own[1]} x {own[0]} pixels, and its image has {size[1]} x {size[0]}; an aligned image is as large"
+    return f"has {own[1]} x {own[0]} pixels, and its image has {size[1]} x {size[0]}; it must be as large"
 
 
 def _is_nothing(value: Any, wanted: Wanted) -> bool:
