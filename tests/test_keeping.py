@@ -309,7 +309,7 @@ def test_two_devices_and_the_command_line_agree(tmp_path: Path, monkeypatch: pyt
     assert not np.array_equal(found[0], found[1])
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".xml"])
+@pytest.mark.parametrize("suffix", [".onnx", pytest.param(".xml", marks=pytest.mark.compiled)])
 def test_an_exported_file_keeps_them_too(tmp_path: Path, suffix: str) -> None:
     """Which no network does by itself: at 16 bits, and of colours that it sees on white."""
     pytest.importorskip("onnxruntime" if suffix == ".onnx" else "openvino")
