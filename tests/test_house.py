@@ -25,6 +25,7 @@ FLOORS = [
     {
         "balance",
         "columns",
+        "asked_optimizers",
         "best",
         "errors",
         "inspected",

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from translate.asked_optimizers import as_meant
 from translate.config_file import read_config
 from translate.errors import TranslateError
-from translate.run import Config, Run, Scalars, as_meant, free_folder
+from translate.run import Config, Run, Scalars, free_folder
 from translate.sizes import parse_size
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from translate import changes
+from translate.asked_optimizers import player_of, refuse_double
 from translate.best import Best
 from translate.changes import Change
 from translate.engine import takes_state
@@ -25,7 +26,7 @@ from translate.parts import build
 from translate.paths import quoted
 from translate.plugins import Catalog
 from translate.run import Config, Run
-from translate.setup import Setup, optimizer_texts, player_of, refuse_double
+from translate.setup import Setup, optimizer_texts
 
 LENGTHS = ("steps", "epochs", "minutes")
 """Options that say how long a training is."""

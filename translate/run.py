@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from translate import atomic, changes, lock, metrics_file
+from translate.asked_optimizers import as_meant, as_written
 from translate.balance import Balance
 from translate.best import Best
 from translate.changes import Change
@@ -30,10 +31,6 @@ __all__ = [
     "Run",
     "Scalars",
 ]
-
-
-DEFAULT_OPTIMIZER = "adam"
-"""The optimizer of players for which neither anybody asks for one nor their method publishes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,24 +255,8 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """The config as JSON values; ``from_values`` reads them back."""
-        # A run's file has the bare name for the default, see ``as_meant``.
-        optimizers = [f"{text}()" if text == DEFAULT_OPTIMIZER else text for text in self.optimizer]
-        fields = dataclasses.asdict(self) | {"optimizer": optimizers}
+        fields = dataclasses.asdict(self) | {"optimizer": as_written(self.optimizer)}
         return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
-
-
-def as_meant(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The options in a run's file, of any version.
-
-    Early versions wrote ``adam`` where nobody had asked for an optimizer: then a method has those that it publishes.
-
-    >>> as_meant({"optimizer": ["adam", "critic=sgd"]}), as_meant({"optimizer": ["adam()"]})
-    ({'optimizer': ['critic=sgd']}, {'optimizer': ['adam()']})
-    """
-    given = config.get("optimizer")
-    if not isinstance(given, list):
-        return dict(config)
-    return {**config, "optimizer": [text for text in given if text != DEFAULT_OPTIMIZER]}
 
 
 _UNSEEN = (".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini")

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from translate.adversary import Adversary
+from translate.asked_optimizers import DEFAULT_OPTIMIZER, player_of, refuse_double
 from translate.balance import Balance
 from translate.compute import convolutions_of, convolve_fast, lay_out, memory_format_of, precision_of, recompute
 from translate.data import DOMAINS, Dataset
@@ -34,7 +35,7 @@ from translate.overview import first_only_among_some
 from translate.parts import CatalogParts, build, build_method
 from translate.plugins import Catalog, discover
 from translate.ranks import ProcessGroup, device_of_rank, join, share_statistics
-from translate.run import DEFAULT_OPTIMIZER, Config
+from translate.run import Config
 from translate.seeds import seed_step
 from translate.streams import Streams, refuse_unmet
 
@@ -87,6 +88,9 @@ class Setup:
         """
         if config.minutes is not None and (config.steps or config.epochs):
             raise TranslateError("a training has one length; give --minutes, or --steps or --epochs")
+        if on_data is None:
+            # A run that goes on has what it was trained with, whatever that was.
+            refuse_double(config.optimizer)
         catalog = discover(extra=config.plugins, blocked=no_plugins)
         catalog.offer("methods", config.method)
         loggers = Loggers.build(catalog, config.log if rank_and_world_size()[0] == 0 else ())
@@ -248,28 +252,6 @@ def is_recorded(config: Config, device: torch.device, group: ProcessGroup) -> bo
     """
     recordable = group.size == 1 and config.accumulate == 1 and not config.recompute
     return config.graphs and device.type == "cuda" and recordable
-
-
-def player_of(text: str) -> str | None:
-    """The player that an optimizer is for, in ``discriminator=adam(lr=4e-4)``; None if it is for all."""
-    player, equals, _ = text.partition("=")
-    return player.strip() if equals and "(" not in player else None
-
-
-def refuse_double(optimizers: Sequence[str]) -> None:
-    """Raise ``TranslateError`` if two of the optimizers that are asked for are for the same players.
-
-    >>> refuse_double(["adam(lr=1e-4)", "sgd"])
-    Traceback (most recent call last):
-    translate.errors.TranslateError: --optimizer gives adam(lr=1e-4) and sgd for all players; give one
-    """
-    seen: dict[str | None, str] = {}
-    for text in optimizers:
-        player = player_of(text)
-        if player in seen:
-            which = "all players" if player is None else f"the player {player}"
-            raise TranslateError(f"--optimizer gives {seen[player]} and {text} for {which}; give one")
-        seen[player] = text
 
 
 def optimizer_texts(config: Config, method: Method) -> dict[str, str]:

@@ -45,7 +45,7 @@ from translate.saving import (
     save,
     translator_of,
 )
-from translate.setup import Setup, refuse_double
+from translate.setup import Setup
 from translate.signals import EXIT_BASE, Asked, caught
 from translate.time_budget import fix_steps
 from translate.trust import check_run
@@ -87,7 +87,6 @@ def directions_of(run: Run) -> list[str]:
 
 def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[str] = ()) -> Run:
     """Train from a config; see ``fit``."""
-    refuse_double(config.optimizer)
     # Absolute paths, so that the run can be resumed from any folder.
     config = replace(
         config,
@@ -232,7 +231,6 @@ def _refuse_fewer(run: Run, done: int, steps: int | None) -> None:
 def plan(config: Config, *, no_plugins: Sequence[str] = ()) -> list[str]:
     """A dry run: make one step without writing anything, and describe the training as lines of text."""
     cache: Any = "stream" if config.cache == "auto" else config.cache
-    refuse_double(config.optimizer)
     setup = Setup.make(replace(config, cache=cache, cache_folder=None), no_plugins)
     Validation(setup, Path(setup.config.method))
     with setup.loader() as loader:

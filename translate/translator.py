@@ -15,23 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from translate import images
-from translate.assignments import parse_given
 from translate.data import Depth, Domain
 from translate.derived import tensors_of
 from translate.devices import pick_device
 from translate.directions import domains_of
 from translate.errors import TranslateError, nearest
-from translate.given import (
-    Given,
-    Ready,
-    check_samples,
-    fill_alpha,
-    fitted,
-    keep_known,
-    read_given,
-    seeds_of,
-    stacked,
-)
+from translate.given import Given, Ready, fill_alpha, fitted, keep_known, read_given, seeds_of, stacked
 from translate.inference import Inference, OfInference
 from translate.large import InParts
 from translate.method import Method, Parts
@@ -154,7 +143,6 @@ class Translator:
         ``given`` holds by name what the network takes beside its image (``taken`` says what): options, and inputs, for
         all images or as tensors with a row for each. Raises ``TranslateError`` for what does not fit.
         """
-        check_samples(samples)
         height, width = batch.shape[-2:]
         if isinstance(given, Ready):
             ready = given
@@ -200,7 +188,7 @@ class Translator:
         Inputs that come from ``elsewhere`` may be missing. Raises ``TranslateError`` for what does not fit, and
         ``UnfitError`` for what a runtime cannot take.
         """
-        if not parse_given(given, "the translator") and not self.taken:
+        if not given and not self.taken:
             return Given()
         where = f"the translator {self.direction}"
         found = read_given(given, self.taken, where, size=self.size, max_pixels=max_pixels, elsewhere=elsewhere)

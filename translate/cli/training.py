@@ -10,13 +10,14 @@ from typing import Any
 import click
 
 from translate import changes
+from translate.asked_optimizers import as_meant
 from translate.cli.flags import PathType, Session, given, option_of, session_of
 from translate.cli.output import say
 from translate.errors import TranslateError
 from translate.options import options_of
 from translate.paths import expanded, quoted
 from translate.plugins import Catalog
-from translate.run import Config, Run, as_meant
+from translate.run import Config, Run
 from translate.trust import check_named
 
 SHOWN_CHANGES = 5

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import index
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ def seeds_of(seed: int | Sequence[int], count: int) -> list[int]:
     """A seed for each row: the same one, or one of as many; raises ``TranslateError`` for what is no whole number."""
     try:
         several = isinstance(seed, (Sequence, np.ndarray, Tensor)) and getattr(seed, "ndim", 1) > 0
-        seeds = [index(each) for each in (seed if several else [seed])]  # type: ignore[union-attr,list-item]
+        listed: Any = seed if several else [seed]
+        seeds = [index(each) for each in listed]
     except TypeError:
         raise TranslateError(f"a seed is a whole number, or one for each image, not {seed!r:.80}") from None
     if not several:
