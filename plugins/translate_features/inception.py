@@ -29,8 +29,8 @@ EPSILON = 1e-3
 """What the batch normalizations add to the variance."""
 
 WHOSE = (
-    "FID's Inception-v3; give pt_inception-2015-12-05-6726825d.pth, or its tensors as .safetensors: other files, such as "
-    "torchvision's inception_v3 of 1,000 classes, are other networks"
+    "FID's Inception-v3; give pt_inception-2015-12-05-6726825d.pth, or its tensors as .safetensors: torchvision's "
+    "inception_v3 of 1,000 classes is another network"
 )
 
 LAST = {
@@ -153,7 +153,7 @@ class Inception(nn.Module):
     to 8 bits before that, as image files hold them; the gradient passes it by.
 
     The network is that of the graph of 2015: average pooling leaves the padding out, the last block pools by the
-    largest value, values go in as ``(x - 128) / 128`` with x from 0 to 255 (with ``legacy_pytorch``, ``x / 127.5 - 1``).
+    largest value, and values x from 0 to 255 go in as ``x / 128 - 1``, with ``legacy_pytorch`` as ``x / 127.5 - 1``.
     Weights have the names of ``pt_inception-2015-12-05-6726825d.pth``; those of layers beyond the chosen one are
     ignored, but the head must be there, since it tells this network from others of the same layers.
 

@@ -78,11 +78,11 @@ def frechet_of_gaussians(
 def frechet_of_factors(
     mean1: NDArray[Any], factor1: NDArray[np.float64], mean2: NDArray[Any], factor2: NDArray[np.float64]
 ) -> float:
-    """The squared Frechet distance of Gaussians with means (d,) and covariances ``A A'`` and ``B B'`` of (d, k), (d, l).
+    """The squared Frechet distance of Gaussians with means (d,) and covariances ``A A'`` and ``B B'``.
 
-    ``tr (S1 S2)^(1/2)`` is the sum of the singular values of ``A' B``. That is more accurate than square roots of the
-    eigenvalues of ``S1 S2``, where a rounding error of 1e-16 becomes 1e-8. A result below 0 by rounding, possible for
-    equal sets, is clamped to 0.
+    A is (d, k) and B (d, l). ``tr (S1 S2)^(1/2)`` is the sum of the singular values of ``A' B``. That is more accurate
+    than square roots of the eigenvalues of ``S1 S2``, where a rounding error of 1e-16 becomes 1e-8. A result below 0 by
+    rounding, possible for equal sets, is clamped to 0.
     """
     between = np.linalg.svd(factor1.T @ factor2, compute_uv=False).sum()
     spread = np.square(factor1).sum() + np.square(factor2).sum() - 2 * between

@@ -38,8 +38,8 @@ class Extraction:
             )
         if bad := int((~torch.isfinite(features.flatten(1)).all(1)).sum()):
             raise TranslateError(
-                f"{bad} of {len(images)} images have features that are no numbers, by the extractor {self.description}; "
-                "look for images with values that are not finite"
+                f"the extractor {self.description} finds features that are no numbers in {bad} of {len(images)} "
+                "images; look for images, or outputs of the network, that hold values that are not finite"
             )
         return features.flatten(2).transpose(1, 2) if features.dim() == 4 else features[:, None]
 

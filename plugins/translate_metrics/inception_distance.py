@@ -9,14 +9,14 @@ from typing import Annotated, ClassVar, Literal
 from translate.errors import TranslateError
 from translate.method import Parts
 from translate.options import Call, Option
-from translate_metrics.sets import SIDES, Frechet
+from translate_metrics.sets import Frechet
 
 ENOUGH = 10_000
 """The number of images of each set from which on FIDs are usually published."""
 
 
 class FID(Frechet):
-    """The Frechet inception distance (Heusel et al. 2017, arXiv:1706.08500), as clean-fid computes it (arXiv:2104.11222).
+    """The Frechet inception distance (Heusel et al. 2017, arXiv:1706.08500) by clean-fid's protocol (arXiv:2104.11222).
 
     The squared Frechet distance of Gaussians in the 2,048 features of the Inception of 2015, whose weights you give.
     Values are rounded to 8 bits, as image files hold them. Each image is resized to 299 px by itself, ``clean`` as

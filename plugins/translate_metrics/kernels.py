@@ -69,7 +69,7 @@ class Discrepancy:
             )
             both = Sums(m, m, pairs, without_diagonal=True)
             self.value = both.mean
-            self._linear = {0: 2 * both.rows / (m - 1)}
+            self._linear = {0: both.effects}
             self._forms = [_Form(0, 0, pairs, 1.0, both)]
             orders = both.orders() if m >= 4 else None
         else:
@@ -78,10 +78,7 @@ class Discrepancy:
             xx, yy = (Sums(len(z), len(z), each, without_diagonal=True) for z, each in zip((x, y), within, strict=True))
             xy = Sums(m, n, across)
             self.value = xx.mean + yy.mean - 2 * xy.mean
-            self._linear = {
-                0: 2 * (xx.rows / (m - 1) - xy.rows / n),
-                1: 2 * (yy.rows / (n - 1) - xy.columns / m),
-            }
+            self._linear = {0: xx.effects - (xy.rows / n - xy.mean), 1: yy.effects - (xy.columns / m - xy.mean)}
             self._forms = [
                 _Form(0, 0, within[0], 1.0, xx),
                 _Form(1, 1, within[1], 1.0, yy),
@@ -99,15 +96,15 @@ class Discrepancy:
     def resampled(self, counts: tuple[Counts, Counts]) -> NDArray[np.float64]:
         """The discrepancies (B,) where samples are drawn so often, (B, m) and (B, n).
 
-        A resample has two parts: how often a sample is drawn times its mean kernel, and what pairs of samples add to
-        it. The mean kernels are estimates, whose noise a resample takes for differences of the samples: for sets of
-        one distribution, by which all are equal, that makes the variance of the sum three times too large. So each part
+        A resample has two parts: what each sample adds to all of its pairs, its effect, and what is left of the pairs.
+        Effects are estimates, whose noise a resample takes for differences of the samples: for sets of one
+        distribution, of which all effects are 0, that makes the variance of the sum three times too large. So each part
         is given the variance that the unbiased estimate has for it, and the draws lie as far apart as ``error`` says.
         """
         linear = np.zeros(len(counts[0]))
-        for side, means in self._linear.items():
+        for side, effects in self._linear.items():
             deviations = _deviations(counts[side])
-            linear += deviations @ (means - means.mean()) / len(means)
+            linear += 2 * deviations @ effects / len(effects)
         quadratic = np.zeros(len(linear))
         for form in self._forms:
             quadratic += form.of(counts)
@@ -139,7 +136,7 @@ def _scaled(draws: NDArray[np.float64], variance: float) -> NDArray[np.float64]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Form:
-    """What pairs of samples add to a discrepancy: ``weight`` times the mean of their kernel, less its means by sample.
+    """What pairs of samples add to a discrepancy: ``weight`` times the mean of their kernel, less the samples' effects.
 
     ``first`` and ``second`` say of which of the two sets they are.
     """
@@ -164,11 +161,10 @@ class _Form:
                 right = left if same else _deviations(two[some])
                 found[some] += ((left[:, start : start + BLOCK] @ values) * right).sum(1)
         if same:
-            # Without the diagonal the means by sample do not add up to 0.
-            means = self.sums.rows / (self.sums.n - 1)
+            # Without the diagonal what is left of a kernel's mean and of its samples' effects does not add up to 0.
             for begin in range(0, len(one), RESAMPLES):
                 some = slice(begin, begin + RESAMPLES)
-                found[some] += np.square(_deviations(one[some])) @ (2 * means - self.sums.mean)
+                found[some] += np.square(_deviations(one[some])) @ (2 * self.sums.effects + self.sums.mean)
         return self.weight * found / self.sums.pairs
 
 
@@ -188,6 +184,15 @@ class Sums:
         self.total = float(self.rows.sum())
         self.pairs = m * (n - 1 if without_diagonal else n)
         self.mean = self.total / self.pairs
+
+    @property
+    def effects(self) -> NDArray[np.float64]:
+        """Of a matrix (n, n) without diagonal, the a_i (n,) of ``k_ij = mean + a_i + a_j + rest``.
+
+        The rest adds up to 0 in each row.
+        """
+        effects: NDArray[np.float64] = (self.rows - self.mean * (self.n - 1)) / max(self.n - 2, 1)
+        return effects
 
     def moments(self) -> tuple[float, float, float]:
         """The means of k(x_1, x_2)^2, k(x_1, x_2) k(x_1, x_3) and k(x_1, x_2) k(x_3, x_4) over distinct samples."""

@@ -27,8 +27,8 @@ class CMMD:
 
     ``1000 (E k(x, x') + E k(y, y') - 2 E k(x, y))`` with ``k(x, y) = exp(-|x - y|^2 / 2 sigma^2)`` and sigma 10, as
     published: the biased estimate, in which each image is compared with itself, too, so that it is never below 0. With
-    ``biased=no`` it is the unbiased one, in which a translation is not compared with its own target. The paper's features are those of CLIP; with others, distances cannot be
-    compared with its.
+    ``biased=no`` it is the unbiased one, in which a translation is not compared with its own target. The paper's
+    features are those of CLIP; with others, distances cannot be compared with its.
     """
 
     needs = frozenset(SIDES)

@@ -49,8 +49,8 @@ class Metric(Protocol):
     all others; ``bits`` (N,), the result of a network's ``bits_per_dimension``; of a variational autoencoder
     ``encoded``, the images (N, C, H, W) that it encodes, ``divergence`` (N,), ``rebuilt`` (N, C, H, W) and
     ``reconstruction`` (N,), as its traits ``variational_pass`` and ``negative_log_likelihood`` give them; for a
-    classifier ``logits`` (N, K) and ``label``. ``needs`` may also hold ``pairs``: target i must belong to source i. An optional attribute ``wants``
-    names tensors that are passed if they are available.
+    classifier ``logits`` (N, K) and ``label``. ``needs`` may also hold ``pairs``: target i must belong to source i. An
+    optional attribute ``wants`` names tensors that are passed if they are available.
 
     No other tensors are passed. The rows of one batch belong together. Source and target of unpaired data, and the real
     and drawn images of a sampler, come in separate batches.
