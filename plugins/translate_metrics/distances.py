@@ -18,12 +18,15 @@ class Moments:
         self.count = 0
         self.mean: NDArray[np.float64] = np.zeros(0)
         self._scatter: NDArray[np.float64] = np.zeros((0, 0))
+        self._kept: list[NDArray[np.float64]] = []
 
     def update(self, samples: Samples) -> Moments:
         """Add samples (n, d)."""
         rows = np.asarray(samples, np.float64)
         if not len(rows):
             return self
+        # Of fewer samples than features the samples themselves are kept, which is a smaller factor.
+        self._kept = [*self._kept, rows] if self.count + len(rows) < rows.shape[1] else []
         mean = rows.mean(0)
         rows = rows - mean
         if self.count == 0:
@@ -39,6 +42,13 @@ class Moments:
         """The unbiased covariance (d, d); zeros for fewer than two samples."""
         return self._scatter / max(self.count - 1, 1)
 
+    @property
+    def factor(self) -> NDArray[np.float64]:
+        """A with ``A A'`` the covariance (d, d): (d, d), or with fewer columns if the covariance is singular."""
+        if not self._kept:
+            return _factor(self.covariance)
+        return (np.concatenate(self._kept) - self.mean).T / np.sqrt(max(self.count - 1, 1))
+
 
 def frechet(first: Samples, second: Samples) -> float:
     """The squared Frechet distance of two Gaussians with the mean and covariance of the samples (n, d) and (m, d).
@@ -46,7 +56,7 @@ def frechet(first: Samples, second: Samples) -> float:
     ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` (Dowson & Landau 1982; Heusel et al. 2017, arXiv:1706.08500).
     """
     one, two = Moments().update(first), Moments().update(second)
-    return frechet_of_gaussians(one.mean, one.covariance, two.mean, two.covariance)
+    return frechet_of_factors(one.mean, one.factor, two.mean, two.factor)
 
 
 def weighted_factor(samples: Samples, weights: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from translate.errors import TranslateError
 from translate.method import Parts
 from translate.options import Option
-from translate_metrics.distances import Moments, frechet_of_factors, frechet_of_gaussians, weighted_factor
+from translate_metrics.distances import Moments, frechet_of_factors, weighted_factor
 from translate_metrics.extraction import Extraction
 from translate_metrics.kernels import Discrepancy, cubic_discrepancy
 
@@ -90,7 +90,7 @@ class Frechet:
         """The squared distance."""
         self._refuse_few()
         fake, real = (self._moments[side] for side in SIDES)
-        return {self.name: frechet_of_gaussians(fake.mean, fake.covariance, real.mean, real.covariance)}
+        return {self.name: frechet_of_factors(fake.mean, fake.factor, real.mean, real.factor)}
 
     @property
     def _sizes(self) -> tuple[int, int]:
