@@ -131,6 +131,17 @@ def test_values_are_rounded_to_8_bits_with_the_gradient_of_what_they_were() -> N
     assert bool(gradient.any())
 
 
+def test_its_gradient_is_what_small_steps_find() -> None:
+    network = small(layer="pool1").double()
+    image = noise(1, 3, 20, 20).double() / 2
+    image.requires_grad_()
+    weights, direction = noise(4, 73, 73, seed=1).double(), noise(1, 3, 20, 20, seed=2).double()
+    (gradient,) = torch.autograd.grad((network(image) * weights).sum(), image)
+    with torch.no_grad():
+        ahead, behind = ((network(image + sign * 1e-8 * direction) * weights).sum() for sign in (1, -1))
+    assert float((gradient * direction).sum()) == pytest.approx(float((ahead - behind) / 2e-8), rel=1e-3)
+
+
 def test_images_that_are_neither_rgb_nor_gray_are_refused() -> None:
     with pytest.raises(TranslateError, match="inception takes RGB or gray images, not images of 4 channels"):
         small(4)
@@ -159,6 +170,13 @@ def test_it_is_pillows_resizing_to_the_last_bit(size: tuple[int, int]) -> None:
         <= resized_clean(torch.from_numpy(image), 299).max()
         <= 255
     )
+
+
+def test_its_gradient_is_that_of_the_sums() -> None:
+    image = (
+        torch.rand(2, 5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 100 + 80
+    ).requires_grad_()
+    assert torch.autograd.gradcheck(lambda each: resized_clean(each, 4), image)
 
 
 def test_a_photo_is_resized_in_one_call_as_by_pillow() -> None:
