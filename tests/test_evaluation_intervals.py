@@ -433,6 +433,13 @@ def test_small_samples_are_told(runs: tuple[Path, str]) -> None:
         evaluate(folder / "tenth", "steps()", metrics=["l1"], plugins=[plugin], bootstrap=99)
 
 
+def test_a_score_that_is_not_finite_has_no_interval(runs: tuple[Path, str]) -> None:
+    folder, plugin = runs
+    found = evaluate(folder / "zero", "steps()", metrics=["psnr"], plugins=[plugin], bootstrap=100)
+    assert found.scores["psnr"] == math.inf
+    assert found.warnings == ("psnr has no interval, since its scores are not finite",)
+
+
 def test_a_metric_that_does_not_keep_its_word_is_told(runs: tuple[Path, str]) -> None:
     folder, plugin = runs
     with pytest.raises(AssertionError, match="short: per_image gives 1 short for 12 images"):

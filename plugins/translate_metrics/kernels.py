@@ -171,6 +171,8 @@ class _Form:
 class Sums:
     """The sums of a kernel matrix (m, n) that its U-statistics are made of; optionally without the diagonal."""
 
+    # Sums of values that no image has may be infinite; then so are the scores.
+    @np.errstate(over="ignore", invalid="ignore")
     def __init__(self, m: int, n: int, kernel: Rows, *, without_diagonal: bool = False) -> None:
         self.m, self.n = m, n
         self.rows, self.columns, self.squares = np.zeros(m), np.zeros(n), 0.0
@@ -194,6 +196,7 @@ class Sums:
         effects: NDArray[np.float64] = (self.rows - self.mean * (self.n - 1)) / max(self.n - 2, 1)
         return effects
 
+    @np.errstate(over="ignore", invalid="ignore")
     def moments(self) -> tuple[float, float, float]:
         """The means of k(x_1, x_2)^2, k(x_1, x_2) k(x_1, x_3) and k(x_1, x_2) k(x_3, x_4) over distinct samples."""
         n, total, squares = self.n, self.total, self.squares

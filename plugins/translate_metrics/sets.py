@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -18,7 +20,12 @@ from translate_metrics.distances import Moments, frechet_of_factors, weighted_fa
 from translate_metrics.extraction import Extraction
 from translate_metrics.kernels import Discrepancy, cubic_discrepancy
 
+log = logging.getLogger("translate")
+
 SIDES = ("fake", "target")
+
+LONG = 1
+"""Minutes from which on it is told how long resamples take."""
 
 PER_FEATURE = 10
 """Samples for each feature from which on the bias of the Frechet distance is below about 5 % of the variance."""
@@ -112,13 +119,19 @@ class Frechet:
         assert self._kept is not None
         kept = {side: torch.cat(self._kept[side]) for side in SIDES}
         rows = {side: each.flatten(0, 1).numpy() for side, each in kept.items()}
-        draws = []
+        draws: list[float] = []
+        began = time.monotonic()
         for drawn in zip(*(counts[side] for side in SIDES), strict=True):
             fake, real = (
                 weighted_factor(rows[side], np.repeat(times, kept[side].shape[1]))
                 for side, times in zip(SIDES, drawn, strict=True)
             )
             draws.append(frechet_of_factors(*fake, *real))
+            minutes = (time.monotonic() - began) * len(counts["fake"]) / 60
+            if len(draws) == 1 and minutes > LONG:
+                log.warning(
+                    "the interval of %s takes about %d minutes; --bootstrap 100 takes less", self.name, minutes + 1
+                )
         return {self.name: np.array(draws)}
 
 

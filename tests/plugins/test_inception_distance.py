@@ -17,6 +17,7 @@ from translate.errors import TranslateError
 from translate.evaluation import compare
 from translate.method import Parts
 from translate_features.inception import Inception
+from translate_metrics import sets
 from translate_metrics.distances import Moments, frechet, frechet_of_factors, frechet_of_gaussians, weighted_factor
 from translate_metrics.inception_distance import FID
 
@@ -106,6 +107,13 @@ def test_fid_of_images() -> None:
     assert "resize='legacy_pytorch'" in Given.asked
 
 
+def test_resamples_that_take_long_are_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    metric = fid(points(9), points(7, 1))
+    monkeypatch.setattr(sets, "LONG", 0)
+    metric.resampled({"fake": np.ones((3, 9), np.int32), "target": np.ones((3, 7), np.int32)})
+    assert caplog.messages == ["the interval of fid takes about 1 minutes; --bootstrap 100 takes less"]
+
+
 def test_few_images_have_a_distance_and_a_warning() -> None:
     metric = fid(points(3), points(3, 1))
     assert metric.result()["fid"] > 0
@@ -156,6 +164,6 @@ def test_folders_from_end_to_end(tmp_path: Path) -> None:
     assert found.scores["fid"] == pytest.approx(frechet(*(each.numpy() for each in features)), rel=1e-4)
     assert found.counts == {"fake": 2, "target": 3}
     assert "inception(weights='w.pth', resize='clean', quantize=True), weights " in found.protocol["metrics"]["fid"]
-    assert found.protocol["size"] == "the size of each pair"
+    assert found.protocol["size"] == "the size of each image"
     low, high = found.intervals["fid"]
     assert low < found.scores["fid"] < high

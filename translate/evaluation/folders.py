@@ -215,7 +215,13 @@ class Folders:
         """The entries of the protocol on what was compared."""
         sizes = {each.size for listed in self._listed.values() for each in listed}
         at = self._asked["at"]
-        size = _shown(at) if at is not None else _shown(sizes.pop()) if len(sizes) == 1 else "the size of each pair"
+        size = (
+            _shown(at)
+            if at is not None
+            else _shown(sizes.pop())
+            if len(sizes) == 1
+            else f"the size of each {'image' if self._unpaired else 'pair'}"
+        )
         return {
             "made": self._where["fake"].name,
             "data": self._where["target"].name,

@@ -153,7 +153,9 @@ def scores_of(
             drawn = draws_of(text, metric, scores, values, places, resamples)
             draws |= drawn
             if not drawn:
-                warnings.append(f"{text} has no interval, since its scores cannot be resampled")
+                finite = any(map(math.isfinite, scores.values()))
+                reason = "cannot be resampled" if finite else "are not finite"
+                warnings.append(f"{text} has no interval, since its scores {reason}")
     warnings += _of_few(each)
     warnings += [
         f"{name} is no number: look for images, or outputs of the network, that hold values that are not finite"
