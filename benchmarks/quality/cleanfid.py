@@ -9,6 +9,7 @@ import argparse
 import importlib.util
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -51,7 +52,7 @@ def _stand_in(name: str, **attributes: Any) -> None:
 
 def resizing(photos: list[Path]) -> None:
     """How far resized photos are from those of clean-fid, values from 0 to 255."""
-    from cleanfid.resize import build_resizer
+    build_resizer = import_module("cleanfid.resize").build_resizer
 
     print(f"resizing of {len(photos)} photos, Pillow {PIL.__version__}")
     modes: tuple[Resize, ...] = ("clean", "legacy_pytorch")
@@ -67,18 +68,18 @@ def resizing(photos: list[Path]) -> None:
 
 def distances() -> None:
     """How far distances of the same features are from those of clean-fid, relative to them."""
-    from cleanfid.fid import fid_from_feats, kernel_distance
+    theirs_of = import_module("cleanfid.fid")
 
     generator = np.random.default_rng(0)
     for one, two, width in CASES:
         mixing = generator.normal(size=(width, width)) / width**0.5
         x, y = generator.normal(size=(one, width)) @ mixing, generator.normal(size=(two, width)) @ mixing + 0.1
-        theirs = float(fid_from_feats(x, y))
+        theirs = float(theirs_of.fid_from_feats(x, y))
         print(
             f"frechet of {one} and {two} samples of {width} features: {theirs:.6f}, {frechet(x, y) / theirs - 1:+.1e}"
         )
         # One subset of all samples is the estimate by all pairs.
-        theirs = kernel_distance(x[:two], y, num_subsets=1, max_subset_size=two)
+        theirs = theirs_of.kernel_distance(x[:two], y, num_subsets=1, max_subset_size=two)
         ours = cubic_discrepancy(x[:two], y, paired=False).value
         print(f"kid of {two} and {two} samples of {width} features: {theirs:.6f}, {ours / theirs - 1:+.1e}")
 
@@ -92,7 +93,7 @@ def network(photos: list[Path]) -> None:
     # Its package imports torchvision, and its network does not.
     package = sys.modules["torch_fidelity"] = ModuleType("torch_fidelity")
     package.__path__ = list(found.submodule_search_locations)
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+    made = import_module("torch_fidelity.feature_extractor_inceptionv3").FeatureExtractorInceptionV3
 
     torch.manual_seed(0)
     ours = Inception(3, weights=None, layer="logits", resize="legacy_tensorflow", quantize=True).eval()
@@ -101,7 +102,7 @@ def network(photos: list[Path]) -> None:
     with tempfile.TemporaryDirectory() as place:
         file = Path(place) / "weights.pth"
         torch.save(ours.state_dict(), file)
-        theirs = FeatureExtractorInceptionV3("inception", ["logits"], feature_extractor_weights_path=str(file))
+        theirs = made("inception", ["logits"], feature_extractor_weights_path=str(file))
     for name, photo in (("299 px", photos[0]), ("its size", photos[0])):
         with Image.open(photo) as opened:
             image = opened.convert("RGB")

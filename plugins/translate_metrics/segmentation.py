@@ -87,7 +87,7 @@ class Segmentation:
         if "fake" not in batch:
             return
         truth = self._classes(batch[self._truth], self._of_truth)
-        found = self._classes(batch["fake"], self._of_fake, made=True)
+        found = self._classes(batch["fake"], self._of_fake, known=True)
         self._confusions.append(confusion(found, truth, self._count).cpu())
         accuracy, there = _accuracies(self._confusions[-1])
         self._each.add(100 * accuracy, there)
@@ -96,10 +96,10 @@ class Segmentation:
             accuracy, there = _accuracies(confusion(real, truth, self._count).cpu())
             self._ceiling.add(100 * accuracy, there)
 
-    def _classes(self, images: Tensor, domain: Domain, *, made: bool = False) -> Tensor:
-        """The class of each pixel (N, H, W), -1 for none; of what was ``made`` each has one, as in its file."""
+    def _classes(self, images: Tensor, domain: Domain, *, known: bool = False) -> Tensor:
+        """The class of each pixel (N, H, W), -1 for none; with ``known`` each has one, as in a file."""
         if domain.classes:
-            return indices(images, domain, known=made)
+            return indices(images, domain, known=known)
         assert self._translator is not None
         made = self._translator.translate(images).to(images.device)
         return indices(made, self._translator.target, known=True)
