@@ -47,8 +47,8 @@ class Moments:
         """A with ``A A'`` the covariance (d, d): (d, d), or with fewer columns if the covariance is singular."""
         if not self._kept:
             return _factor(self.covariance)
-        samples: NDArray[np.float64] = np.concatenate(self._kept) - self.mean
-        return samples.T / max(self.count - 1, 1) ** 0.5
+        factor: NDArray[np.float64] = (np.concatenate(self._kept) - self.mean).T / max(self.count - 1, 1) ** 0.5
+        return factor
 
 
 def frechet(first: Samples, second: Samples) -> float:
