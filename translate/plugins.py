@@ -28,9 +28,10 @@ from translate.errors import TranslateError, nearest
 from translate.isolation import Held, PluginError, failures_of_a_plugin, shown
 from translate.options import options_of
 from translate.paths import expanded
+from translate.version import DISTRIBUTION
 
 GROUP = "translate"
-OURS = "image-translate"
+OURS = DISTRIBUTION
 BLOCK_VARIABLE = "TRANSLATE_NO_PLUGIN"
 
 log = logging.getLogger("translate")
