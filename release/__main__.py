@@ -1,6 +1,6 @@
 """Check a release as a whole: its changelog, its archives, and what they do in a fresh environment.
 
-python -m release [--output FOLDER] [--torch REQUIREMENT] [--image]
+python -m release [--output FOLDER] [--torch REQUIREMENT]
 
 The archives are built from the checkout, and the wheel from the source archive. What is measured is printed and not
 judged. It needs the package index, as every installation does.
@@ -9,12 +9,15 @@ judged. It needs the package index, as every installation does.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from release.archives import ROOT, faults
@@ -66,7 +69,9 @@ def check_archives(sdist: Path, wheel: Path) -> None:
         raise CheckError("; ".join(found[:10]))
     tags = [tag.removeprefix("v") for tag in tags_here()]
     if tags and version_of(wheel) not in tags:
-        raise CheckError(f"the tag says {', '.join(tags)}, but the wheel {version_of(wheel)}; are there uncommitted changes?")
+        raise CheckError(
+            f"the tag says {', '.join(tags)}, but the wheel {version_of(wheel)}; are there uncommitted changes?"
+        )
     ran([sys.executable, "-m", "twine", "check", "--strict", sdist, wheel], ROOT)
     ran([Path(sys.executable).with_name("check-wheel-contents"), wheel], ROOT)
 
@@ -81,15 +86,9 @@ def check_source(sdist: Path, folder: Path) -> None:
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
     (root,) = folder.iterdir()
-    seen = {"PYTHONPATH": ":".join(str(root / each) for each in ("", "plugins", "datasets"))}
-    ran([sys.executable, "-m", "pytest", "--collect-only", "-qq"], root, _with(seen))
-    ran([sys.executable, "-m", "pytest", *OF_THE_ARCHIVE], root, _with(seen))
-
-
-def _with(variables: dict[str, str]) -> dict[str, str]:
-    import os
-
-    return {**os.environ, **variables}
+    seen = os.environ | {"PYTHONPATH": os.pathsep.join(str(root / each) for each in ("", "plugins", "datasets"))}
+    ran([sys.executable, "-m", "pytest", "--collect-only", "-qq"], root, seen)
+    ran([sys.executable, "-m", "pytest", *OF_THE_ARCHIVE], root, seen)
 
 
 def check_image(wheel: Path) -> None:
@@ -111,3 +110,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder for the archives; it is made anew")
     parser.add_argument("--torch", default="torch", help="the torch that is installed, such as torch==2.13.0")
     given = parser.parse_args(arguments)
+    if given.output.exists() and not (given.output / ".release-check").exists():
+        print(f"release: {given.output} is there and was not made by this command; name another", file=sys.stderr)
+        return 2
+    shutil.rmtree(given.output, ignore_errors=True)
+    given.output.mkdir(parents=True)
+    (given.output / ".release-check").touch()
+    try:
+        _check(given.output.resolve(), given.torch)
+    except (CheckError, ChangelogError) as error:
+        print(f"release: {error}", file=sys.stderr)
+        return 1
+    told(f"\nAll is well. The archives lie in {given.output / 'dist'}.")
+    return 0
+
+
+def _check(output: Path, torch: str) -> None:
+    with _step("Changelog"):
+        check_changelog()
+    with _step("Citation"):
+        check_citation()
+    with _step("Archives"):
+        sdist, wheel = build(output / "dist")
+        check_archives(sdist, wheel)
+    with _step("Source archive"), tempfile.TemporaryDirectory() as folder:
+        check_source(sdist, Path(folder))
+    with _step("Installation"), tempfile.TemporaryDirectory() as folder:
+        environment = Environment(Path(folder))
+        environment.install(torch, constraints=ROOT / "constraints.txt")
+        environment.install(wheel, constraints=ROOT / "constraints.txt")
+        use(environment, version_of(wheel))
+    with _step("Container"):
+        check_image(wheel)
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    """Head what is printed, and say how long it took."""
+    started = time.perf_counter()
+    told(f"\n{name}")
+    yield
+    told(f"  {time.perf_counter() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

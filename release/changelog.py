@@ -14,15 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from release.version import order_of
+
 ROOT = Path(__file__).resolve().parents[1]
 UNRELEASED = "Unreleased"
 GROUPS = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
 _HEADING = re.compile(r"## \[(?P<name>[^\]]+)\](?: - (?P<date>\S+))?(?P<yanked> \[YANKED\])?")
-_VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:(a|b|rc)(0|[1-9]\d*))?")
 _ADDRESS = re.compile(r"\[[^\]]+\]: \S")
 """The address that a heading links to, at the end of the file."""
-_FINAL = "zz"
-"""Sorts behind ``a``, ``b`` and ``rc``: a version is newer than its own previews."""
 
 
 class ChangelogError(ValueError):
@@ -48,22 +47,8 @@ class Section:
         return "\n\n".join(parts) + "\n"
 
 
-def order_of(version: str) -> tuple[int, int, int, str, int] | None:
-    """What a version is sorted by, or None where it is no version ``X.Y.Z``, ``X.Y.Za1``, ``b1`` or ``rc1``.
-
-    >>> order_of("0.10.0") > order_of("0.10.0rc2") > order_of("0.9.1")
-    True
-    >>> order_of("1.0"), order_of("v1.0.0"), order_of("01.0.0")
-    (None, None, None)
-    """
-    found = _VERSION.fullmatch(version)
-    if found is None:
-        return None
-    return int(found[1]), int(found[2]), int(found[3]), found[4] or _FINAL, int(found[5] or 0)
-
-
 def sections_of(text: str) -> dict[str, Section]:
-    """All sections by version, newest first; raises ``ChangelogError`` where the form is not that of Keep a Changelog."""
+    """All sections by version, newest first; raises ``ChangelogError`` where the form is another."""
     lines = text.splitlines()
     if not lines or lines[0] != "# Changelog":
         raise ChangelogError("line 1: the changelog begins with '# Changelog'")
@@ -123,7 +108,9 @@ def _section(line: str, number: int, above: Sequence[Section]) -> Section:
     if released:
         newer = released[-1]
         if (order_of(newer.name) or order) < order:
-            raise ChangelogError(f"line {number}: {name} stands below {newer.name}, which is older; the newest is first")
+            raise ChangelogError(
+                f"line {number}: {name} stands below {newer.name}, which is older; the newest is first"
+            )
         if newer.date is not None and newer.date < date:
             raise ChangelogError(f"line {number}: {name} is dated after {newer.name}, which stands above it")
     return Section(name, number, date)
@@ -167,11 +154,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         text = given.file.read_text(encoding="utf-8")
         if given.tag is None:
-            print(f"{given.file.name}: {len(sections_of(text))} sections")  # noqa: T201
+            print(f"{given.file.name}: {len(sections_of(text))} sections")
         else:
-            print(section_of_tag(text, given.tag), end="")  # noqa: T201
+            print(section_of_tag(text, given.tag), end="")
     except (OSError, UnicodeDecodeError, ChangelogError) as error:
-        print(f"{given.file}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"{given.file}: {error}", file=sys.stderr)
         return 2
     return 0
 

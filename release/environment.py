@@ -19,7 +19,7 @@ class CheckError(Exception):
 
 def told(text: str = "") -> None:
     """Print a line at once, among those of the commands."""
-    print(text, flush=True)  # noqa: T201
+    print(text, flush=True)
 
 
 def ran(command: Sequence[str | Path], cwd: Path, environment: dict[str, str] | None = None) -> str:
