@@ -20,13 +20,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from release.archives import ROOT, faults
+from release.archives import ROOT, faults, tracked
 from release.changelog import ChangelogError, section_of_tag, sections_of
 from release.environment import CheckError, Environment, ran, told, use
 
 OUTPUT = ROOT / ".release"
 LARGEST = 20 << 20
 """Bytes of an archive above which something lies in it that should not."""
+TOOLS = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])}
+"""The environment of commands that lie beside this Python."""
 # Tests of the source archive that need no training: it builds the archives anew, and its pages and house are whole.
 OF_THE_ARCHIVE = ("tests/test_release.py", "tests/test_packaging.py", "tests/test_house.py")
 
@@ -64,7 +66,8 @@ def check_archives(sdist: Path, wheel: Path) -> None:
         told(f"  {archive.name}: {archive.stat().st_size / 2**20:.2f} MiB")
         if archive.stat().st_size > LARGEST:
             raise CheckError(f"{archive.name} is larger than {LARGEST >> 20} MiB; what lies in it?")
-    found = [sentence for archive in (sdist, wheel) for sentence in faults(archive)]
+    names = tracked()
+    found = [sentence for archive in (sdist, wheel) for sentence in faults(archive, names)]
     if found:
         raise CheckError("; ".join(found[:10]))
     tags = [tag.removeprefix("v") for tag in tags_here()]
@@ -73,12 +76,12 @@ def check_archives(sdist: Path, wheel: Path) -> None:
             f"the tag says {', '.join(tags)}, but the wheel {version_of(wheel)}; are there uncommitted changes?"
         )
     ran([sys.executable, "-m", "twine", "check", "--strict", sdist, wheel], ROOT)
-    ran([Path(sys.executable).with_name("check-wheel-contents"), wheel], ROOT)
+    ran(["check-wheel-contents", wheel], ROOT, TOOLS)
 
 
 def check_citation() -> None:
     """``CITATION.cff`` is valid."""
-    ran([Path(sys.executable).with_name("cffconvert"), "--validate", "--infile", ROOT / "CITATION.cff"], ROOT)
+    ran(["cffconvert", "--validate", "--infile", "CITATION.cff"], ROOT, TOOLS)
 
 
 def check_source(sdist: Path, folder: Path) -> None:
@@ -118,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (given.output / ".release-check").touch()
     try:
         _check(given.output.resolve(), given.torch)
-    except (CheckError, ChangelogError) as error:
+    except (CheckError, ChangelogError, OSError, subprocess.CalledProcessError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
     told(f"\nAll is well. The archives lie in {given.output / 'dist'}.")

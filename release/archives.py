@@ -15,15 +15,16 @@ METADATA = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE
 """What a wheel says of itself."""
 
 
-def tracked(root: Path = ROOT) -> list[str]:
-    """The files of a checkout that git knows, with slashes; those that were removed from it are left out."""
-    done = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True)
+def tracked(root: Path = ROOT, *, new: bool = False) -> list[str]:
+    """The files of a checkout that git knows, with slashes, but for removed ones; ``new`` ones may be added soon."""
+    options = ["--cached", "--others", "--exclude-standard"] if new else []
+    done = subprocess.run(["git", "ls-files", "-z", *options], cwd=root, capture_output=True, text=True, check=True)
     return [name for name in done.stdout.split("\0") if name and (root / name).is_file()]
 
 
-def targets(root: Path = ROOT) -> Mapping[str, Any]:
+def targets() -> Mapping[str, Any]:
     """The settings of the archives in ``pyproject.toml``."""
-    text = (root / "pyproject.toml").read_text(encoding="utf-8")
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     found: Mapping[str, Any] = tomllib.loads(text)["tool"]["hatch"]["build"]["targets"]
     return found
 
@@ -61,9 +62,9 @@ def packed(archive: Path) -> set[str]:
         return {member.name.partition("/")[2] for member in opened.getmembers() if not member.isdir()}
 
 
-def faults(archive: Path, root: Path = ROOT) -> Iterator[str]:
-    """What an archive lacks, and what it has and should not, a sentence each."""
-    settings, names, found = targets(root), tracked(root), packed(archive)
+def faults(archive: Path, names: Iterable[str]) -> Iterator[str]:
+    """What an archive lacks of the checkout's files, and what it has and should not, a sentence each."""
+    settings, names, found = targets(), list(names), packed(archive)
     if archive.suffix == ".whl":
         own = {name for name in found if name.partition("/")[0].endswith(".dist-info")}
         inner = {name.partition("/")[2] for name in own}

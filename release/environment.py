@@ -45,6 +45,7 @@ class Environment:
         self.bin = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
         hidden = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "TRANSLATE_NO_PLUGIN")
         self.variables = {name: value for name, value in os.environ.items() if name not in hidden}
+        self.variables["PIP_DISABLE_PIP_VERSION_CHECK"] = "1"
         ran([python, "-m", "venv", folder / "venv"], self.work, self.variables)
 
     def run(self, program: str, *arguments: str | Path) -> str:
@@ -53,8 +54,7 @@ class Environment:
 
     def install(self, *what: str | Path, constraints: Path) -> None:
         """Install by pip with the tested versions."""
-        options = ["--quiet", "--disable-pip-version-check", "--constraint", constraints]
-        self.run("python", "-m", "pip", "install", *options, *what)
+        self.run("python", "-m", "pip", "install", "--quiet", "--constraint", constraints, *what)
 
     def seconds(self, code: str) -> float:
         """The median of the seconds that a new interpreter takes for some code, less those for none."""
