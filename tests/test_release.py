@@ -212,10 +212,6 @@ def test_the_installed_version_is_told(
     assert installed.installed_version() == told
 
 
-def test_files_that_are_not_installed_have_no_version() -> None:
-    assert installed.installed_version("a-distribution-that-nobody-has") == "0+unknown"
-
-
 def test_the_version_is_asked_for_when_it_is_used_and_is_that_of_the_installation() -> None:
     assert translate.__version__ == installed.__version__ == installed.installed_version()
     assert translate.__version__.partition("+")[0] == metadata.version("image-translate").partition("+")[0]

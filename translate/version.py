@@ -1,4 +1,4 @@
-"""The version of the installed distribution, which the tag of its commit gave when it was built."""
+"""The versions of installed distributions; that of ours came from the tag of its commit when it was built."""
 
 from __future__ import annotations
 
@@ -12,19 +12,28 @@ UNKNOWN = "0+unknown"
 """The version of files that were copied and not installed."""
 
 
-def installed_version(distribution: str = DISTRIBUTION) -> str:
-    """The version as it goes into files and reports.
+def version_of(found: metadata.Distribution) -> str:
+    """The version of a distribution as it goes into files and reports.
 
     That of an editable installation ends in ``+editable``, in place of a commit: its code may be newer than the
     installation, so the commit at which it was installed would say something wrong.
     """
+    version: str | None = found.version
+    if not version:  # a damaged installation
+        return UNKNOWN
+    return f"{version.partition('+')[0]}+editable" if _is_editable(found) else version
+
+
+def installed_version(distribution: str = DISTRIBUTION) -> str:
+    """The version of an installed distribution by its name, ``0+unknown`` if there is none.
+
+    >>> installed_version("a-distribution-that-nobody-has")
+    '0+unknown'
+    """
     try:
-        found = metadata.distribution(distribution)
+        return version_of(metadata.distribution(distribution))
     except metadata.PackageNotFoundError:
         return UNKNOWN
-    if not found.version:  # a damaged installation
-        return UNKNOWN
-    return f"{found.version.partition('+')[0]}+editable" if _is_editable(found) else found.version
 
 
 def _is_editable(found: metadata.Distribution) -> bool:
