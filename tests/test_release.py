@@ -49,6 +49,8 @@ def git(folder: Path, *arguments: str) -> str:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     """A repository of one commit, with what decides a version."""
+    if shutil.which("git") is None:
+        pytest.skip("no git")
     folder = tmp_path / "repository"
     folder.mkdir()
     git(folder, "init", "--quiet", "--initial-branch=main")
