@@ -40,6 +40,7 @@ FLOORS = [
         "signals",
         "stopped",
         "terminal",
+        "version",
     },
     {"atomic"},
     {"lock"},
