@@ -14,7 +14,7 @@ TESTS ?=
 IN_PARALLEL := -n auto --dist worksteal
 test test-lowest test-ray: export OMP_NUM_THREADS = 1
 
-.PHONY: demo lint test test-lowest test-compiled test-ray mutation clean
+.PHONY: demo lint test test-lowest test-compiled test-ray mutation release-check clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -68,5 +68,10 @@ test-compiled: $(VENV)/.installed-test
 mutation: .mutation/map.json
 	$(BIN)/python -m benchmarks.mutation
 
+# Builds the archives and uses them in an environment of their own; CONTRIBUTING.md tells how a release is made.
+release-check: $(VENV)/.installed-test
+	$(INSTALL) -e ".[release]"
+	$(BIN)/python -m release
+
 clean:
-	rm -rf $(VENV) $(LOWEST) demo .mutation .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) demo .mutation .release .mypy_cache .pytest_cache .ruff_cache .hypothesis

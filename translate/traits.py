@@ -156,6 +156,14 @@ class Traits:
         return self._read("feature_extractor", None, callable, "a module or a method")
 
     @property
+    def resizes(self) -> bool:
+        """A feature extractor: it brings images of all sizes to one of its own (default False).
+
+        Its features of images of several sizes may then be compared.
+        """
+        return self._read("resizes", False, _is_flag, "True or False")
+
+    @property
     def encodes(self) -> Literal["source", "target"] | None:
         """A translator with an encoder: whose images it takes (default None: those that its direction translates)."""
         return self._read("encodes", None, lambda value: value in ("source", "target"), "'source' or 'target'")
