@@ -68,5 +68,10 @@ test-compiled: $(VENV)/.installed-test
 mutation: .mutation/map.json
 	$(BIN)/python -m benchmarks.mutation
 
+.PHONY: site
+site: $(VENV)/.installed-test
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/read -c docs/website . build/site
+	@echo "Look at build/site/index.html"
+
 clean:
 	rm -rf $(VENV) $(LOWEST) demo .mutation .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from docutils.nodes import Node
     from sphinx.application import Sphinx
 
-UNDERLINES = "=-~^"
+UNDERLINES = "--~"
 
 
 def every_command() -> Iterator[tuple[click.Command, click.Context]]:
     """The program, its commands and their subcommands, each with the context in which it would be called."""
     # What happens to be installed beside is not described.
-    yield from _below(cli, click.Context(cli, info_name="translate", obj=Session([], [])))
+    yield from _below(cli, click.Context(cli, info_name="translate", obj=Session([], []), **cli.context_settings))
 
 
 def _below(command: click.Command, context: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
@@ -45,7 +45,7 @@ def reference() -> str:
 def section(command: click.Command, context: click.Context) -> Iterator[str]:
     """A command: its help, how it is called, and its options, which are told once for all methods."""
     path = context.command_path
-    yield from (f".. _{anchor(path)}:", "", path, UNDERLINES[path.count(" ") + 1] * len(path), "")
+    yield from (f".. _{anchor(path)}:", "", path, UNDERLINES[path.count(" ")] * len(path), "")
     yield from described(command.help or "")
     yield from (".. code-block:: text", "", f"   {usage(command, context)}", "")
     yield f".. program:: {path}"
@@ -80,7 +80,8 @@ def options(parameters: Iterable[click.Parameter], context: click.Context) -> It
     for parameter in parameters:
         record = parameter.get_help_record(context)
         assert record is not None
-        yield from (f".. option:: {record[0].replace(' / ', ', ')}", "", f"   {inline(record[1])}", "")
+        flags = record[0].replace(" / ", ", ")
+        yield from (f".. option:: {flags}", "", f"   {inline(record[1])}", "")
 
 
 def usage(command: click.Command, context: click.Context) -> str:

@@ -7,6 +7,7 @@ here, with the help texts of the command line.
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 import typing
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def entry(module: ModuleType, name: str) -> Iterator[str]:
     """One name of a module."""
     value, path = getattr(module, name), f"{module.__name__}.{name}"
     if module.__name__ != "translate" and name in PUBLIC["translate"]:
-        yield from (f".. py:function:: {path}", "", f"   The same as :func:`translate.{name}`.")
+        yield from (f".. py:function:: {name}", "", f"   The same as :func:`translate.{name}`.")
     elif inspect.isclass(value):
         yield f".. auto{'exception' if issubclass(value, BaseException) else 'class'}:: {path}"
         yield from ("   :members:", "   :undoc-members:")
@@ -57,7 +58,7 @@ def entry(module: ModuleType, name: str) -> Iterator[str]:
     elif inspect.isroutine(value):
         yield f".. autofunction:: {path}"
     else:
-        yield f".. py:data:: {path}"
+        yield f".. py:data:: {name}"
         if shown := shown_value(value):
             yield f"   :value: {shown}"
         yield ""
@@ -67,15 +68,17 @@ def entry(module: ModuleType, name: str) -> Iterator[str]:
 def shown_value(value: Any) -> str:
     """A constant or an alias of types in one line, or nothing if that would say little."""
     if typing.get_origin(value) is not None:
-        return stringify_annotation(value, "smart").replace("~", "")
+        return re.sub(r"~[\w.]*\.", "", stringify_annotation(value, "smart"))
     text = repr(value)
     return text if isinstance(value, (str, int, float, tuple)) and len(text) <= 100 else ""
 
 
 def text_below(module: ModuleType, name: str) -> list[str]:
     """What the module, or the room of its folder that assigns a name, says below the assignment."""
-    rooms = [each for each in sorted(sys.modules) if each == module.__name__ or each.startswith(module.__name__ + ".")]
-    for room in rooms:
+    own = module.__name__
+    # The rooms of the package itself are modules of their own.
+    below = [each for each in sorted(sys.modules) if each.startswith(own + ".")] if own != "translate" else []
+    for room in [own, *below]:
         analyzer = ModuleAnalyzer.for_module(room)
         analyzer.analyze()
         if ("", name) in analyzer.attr_docs:
@@ -102,6 +105,7 @@ class Public(SphinxDirective):
 
     def run(self) -> list[Node]:
         """The sections."""
+        self.env.note_reread()
         text = "\n".join(line for name in " ".join(self.content).split() for line in reference(name))
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
