@@ -53,8 +53,7 @@ def section(command: click.Command, context: click.Context) -> Iterator[str]:
     own, training = told_here(command, context)
     yield from options(own, context)
     if isinstance(command, MethodCommand):
-        yield f"All :ref:`options of the training <{anchor(str(context.parent and context.parent.command_path))}>`, too."
-        yield ""
+        yield from (f"All :ref:`options of the training <{anchor('translate fit')}>`, too.", "")
     elif training:
         yield from ("Options of the training, which stand behind METHOD, or with ``--resume``:", "")
         yield from options(training, context)

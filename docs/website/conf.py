@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from translate import __version__
 
@@ -79,8 +78,3 @@ html_additional_pages = {"index": "start.html"}
 html_show_sphinx = False
 html_copy_source = False
 html_show_sourcelink = False
-
-
-def setup(app: Any) -> dict[str, Any]:
-    """Nothing but the extensions; they may read pages side by side."""
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

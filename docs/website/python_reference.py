@@ -122,10 +122,8 @@ def _signature(
     except NameError:
         hints = {}
     plain = inspect.signature(value)
-    arguments = [
-        each.replace(annotation=hints.get(each.name, each.empty)) for each in plain.parameters.values()
-    ]
-    returned = "" if inspect.isclass(value) else stringify_annotation(hints.get("return", None), "smart")
+    arguments = [each.replace(annotation=hints.get(each.name, each.empty)) for each in plain.parameters.values()]
+    returned = "" if inspect.isclass(value) else stringify_annotation(hints.get("return"), "smart")
     return stringify_signature(plain.replace(parameters=arguments, return_annotation=plain.empty)), returned
 
 
