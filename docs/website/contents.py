@@ -39,14 +39,15 @@ def with_contents(name: str, text: str, known: set[str], root: str) -> str:
     """The source of a page with the tables of contents that its links make.
 
     ``known`` has the names of all pages. The start page ``root`` has a table for each of its sections; the README of
-    any other folder one, of the pages beside it.
+    any other folder one, of the pages beside it, those that it links first.
     """
     folder, _, page = name.rpartition("/")
     if page != "README" or not folder.startswith("docs"):
         return text
     if name != root:
-        beside = [each for each in links(text) if "/" not in each and f"{folder}/{each}" in known]
-        return text + toctree(beside) if beside else text
+        there = sorted(each.rpartition("/")[2] for each in known - {name} if each.rpartition("/")[0] == folder)
+        first = [each for each in links(text) if each in there]
+        return text + toctree([*first, *(each for each in there if each not in first)]) if there else text
     seen: set[str] = set()
     if "docs/gallery/README" in known:
         text = text.replace(GALLERY, "- [Pictures](gallery/README.md), with the commands that make them")
