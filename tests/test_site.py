@@ -109,9 +109,10 @@ def documents() -> set[str]:
     return found | {path.relative_to(ROOT).with_suffix(".html").as_posix() for path in (ROOT / "docs").rglob("*.rst")}
 
 
-def test_every_document_is_reached_from_the_start(site: Path) -> None:
+def reached(site: Path, first: str = "index.html") -> set[str]:
+    """The pages to which links lead from a first one."""
     all_pages = pages(site)
-    waiting, seen = ["index.html"], set()
+    waiting, seen = [first], set()
     while waiting:
         name = waiting.pop()
         if name in seen or name not in all_pages:
@@ -121,38 +122,60 @@ def test_every_document_is_reached_from_the_start(site: Path) -> None:
             if not urlsplit(link).scheme:
                 target = (site / name).parent / unquote(urlsplit(link).path)
                 waiting.append(os.path.relpath(target, site))
-    assert documents() | {START, "CHANGELOG.html", "CONTRIBUTING.html", "SECURITY.html"} <= seen
+    return seen
 
 
-def test_links_within_the_site_resolve(site: Path) -> None:
-    count = 0
+def broken(site: Path) -> tuple[int, list[str]]:
+    """The number of links within the site, and those that lead nowhere."""
+    count, found = 0, []
     for name, page in pages(site).items():
         for link in [*page.links, *page.loads]:
             parts = urlsplit(link)
             if parts.scheme or parts.netloc:
                 continue
-            target = (site / name).parent / unquote(parts.path) if parts.path else site / name
-            assert target.is_file(), f"{name} links {link}, which is not there"
+            target = ((site / name).parent / unquote(parts.path) if parts.path else site / name).resolve()
             count += 1
-            if parts.fragment and target.suffix == ".html":
-                places = page_at(target.resolve() if ".." in target.parts else target).places
-                assert unquote(parts.fragment) in places, f"{name} links {link}: there is no such place"
+            if not target.is_file():
+                found.append(f"{name}: {link}")
+            elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in page_at(target).places:
+                found.append(f"{name}: {link}, of which the page has no such place")
+    return count, found
+
+
+def foreign_in_page(page: Page) -> list[str]:
+    """What a page loads from elsewhere."""
+    loads = [each for each in page.loads if urlsplit(each).netloc or urlsplit(each).scheme not in ("", "data")]
+    return loads + foreign_in_sheet(page.styles)
+
+
+def foreign_in_sheet(text: str) -> list[str]:
+    """What a style sheet loads from elsewhere."""
+    bare = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    return re.findall(r"(?:url\(|@import)\s*(?:url\()?\s*['\"]?\s*(?:https?:)?//[^'\")\s]*", bare)
+
+
+def foreign_in_script(text: str) -> list[str]:
+    """Addresses to which a script connects, as far as they are written where it does so."""
+    return re.findall(r"(?:fetch|import|open|src\s*=|href\s*=)\s*\(?\s*[`'\"](?:https?:)?//[^`'\"]*", text)
+
+
+def test_every_document_is_reached_from_the_start(site: Path) -> None:
+    assert documents() | {START, "CHANGELOG.html", "CONTRIBUTING.html", "SECURITY.html"} <= reached(site)
+
+
+def test_links_within_the_site_resolve(site: Path) -> None:
+    count, found = broken(site)
+    assert not found
     assert count > 1000
 
 
 def test_nothing_is_loaded_from_a_network(site: Path) -> None:
     for name, page in pages(site).items():
-        for each in page.loads:
-            assert not urlsplit(each).netloc, f"{name} loads {each}"
-            assert urlsplit(each).scheme in ("", "data"), f"{name} loads {each}"
-        assert not re.search(r"url\(\s*['\"]?(?:https?:)?//|@import", page.styles), name
+        assert not foreign_in_page(page), name
     for sheet in site.rglob("*.css"):
-        text = re.sub(r"/\*.*?\*/", "", sheet.read_text(encoding="utf-8"), flags=re.DOTALL)
-        assert not re.search(r"url\(\s*['\"]?(?:https?:)?//|@import\s+(?:url\()?['\"]?(?:https?:)?//", text), sheet
+        assert not foreign_in_sheet(sheet.read_text(encoding="utf-8")), sheet.name
     for script in site.rglob("*.js"):
-        text = script.read_text(encoding="utf-8", errors="replace")
-        found = re.findall(r"(?:fetch|import|open|src\s*=|href\s*=)\s*\(?\s*[`'\"](?:https?:)?//", text)
-        assert not found, f"{script.name}: {found}"
+        assert not foreign_in_script(script.read_text(encoding="utf-8", errors="replace")), script.name
 
 
 def test_every_public_name_has_an_entry(site: Path) -> None:
@@ -211,6 +234,47 @@ def test_search_works_and_no_request_leaves(site: Path) -> None:
         assert all(url.startswith(("file://", "data:")) for url in asked), asked
         troubles = [each for each in tab.events if each["method"] in ("Runtime.exceptionThrown", "Log.entryAdded")]
         assert not troubles
+
+
+# --- the checks themselves --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<script src="https://a.example/b.js"></script>',
+        '<img src="//a.example/b.png">',
+        '<img src="b.png" srcset="b.png 1x, http://a.example/c.png 2x">',
+        '<link rel="stylesheet" href="https://a.example/b.css">',
+        '<link rel="preconnect" href="https://a.example">',
+        "<style>@import 'https://a.example/b.css';</style>",
+        '<p style="background: url(//a.example/b.png)">',
+        '<iframe src="https://a.example"></iframe>',
+    ],
+)
+def test_a_page_that_loads_something_would_be_seen(text: str) -> None:
+    assert foreign_in_page(Page(text))
+
+
+def test_a_sheet_and_a_script_that_load_something_would_be_seen() -> None:
+    assert foreign_in_sheet("@font-face { src: url('https://a.example/b.woff2') }")
+    assert foreign_in_script("const a = await fetch('https://a.example/b.json')")
+    own = '<a href="https://a.example">x</a><script src="b.js"></script><img src="data:image/png;base64,AA"><p style="color: red">'
+    assert not foreign_in_page(Page(own))
+    assert not foreign_in_sheet("/* https://a.example */ a { background: url(b.png) }")
+
+
+def test_links_that_lead_nowhere_would_be_seen(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "index.html").write_text('<a href="sub/a.html#here">a</a> <a href="sub/a.html#there">a</a>')
+    (tmp_path / "sub" / "a.html").write_text(
+        '<p id="here"><a href="../none.html">b</a> <a href="https://a.example">c</a>'
+    )
+    (tmp_path / "alone.html").write_text("")
+    count, found = broken(tmp_path)
+    assert count == 3
+    assert [each.partition(",")[0] for each in found] == ["index.html: sub/a.html#there", "sub/a.html: ../none.html"]
+    assert reached(tmp_path) == {"index.html", "sub/a.html"}
 
 
 # --- how it is made ---------------------------------------------------------------------------------------------------
