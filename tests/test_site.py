@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import importlib
 import importlib.util
 import os
@@ -201,6 +202,8 @@ def test_declared_options_are_arguments(site: Path) -> None:
     text = (site / "docs" / "api" / "verbs.html").read_text(encoding="utf-8")
     assert "Annotated" not in text
     assert "resize images so that the longer side has this many pixels" in text
+    signature = re.sub(r"<[^>]+>", "", text.partition('id="translate.convert"')[2][:9000])
+    assert re.search(r"long_side:\s+int\s+\|\s+None\s+=\s+None", html.unescape(signature))
 
 
 def test_every_command_has_its_section_and_options(site: Path) -> None:

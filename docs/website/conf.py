@@ -48,6 +48,7 @@ nitpick_ignore = [
     ("py:class", f"translate.{each}")
     for each in (
         "best.Best",
+        "conversion.plan.Shard",
         "given.reading.Given",
         "given.tensors.Ready",
         "images.directories.Directory",

@@ -117,11 +117,14 @@ def _signature(
     if signature is None or "Option(" not in signature:
         return None
     target = value.__init__ if inspect.isclass(value) else value
+    plain = inspect.signature(value)
     try:
         hints = typing.get_type_hints(target)
     except NameError:
-        hints = {}
-    plain = inspect.signature(value)
+        # Types that are imported for type checkers alone stay the text that they are.
+        hints = {name: each.annotation for name, each in plain.parameters.items()}
+        hints |= {name: each.kind for name, each in options_of(value).items()}
+        hints["return"] = plain.return_annotation
     arguments = [each.replace(annotation=hints.get(each.name, each.empty)) for each in plain.parameters.values()]
     returned = "" if inspect.isclass(value) else stringify_annotation(hints.get("return"), "smart")
     return stringify_signature(plain.replace(parameters=arguments, return_annotation=plain.empty)), returned
