@@ -73,5 +73,10 @@ release-check: $(VENV)/.installed-test
 	$(INSTALL) -e ".[release]"
 	$(BIN)/python -m release
 
+.PHONY: site
+site: $(VENV)/.installed-test
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/read -c docs/website . build/site
+	@echo "Look at build/site/index.html"
+
 clean:
-	rm -rf $(VENV) $(LOWEST) demo .mutation .release .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) build demo .mutation .release .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,6 +10,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -252,6 +253,28 @@ def test_the_examples_commands_do_what_their_pages_say(stranger: Environment, pa
     assert list((stranger.work / "decoded").glob("*.npy"))
     (stranger.work / "weights.safetensors").unlink()
     stranger.translate("convert", "seen", pairs / "test" / "source", "seen-out")
+
+
+def test_it_is_published_by_the_commands_of_its_page(stranger: Environment, tmp_path: Path) -> None:
+    package = shutil.copytree(EXAMPLE, tmp_path / EXAMPLE.name, ignore=shutil.ignore_patterns("__pycache__", "dist"))
+    page = (ROOT / "docs" / "publish-a-plugin.md").read_text(encoding="utf-8").partition("## Build it")[2]
+    commands = page.partition("```console\n")[2].partition("```")[0].splitlines()
+    assert len(commands) == 5
+    for program, *words in map(shlex.split, commands):
+        if words[:2] == ["-m", "build"]:
+            # The builder's own environment would be downloaded.
+            process(sys.executable, *words, "--no-isolation", cwd=package)
+        elif words[:3] == ["-m", "pip", "install"]:
+            stranger.pip("install", "--no-index", "--no-deps", "--force-reinstall", package / words[3])
+        elif program == "translate":
+            assert "residual" in stranger.translate(*words).stdout
+        else:
+            assert program == "python"
+            # The contracts, which take their time, are kept above.
+            words += ["-k", "by_hand", "-p", "no:cacheprovider"]
+            assert "1 passed" in process(stranger.bin / "python", *words, cwd=package).stdout
+    built = {path.name for path in (package / "dist").iterdir()}
+    assert built == {"translate_residual-0.1.0-py3-none-any.whl", "translate_residual-0.1.0.tar.gz"}
 
 
 def test_removed_it_is_gone_and_its_runs_name_it(

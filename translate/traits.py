@@ -210,7 +210,8 @@ class Traits:
         """A variational autoencoder: a method from images (N, C, H, W) and noise to (N,) and (N, C, H, W).
 
         They are the KL divergence of each posterior from the prior in nats, and an image decoded from one code of the
-        posterior, drawn by standard normal noise (N, *noise). Metrics such as ``elbo`` call it; the default is None.
+        posterior, drawn by standard normal noise ``(N, *noise)``. Metrics such as ``elbo`` call it; the default is
+        None.
         """
         return self._read("variational_pass", None, callable, "a method")
 
