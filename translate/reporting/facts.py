@@ -16,8 +16,11 @@ from translate.errors import TranslateError
 from translate.options import Call
 from translate.paths import quoted
 from translate.reporting import journal
+from translate.reporting.evaluations import Tables
+from translate.reporting.guarding import Guarding
 from translate.reporting.grids import Grid, Pictures, grids_of
 from translate.reporting.series import Series
+from translate.reporting.texts import text_of
 from translate.run import Config, Run
 from translate.schema import FactsError, parse_json, read_text
 from translate.tensor_header import read_header
@@ -89,29 +92,15 @@ def options_of(config: Config) -> Iterator[tuple[str, Any, bool]]:
             yield name, value, value == defaults[name]
 
 
-def text_of(value: Any) -> str:
-    """A value as a report tells it.
-
-    >>> text_of([32, 64]), text_of(None), text_of(True), text_of(("a", "b"))
-    ('32, 64', 'none', 'yes', 'a, b')
-    """
-    if value is None or value in ((), []):
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(text_of(each) for each in value)
-    if isinstance(value, Mapping):
-        return json.dumps(value)
-    return printable(value)
-
-
 class RunFacts:
     """A run's folder as JSON values for a page; what has been read and encoded is kept for the next time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.series = Series(folder)
+        self.guarding = Guarding(folder)
+        self.tables = Tables()
+        """Those of its evaluations."""
         self.pictures = Pictures()
 
     def collect(self, base: Path | None, *, state: State | None = None, most: int, room: int) -> dict[str, Any]:
@@ -122,6 +111,7 @@ class RunFacts:
         """
         run = Run.open(self.folder)
         self.series.read()
+        self.guarding.read()
         run.step = last_step(run, self.series)
         state = state or state_of(run, run.step)
         facts = _json_of(run.folder / "config.json")
@@ -150,7 +140,8 @@ class RunFacts:
             "own": len(run.config.options),
             "domains": [[printable(name), text_of(each)] for name, each in _mapping(facts.get("domains")).items()],
             "environment": list(_environment(facts, told)),
-            "notes": _notes(run, facts, told, self.series),
+            "notes": _notes(run, facts, told, self.series, self.guarding),
+            "guard": self.guarding.facts(),
             "commands": list(_commands(run, state)),
             "files": _files(run),
             "best": best_of(run, tables),
@@ -184,7 +175,11 @@ def _environment(facts: Mapping[str, Any], told: Mapping[str, list[dict[str, Any
 
 
 def _notes(
-    run: Run, facts: Mapping[str, Any], told: Mapping[str, list[dict[str, Any]]], series: Series
+    run: Run,
+    facts: Mapping[str, Any],
+    told: Mapping[str, list[dict[str, Any]]],
+    series: Series,
+    guarding: Guarding,
 ) -> list[dict[str, Any]]:
     """What somebody should know: warnings, changes of settings, resumptions, images that were left out."""
     notes: list[dict[str, Any]] = []
@@ -212,7 +207,14 @@ def _notes(
             note("change", change, {"step": change.step})
     except TranslateError as error:
         note("warning", error)
+    if guarding.problem:
+        note("warning", guarding.problem)
+    for row in guarding.warnings:
+        note("guard", row["text"], row)
+        notes[-1]["advice"] = row["advice"]
     for row in told.get("told", []):
+        if any(each["text"] and each["text"] in str(row.get("text")) for each in guarding.warnings):
+            continue  # as it stood on the console
         note("warning" if row.get("level") == "warning" else "log", row.get("text", ""), row)
     for row in told.get("begin", []):
         if row.get("step"):
