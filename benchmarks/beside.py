@@ -46,7 +46,7 @@ class Clock:
     """The seconds of the processor that each part has taken, in all threads."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds = dict.fromkeys(PARTS, 0.0)
         self.calls: Counter[str] = Counter()
         self._inside = threading.local()
         self._lock = threading.Lock()
@@ -94,7 +94,9 @@ def main(given: Sequence[str] | None = None) -> int:
             validate=asked.validate, device="cpu",
         )  # fmt: skip
         whole, passed = time.process_time() - begun, time.perf_counter() - passed
-    print(f"{cpu_model()}, {cores()} cores; {asked.method}, {asked.size} px, batch {asked.batch}, {asked.steps} steps: ")
+    print(
+        f"{cpu_model()}, {cores()} cores; {asked.method}, {asked.size} px, batch {asked.batch}, {asked.steps} steps: "
+    )
     print(f"{whole:.1f} s of the processor, {whole / asked.steps * 1e3:.0f} ms a step, {passed:.1f} s by the clock\n")
     print("| part | seconds of the processor | calls | share |\n|---|---|---|---|")
     for part in PARTS:

@@ -35,11 +35,11 @@ def measured(found: tuple[Run, str], data: str = "steps()", **options: Any) -> E
     return evaluate(folder.folder, data, plugins=[plugin], **{"metrics": ["l1", "psnr"], **options})
 
 
-def names(run: Run) -> list[str]:  # noqa: F811
+def names(run: Run) -> list[str]:
     return sorted(path.name for path in run.evaluations.iterdir()) if run.evaluations.is_dir() else []
 
 
-def test_an_evaluation_is_kept_with_its_table_and_its_pictures(run: tuple[Run, str]) -> None:  # noqa: F811
+def test_an_evaluation_is_kept_with_its_table_and_its_pictures(run: tuple[Run, str]) -> None:
     found = measured(run)
     place = run[0].evaluations
     assert names(run[0]) == [f"test-step-00000001{suffix}" for suffix in (".csv", ".json", ".webp")]
@@ -77,7 +77,7 @@ def _data(page: Path) -> str:
     return text.partition('id="content">')[2].partition("</script>")[0]
 
 
-def test_nothing_is_replaced_and_nothing_kept_twice(run: tuple[Run, str]) -> None:  # noqa: F811
+def test_nothing_is_replaced_and_nothing_kept_twice(run: tuple[Run, str]) -> None:
     first = measured(run, metrics=["l1"])
     assert measured(run, metrics=["l1"]).kept == first.kept
     before = {path: path.read_bytes() for path in run[0].evaluations.iterdir()}
@@ -90,7 +90,7 @@ def test_nothing_is_replaced_and_nothing_kept_twice(run: tuple[Run, str]) -> Non
     assert (run[0].evaluations / "test-step-00000001-3.csv").read_text() == "mine"
 
 
-def test_names_say_what_was_measured(run: tuple[Run, str]) -> None:  # noqa: F811
+def test_names_say_what_was_measured(run: tuple[Run, str]) -> None:
     folder, plugin = run
     checkpoint = folder.checkpoints[-1]
     shutil.copy(folder.translator, folder.folder / "best-backward-psnr.safetensors")
@@ -105,7 +105,7 @@ def test_names_say_what_was_measured(run: tuple[Run, str]) -> None:  # noqa: F81
 
 
 def test_a_file_outside_of_a_run_and_one_that_is_not_to_be_kept_leave_nothing(
-    run: tuple[Run, str],  # noqa: F811
+    run: tuple[Run, str],
     tmp_path: Path,
 ) -> None:
     folder, plugin = run
@@ -120,7 +120,7 @@ def test_a_file_outside_of_a_run_and_one_that_is_not_to_be_kept_leave_nothing(
 
 @pytest.mark.parametrize("fault", ["file", "full"])
 def test_where_it_cannot_be_kept_the_scores_are_told_all_the_same(
-    run: tuple[Run, str],  # noqa: F811
+    run: tuple[Run, str],
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     fault: str,

@@ -364,7 +364,9 @@ def test_what_the_guard_wrote_is_in_a_report_that_is_made_anew(tmp_path: Path) -
     (run.folder / "guard.jsonl").write_text("\n".join([*lines, json.dumps(warning)[:30]]))
     told = {"kind": "told", "time": 1, "step": 20, "level": "warning"}
     said = f"at step 20 {warning['text']}; what to do: slow it"
-    (run.folder / "log.jsonl").write_text("".join(json.dumps({**told, "text": each}) + "\n" for each in (said, "other")))
+    (run.folder / "log.jsonl").write_text(
+        "".join(json.dumps({**told, "text": each}) + "\n" for each in (said, "other"))
+    )
     facts = RunFacts(run.folder)
     for _ in range(2):
         found = facts.collect(run.folder, most=9, room=10**9)
@@ -374,7 +376,9 @@ def test_what_the_guard_wrote_is_in_a_report_that_is_made_anew(tmp_path: Path) -
         assert found["notes"][0]["advice"] == "slow it"
         assert found["guard"] == {"looks": 1, "step": 20, "warnings": 1, "seen": [["won", "d", "0.97", 20, True]]}
     with (run.folder / "guard.jsonl").open("a") as file:
-        file.write(json.dumps(warning)[30:] + "\n" + json.dumps({"step": 30, "seen": {"won:d": 0.5}, "signs": []}) + "\n")
+        file.write(
+            json.dumps(warning)[30:] + "\n" + json.dumps({"step": 30, "seen": {"won:d": 0.5}, "signs": []}) + "\n"
+        )
     assert facts.collect(run.folder, most=9, room=10**9)["guard"] == {
         "looks": 2, "step": 30, "warnings": 2, "seen": [["won", "d", "0.5", 30, False]],
     }  # fmt: skip

@@ -58,7 +58,7 @@ __all__ = [
 
 log = logging.getLogger("translate")
 
-NORM_STEPS = 11
+NORM_STEPS = 7
 """How often the norms of gradients are taken at most; a prime, so that no period of the updates hides a player."""
 
 

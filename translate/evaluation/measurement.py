@@ -167,7 +167,9 @@ def scores_of(
             if not drawn:
                 warnings.append(f"{text} has no interval, since its scores cannot be resampled")
     warnings += _of_few(each)
-    return Scores(found, protocols, counts, subject.facts(), wanted, each, draws, warnings, subject.target.summary, better)
+    return Scores(
+        found, protocols, counts, subject.facts(), wanted, each, draws, warnings, subject.target.summary, better
+    )
 
 
 def _of_few(each: Mapping[str, Values]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Evaluations: what ``translate evaluate`` has kept of runs: scores, and the images that are best, worst and most apart.
+"""Evaluations: what ``translate evaluate`` has kept of runs: scores, and the images with the best and worst of them.
 
 A run keeps them in a folder: JSON files, and of the same names tables of scores by image and pictures of some of these.
 Tables that something else has written there are read as well.
@@ -133,32 +133,40 @@ def _better_of(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: value for name, value in listed if value in ("higher", "lower")}
 
 
+def _is_laid_out(layout: Mapping[str, Any], height: int, width: int) -> bool:
+    """Whether a layout makes sense for a picture of so many pixels."""
+    columns, rows = layout.get("columns"), layout.get("rows")
+    sides = [layout.get(name) for name in ("height", "width", "gap")]
+    if not all(type(each) is int and 0 < each < 2**12 for each in sides):
+        return False
+    if not isinstance(columns, list) or not isinstance(rows, list) or not all(isinstance(c, str) for c in columns):
+        return False
+    if not all(isinstance(row, list) and len(row) == 2 and all(isinstance(a, str) for a in row) for row in rows):
+        return False
+    gap = layout["gap"]
+    return (height, width) == (len(rows) * (layout["height"] + gap), len(columns) * (layout["width"] + gap))
+
+
 def _pictures_of(values: Mapping[str, Any], path: Path, room: int) -> dict[str, Any] | None:
     """The picture of an evaluation as a data URL with its layout; None if it does not fit or makes no sense."""
     layout = values.get("pictures")
     if not isinstance(layout, Mapping):
         return None
-    columns, rows = layout.get("columns"), layout.get("rows")
-    height, width, gap = (layout.get(name) for name in ("height", "width", "gap"))
     try:
         header, size = probe(path), path.stat().st_size
-        sound = (
-            all(type(each) is int and 0 < each < 2**12 for each in (height, width, gap))
-            and isinstance(columns, list) and isinstance(rows, list)
-            and all(isinstance(each, str) for each in columns)
-            and all(isinstance(row, list) and len(row) == 2 and all(isinstance(a, str) for a in row) for row in rows)
-            and (header.width, header.height) == (len(columns) * (width + gap), len(rows) * (height + gap))
-            and size <= room
-        )  # fmt: skip
+        sound = size <= room and _is_laid_out(layout, header.height, header.width)
         data = path.read_bytes() if sound else b""
     except (OSError, TranslateError):
         return None
     if data[:4] + data[8:12] != b"RIFFWEBP":
         return None
     return {
-        "src": f"data:image/webp;base64,{base64.b64encode(data).decode()}", "columns": [printable(c) for c in columns],
-        "rows": [tuple(row) for row in rows], "height": height, "width": width, "gap": gap, "size": len(data),
-    }  # fmt: skip
+        **{name: layout[name] for name in ("height", "width", "gap")},
+        "src": f"data:image/webp;base64,{base64.b64encode(data).decode()}",
+        "columns": [printable(each) for each in layout["columns"]],
+        "rows": [tuple(row) for row in layout["rows"]],
+        "size": len(data),
+    }
 
 
 class Tables:
@@ -210,7 +218,9 @@ class Table:
         """By score, the images with the lowest and the highest values, each with its row in the picture or None."""
         found = []
         for name, given in self.scores.items():
-            values = sorted((value, image) for value, image in zip(given, self.images, strict=True) if value is not None)
+            values = sorted(
+                (value, image) for value, image in zip(given, self.images, strict=True) if value is not None
+            )
             shown = min(SHOWN, len(values))
             ends = values[:shown], values[: -shown - 1 : -1]
             lowest, highest = (

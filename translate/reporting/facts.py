@@ -17,8 +17,8 @@ from translate.options import Call
 from translate.paths import quoted
 from translate.reporting import journal
 from translate.reporting.evaluations import Tables
-from translate.reporting.guarding import Guarding
 from translate.reporting.grids import Grid, Pictures, grids_of
+from translate.reporting.guarding import Guarding
 from translate.reporting.series import Series
 from translate.reporting.texts import text_of
 from translate.run import Config, Run

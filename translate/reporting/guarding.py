@@ -64,11 +64,12 @@ class Guarding:
             return
         self.looks += 1
         self.last_step = max(self.last_step, row["step"])
-        signs = row.get("signs") if isinstance(row.get("signs"), list) else []
+        signs = row.get("signs", [])
+        signs = signs if isinstance(signs, list) else []
         for name, value in seen.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
-                if name in self._seen or len(self._seen) < MOST_SEEN:
-                    self._seen[name] = [row["step"], value, name in signs]
+            is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            if is_number and (name in self._seen or len(self._seen) < MOST_SEEN):
+                self._seen[name] = [row["step"], value, name in signs]
 
     def facts(self) -> dict[str, Any] | None:
         """What a page shows, as JSON values: looks, warnings, and of each thing looked at the last value.

@@ -102,10 +102,10 @@ def _log(part: str, logger: Logger, picture: Path, since: int = -1) -> None:
 @contextmanager
 def _quiet_draws(part: str, what: str) -> Iterator[None]:
     """Check that the block leaves the global generators of Python and NumPy alone, from which a training draws."""
-    python, numpy = random.getstate(), np.random.get_state()[1].tobytes()
+    python, numpy = random.getstate(), str(np.random.get_state(legacy=False))
     yield
     assert random.getstate() == python, f"{part}: {what} draws from Python's global generator"
-    assert np.random.get_state()[1].tobytes() == numpy, f"{part}: {what} draws from NumPy's global generator"
+    assert str(np.random.get_state(legacy=False)) == numpy, f"{part}: {what} draws from NumPy's global generator"
 
 
 def _contents(folder: Path) -> dict[Path, bytes]:
