@@ -259,6 +259,32 @@ def test_an_empty_run_has_a_report(tmp_path: Path) -> None:
     assert ["go on", f"translate fit --resume {tmp_path / 'run'}"] in found["commands"]
 
 
+@pytest.mark.parametrize(
+    ("roles", "paired", "validate", "metrics"),
+    [
+        ({"forward": "translator"}, True, (), "--metric ssim"),
+        ({"forward": "translator"}, None, (), "--metric ssim"),
+        ({"forward": "translator", "backward": "translator"}, False, (), "--metric 'kid(extractor=EXTRACTOR)'"),
+        ({"sample": "sampler"}, True, (), "--metric 'kid(extractor=EXTRACTOR)'"),
+        ({"classify": "classifier"}, False, (), "--metric classification_error"),
+        ({"forward": "translator"}, False, ("l1, copy_distance(k=3)",), "--metric l1 --metric 'copy_distance(k=3)'"),
+    ],
+)
+def test_the_command_that_measures_names_metrics_that_fit(
+    roles: dict[str, str],
+    paired: bool | None,
+    validate: tuple[str, ...],
+    metrics: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("translate.description.show", lambda _: SimpleNamespace(directions=roles))
+    said = {} if paired is None else {"paired": paired}
+    Run.create(tmp_path / "run", Config("m", "photos", validate=validate), steps=5, metadata=said)
+    commands = dict(page_of(tmp_path / "run").runs[0]["commands"])
+    assert commands["measure it"] == f"translate evaluate {tmp_path / 'run'} photos {metrics}"
+
+
 def test_a_page_of_another_kind_is_not_replaced(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     page = tmp_path / "page.html"
@@ -298,7 +324,7 @@ def test_evaluations_are_shown_with_the_best_and_the_worst_images(tmp_path: Path
     assert scored["scores"] == [["ssim", "0.51235", "0.01"], ["fid", "inf", ""]]
     assert scored["protocol"] == [["split", "test"]]
     (ranked,) = table["images"]
-    assert (ranked["name"], ranked["count"], len(ranked["lowest"])) == ("psnr", 20, 8)
+    assert (ranked["name"], ranked["count"], len(ranked["lowest"])) == ("psnr", 20, 6)
     assert (ranked["lowest"][0], ranked["highest"][0]) == (["0.png", "0", None], ["19.png", "19", None])
     assert [each.partition(",")[0] for each in sorted(found["left_out"])] == ["broken.json", "other.json", "texts.csv"]
 

@@ -12,10 +12,10 @@ from translate import images
 from translate.evaluation.resampling import Values
 from translate.evaluation.subjects import Subject
 
-EACH = 4
+EACH = 6
 """The images shown at either end of a score."""
 
-MOST = 32
+MOST = 36
 """The images shown in all, those of the first scores."""
 
 LONGEST = 128
@@ -50,7 +50,7 @@ def extremes(values: Mapping[str, Values]) -> list[tuple[str, int]]:
     >>> from translate.evaluation.resampling import Place
     >>> place = Place("pairs", "source", [*"abcdefghij"], np.arange(10))
     >>> [row for _, row in extremes({"psnr": Values(place, np.array([5.0, 4, 3, 2, 1, 0, 9, 8, 7, np.nan]))})]
-    [5, 4, 3, 2, 6, 7, 8, 0]
+    [5, 4, 3, 2, 1, 0, 6, 7, 8]
     """
     found: dict[tuple[str, int], None] = {}
     for each in values.values():

@@ -28,7 +28,7 @@ MOST_TABLE_BYTES = 16 * 2**20
 MOST_PICTURES_BYTES = 8 * 2**20
 """The most bytes of pictures of evaluations in a report, as they are before base64, the newest first."""
 
-SHOWN = 8
+SHOWN = 6
 """The best and the worst images that a report names."""
 
 IMAGE = ("image", "name", "file", "source")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from translate import lock, webpage
 from translate.errors import TranslateError
-from translate.options import Call
+from translate.options import Call, split_list
 from translate.paths import quoted
 from translate.reporting import journal
 from translate.reporting.evaluations import Tables
@@ -142,7 +142,7 @@ class RunFacts:
             "environment": list(_environment(facts, told)),
             "notes": _notes(run, facts, told, self.series, self.guarding),
             "guard": self.guarding.facts(),
-            "commands": list(_commands(run, state)),
+            "commands": list(_commands(run, state, facts.get("paired"))),
             "files": _files(run),
             "best": best_of(run, tables),
             "tables": tables,
@@ -225,7 +225,17 @@ def _notes(
     return notes
 
 
-def _commands(run: Run, state: State) -> Iterator[list[str]]:
+def _metrics(run: Run, roles: set[str], paired: object) -> list[str]:
+    """Metrics that fit a run: those of its validation, else one for what its networks do and the data that it has."""
+    if run.config.validate:
+        return [each for text in run.config.validate for each in split_list(text) if each]
+    if roles == {"classifier"}:
+        return ["classification_error"]
+    # Runs of earlier versions do not say whether their data is paired.
+    return ["ssim"] if "translator" in roles and paired is not False else ["kid(extractor=EXTRACTOR)"]
+
+
+def _commands(run: Run, state: State, paired: object) -> Iterator[list[str]]:
     folder, data = quoted(run.folder), quoted(run.config.data)
     if state == "running":
         yield ["watch it", f"translate watch {folder}"]
@@ -243,10 +253,8 @@ def _commands(run: Run, state: State) -> Iterator[list[str]]:
         yield ["make images", f"translate sample {folder} OUT"]
     if "classifier" in roles:
         yield ["tell classes", f"translate classify {folder} IN"]
-    yield [
-        "measure it",
-        f"translate evaluate {folder} {data} --metric {'accuracy' if roles == {'classifier'} else 'ssim'}",
-    ]
+    measured = " ".join(f"--metric {quoted(metric)}" for metric in _metrics(run, roles, paired))
+    yield ["measure it", f"translate evaluate {folder} {data} {measured}"]
     yield ["train the same anew", f"translate fit --config {quoted(run.folder / 'config.json')} -o NEW"]
     yield ["this report anew", f"translate report {folder}"]
 

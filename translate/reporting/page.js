@@ -125,7 +125,7 @@
       if (each.group === "Validation") {
         for (const line of each.lines.slice(0, 4)) {
           const curve = line.table.curves.find((one) => one.mean === line.mean);
-          if (curve && curve.high_at !== undefined) notes.push(`${several() ? line.name + ": " : ""}lowest ${shortNumber(curve.lowest)} at step ${curve.low_at.toLocaleString("en")}, highest ${shortNumber(curve.highest)} at ${curve.high_at.toLocaleString("en")}`);
+          if (curve && curve.high_at !== undefined && curve.lowest !== curve.highest) notes.push(`${several() ? line.name + ": " : ""}lowest ${shortNumber(curve.lowest)} at step ${curve.low_at.toLocaleString("en")}, highest ${shortNumber(curve.highest)} at ${curve.high_at.toLocaleString("en")}`);
         }
       }
       made.get(`${each.group}\n${each.title}`).note = notes.join("; ");
@@ -167,6 +167,7 @@
     listed = steps();
     const none = listed.length === 0;
     byId("samples-none").hidden = !none;
+    byId("samples-none").textContent = content.runs.some((run) => run.state === "running") ? "There are no sample grids yet." : "There are no sample grids.";
     byId("samples-body").hidden = none;
     if (none) return;
     const atEnd = Number(time.value) >= Number(time.max);
@@ -208,7 +209,10 @@
       if (!figure) return;
       const grid = gridAt(run, step), [caption, image, missing] = figure.children;
       const name = several() ? run.name : "";
-      caption.replaceChildren(...(several() ? [keyOf(number)] : []), [name, grid ? `step ${grid.step.toLocaleString("en")}` : "no grids"].filter(Boolean).join(", "));
+      const { layout } = run.grids;
+      // Titles of small cells are cut off.
+      const narrow = grid && layout && layout.columns.some((each) => each.length * 6 > layout.cell_width) ? `: ${layout.columns.join(", ")}` : "";
+      caption.replaceChildren(...(several() ? [keyOf(number)] : []), [name, grid ? `step ${grid.step.toLocaleString("en")}` : "no grids"].filter(Boolean).join(", "), narrow);
       if (!grid || !grid.src) { image.hidden = true; missing.hidden = false; return; }
       if (image.getAttribute("src") !== grid.src) image.src = grid.src;
       const columns = run.grids.layout ? `: columns ${run.grids.layout.columns.join(", ")}; ${run.grids.layout.rows} rows` : "";
