@@ -470,14 +470,19 @@
       const head = ["image", ...each.runs.map((number) => element("span", {}, keyOf(number), content.runs[number].name))];
       parts.push(element("div", { className: "panel" }, element("h3", {}, `${each.score}: where the runs differ most, of ${each.count.toLocaleString("en")} images`), element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: `${each.score}: where the runs differ most` }, tableOf(head, rows))));
     }
+    const newest = new Set();
     for (const each of list.filter((one) => one.images)) {
+      // Of each run the images of its newest evaluation are open.
+      const older = newest.has(each.run), panels = [];
+      newest.add(each.run);
       for (const score of each.images) {
         const rows = (images) => tableOf([], images.map(([image, value, row]) => ({ cells: [image, value, shots(each, row, image)] })), (at) => at === 1);
         const titles = { higher: ["Best, highest", "Worst, lowest"], lower: ["Worst, highest", "Best, lowest"] }[score.better] || ["Highest", "Lowest"];
         const ends = [element("div", {}, element("h4", {}, titles[0]), rows(score.highest)), element("div", {}, element("h4", {}, titles[1]), rows(score.lowest))];
         if (score.better === "lower") ends.reverse();
-        parts.push(element("div", { className: "panel" }, element("h3", {}, named(each), `: ${score.name} of ${score.count.toLocaleString("en")} images`), element("div", { className: "columns" }, ...ends)));
+        panels.push(element("div", { className: "panel" }, element("h3", {}, named(each), `: ${score.name} of ${score.count.toLocaleString("en")} images`), element("div", { className: "columns" }, ...ends)));
       }
+      parts.push(...(older ? [element("details", { className: "older" }, element("summary", {}, named(each), ": its best and worst images"), ...panels)] : panels));
     }
     byId("scores-body").replaceChildren(...parts);
   };
