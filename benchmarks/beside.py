@@ -80,18 +80,20 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=100, help="images of the data, of which a tenth is held out")
     parser.add_argument("--log", default="tensorboard", help="loggers, or none")
     parser.add_argument("--log-every", type=int, default=50)
+    parser.add_argument("--generator", default="", help="the method's generator, such as unet(width=16)")
     parser.add_argument("--validate", default="psnr, ssim", help="metrics, or nothing")
     asked = parser.parse_args(given)
     clock = Clock()
     for part, watched in PARTS.items():
         for owner, name in watched:
             clock.watch(part, owner, name)
+    own = {"generator": asked.generator} if asked.generator else {}
     with tempfile.TemporaryDirectory() as folder:
         begun, passed = time.process_time(), time.perf_counter()
         translate.fit(
             asked.method, f"demo(size={asked.size}, count={asked.count})", output=Path(folder, "run"),
             size=asked.size, batch=asked.batch, steps=asked.steps, log=asked.log, log_every=asked.log_every,
-            validate=asked.validate, device="cpu",
+            validate=asked.validate, device="cpu", compile="no", **own,
         )  # fmt: skip
         whole, passed = time.process_time() - begun, time.perf_counter() - passed
     print(

@@ -351,7 +351,7 @@
     if (!several()) return;
     byId("differ-table").className = "panel scroll";
     byId("differ-table").replaceChildren(content.differ.length
-      ? tableOf(["option", ...content.runs.map((run, number) => element("span", {}, keyOf(number), run.name))], content.differ.map(([name, values]) => ({ cells: [name, ...values.map((value) => value === null ? "-" : value)] })))
+      ? tableOf(["option", ...content.runs.map((run, number) => element("span", {}, keyOf(number), run.name))], content.differ.map(([name, values]) => ({ cells: [name, ...values.map((value) => value === null ? "not given" : value)] })))
       : "These runs have the same options.");
   };
 
