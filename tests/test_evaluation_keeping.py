@@ -36,12 +36,16 @@ def measured(found: tuple[Run, str], data: str = "steps()", **options: Any) -> E
 
 
 def names(run: Run) -> list[str]:
-    return sorted(path.name for path in run.evaluations.iterdir()) if run.evaluations.is_dir() else []
+    return (
+        sorted(path.name for path in (run.folder / "evaluations").iterdir())
+        if (run.folder / "evaluations").is_dir()
+        else []
+    )
 
 
 def test_an_evaluation_is_kept_with_its_table_and_its_pictures(run: tuple[Run, str]) -> None:
     found = measured(run)
-    place = run[0].evaluations
+    place = run[0].folder / "evaluations"
     assert names(run[0]) == [f"test-step-00000001{suffix}" for suffix in (".csv", ".json", ".webp")]
     assert found.kept == place / "test-step-00000001.json"
     assert found.lines()[-1] == f"kept in {found.kept}"
@@ -80,14 +84,14 @@ def _data(page: Path) -> str:
 def test_nothing_is_replaced_and_nothing_kept_twice(run: tuple[Run, str]) -> None:
     first = measured(run, metrics=["l1"])
     assert measured(run, metrics=["l1"]).kept == first.kept
-    before = {path: path.read_bytes() for path in run[0].evaluations.iterdir()}
+    before = {path: path.read_bytes() for path in (run[0].folder / "evaluations").iterdir()}
     other = measured(run, metrics=["psnr"])
-    assert other.kept == run[0].evaluations / "test-step-00000001-2.json"
+    assert other.kept == (run[0].folder / "evaluations") / "test-step-00000001-2.json"
     # A table of the user's own has the next name.
-    (run[0].evaluations / "test-step-00000001-3.csv").write_text("mine")
-    assert measured(run, limit=8).kept == run[0].evaluations / "test-step-00000001-4.json"
+    ((run[0].folder / "evaluations") / "test-step-00000001-3.csv").write_text("mine")
+    assert measured(run, limit=8).kept == (run[0].folder / "evaluations") / "test-step-00000001-4.json"
     assert all(path.read_bytes() == data for path, data in before.items())
-    assert (run[0].evaluations / "test-step-00000001-3.csv").read_text() == "mine"
+    assert ((run[0].folder / "evaluations") / "test-step-00000001-3.csv").read_text() == "mine"
 
 
 def test_names_say_what_was_measured(run: tuple[Run, str]) -> None:
@@ -126,7 +130,7 @@ def test_where_it_cannot_be_kept_the_scores_are_told_all_the_same(
     fault: str,
 ) -> None:
     if fault == "file":
-        run[0].evaluations.write_text("mine")
+        (run[0].folder / "evaluations").write_text("mine")
     else:
 
         def full(*_: object) -> None:
@@ -140,7 +144,7 @@ def test_where_it_cannot_be_kept_the_scores_are_told_all_the_same(
     if fault == "full":
         assert names(run[0]) == []
     else:
-        assert run[0].evaluations.read_text() == "mine"
+        assert (run[0].folder / "evaluations").read_text() == "mine"
 
 
 def test_the_command_keeps_each_run_for_itself(runs: tuple[Path, str], tmp_path: Path) -> None:  # noqa: F811

@@ -30,6 +30,7 @@ FLOORS = [
         "inspected",
         "intervals",
         "job",
+        "lists",
         "machine",
         "paths",
         "precision",

@@ -296,9 +296,9 @@ def test_names_of_any_length_stay_in_the_window(tab: Browser, tmp_path: Path, wi
     for run in runs:
         log(run.folder, row(70, **{f"generator/{'t' * 300}": 1.0, f"validation/{'y' * 300}": 2.0}))
         grid(run, 30, columns=[long, "fake", long])
-        run.evaluations.mkdir()
-        (run.evaluations / f"{long}.csv").write_text(f"image,{'s' * 200}\n{long * 3},1\n")
-        (run.evaluations / f"{long}-other.csv").write_text("what\n")
+        (run.folder / "evaluations").mkdir()
+        ((run.folder / "evaluations") / f"{long}.csv").write_text(f"image,{'s' * 200}\n{long * 3},1\n")
+        ((run.folder / "evaluations") / f"{long}-other.csv").write_text("what\n")
     for page in (report([runs[0].folder]).page, report([run.folder for run in runs], output=tmp_path / "b.html").page):
         opened(tab, page, width=width, height=4000)
         tab.ask("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
@@ -314,9 +314,9 @@ def test_evaluations_show_their_images_and_the_guard_what_it_saw(tab: Browser, t
     for number, run in enumerate(runs):
         kept_evaluation(run, "test", {"a": 1, "b": 2 + number, "c": 3}, ["c", "a"])
         kept_evaluation(run, "older", {"a": 1}, ["a"])
-        os.utime(run.evaluations / "older.json", (1, 1))
+        os.utime((run.folder / "evaluations") / "older.json", (1, 1))
         for suffix in ("csv", "webp"):
-            os.utime(run.evaluations / f"older.{suffix}", (1, 1))
+            os.utime((run.folder / "evaluations") / f"older.{suffix}", (1, 1))
     lines = [
         {"step": 20, "seen": {"won:d": 0.97, "lost:d": 0.1}, "signs": ["won:d"]},
         {"step": 20, "warning": "won", "subject": "d", "text": "the discriminator has won", "advice": "slow it down"},

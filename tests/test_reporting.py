@@ -311,14 +311,16 @@ def test_runs_lie_side_by_side_with_the_options_that_differ(tmp_path: Path) -> N
 
 def test_evaluations_are_shown_with_the_best_and_the_worst_images(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
-    run.evaluations.mkdir()
+    (run.folder / "evaluations").mkdir()
     scores = {"ssim": 0.512345678, "ssim_standard_error": 0.01, "fid": "inf"}
-    (run.evaluations / "test.json").write_text(json.dumps({"scores": scores, "protocol": {"split": "test"}}))
+    ((run.folder / "evaluations") / "test.json").write_text(
+        json.dumps({"scores": scores, "protocol": {"split": "test"}})
+    )
     lines = ["image,psnr,note", *(f"{each}.png,{each},x" for each in range(20)), "bad.png,nan,x", "short"]
-    (run.evaluations / "images.csv").write_text("\n".join(lines))
-    (run.evaluations / "broken.json").write_text("{")
-    (run.evaluations / "other.json").write_text("[]")
-    (run.evaluations / "texts.csv").write_text("image,note\na,b\n")
+    ((run.folder / "evaluations") / "images.csv").write_text("\n".join(lines))
+    ((run.folder / "evaluations") / "broken.json").write_text("{")
+    ((run.folder / "evaluations") / "other.json").write_text("[]")
+    ((run.folder / "evaluations") / "texts.csv").write_text("image,note\na,b\n")
     found = page_of(run.folder).content["evaluations"]
     scored, table = sorted(found["list"], key=lambda each: "images" in each)
     assert scored["scores"] == [["ssim", "0.51235", "0.01"], ["fid", "inf", ""]]
@@ -331,14 +333,14 @@ def test_evaluations_are_shown_with_the_best_and_the_worst_images(tmp_path: Path
 
 def kept_evaluation(run: Run, name: str, values: dict[str, float], rows: list[str]) -> None:
     """An evaluation with pictures, as ``evaluate`` keeps it: a cell tells its row by its brightness."""
-    run.evaluations.mkdir(exist_ok=True)
+    (run.folder / "evaluations").mkdir(exist_ok=True)
     layout = {"columns": ["source", "fake"], "rows": [["test", row] for row in rows], "height": 6, "width": 8, "gap": 2}
     pixels = np.repeat(np.arange(len(rows), dtype=np.uint8)[:, None, None] * 40, 8, 0).repeat(20, 1).repeat(3, 2)
     found = {"scores": {"psnr": 20.0}, "better": {"psnr": "higher"}, "pictures": layout}
-    (run.evaluations / f"{name}.json").write_text(json.dumps(found))
-    images.write(run.evaluations / f"{name}.webp", images.Image(pixels))
+    ((run.folder / "evaluations") / f"{name}.json").write_text(json.dumps(found))
+    images.write((run.folder / "evaluations") / f"{name}.webp", images.Image(pixels))
     lines = ["run,domain,image,psnr", *(f"run,test,{image},{value}" for image, value in values.items())]
-    (run.evaluations / f"{name}.csv").write_text("\n".join(lines))
+    ((run.folder / "evaluations") / f"{name}.csv").write_text("\n".join(lines))
 
 
 def test_images_of_evaluations_are_shown_and_those_in_which_runs_differ_most(tmp_path: Path) -> None:
@@ -363,7 +365,7 @@ def test_pictures_of_evaluations_that_make_no_sense_are_named(
 ) -> None:
     run = make(tmp_path / "run")
     kept_evaluation(run, "test", {"a": 1}, ["a", "b"])
-    picture = run.evaluations / "test.webp"
+    picture = (run.folder / "evaluations") / "test.webp"
     if fault == "none":
         picture.unlink()
     elif fault == "png":
@@ -372,7 +374,7 @@ def test_pictures_of_evaluations_that_make_no_sense_are_named(
     elif fault == "small":
         images.write(picture, images.Image(np.zeros((8, 20, 3), np.uint8)))
     elif fault == "names":
-        path = run.evaluations / "test.json"
+        path = (run.folder / "evaluations") / "test.json"
         path.write_text(path.read_text().replace('["test", "a"]', '["test"]'))
     else:
         monkeypatch.setattr("translate.reporting.evaluations.MOST_PICTURES_BYTES", 10)

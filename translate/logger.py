@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from translate.errors import TranslateError
-from translate.options import parse_call, split_list
+from translate.lists import split_list
+from translate.options import parse_call
 
 __all__ = [
     "LoggedRun",

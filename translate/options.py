@@ -150,27 +150,6 @@ def parse_calls(text: str) -> list[Call]:
         ) from None
 
 
-def split_list(text: str) -> list[str]:
-    """The parts of a text between commas that stand outside of brackets and quotes, without surrounding spaces.
-
-    >>> split_list("psnr, kid(extractor=small, scaled=yes),'a,b'")
-    ['psnr', 'kid(extractor=small, scaled=yes)', "'a,b'"]
-    """
-    parts, depth, quote = [""], 0, ""
-    for letter in text:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "\"'":
-            quote = letter
-        else:
-            depth += (letter in "([") - (letter in ")]")
-        if letter == "," and not depth and not quote:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts]
-
-
 def _cut(text: str) -> str:
     return repr(text) if len(text) <= 200 else f"{text[:200]!r}..."
 

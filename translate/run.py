@@ -261,10 +261,6 @@ _UNSEEN = (".DS_Store", ".gitignore", ".gitkeep", "Thumbs.db", "desktop.ini")
 """Files that folders of no content may hold."""
 
 
-EVALUATIONS = "evaluations"
-"""The folder of a run in which evaluations are kept: JSON files, tables of scores by image, and pictures."""
-
-
 class Run:
     """A training run on the disk: ``config.json``, ``metrics.jsonl``, ``samples/``, ``checkpoints/``.
 
@@ -304,11 +300,6 @@ class Run:
     def samples(self) -> Path:
         """The folder of sample pictures."""
         return self.folder / "samples"
-
-    @property
-    def evaluations(self) -> Path:
-        """The folder of what ``translate evaluate`` has found of it."""
-        return self.folder / EVALUATIONS
 
     @property
     def checkpoints(self) -> list[Path]:

@@ -18,8 +18,8 @@ from translate.errors import TranslateError, nearest
 from translate.evaluation import Asked, Measurement
 from translate.intervals import interval_of
 from translate.isolation import shown
+from translate.lists import split_list
 from translate.lock import refuse_lost
-from translate.options import split_list
 from translate.parts import SavedMethod, rebuild_for
 from translate.run import Config, Run
 from translate.saving import translator_of

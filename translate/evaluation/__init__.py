@@ -29,6 +29,9 @@ __all__ = [
     "evaluate",
 ]
 
+EVALUATIONS = "evaluations"
+"""The folder of a run in which evaluations are kept: JSON files, tables of scores by image, and pictures."""
+
 ERROR = "_standard_error"
 
 Metrics = Annotated[Sequence[str], Option("metric to compute; may be repeated", part="metrics", flag="--metric")]

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from translate import atomic, images
-from translate.evaluation import per_image
+from translate.evaluation import EVALUATIONS, per_image
 from translate.evaluation.extremes import Pictures
-from translate.run import EVALUATIONS
 
 log = logging.getLogger("translate")
 

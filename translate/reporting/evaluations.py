@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from translate.errors import TranslateError
+from translate.evaluation import EVALUATIONS
 from translate.images import probe
 from translate.reporting.series import ERROR
 from translate.reporting.texts import text_of
@@ -52,7 +53,7 @@ def evaluations(runs: Sequence[Run], known: Sequence[Tables]) -> dict[str, Any]:
     room = MOST_PICTURES_BYTES
     for number, run in enumerate(runs):
         own: list[Table] = []
-        listed = _files_of(run.evaluations)
+        listed = _files_of(run.folder / EVALUATIONS)
         if len(listed) > MOST_FILES:
             left_out.append(f"{len(listed) - MOST_FILES} older evaluations, since there are more than {MOST_FILES}")
         for stem, files in listed[:MOST_FILES]:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from translate import lock, webpage
 from translate.errors import TranslateError
-from translate.options import Call, split_list
+from translate.lists import split_list
+from translate.options import Call
 from translate.paths import quoted
 from translate.reporting import journal
 from translate.reporting.evaluations import Tables
