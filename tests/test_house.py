@@ -41,6 +41,7 @@ FLOORS = [
         "signals",
         "stopped",
         "terminal",
+        "version",
     },
     {"atomic"},
     {"lock"},

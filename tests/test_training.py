@@ -111,6 +111,7 @@ def test_another_seed_trains_another_network(whole: Run, tmp_path: Path) -> None
 def test_a_run_folder_holds_what_it_should(whole: Run) -> None:
     config = json.loads((whole.folder / "config.json").read_text())
     assert config["versions"]["torch"] == torch.__version__
+    assert config["versions"]["image-translate"] == translate.__version__
     assert config["config"]["options"]["pool"] == 3
     assert [path.name for path in whole.checkpoints] == [f"step-{step:08d}.safetensors" for step in (3, 6, 8)]
     assert [line["step"] for line in whole.metrics] == [2, 4, 6, 8]

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
+from translate import __version__
 from translate.adversary import Adversary
 from translate.balance import Balance
 from translate.compute import convolutions_of, convolve_fast, lay_out, memory_format_of, precision_of, recompute
@@ -32,7 +33,7 @@ from translate.method import Method, Needs
 from translate.options import Call, options_of, parse_call
 from translate.overview import first_only_among_some
 from translate.parts import CatalogParts, build, build_method
-from translate.plugins import Catalog, discover
+from translate.plugins import OURS, Catalog, discover
 from translate.ranks import ProcessGroup, device_of_rank, join, share_statistics
 from translate.run import Config
 from translate.seeds import seed_step
@@ -226,8 +227,8 @@ class Setup:
     def metadata(self) -> dict[str, Any]:
         """Metadata for the run's files: versions, plugin, device, threads, ranks, and a fingerprint of the data."""
         return {
-            "versions": {name: metadata.version(name) for name in ("image-translate", "torch", "numpy")}
-            | {"python": platform.python_version()},
+            "versions": {OURS: __version__, "python": platform.python_version()}
+            | {name: metadata.version(name) for name in ("torch", "numpy")},
             "plugin": str(self.catalog.offer("methods", self.config.method).plugin),
             "device": str(self.engine.device),
             "threads": torch.get_num_threads(),

@@ -48,12 +48,12 @@ class Metric(Protocol):
     ``needs`` names the tensors of a batch that the metric reads: ``source``, ``target`` and ``fake`` (the
     translations), (N, C, H, W) float32 in [-1, 1]; ``source_label`` and ``target_label`` (N,) int64, -1 for none;
     ``samples`` (N, S, C, H, W), several translations of each source; ``cycle``, the translations back to the source by
-    the network of the other direction; ``training``, all images of the target's domain of the split ``train``;
-    ``bits`` (N,), the result of a network's ``bits_per_dimension``; of a variational autoencoder ``encoded``, the
-    images (N, C, H, W) that it encodes, ``divergence`` (N,), ``rebuilt`` (N, C, H, W) and ``reconstruction`` (N,), as
-    its traits ``variational_pass`` and ``negative_log_likelihood`` give them; for a classifier ``logits`` (N, K) and
-    ``label``. ``needs`` may also hold ``pairs``: target i must belong to source i. An optional attribute ``wants``
-    names tensors that are passed if they are available.
+    the network of the other direction; ``training``, all images of the target's domain of the split ``train``, after
+    all others; ``bits`` (N,), the result of a network's ``bits_per_dimension``; of a variational autoencoder
+    ``encoded``, the images (N, C, H, W) that it encodes, ``divergence`` (N,), ``rebuilt`` (N, C, H, W) and
+    ``reconstruction`` (N,), as its traits ``variational_pass`` and ``negative_log_likelihood`` give them; for a
+    classifier ``logits`` (N, K) and ``label``. ``needs`` may also hold ``pairs``: target i must belong to source i. An
+    optional attribute ``wants`` names tensors that are passed if they are available.
 
     No other tensors are passed. The rows of one batch belong together. Source and target of unpaired data, and the real
     and drawn images of a sampler, come in separate batches.
@@ -65,7 +65,8 @@ class Metric(Protocol):
     called before the first batch, if intervals are asked for. ``warnings`` are sentences on samples that are too small.
 
     An optional attribute ``better`` says of its scores, by name, whether ``higher`` or ``lower`` values are better:
-    ``{"psnr": "higher"}``. By such a score a training can keep its best checkpoint.
+    ``{"psnr": "higher"}``. By such a score a training can keep its best checkpoint. Another is ``any_size``: true if a
+    metric of sets may get images of several sizes, each batch of one.
     """
 
     needs: frozenset[str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -165,8 +166,15 @@ def scores_of(
             drawn = draws_of(text, metric, scores, values, places, resamples)
             draws |= drawn
             if not drawn:
-                warnings.append(f"{text} has no interval, since its scores cannot be resampled")
+                finite = any(map(math.isfinite, scores.values()))
+                reason = "cannot be resampled" if finite else "are not finite"
+                warnings.append(f"{text} has no interval, since its scores {reason}")
     warnings += _of_few(each)
+    warnings += [
+        f"{name} is no number: look for images, or outputs of the network, that hold values that are not finite"
+        for name, value in found.items()
+        if math.isnan(value)
+    ]
     return Scores(
         found, protocols, counts, subject.facts(), wanted, each, draws, warnings, subject.target.summary, better
     )
