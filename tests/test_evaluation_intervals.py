@@ -427,7 +427,7 @@ def test_small_samples_are_told(runs: tuple[Path, str]) -> None:
         "l1: 8 images are few; from 30 on standard errors and intervals can be relied on",
     )
     assert few.to_json()["warnings"] == list(few.warnings)
-    assert few.lines()[-1] == f"warning: {few.warnings[-1]}"
+    assert few.lines()[-2] == f"warning: {few.warnings[-1]}"
     assert evaluate(folder / "tenth", "steps()", metrics=metrics, plugins=[plugin]).warnings == ()
     with pytest.raises(TranslateError, match="bootstrap must be a whole number >= 100"):
         evaluate(folder / "tenth", "steps()", metrics=["l1"], plugins=[plugin], bootstrap=99)

@@ -31,6 +31,7 @@ FLOORS = [
         "inspected",
         "intervals",
         "job",
+        "lists",
         "machine",
         "paths",
         "precision",

@@ -137,6 +137,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
         "check_generator",
         "check_gradients",
         "check_importer",
+        "check_logger",
         "check_loss",
         "check_method",
         "check_metric",

@@ -235,6 +235,7 @@ class Setup:
             "threads": torch.get_num_threads(),
             "ranks": self.group.size,
             "data": self.listing.fingerprint,
+            "paired": self.dataset.paired,
             "domains": _summaries(self.dataset, self.method.needs),
             "resources": self.parts.resources,
         } | ({"left_out": left_out} if (left_out := self.left_out.names) else {})

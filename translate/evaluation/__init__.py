@@ -29,6 +29,9 @@ __all__ = [
     "evaluate",
 ]
 
+EVALUATIONS = "evaluations"
+"""The folder of a run in which evaluations are kept: JSON files, tables of scores by image, and pictures."""
+
 ERROR = "_standard_error"
 
 Metrics = Annotated[Sequence[str], Option("metric to compute; may be repeated", part="metrics", flag="--metric")]
@@ -89,7 +92,8 @@ class Evaluation:
     ``intervals`` hold 95 % of the resamples of a score's images, where they were asked for; ``warnings`` are sentences
     on samples that are too small. ``per_image`` has a row for each image: its run, domain and name, and its scores.
     ``against`` are the evaluations of further runs on the same images, each with its ``differences`` from this one:
-    by score the ``difference`` and the ``interval`` of it, None for none.
+    by score the ``difference`` and the ``interval`` of it, None for none. ``kept`` is the file in the run's folder in
+    which all of it lies, None for none.
     """
 
     subject: str
@@ -101,6 +105,7 @@ class Evaluation:
     per_image: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     against: Sequence[Evaluation] = ()
+    kept: Path | None = None
 
     def lines(self) -> list[str]:
         """The result as lines of text for a terminal."""
@@ -130,7 +135,8 @@ class Evaluation:
             found = protocol["bootstrap"]
             lines.append(f"[a, b]: {found['interval']}; {found['resamples']:,} resamples")
         warned = dict.fromkeys(each for one in (self, *self.against) for each in one.warnings)
-        return [*lines, *(f"warning: {each}" for each in warned)]
+        lines += [f"warning: {each}" for each in warned]
+        return [*lines, *(f"kept in {each.kept}" for each in (self, *self.against) if each.kept is not None)]
 
     def _which(self) -> str:
         """What was measured, in words."""
@@ -236,6 +242,9 @@ def evaluate(
     seed: Annotated[int, Option("seed of the network's noise, and of the resamples")] = 0,
     per_image: PerImage = None,
     overwrite: Overwrite = False,
+    keep: Annotated[
+        bool, Option("keep the result in RUN/evaluations, with a table and pictures, where the run's report finds it")
+    ] = True,
     given: Given = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     memory: Memory = None,
@@ -262,6 +271,10 @@ def evaluate(
 
     ``bootstrap`` is the number of resamples of the images behind the ``intervals``, by ``seed``; the same images are
     drawn for all runs. ``per_image`` is a CSV file for the scores of each image.
+
+    The result is kept in the folder ``evaluations`` of the run, if the network lies in a run's folder and ``keep`` is
+    not False: as JSON, with the scores of each image as CSV and a picture of the images for which a score is highest
+    and lowest. It gets a name of its own, so nothing is replaced; where the folder cannot be written, that is told.
     """
     asked = asked_of(evaluate, locals())
     if not asked["metrics"]:

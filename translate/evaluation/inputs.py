@@ -113,7 +113,7 @@ class Inputs:
         asked = {name: each for name, each in self.given.sources.items() if name not in self.own}
         return Given(self.taken, {}, asked).count
 
-    def ready(self, rows: range, size: Size, device: torch.device, max_pixels: int | None) -> Ready:
+    def ready(self, rows: Sequence[int], size: Size, device: torch.device, max_pixels: int | None) -> Ready:
         """The tensors for the images of these rows, at a (height, width)."""
         tensors: dict[str, Tensor] = {}
         for name, source in self.given.sources.items():
@@ -139,7 +139,9 @@ class Inputs:
                 named = [labels[each] if each < len(labels) else str(each) for each in tensor.tolist()]
                 self._classes.setdefault(name, Counter()).update(named)
 
-    def _decoded(self, source: Stream, rows: range, size: Size, device: torch.device, max_pixels: int | None) -> Tensor:
+    def _decoded(
+        self, source: Stream, rows: Sequence[int], size: Size, device: torch.device, max_pixels: int | None
+    ) -> Tensor:
         domain = source.wanted.domain
         assert domain is not None
         domain = replace(domain, nearest=True)
