@@ -50,7 +50,7 @@ FLOORS = [
     {"assignments", "options", "data", "sizes", "devices", "numbered"},
     {"directions", "reshaping", "taken", "traits"},
     {"ranks", "seeds", "schema", "inner_maps"},
-    {"draws", "memory", "tensor_header"},
+    {"draws", "memory", "tensor_header", "step_rows"},
     {"changes", "common_options", "config_file", "exported", "foreign", "trust", "metrics_file"},
     {"embedded", "libraries"},
     {"images", "discriminator", "pool", "latent", "holes", "runtime"},

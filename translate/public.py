@@ -123,6 +123,7 @@ PUBLIC: Mapping[str, tuple[str, ...]] = {
     "translate.seeds": ("key", "noise_of", "uniform"),
     "translate.serving": ("serve",),
     "translate.sizes": ("Size", "fitting_sizes", "parse_size"),
+    "translate.step_rows": ("append_rows", "read_rows", "rewrite_rows", "row_of"),
     "translate.taken": ("Input",),
     "translate.terminal": ("printable",),
     "translate.testing": (

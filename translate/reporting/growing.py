@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from translate import metrics_file
 from translate.errors import TranslateError
+from translate.step_rows import opened
 
 
 class Growing:
@@ -28,7 +28,7 @@ class Growing:
         file in its place.
         """
         try:
-            with metrics_file.opened(self._path) as file:
+            with opened(self._path) as file:
                 found = os.fstat(file.fileno())
                 identity = found.st_dev, found.st_ino
                 anew = identity != self._identity or found.st_size < self._offset

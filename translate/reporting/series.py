@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from translate import metrics_file
 from translate.reporting.growing import Growing
+from translate.step_rows import row_of
 from translate.terminal import printable
 
 EXACT = 4000
@@ -70,7 +71,7 @@ class Series:
             self._add(line)
 
     def _add(self, line: bytes) -> None:
-        row = metrics_file.row_of(line)
+        row = row_of(line)
         if row is None or row["step"] > 2**53:
             self.unreadable += bool(line.strip())
             return
