@@ -14,7 +14,7 @@ TESTS ?=
 IN_PARALLEL := -n auto --dist worksteal
 test test-lowest test-ray: export OMP_NUM_THREADS = 1
 
-.PHONY: demo gallery lint test test-lowest test-compiled test-ray mutation clean
+.PHONY: demo gallery lint test test-lowest test-compiled test-ray mutation release-check clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -72,5 +72,15 @@ test-compiled: $(VENV)/.installed-test
 mutation: .mutation/map.json
 	$(BIN)/python -m benchmarks.mutation
 
+# Builds the archives and uses them in an environment of their own; CONTRIBUTING.md tells how a release is made.
+release-check: $(VENV)/.installed-test
+	$(INSTALL) -e ".[release]"
+	$(BIN)/python -m release
+
+.PHONY: site
+site: $(VENV)/.installed-test
+	$(BIN)/python -m sphinx -W --keep-going -q -d build/read -c docs/website . build/site
+	@echo "Look at build/site/index.html"
+
 clean:
-	rm -rf $(VENV) $(LOWEST) demo gallery .mutation .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) build demo .mutation .release .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ import inspect
 import itertools
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -29,11 +30,17 @@ def ours(catalog: Catalog, kind: str) -> dict[str, Offer]:
     return {name: offer for name, offer in catalog.offers(kind).items() if offer.plugin.distribution == OURS}
 
 
+def method_names(catalog: Catalog) -> list[str]:
+    """The methods' names alone, as links in lines."""
+    names = [f"[`{name}`](docs/methods/{name}.md)" for name in ours(catalog, "methods")]
+    return textwrap.wrap(", ".join(names) + ".", 120, break_long_words=False, break_on_hyphens=False)
+
+
 def methods(catalog: Catalog) -> list[str]:
     """The methods with their first lines."""
     lines = ["| method | what it is |", "|---|---|"]
     for name, offer in ours(catalog, "methods").items():
-        lines.append(f"| [`{name}`](docs/methods/{name}.md) | {offer.summary.rstrip('.')} |")
+        lines.append(f"| [`{name}`]({name}.md) | {offer.summary.rstrip('.')} |")
     return lines
 
 
@@ -160,7 +167,8 @@ def traits(_: Catalog) -> list[str]:
 
 NETWORKS = ("generators", "encoders", "decoders", "discriminators", "feature_extractors")
 PAGES: Mapping[str, Mapping[str, Callable[[Catalog], list[str]]]] = {
-    "README.md": {"methods": methods, "parts": parts},
+    "README.md": {"methods": method_names},
+    "docs/methods/README.md": {"methods": methods, "parts": parts},
     "docs/conversion.md": {"convert": flags("translate.conversion:convert")},
     "docs/importing.md": {"import": flags("translate.importing:import_network")},
     "docs/exporting.md": {"export": flags("translate.exporting:export")},

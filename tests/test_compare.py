@@ -188,6 +188,37 @@ def test_sets_of_several_sizes_are_refused(folders: tuple[Path, Path], tmp_path:
     assert compare(out, truth, at=12, **options).protocol["size"] == "12x12"
 
 
+def test_sets_of_several_sizes_are_compared_by_what_resizes_them(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Also of images of one name, which are no pairs if their sizes differ."""
+    out, truth = folders
+    plugin = tmp_path / "mean.py"
+    plugin.write_text(MEAN.replace("channels = 1", "channels, resizes = 1, True"), encoding="utf-8")
+    image(truth / "0" / "2.bmp", 153, (24, 32))
+    metrics = ["frechet(extractor=mean)", "kid(extractor=mean)"]
+    found = compare(out, truth, metrics=metrics, plugins=[str(plugin)], bootstrap=100)
+    assert found.scores["frechet"] == pytest.approx(0.16, abs=1e-6)
+    assert "not compared with its own target" not in found.protocol["metrics"]["kid"]
+    assert found.protocol["size"] == "the size of each image"
+    with pytest.raises(TranslateError, match=r"2\.png has 12x16 pixels, and its partner .*2\.bmp has 24x32"):
+        compare(out, truth, metrics=[*metrics, "l1"], plugins=[str(plugin)])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_no_numbers_are_told(tmp_path: Path, value: float) -> None:
+    for side in ("out", "truth"):
+        (tmp_path / side).mkdir()
+        for row in range(2):
+            values = np.full((12, 16, 1), 0.5, np.float32)
+            values[0, 0] = value if (side, row) == ("out", 1) else 0.5
+            np.save(tmp_path / side / f"{row}.npy", values)
+    try:
+        found = compare(tmp_path / "out", tmp_path / "truth", metrics=["l1"])
+    except TranslateError as error:
+        assert "1.npy" in str(error)
+    else:
+        assert any(each.startswith("l1 is no number") for each in found.warnings)
+
+
 def test_the_command(folders: tuple[Path, Path]) -> None:
     out, truth = map(str, folders)
     shown = CliRunner().invoke(cli, ["compare", out, truth, "--metric", "l1", "--json"])

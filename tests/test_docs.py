@@ -331,8 +331,8 @@ def test_flags_in_the_text_exist(page: Path, flags: frozenset[str]) -> None:
 def test_every_extension_point_is_named() -> None:
     hooks = {name for name, value in vars(hookspecs).items() if hasattr(value, "translate_spec")}
     assert len(hooks) > 15
-    table = rows("publish-a-plugin.md")
-    assert hooks <= table.keys(), f"docs/publish-a-plugin.md does not tell of {hooks - table.keys()}"
+    table = rows("plugins/README.md")
+    assert hooks <= table.keys(), f"docs/plugins/README.md does not tell of {hooks - table.keys()}"
     assert not {name for name in table if name.isidentifier()} - hooks
 
 
@@ -358,7 +358,9 @@ def test_the_readmes_tables_are_those_of_the_catalog() -> None:
 
 def test_every_method_has_its_page() -> None:
     ours = {name for name, offer in CATALOG.offers("methods").items() if offer.plugin.distribution == OURS}
-    assert {page.stem for page in (DOCS / "methods").glob("*.md")} == ours
+    assert {page.stem for page in (DOCS / "methods").glob("*.md")} == ours | {"README"}
+    linked = set(re.findall(r"\]\((\w+)\.md\)", text_of("methods/README.md").partition("## Which one")[2]))
+    assert linked == ours
 
 
 def test_exit_codes_are_told() -> None:

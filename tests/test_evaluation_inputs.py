@@ -15,9 +15,10 @@ from taking import KEPT
 import translate
 from translate import images
 from translate.assignments import Typed
+from translate.data import Example
 from translate.errors import TranslateError
 from translate.evaluation import Evaluation
-from translate.evaluation.inputs import Inputs
+from translate.evaluation.inputs import Inputs, _size_of
 from translate.given import read_given
 from translate.row_inputs import RowInputs
 from translate.saved import load_sampler
@@ -180,6 +181,22 @@ def test_a_mask_of_another_size_than_its_file_is_refused(file: Path, tmp_path: P
         images.write(tmp_path / "masks" / f"{number}.png", images.Image(np.zeros((8, 16, 1), np.uint8), None))
     with pytest.raises(TranslateError, match=r"0.png has 16 x 16 pixels, and its mask has 16 x 8; give one as large"):
         evaluate(file, str(tmp_path / "data"), {"mask": tmp_path / "masks"}, layout="folders(source=a, target=b)")
+
+
+def test_one_mask_for_all_must_be_as_large_as_each(file: Path, tmp_path: Path) -> None:
+    given = {"mask": np.zeros((8, 16), np.uint8), "label": None, "text": None}
+    for region, width in (("whole", 16), ("left", 32)):
+        path = tmp_path / f"{region}.png"
+        images.write(path, images.Image(np.zeros((16, width, 3), np.uint8), None))
+        for pixels in (path, images.read(path).pixels):
+            example = Example(pixels, "it", region=region)  # type: ignore[arg-type]
+            assert _size_of(example) == (16, 16)
+    for side in ("a", "b"):
+        path = tmp_path / "data" / "test" / side / "0.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.write(path, images.Image(taking.stored(0, 0), None))
+    with pytest.raises(TranslateError, match=r"0.png has 16 x 16 pixels, and its mask has 16 x 8; give one as large"):
+        evaluate(file, str(tmp_path / "data"), given, layout="folders(source=a, target=b)")
 
 
 def test_what_must_be_given_may_come_from_the_data() -> None:

@@ -20,6 +20,7 @@ from translate.evaluation import evaluate
 from translate.evaluation.resampling import Place, Resamples, Values, draws_of, interval, values_of
 from translate.testing import check_metric
 from translate.training import fit
+from translate_metrics.kernels import cubic_discrepancy
 
 PLUGIN = '''
 """Translators that add a constant, to data whose target is the source, but for a known difference in each row."""
@@ -216,26 +217,60 @@ def test_set_distances_resample_images(runs: tuple[Path, str], paired: bool, pos
     assert low < found.scores["kid"] < high
 
 
-def test_kid_is_resampled_as_its_definition_says() -> None:
-    from translate_metrics.kernels import kernel_distance, resampled_kernel_distance
+@pytest.mark.parametrize("paired", [True, False])
+def test_kid_is_resampled_as_its_definition_says(paired: bool) -> None:
+    """Of three samples, whose variance is not known: each drawn so often, and the rest of the kernel by pairs."""
+    x, y = np.random.default_rng(0).normal(size=(2, 3, 2)) + np.array([0, 1])[:, None, None]
+    found = cubic_discrepancy(x, y, paired=paired)
+    assert math.isnan(found.error)
+    apart = [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)]
 
+    def parts(k: Any) -> Any:
+        """The mean, the effect of each sample on it, and the rest of each pair."""
+        mean = np.mean([k(i, j) for i, j in apart])
+        # Each row without its diagonal is twice the mean and the row's effect, since all effects add up to 0.
+        effects = np.array([sum(k(i, j) for j in range(3) if j != i) - 2 * mean for i in range(3)])
+        return mean, effects, lambda d: sum(d[i] * d[j] * (k(i, j) - mean - effects[i] - effects[j]) for i, j in apart)
+
+    def kernel(one: Any, two: Any) -> Any:
+        return lambda i, j: (one[i] @ two[j] / 2 + 1) ** 3
+
+    xx, yy, xy = kernel(x, x), kernel(y, y), kernel(x, y)
+    d, e = np.array([1, 0, -1]), np.array([-1, 2, -1])
+    if paired:
+        value, effects, rest = parts(lambda i, j: xx(i, j) + yy(i, j) - xy(i, j) - xy(j, i))
+        expected, e = value + 2 * d @ effects / 3 + rest(d) / 6, d
+    else:
+        (of_x, x_effects, x_rest), (of_y, y_effects, y_rest) = parts(xx), parts(yy)
+        across = np.array([[xy(i, j) for j in range(3)] for i in range(3)])
+        value = of_x + of_y - 2 * across.mean()
+        expected = value + 2 * d @ (x_effects - across.mean(1)) / 3 + 2 * e @ (y_effects - across.mean(0)) / 3
+        expected += (x_rest(d) + y_rest(e)) / 6 - 2 * d @ across @ e / 9
+    draws = found.resampled((np.array([0 * d, d]) + 1, np.array([0 * e, e]) + 1))
+    assert found.value == pytest.approx(value)
+    assert draws.tolist() == pytest.approx([value, expected])
+
+
+def drawn(generator: np.random.Generator, count: int, resamples: int = 200) -> Any:
+    """How often each of the images is drawn in each resample."""
+    return np.stack([np.bincount(row, minlength=count) for row in generator.integers(0, count, (resamples, count))])
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("apart", [0.0, 1.0])
+def test_resamples_of_kid_lie_as_far_apart_as_those_of_many_sets(paired: bool, apart: float) -> None:
+    """Of sets of one distribution, too, where plain resamples lie 1.7 times as far apart."""
     generator = np.random.default_rng(0)
-    x, y = generator.normal(size=(6, 2)), generator.normal(size=(5, 2)) + 1
-    ones = np.ones((1, 6), np.int32), np.ones((1, 5), np.int32)
-    assert resampled_kernel_distance(x, y, ones, paired=False)[0] == pytest.approx(
-        kernel_distance(x, y, paired=False)[0]
-    )
-    pairs = resampled_kernel_distance(x[:5], y, (ones[1], ones[1]), paired=True)
-    assert pairs[0] == pytest.approx(kernel_distance(x[:5], y, paired=True)[0])
-    # What is drawn not at all does not count.
-    some = np.array([[1, 1, 1, 1, 0]], np.int32)
-    fewer = resampled_kernel_distance(x[:5], y, (some, some), paired=True)
-    centre = np.concatenate([x[:5], y]).mean(0)
-    k = lambda a, b: (a @ b / 2 + 1) ** 3  # noqa: E731
-    pair = lambda i, j: k(x[i], x[j]) + k(y[i], y[j]) - k(x[i], y[j]) - k(x[j], y[i])  # noqa: E731
-    by_hand = np.mean([pair(i, j) for i in range(4) for j in range(4) if i != j])
-    assert centre.shape == (2,)
-    assert fewer[0] == pytest.approx(by_hand)
+    values, spreads = [], []
+    for _ in range(150):
+        x, y = generator.normal(size=(2, 40, 6))
+        found = cubic_discrepancy(x, y + apart, paired=paired)
+        counts = drawn(generator, 40)
+        draws = found.resampled((counts, counts if paired else drawn(generator, 40)))
+        assert draws.std() == pytest.approx(found.error, rel=0.25)
+        values.append(found.value)
+        spreads.append(draws.var())
+    assert 0.85 < math.sqrt(np.mean(spreads)) / np.std(values) < 1.2
 
 
 def test_runs_are_compared_on_the_same_images(runs: tuple[Path, str], tmp_path: Path) -> None:
@@ -392,10 +427,17 @@ def test_small_samples_are_told(runs: tuple[Path, str]) -> None:
         "l1: 8 images are few; from 30 on standard errors and intervals can be relied on",
     )
     assert few.to_json()["warnings"] == list(few.warnings)
-    assert few.lines()[-1] == f"warning: {few.warnings[-1]}"
+    assert few.lines()[-2] == f"warning: {few.warnings[-1]}"
     assert evaluate(folder / "tenth", "steps()", metrics=metrics, plugins=[plugin]).warnings == ()
     with pytest.raises(TranslateError, match="bootstrap must be a whole number >= 100"):
         evaluate(folder / "tenth", "steps()", metrics=["l1"], plugins=[plugin], bootstrap=99)
+
+
+def test_a_score_that_is_not_finite_has_no_interval(runs: tuple[Path, str]) -> None:
+    folder, plugin = runs
+    found = evaluate(folder / "zero", "steps()", metrics=["psnr"], plugins=[plugin], bootstrap=100)
+    assert found.scores["psnr"] == math.inf
+    assert found.warnings == ("psnr has no interval, since its scores are not finite",)
 
 
 def test_a_metric_that_does_not_keep_its_word_is_told(runs: tuple[Path, str]) -> None:

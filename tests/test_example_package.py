@@ -10,6 +10,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,6 @@ from pathlib import Path
 
 import pytest
 
-from translate import __version__
 from translate.inspection import export
 from translate.layouts import open_dataset
 from translate.plugins import discover
@@ -156,7 +156,7 @@ def test_our_wheel_holds_every_module_and_nothing_else(ours: Path) -> None:
 def test_our_wheel_says_what_it_is(ours: Path) -> None:
     told = Parser().parsestr(_metadata(ours, "METADATA"))
     assert told["Name"] == "image-translate"
-    assert told["Version"] == __version__
+    assert ours.name.startswith(f"image_translate-{told['Version']}-")
     assert told["License-Expression"] == "MIT"
     assert told["Description"].startswith("# translate") if told["Description"] else told.get_payload()
     assert "MIT" in _metadata(ours, "licenses/LICENSE").splitlines()[0]
@@ -182,6 +182,17 @@ def test_the_installed_packages_are_used_and_not_the_checkout(stranger: Environm
     names = ["translate", "translate_pix2pix", "translate_datasets", "translate_residual"]
     told = stranger.python("-c", f"import {', '.join(names)}\nfor each in ({', '.join(names)}): print(each.__file__)")
     assert [Path(line).parents[1] for line in told.splitlines()] == [stranger.packages] * len(names)
+
+
+def test_the_version_is_that_of_the_installed_wheel_everywhere(
+    stranger: Environment, ours: Path, trained: Path
+) -> None:
+    (_, version, *_) = ours.name.split("-")
+    assert stranger.translate("--version").stdout == f"translate, version {version}\n"
+    assert stranger.python("-c", "import translate; print(translate.__version__)") == f"{version}\n"
+    assert f"pix2pix  (image-translate {version})" in stranger.translate("plugins").stdout
+    config = json.loads((trained / "config.json").read_text(encoding="utf-8"))
+    assert config["versions"]["image-translate"] == version
 
 
 def test_it_is_seen_without_being_imported(stranger: Environment) -> None:
@@ -242,6 +253,28 @@ def test_the_examples_commands_do_what_their_pages_say(stranger: Environment, pa
     assert list((stranger.work / "decoded").glob("*.npy"))
     (stranger.work / "weights.safetensors").unlink()
     stranger.translate("convert", "seen", pairs / "test" / "source", "seen-out")
+
+
+def test_it_is_published_by_the_commands_of_its_page(stranger: Environment, tmp_path: Path) -> None:
+    package = shutil.copytree(EXAMPLE, tmp_path / EXAMPLE.name, ignore=shutil.ignore_patterns("__pycache__", "dist"))
+    page = (ROOT / "docs" / "publish-a-plugin.md").read_text(encoding="utf-8").partition("## Build it")[2]
+    commands = page.partition("```console\n")[2].partition("```")[0].splitlines()
+    assert len(commands) == 5
+    for program, *words in map(shlex.split, commands):
+        if words[:2] == ["-m", "build"]:
+            # The builder's own environment would be downloaded.
+            process(sys.executable, *words, "--no-isolation", cwd=package)
+        elif words[:3] == ["-m", "pip", "install"]:
+            stranger.pip("install", "--no-index", "--no-deps", "--force-reinstall", package / words[3])
+        elif program == "translate":
+            assert "residual" in stranger.translate(*words).stdout
+        else:
+            assert program == "python"
+            # The contracts, which take their time, are kept above.
+            words += ["-k", "by_hand", "-p", "no:cacheprovider"]
+            assert "1 passed" in process(stranger.bin / "python", *words, cwd=package).stdout
+    built = {path.name for path in (package / "dist").iterdir()}
+    assert built == {"translate_residual-0.1.0-py3-none-any.whl", "translate_residual-0.1.0.tar.gz"}
 
 
 def test_removed_it_is_gone_and_its_runs_name_it(

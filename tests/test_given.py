@@ -18,6 +18,9 @@ from translate.cli import cli, main
 from translate.conversion import Conversion
 from translate.data import Domain
 from translate.errors import TranslateError
+from translate.given import read_given
+from translate.given.values import class_of
+from translate.taken import Taken, Wanted
 from translate.translator import Translator
 
 
@@ -178,6 +181,30 @@ def test_a_missing_or_double_partner_fails_its_image_alone(
     assert "has 2 rows '2' for label" in reasons["2.png"]
 
 
+def test_names_are_equal_however_their_accents_are_written(tmp_path: Path) -> None:
+    """What looks the same is the same, in names of classes, of files and in tables."""
+    whole, apart = "Caf\u00e9", "Cafe\u0301"
+    for own, other in ((whole, apart), (apart, whole)):
+        wanted = Wanted("label", "class", domain=Domain(3, labels=("day", own)))
+        assert class_of(other, wanted, "it") == class_of(own, wanted, "it") == 1
+        root = tmp_path / str(len(own))
+        save(root / "masks" / f"{own}.png", np.full((4, 4, 1), 9, np.uint8))
+        (root / "table.csv").write_text(f"{own},day\n", encoding="utf-8")
+        mask = Wanted("mask", "aligned", domain=Domain(1))
+        given = read_given({"mask": root / "masks"}, Taken({}, {"mask": mask}), "it")
+        assert given.files_of(f"{other}.jpg")["mask"] == root / "masks" / f"{own}.png"
+        table = read_given({"label": root / "table.csv"}, Taken({}, {"label": wanted}), "it")
+        assert table.sources["label"].of(f"{other}.jpg", "it").value == 0
+    # Other programs write paths otherwise.
+    label = Wanted("label", "class", domain=Domain(3, labels=("day", "night")))
+    (tmp_path / "paths.csv").write_text("./sub/a.png,day\nsub\\b.png,night\n./sub\\c,night\n")
+    table = read_given({"label": tmp_path / "paths.csv"}, Taken({}, {"label": label}), "it").sources["label"]
+    assert [table.of(f"sub/{name}.png", "it").value for name in "abc"] == [0, 1, 1]
+    # Where both are there, each is itself.
+    both = Wanted("label", "class", domain=Domain(3, labels=(whole, apart)))
+    assert [class_of(each, both, "it") for each in (whole, apart)] == [0, 1]
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"lable": "night"}, "takes no 'lable'; did you mean label"),
     ({"label": "nihgt"}, "none is called 'nihgt'; did you mean night"),
@@ -187,6 +214,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"label": "bad.csv"}, "bad.csv, row 1 \\(a\\): it has 2 values, and a class is one"),
     ({"text": "torn.npz"}, "torn.npz is no table that can be read"),
     ({"text": "objects.npy"}, "objects.npy is no table that can be read \\(it holds Python objects"),
+    ({"text": "0.5,nan"}, "text holds numbers that are not finite"),
+    ({"text": "nan.csv"}, "nan.csv, row 2 \\(b\\): text holds numbers that are not finite"),
     ({"text": "rows.npy"}, "text has 3 rows without names, and images have names"),
     ({"text": np.zeros((2, 2))}, "text has 2 rows without names"),
     ({"mask": "empty"}, "empty holds no images for mask"),
@@ -202,6 +231,7 @@ def test_what_does_not_fit_is_refused_before_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("bad.csv").write_text("a,1,2\nb,1,2,3\n")
+    Path("nan.csv").write_text("filename,x,y\na,1,2\nb,1,inf\n")
     Path("torn.npz").write_bytes(b"PK\x03\x04 torn")
     np.save("objects.npy", np.array([{}, None], object), allow_pickle=True)
     np.save("rows.npy", np.zeros((3, 2)))

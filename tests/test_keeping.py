@@ -275,10 +275,10 @@ def test_arrays_and_pictures_in_a_program(tmp_path: Path) -> None:
         made()(pixels[..., :3], given={"mask": "alpha"})
 
 
-def file_of(path: Path) -> Path:
+def file_of(path: Path, domain: Domain = Domain(3)) -> Path:  # noqa: B008
     """A translator of pix2pix that fills holes, untrained."""
     catalog, options = discover(), {"generator": "unet(width=4, depth=2)", "gan": 0.0, "mask": "holes"}
-    parts: Any = CatalogParts(catalog, source=Domain(3), target=Domain(3), size=(16, 16))
+    parts: Any = CatalogParts(catalog, source=domain, target=domain, size=(16, 16))
     parts.aligned = {"holes": Domain(1, nearest=True)}
     method = build_method(catalog, "pix2pix", options, parts)
     plugin = catalog.offer("methods", "pix2pix").plugin
@@ -307,6 +307,23 @@ def test_two_devices_and_the_command_line_agree(tmp_path: Path, monkeypatch: pyt
     own = images.read(tmp_path / "in" / "0.png").pixels
     assert all(np.array_equal(each[~hole], own[~hole]) for each in found)
     assert not np.array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("suffix", [".onnx", pytest.param(".xml", marks=pytest.mark.compiled)])
+def test_an_exported_file_keeps_them_too(tmp_path: Path, suffix: str) -> None:
+    """Which no network does by itself: at 16 bits, and of colours that it sees on white."""
+    pytest.importorskip("onnxruntime" if suffix == ".onnx" else "openvino")
+    target = tmp_path / f"it{suffix}"
+    translate.export(file_of(tmp_path / "it.safetensors", WHITE), target, inputs=["mask"])
+    for number, depth in enumerate((np.uint8, np.uint16, np.uint8, np.uint16)):
+        photo(tmp_path / "in" / f"{number}.png", alpha=number > 1, depth=depth)
+        hole = mask(tmp_path / "masks" / f"{number}.png")
+    for batch in (1, 8):
+        out = tmp_path / str(batch)
+        done = translate.convert(target, tmp_path / "in", out, given={"mask": tmp_path / "masks"}, batch=batch)
+        assert (done.converted, done.failed) == (4, ())
+        for number in range(4):
+            check(tmp_path / "in" / f"{number}.png", out / f"{number}.png", hole)
 
 
 def test_only_an_aligned_input_marks_a_hole() -> None:

@@ -18,9 +18,13 @@ import torch
 from test_conversion import files, many, save
 
 import translate
-from translate import images
+from translate import checkpoint, images
 from translate.conversion import convert
+from translate.data import Domain
 from translate.errors import TranslateError
+from translate.parts import CatalogParts, build_method
+from translate.plugins import discover
+from translate.translator import contents
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.xdist_group("ray")]
@@ -165,19 +169,69 @@ def test_a_cluster_that_is_not_there_is_one_sentence(
         convert(run, tmp_path / "in", tmp_path / "out", plugins=[str(plugin)], engine="ray")
 
 
+def same(one: Path, other: Path, count: int) -> None:
+    assert len(files(one)) == len(files(other)) == count
+    for name in files(one):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
 @pytest.mark.usefixtures("trained")
 def test_actors_are_given_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options and inputs for all, and from folders and tables, some of which lack an image."""
     file = taking.saved(tmp_path / "it.safetensors")
-    source = many(tmp_path / "in", 4)
-    for path in images.find(source):
-        place = tmp_path / "masks" / path.relative_to(source)
-        size = images.read(path).pixels.shape[:2]
-        save(place.with_suffix(".png"), np.full((*size, 1), 200, np.uint8))
+    source = many(tmp_path / "in", 6)
+    names = [path.relative_to(source) for path in images.find(source)]
+    for number, name in enumerate(names):
+        size = images.read(source / name).pixels.shape[:2]
+        if number != 5:
+            save((tmp_path / "masks" / name).with_suffix(".png"), np.full((*size, 1), 40 * number, np.uint8))
+        save((tmp_path / "references" / name).with_suffix(".png"), np.full((9, 5, 3), 30 * number, np.uint8))
+    rows = [f"{name.as_posix()},{number},{number / 2}\n" for number, name in enumerate(names) if number != 4]
+    (tmp_path / "text.csv").write_text("".join(rows))
+    (tmp_path / "labels.csv").write_text("".join(f"{name.as_posix()},{n % 3}\n" for n, name in enumerate(names)))
     monkeypatch.chdir(tmp_path)
-    given = {"passes": 2, "label": "night", "mask": "masks", "reference": torch.full((3, 4, 4), 0.5)}
-    options: dict[str, Any] = {"plugins": [taking.PLUGIN], "given": given, "device": "cpu"}
-    assert convert(file, source, tmp_path / "one", **options).converted == 4
-    assert convert(file, source, tmp_path / "two", engine="ray", devices=2, **options).converted == 4
-    for name in files(tmp_path / "one"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
-    assert len(files(tmp_path / "two")) == 4
+    alike = {"passes": 2, "label": "night", "text": "1,3", "reference": torch.full((3, 4, 4), 0.5)}
+    own = {"mask": "masks", "label": "labels.csv", "reference": "references/", "text": "text.csv"}
+    for number, (given, count) in enumerate([(alike, 6), (own, 4)]):
+        options: dict[str, Any] = {"plugins": [taking.PLUGIN], "given": given, "device": "cpu"}
+        one, two = tmp_path / f"{number}-one", tmp_path / f"{number}-two"
+        alone = convert(file, source, one, **options)
+        shared = convert(file, source, two, engine="ray", devices=2, **options)
+        # Actors know files by their absolute names.
+        first, second = (
+            sorted(reason.replace(f"{tmp_path}/", "") for _, reason in done.failed) for done in (alone, shared)
+        )
+        assert first == second
+        assert (alone.converted, len(alone.failed)) == (count, 6 - count)
+        same(one, two, count)
+    with pytest.raises(TranslateError, match="takes no 'lable'; did you mean label"):
+        convert(file, source, tmp_path / "no", engine="ray", **{**options, "given": {"lable": 1}})
+
+
+@pytest.mark.usefixtures("trained")
+def test_actors_fill_what_is_transparent_and_draw_the_same_noise(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    for number in range(3):
+        alpha = np.where(draws.random((16, 20)) < 0.3, 0, 255).astype(np.uint8)
+        path = tmp_path / "in" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        images.write(path, images.Image(draws.integers(0, 256, (16, 20, 3), np.uint8), alpha))
+    options: dict[str, Any] = {"generator": "unet(width=4, depth=2)", "gan": 0.0, "mask": "mask"}
+    catalog = discover()
+    parts: Any = CatalogParts(catalog, source=Domain(3), target=Domain(3), size=(16, 16))
+    parts.aligned = {"mask": Domain(1)}
+    torch.manual_seed(0)
+    method, plugin = build_method(catalog, "pix2pix", options, parts), catalog.offer("methods", "pix2pix").plugin
+    checkpoint.save(
+        tmp_path / "it.safetensors", *contents(method, name="pix2pix", options=options, parts=parts, plugin=plugin)
+    )
+    noisy: dict[str, Any] = {"plugins": [taking.PLUGIN], "samples": 2, "seed": 5}
+    for file, count, asked in (
+        (tmp_path / "it.safetensors", 3, {"given": {"mask": "alpha"}}),
+        (taking.saved(tmp_path / "noisy.safetensors", "noisy"), 6, noisy),
+        (taking.saved(tmp_path / "drawing.safetensors", "drawing"), 6, noisy),
+    ):
+        one, two = tmp_path / f"{file.stem}-one", tmp_path / f"{file.stem}-two"
+        convert(file, tmp_path / "in", one, device="cpu", **asked)
+        convert(file, tmp_path / "in", two, device="cpu", engine="ray", devices=2, **asked)
+        same(one, two, count)

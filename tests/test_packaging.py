@@ -45,7 +45,7 @@ def test_the_lowest_versions_are_installed_with_the_torch_that_is_asked_for() ->
     assert re.search(r"^TORCH \?= \$\(shell grep '\^torch==' constraints-lowest.txt\)$", MAKEFILE, re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", [".github/workflows/tests.yml", ".gitlab-ci.yml"])
+@pytest.mark.parametrize("name", [".github/workflows/tests.yml", ".github/workflows/release.yml", ".gitlab-ci.yml"])
 def test_hosting_services_run_targets_that_exist(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert yaml.safe_load(text)

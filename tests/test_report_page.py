@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from browser import CHROMIUM, Browser, browser
 from reports import grid, log, make, row
-from test_reporting import EVIL
+from test_reporting import EVIL, kept_evaluation
 
 from translate.reporting import report, watch
 
@@ -261,9 +262,10 @@ def test_several_runs_lie_side_by_side(tab: Browser, both: Path) -> None:
     legend = tab.ask(f"[...{CHART.format('generator: l1')}.querySelectorAll('.legend span')].map((b) => b.textContent)")
     assert legend == ["a", "b"]
     captions = "[...document.querySelectorAll('figcaption')].map((each) => each.textContent)"
-    assert tab.ask(captions) == ["a, step 20", "b, step 50"]
+    # The cells are too narrow for the titles in the picture.
+    assert tab.ask(captions) == ["a, step 20: source, fake, target", "b, step 50: source, fake, target"]
     tab.ask(change("time", "1"))
-    assert tab.ask(captions) == ["a, step 10", "b, step 10"]
+    assert [each.partition(":")[0] for each in tab.ask(captions)] == ["a, step 10", "b, step 10"]
     tab.ask(change("which", "1", "change"))
     tab.ask(change("time", "4"))
     assert tab.ask("document.getElementById('tag-right').textContent") == "fake, step 40"
@@ -284,6 +286,59 @@ def test_strange_names_and_empty_runs_are_shown_as_text(tab: Browser, tmp_path: 
         assert tab.ask(f"!document.getElementById('{identifier}').hidden")
     refuse_wrong(tab)
     opened(tab, report([run.folder, empty.folder], output=tmp_path / "both.html").page)
+    refuse_wrong(tab)
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_names_of_any_length_stay_in_the_window(tab: Browser, tmp_path: Path, width: int) -> None:
+    long = "n" * 150
+    runs = [make(tmp_path / f"{long}{number}", options={"x" * 300: "9" * 400}, about="w" * 900) for number in range(2)]
+    for run in runs:
+        log(run.folder, row(70, **{f"generator/{'t' * 300}": 1.0, f"validation/{'y' * 300}": 2.0}))
+        grid(run, 30, columns=[long, "fake", long])
+        (run.folder / "evaluations").mkdir()
+        ((run.folder / "evaluations") / f"{long}.csv").write_text(f"image,{'s' * 200}\n{long * 3},1\n")
+        ((run.folder / "evaluations") / f"{long}-other.csv").write_text("what\n")
+    for page in (report([runs[0].folder]).page, report([run.folder for run in runs], output=tmp_path / "b.html").page):
+        opened(tab, page, width=width, height=4000)
+        tab.ask("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        assert tab.ask("document.documentElement.scrollWidth <= innerWidth")
+        out = "[...document.querySelectorAll('main *')].filter((each) => each.getBoundingClientRect().right > innerWidth + 1"
+        assert (
+            tab.ask(f"{out} && each.checkVisibility() && !each.closest('.scroll')).map((each) => each.outerHTML)") == []
+        )
+
+
+def test_evaluations_show_their_images_and_the_guard_what_it_saw(tab: Browser, tmp_path: Path) -> None:
+    runs = [make(tmp_path / name) for name in ("one", "two")]
+    for number, run in enumerate(runs):
+        kept_evaluation(run, "test", {"a": 1, "b": 2 + number, "c": 3}, ["c", "a"])
+        kept_evaluation(run, "older", {"a": 1}, ["a"])
+        os.utime((run.folder / "evaluations") / "older.json", (1, 1))
+        for suffix in ("csv", "webp"):
+            os.utime((run.folder / "evaluations") / f"older.{suffix}", (1, 1))
+    lines = [
+        {"step": 20, "seen": {"won:d": 0.97, "lost:d": 0.1}, "signs": ["won:d"]},
+        {"step": 20, "warning": "won", "subject": "d", "text": "the discriminator has won", "advice": "slow it down"},
+    ]
+    (runs[0].folder / "guard.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    opened(tab, report([runs[0].folder]).page, height=4000)
+    assert tab.ask("document.querySelector('.notes .guard .advice').textContent") == "What to do: slow it down"
+    assert tab.ask("document.querySelector('tr.sign').textContent") == "wond0.9720beyond its threshold"
+    assert "Warnings1see below" in tab.ask("document.getElementById('summary').textContent")
+    titles = "[...document.querySelectorAll('#scores-body > .panel h4')].map((each) => each.textContent)"
+    assert tab.ask(titles) == ["Best, highest", "Worst, lowest"]
+    assert tab.ask("document.querySelector('#scores-body > details.older summary').textContent").startswith("older")
+    # A cell tells its row by its brightness.
+    cell = "document.querySelector('#scores-body td canvas')"
+    tab.until(f"{cell}.width === 480")
+    shown = f"[...{cell}.getContext('2d').getImageData(9, 9, 1, 1).data].slice(0, 3)"
+    assert max(tab.ask(shown)) < 8
+    opened(tab, report([run.folder for run in runs], output=tmp_path / "both.html").page, height=4000)
+    rows = (
+        "[...document.querySelectorAll('#scores-body .panel')].find((each) => each.textContent.includes('differ most'))"
+    )
+    assert tab.ask(f"{rows}.querySelector('tbody tr').textContent") == "b23"
     refuse_wrong(tab)
 
 

@@ -259,6 +259,32 @@ def test_an_empty_run_has_a_report(tmp_path: Path) -> None:
     assert ["go on", f"translate fit --resume {tmp_path / 'run'}"] in found["commands"]
 
 
+@pytest.mark.parametrize(
+    ("roles", "paired", "validate", "metrics"),
+    [
+        ({"forward": "translator"}, True, (), "--metric ssim"),
+        ({"forward": "translator"}, None, (), "--metric ssim"),
+        ({"forward": "translator", "backward": "translator"}, False, (), "--metric 'kid(extractor=EXTRACTOR)'"),
+        ({"sample": "sampler"}, True, (), "--metric 'kid(extractor=EXTRACTOR)'"),
+        ({"classify": "classifier"}, False, (), "--metric classification_error"),
+        ({"forward": "translator"}, False, ("l1, copy_distance(k=3)",), "--metric l1 --metric 'copy_distance(k=3)'"),
+    ],
+)
+def test_the_command_that_measures_names_metrics_that_fit(
+    roles: dict[str, str],
+    paired: bool | None,
+    validate: tuple[str, ...],
+    metrics: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("translate.description.show", lambda _: SimpleNamespace(directions=roles))
+    said = {} if paired is None else {"paired": paired}
+    Run.create(tmp_path / "run", Config("m", "photos", validate=validate), steps=5, metadata=said)
+    commands = dict(page_of(tmp_path / "run").runs[0]["commands"])
+    assert commands["measure it"] == f"translate evaluate {tmp_path / 'run'} photos {metrics}"
+
+
 def test_a_page_of_another_kind_is_not_replaced(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
     page = tmp_path / "page.html"
@@ -285,19 +311,110 @@ def test_runs_lie_side_by_side_with_the_options_that_differ(tmp_path: Path) -> N
 
 def test_evaluations_are_shown_with_the_best_and_the_worst_images(tmp_path: Path) -> None:
     run = make(tmp_path / "run")
-    place = run.folder / "evaluations"
-    place.mkdir()
-    scores = {"ssim": 0.5, "ssim_standard_error": 0.01, "fid": "inf"}
-    (place / "test.json").write_text(json.dumps({"scores": scores, "protocol": {"split": "test"}}))
+    (run.folder / "evaluations").mkdir()
+    scores = {"ssim": 0.512345678, "ssim_standard_error": 0.01, "fid": "inf"}
+    ((run.folder / "evaluations") / "test.json").write_text(
+        json.dumps({"scores": scores, "protocol": {"split": "test"}})
+    )
     lines = ["image,psnr,note", *(f"{each}.png,{each},x" for each in range(20)), "bad.png,nan,x", "short"]
-    (place / "images.csv").write_text("\n".join(lines))
-    (place / "broken.json").write_text("{")
-    (place / "other.json").write_text("[]")
-    table, scored = page_of(run.folder).content["evaluations"]
-    assert scored["scores"] == [["ssim", "0.5", "0.01"], ["fid", "inf", ""]]
+    ((run.folder / "evaluations") / "images.csv").write_text("\n".join(lines))
+    ((run.folder / "evaluations") / "broken.json").write_text("{")
+    ((run.folder / "evaluations") / "other.json").write_text("[]")
+    ((run.folder / "evaluations") / "texts.csv").write_text("image,note\na,b\n")
+    found = page_of(run.folder).content["evaluations"]
+    scored, table = sorted(found["list"], key=lambda each: "images" in each)
+    assert scored["scores"] == [["ssim", "0.51235", "0.01"], ["fid", "inf", ""]]
+    assert scored["protocol"] == [["split", "test"]]
     (ranked,) = table["images"]
-    assert (ranked["name"], ranked["count"], len(ranked["lowest"])) == ("psnr", 20, 8)
-    assert (ranked["lowest"][0], ranked["highest"][0]) == (["0.png", "0"], ["19.png", "19"])
+    assert (ranked["name"], ranked["count"], len(ranked["lowest"])) == ("psnr", 20, 6)
+    assert (ranked["lowest"][0], ranked["highest"][0]) == (["0.png", "0", None], ["19.png", "19", None])
+    assert [each.partition(",")[0] for each in sorted(found["left_out"])] == ["broken.json", "other.json", "texts.csv"]
+
+
+def kept_evaluation(run: Run, name: str, values: dict[str, float], rows: list[str]) -> None:
+    """An evaluation with pictures, as ``evaluate`` keeps it: a cell tells its row by its brightness."""
+    (run.folder / "evaluations").mkdir(exist_ok=True)
+    layout = {"columns": ["source", "fake"], "rows": [["test", row] for row in rows], "height": 6, "width": 8, "gap": 2}
+    pixels = np.repeat(np.arange(len(rows), dtype=np.uint8)[:, None, None] * 40, 8, 0).repeat(20, 1).repeat(3, 2)
+    found = {"scores": {"psnr": 20.0}, "better": {"psnr": "higher"}, "pictures": layout}
+    ((run.folder / "evaluations") / f"{name}.json").write_text(json.dumps(found))
+    images.write((run.folder / "evaluations") / f"{name}.webp", images.Image(pixels))
+    lines = ["run,domain,image,psnr", *(f"run,test,{image},{value}" for image, value in values.items())]
+    ((run.folder / "evaluations") / f"{name}.csv").write_text("\n".join(lines))
+
+
+def test_images_of_evaluations_are_shown_and_those_in_which_runs_differ_most(tmp_path: Path) -> None:
+    one, two = make(tmp_path / "one"), make(tmp_path / "two")
+    kept_evaluation(one, "test", {"a": 1, "b": 2, "c": 3}, ["c", "a"])
+    kept_evaluation(two, "test", {"a": 1.5, "c": 9, "d": 4}, ["d"])
+    found = page_of(one.folder, two.folder, output=tmp_path / "both.html").content["evaluations"]
+    first = found["list"][0]
+    assert first["pictures"]["src"].startswith("data:image/webp;base64,")
+    assert (first["pictures"]["columns"], first["pictures"]["width"]) == (["source", "fake"], 8)
+    (ranked,) = first["images"]
+    assert (ranked["better"], ranked["highest"]) == ("higher", [["c", "3", 0], ["b", "2", None], ["a", "1", 1]])
+    (apart,) = found["apart"]
+    assert (apart["score"], apart["runs"], apart["entries"], apart["count"]) == ("psnr", [0, 1], [0, 1], 2)
+    assert apart["images"] == [["c", ["3", "9"], [0, None]], ["a", ["1", "1.5"], [1, None]]]
+    assert page_of(one.folder).content["evaluations"]["apart"] == []
+
+
+@pytest.mark.parametrize("fault", ["none", "png", "small", "names", "large"])
+def test_pictures_of_evaluations_that_make_no_sense_are_named(
+    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(tmp_path / "run")
+    kept_evaluation(run, "test", {"a": 1}, ["a", "b"])
+    picture = (run.folder / "evaluations") / "test.webp"
+    if fault == "none":
+        picture.unlink()
+    elif fault == "png":
+        images.write(tmp_path / "x.png", images.Image(np.zeros((16, 20, 3), np.uint8)))
+        picture.write_bytes((tmp_path / "x.png").read_bytes())
+    elif fault == "small":
+        images.write(picture, images.Image(np.zeros((8, 20, 3), np.uint8)))
+    elif fault == "names":
+        path = (run.folder / "evaluations") / "test.json"
+        path.write_text(path.read_text().replace('["test", "a"]', '["test"]'))
+    else:
+        monkeypatch.setattr("translate.reporting.evaluations.MOST_PICTURES_BYTES", 10)
+    found = page_of(run.folder).content["evaluations"]
+    assert "pictures" not in found["list"][0]
+    assert found["list"][0]["images"][0]["lowest"] == [["a", "1", None]]
+    assert found["left_out"] == ["the pictures of test, which are missing, damaged or too large"]
+
+
+def test_what_the_guard_wrote_is_in_a_report_that_is_made_anew(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    warning = {"step": 20, "warning": "won", "subject": "d", "text": "the discriminator has won", "advice": "slow it"}
+    seen = {"step": 20, "seen": {"won:d": 0.97, "odd": "x"}, "signs": ["won:d"], "balances": {}}
+    lines = [json.dumps(seen), json.dumps(warning), "{", "[1]", '{"step": true, "seen": {}}', '{"step": 3, "seen": 4}']
+    (run.folder / "guard.jsonl").write_text("\n".join([*lines, json.dumps(warning)[:30]]))
+    told = {"kind": "told", "time": 1, "step": 20, "level": "warning"}
+    said = f"at step 20 {warning['text']}; what to do: slow it"
+    (run.folder / "log.jsonl").write_text(
+        "".join(json.dumps({**told, "text": each}) + "\n" for each in (said, "other"))
+    )
+    facts = RunFacts(run.folder)
+    for _ in range(2):
+        found = facts.collect(run.folder, most=9, room=10**9)
+        assert [(each["kind"], each["text"]) for each in found["notes"]] == [
+            ("guard", "the discriminator has won"), ("warning", "other"),
+        ]  # fmt: skip
+        assert found["notes"][0]["advice"] == "slow it"
+        assert found["guard"] == {"looks": 1, "step": 20, "warnings": 1, "seen": [["won", "d", "0.97", 20, True]]}
+    with (run.folder / "guard.jsonl").open("a") as file:
+        file.write(
+            json.dumps(warning)[30:] + "\n" + json.dumps({"step": 30, "seen": {"won:d": 0.5}, "signs": []}) + "\n"
+        )
+    assert facts.collect(run.folder, most=9, room=10**9)["guard"] == {
+        "looks": 2, "step": 30, "warnings": 2, "seen": [["won", "d", "0.5", 30, False]],
+    }  # fmt: skip
+    (run.folder / "guard.jsonl").unlink()
+    (run.folder / "guard.jsonl").mkdir()
+    found = page_of(run.folder).runs[0]
+    assert found["guard"] is None
+    assert any("guard.jsonl" in each["text"] for each in found["notes"])
 
 
 # --- while a run trains -----------------------------------------------------------------------------------------------

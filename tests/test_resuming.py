@@ -159,17 +159,19 @@ def test_what_does_not_matter_to_the_weights_leaves_them_to_the_bit(
 
 def test_another_optimizer_begins_anew_and_that_of_others_goes_on(run: Path, caplog: pytest.LogCaptureFixture) -> None:
     resumed = translate.resume(run, steps=6, optimizer="second=adamw(lr=0.001)")
-    assert resumed.config.optimizer == ("adam", "second=adamw(lr=0.001)")
+    assert resumed.config.optimizer == ("second=adamw(lr=0.001)",)
     assert steps_of_adam(resumed, "first") == 6
     assert steps_of_adam(resumed, "second") == 2
     assert resumed.changes[0] == Change(4, "optimizer of second", "adam", "adamw(lr=0.001)")
     assert "the optimizer's state of second does not fit the new optimizer, which starts anew" in caplog.text
     third = translate.resume(run, steps=8, optimizer="first=adam(betas=(0.9, 0.99))")
-    assert third.config.optimizer == ("adam", "second=adamw(lr=0.001)", "first=adam(betas=(0.9, 0.99))")
+    assert third.config.optimizer == ("second=adamw(lr=0.001)", "first=adam(betas=(0.9, 0.99))")
     assert steps_of_adam(third, "first") == 8
     assert third.changes[2] == Change(6, "betas of first", [0.5, 0.999], [0.9, 0.99])
     every = translate.resume(run, steps=9, optimizer="sgd")
     assert every.config.optimizer == ("sgd",)
+    with pytest.raises(TranslateError, match="--optimizer gives adam and sgd for all players; give one"):
+        translate.resume(run, steps=10, optimizer=["adam", "sgd"])
     assert [each.what for each in every.changes if each.step == 8] == [
         "optimizer of first", "optimizer of second", "steps",
     ]  # fmt: skip

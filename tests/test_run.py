@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from translate.asked_optimizers import as_meant
 from translate.config_file import read_config
 from translate.errors import TranslateError
 from translate.run import Config, Run, Scalars, free_folder
@@ -31,6 +32,16 @@ def test_core_and_method_options_are_told_apart() -> None:
 def test_json_and_back() -> None:
     made = config(steps=10, size=64, init="a/b", l1=5.0, optimizer=("adam(lr=0.1)",), plugins=("x.py",), load_size=72)
     assert Config.from_values(json.loads(json.dumps(made.to_json()))) == made
+
+
+def test_an_optimizer_that_was_asked_for_is_told_from_the_default_of_early_files() -> None:
+    asked = config(optimizer=("adam", "critic=sgd")).to_json()
+    assert asked["optimizer"] == ["adam()", "critic=sgd"]
+    assert as_meant(asked)["optimizer"] == asked["optimizer"]
+    assert config().to_json()["optimizer"] == []
+    assert as_meant({"optimizer": ["adam"], "steps": 1}) == {"optimizer": [], "steps": 1}
+    # What is no list is refused where options are checked.
+    assert as_meant({"optimizer": 3}) == {"optimizer": 3}
 
 
 @pytest.mark.parametrize(

@@ -526,6 +526,15 @@ def test_slow_clients_are_cut_off(file: Path) -> None:
             assert b" 408 " in drip.recv(1 << 16)
         with socket.create_connection(("127.0.0.1", served.port), timeout=10) as silent:
             assert silent.recv(1) == b""
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as drip:
+            drip.sendall(b"POST /api/translate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n")
+            begun = time.monotonic()
+            with contextlib.suppress(OSError):
+                for _ in range(100):
+                    drip.send(b"y" * 10)
+                    time.sleep(0.05)
+            assert time.monotonic() - begun < 4
+            assert b"comes too slowly" in drip.recv(1 << 16)
         image = png(1500, 1500)
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -259,6 +259,39 @@ def test_vectors_belong_to_their_images_from_every_cache(paired: bool) -> None:
     assert set(seen) == {(row, k) for row in range(5) for k in range(1 + row % 3)}  # all of them are drawn
 
 
+def test_all_streams_are_the_same_from_a_cache_folder_and_under_albumentations(tmp_path: Path) -> None:
+    listed = {"source": described(6, labels=[0, 0, 1, 1, 0, 1])}
+    listed["mask"] = masks(listed["source"])
+    needs = Needs(
+        aligned=frozenset({"mask"}), vectors=frozenset({"source_text", "mismatched_text"}), references=True,
+        labels=frozenset({"source"}),
+    )  # fmt: skip
+    options: dict[str, Any] = {"needs": needs, "batch": 3, "size": (12, 10), "load_size": (12, 10), "flip": False}
+    plain = batches(make(listed, **options))
+    streams = {"source", "mask", "reference", "reference2", "source_text", "mismatched_text"}
+    assert plain[0].keys() == streams | {"source_label", "reference_label"}
+    keyed = {
+        name: [
+            Example(lambda one=one: one.pixels, one.name, label=one.label, extras=one.extras, key=f"{name} {one.name}")
+            for one in each
+        ]
+        for name, each in listed.items()
+    }
+    for cache in ("device", "host"):
+        assert same(plain, batches(make(keyed, cache_folder=tmp_path / "kept", cache=cache, **options))), cache
+    # One that changes nothing must change nothing.
+    (tmp_path / "still.yaml").write_text("- HorizontalFlip: {p: 0.0}\n")
+    for workers in (1, 3):
+        still = make(listed, albumentations=tmp_path / "still.yaml", **{**options, "cache": "auto", "workers": workers})
+        assert same(plain, batches(still))
+    (tmp_path / "moving.yaml").write_text("- Transpose: {p: 0.5}\n- RandomCrop: {height: 8, width: 8}\n")
+    moving = make(listed, albumentations=tmp_path / "moving.yaml", **{**options, "cache": "auto", "size": (8, 8)})
+    for one, two in zip(plain, batches(moving), strict=True):
+        assert torch.equal(two["mask"], bright(two["source"]))
+        assert all(rows(one[name]) == rows(two[name]) for name in ("source", "reference", "reference2"))
+        assert all(torch.equal(one[name], two[name]) for name in one if name.endswith(("text", "label")))
+
+
 def test_vectors_are_drawn_by_seed_and_place_alone() -> None:
     listed = {"source": described(6)}
     needs = Needs(vectors=frozenset({"source_text", "mismatched_text"}))

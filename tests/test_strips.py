@@ -187,6 +187,8 @@ def test_axes_are_traversed_around_a_sample_or_an_image(
         ("unit", {"interpolate": ("1", "2")}, "keeps no sampler, so there are no numbered samples; give image files"),
         ("unit", {"traverse": (1,), "direction": "forward"}, "has the codes of images; name one with --around IMAGE"),
         ("vae", {"interpolate": ("1", "b.png")}, "1 and b.png are a number and a file; give two of one kind"),
+        ("vae", {"interpolate": ("-1", "2")}, "samples are numbered from 0, and -1 is none; give a number or a file"),
+        ("vae", {"traverse": (1,), "around": "1.5"}, "samples are numbered from 0, and 1.5 is none"),
         ("vae", {"interpolate": ("no.png", "b.png")}, "no.png"),
         ("vae", {"traverse": (0, 6)}, "has a code of 6 axes, 0 to 5, not 6"),
         ("vae", {"interpolate": ("1", "2"), "traverse": (1,)}, "are two pictures; ask for one at a time"),

@@ -21,6 +21,7 @@ from translate.data import Domain
 from translate.errors import TranslateError, UnfitError
 from translate.options import Option
 from translate.plugins import discover
+from translate.saved import load_sampler
 from translate.taken import Input, Taken, taken_by
 from translate.translator import Translator
 
@@ -198,7 +199,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"text": np.zeros((3, 2))}, "text has 3 rows, and there are 2 images"),
     ({"mask": torch.ones(1, 13, 17)}, "mask has 17 x 13 pixels, and its image has 18 x 13"),
     ({"mask": torch.ones(2, 13, 18)}, "mask has the shape \\(2, 13, 18\\), and \\(1, H, W\\) is taken"),
+    ({"mask": [np.zeros((13, 18), np.uint8)] * 2}, "mask is an image as large as its image.*, not \\[array"),
+    ({"text": np.full((2, 2), 1e300)}, "text holds numbers that are not finite"),
     ({"reference": 7}, "reference"),
+    ({"reference": object()}, "the translator forward: reference: an image is a path, .* not object"),
+    (["label"], "the translator.*: given holds values by name, such as .*, not \\['label'\\]"),  # type: ignore[list-item]
+    ({1: 2}, "given holds values by name"),  # type: ignore[dict-item]
     ({"reference": "nowhere.png"}, "there is no file or folder nowhere.png for reference"),
 ]  # fmt: skip
 
@@ -208,6 +214,41 @@ def test_wrong_values_are_one_sentence(translator: Translator, given: dict[str, 
     with pytest.raises(TranslateError, match=sentence) as error:
         translator.translate(batch(), given=given)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"samples": 0}, "samples must be a whole number >= 1, or none, not 0"),
+        ({"samples": -1}, "samples must be a whole number >= 1"),
+        ({"samples": 1.5}, "samples must be a whole number >= 1"),
+        ({"samples": True}, "samples must be a whole number >= 1"),
+        ({"seed": 1.5}, "a seed is a whole number, or one for each image, not 1.5"),
+        ({"seed": None}, "a seed is a whole number"),
+        ({"seed": "12"}, "a seed is a whole number"),
+        ({"seed": [1]}, "there are 1 seeds for 2 images; give one, or one for each"),
+        ({"given": {"noise": torch.zeros(3, 5, 5)}}, "noise has 5 x 5 pixels, and its image has 18 x 13"),
+    ],
+)
+def test_wrong_seeds_and_numbers_of_samples_are_one_sentence(
+    tmp_path: Path, options: dict[str, Any], sentence: str
+) -> None:
+    noisy = load(taking.saved(tmp_path / "noisy.safetensors", "noisy"))
+    with pytest.raises(TranslateError, match=sentence) as error:
+        noisy.translate(batch(), **options)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("network", ["noisy", "drawing", "taking"])
+def test_seeds_of_any_kind_and_a_batch_without_images(tmp_path: Path, network: str) -> None:
+    translator = load(taking.saved(tmp_path / "it.safetensors", network))
+    wanted = translator.translate(batch(), seed=[3, 4])
+    for seeds in (torch.tensor([3, 4]), np.array([3, 4]), (3, np.int64(4))):
+        assert torch.equal(translator.translate(batch(), seed=seeds), wanted)
+    assert torch.equal(translator.translate(batch(), seed=np.int64(3)), translator.translate(batch(), seed=3))
+    assert translator.translate(batch()[:0]).shape == (0, 3, 13, 18)
+    sampler = load_sampler(tmp_path / "it.safetensors", plugins=[taking.PLUGIN], device="cpu")
+    assert sampler.draw([]).shape == (0, 3, 16, 16)
 
 
 def test_a_network_that_takes_images_alone_says_so() -> None:

@@ -111,6 +111,7 @@ def test_another_seed_trains_another_network(whole: Run, tmp_path: Path) -> None
 def test_a_run_folder_holds_what_it_should(whole: Run) -> None:
     config = json.loads((whole.folder / "config.json").read_text())
     assert config["versions"]["torch"] == torch.__version__
+    assert config["versions"]["image-translate"] == translate.__version__
     assert config["config"]["options"]["pool"] == 3
     assert [path.name for path in whole.checkpoints] == [f"step-{step:08d}.safetensors" for step in (3, 6, 8)]
     assert [line["step"] for line in whole.metrics] == [2, 4, 6, 8]
@@ -347,6 +348,25 @@ def test_one_optimizer_a_player(optimizers: tuple[str, ...]) -> None:
 def test_an_optimizer_of_nobody_is_told(tmp_path: Path) -> None:
     with pytest.raises(TranslateError, match="there is no player 'critic'"):
         fit(tmp_path / "run", optimizer=["critic=adam"])
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["adam", "sgd"], "--optimizer gives adam and sgd for all players; give one"),
+        (
+            ["generator=sgd", "adam", "generator=adam"],
+            "gives generator=sgd and generator=adam for the player generator",
+        ),
+    ],
+)
+def test_of_two_optimizers_for_the_same_players_none_is_dropped(
+    given: list[str], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.raises(TranslateError, match=sentence):
+        fit(tmp_path / "run", optimizer=given)
+    with pytest.raises(TranslateError, match=sentence):
+        plan(Config.from_values({"method": "pix2pix", "data": DEMO, **SMALL, "optimizer": given}))
 
 
 @pytest.mark.parametrize(

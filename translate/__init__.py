@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from translate.serving import serve
     from translate.training import fit, resume
     from translate.translator import load
-
-__version__ = "0.1.0"
+    from translate.version import __version__
 
 hookimpl = pluggy.HookimplMarker("translate")
 """Marks a function of a plugin as the implementation of the extension point of the same name."""
@@ -48,6 +47,7 @@ __all__ = [
 ]
 
 _modules = {
+    "__version__": "translate.version",
     "bench": "translate.benchmark",
     "fit": "translate.training",
     "resume": "translate.training",

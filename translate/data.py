@@ -24,6 +24,7 @@ __all__ = [
     "Example",
     "Pixels",
     "Region",
+    "check_same_channels",
 ]
 
 Depth = Literal["uint8", "uint16", "float32"]
@@ -213,6 +214,29 @@ def check_stream_name(name: object, what: str) -> None:
         )
     if name in _taken or name.startswith(tuple(f"{each}_" for each in _taken)) or name in ("label", "labels"):
         raise TranslateError(f"{what} is called {name!r}, which stands for something else in a batch; rename it")
+
+
+def check_same_channels(source: Domain, target: Domain, why: str) -> None:
+    """Raise ``TranslateError`` unless images of both domains are the same to a network, for a method that shares one.
+
+    They need as many channels, and class maps are no images. ``why`` begins the sentence.
+
+    >>> check_same_channels(Domain(1), Domain(3), "it feeds both to one network")
+    Traceback (most recent call last):
+    translate.errors.TranslateError: it feeds both to one network, so both domains need the same kind and number of \
+channels, not 1 channel and 3 channels; convert one of them
+    """
+    if (source.channels, source.one_hot) != (target.channels, target.one_hot):
+        raise TranslateError(
+            f"{why}, so both domains need the same kind and number of channels, not {_planes(source)} and "
+            f"{_planes(target)}; convert one of them"
+        )
+
+
+def _planes(domain: Domain) -> str:
+    what = "plane of a class" if domain.one_hot else "channel"
+    plural = "planes of classes" if domain.one_hot else "channels"
+    return f"{domain.channels} {what if domain.channels == 1 else plural}"
 
 
 def domain_of(metadata: Mapping[str, Any]) -> Domain:

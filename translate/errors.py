@@ -62,8 +62,11 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def similar(name: str, names: Iterable[str]) -> str:
     """Suggest similar names for a misspelt one; an empty string if there are none.
 
-    >>> similar("unte", ["unet", "resnet"])
-    'did you mean unet?'
+    >>> similar("unte", ["unet", "resnet"]), similar("DAY", ["day", "night"])
+    ('did you mean unet?', 'did you mean day?')
     """
-    close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.6)
+    # Capitals are the most frequent slip, and count as no difference.
+    known = {each: each.casefold() for each in names}
+    near = difflib.get_close_matches(name.casefold(), known.values(), n=3, cutoff=0.6)
+    close = [each for one in dict.fromkeys(near) for each, folded in known.items() if folded == one][:3]
     return f"did you mean {' or '.join(close)}?" if close else ""

@@ -70,8 +70,9 @@ def compose(filled: Tensor, image: Tensor, hole: Tensor) -> Tensor:
     >>> compose(filled, image, torch.tensor([[[[1.0, 0.0]]]])).flatten().tolist()
     [1.0, 0.10000000149011612]
     """
-    samples = len(filled) // len(image)
-    if samples > 1:
+    # Not by len(), which would make the batch size of an exported network a constant.
+    if filled.shape[0] != image.shape[0]:
+        samples = filled.shape[0] // image.shape[0]
         image, hole = (each.repeat_interleave(samples, dim=0) for each in (image, hole))
     return torch.where(hole > 0, filled, image)
 

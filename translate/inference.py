@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from translate.compute import PassBytes, algorithms, convolve_fast, lay_out
 from translate.errors import TranslateError, UnfitError
-from translate.given import Bound, Given, Packed, Ready, drawn_by_rows, examples, with_noise
+from translate.given import Bound, Given, Packed, Ready, check_samples, drawn_by_rows, examples, with_noise
 from translate.large import InParts
 from translate.parts import build
 from translate.plugins import Catalog
@@ -124,6 +124,7 @@ class Inference:
 
     def forward(self, batch: Tensor, ready: Ready, samples: int | None, seeds: Sequence[int]) -> Tensor:
         """The network's outputs, computed by torch or by the runtime."""
+        check_samples(samples)
         if self.taken.noise:
             # What is drawn outside of it makes the samples, whatever computes the network.
             return self._compute(*with_noise(batch, ready, self.taken, seeds, samples))

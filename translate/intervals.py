@@ -40,3 +40,18 @@ def outdated(steps: list[int], every: int, keep: int) -> list[int]:
     early = [step for step in steps[:-1] if is_early(step, every)]
     regular = [step for step in steps if step not in early]
     return sorted([*early, *regular[:-keep]])
+
+
+NORM_STEPS = 7
+"""How often the norms of gradients are taken at most; a prime, so that no period of the updates hides a player."""
+
+
+def norms_are_due(step: int, log_every: int) -> bool:
+    """Whether a log interval that ends at ``step`` is the first of ``NORM_STEPS`` steps.
+
+    To read all gradients in each step would cost 1 % of it.
+
+    >>> [step for step in range(1, 22) if norms_are_due(step, 1)], [norms_are_due(step, 10) for step in (10, 20)]
+    ([7, 14, 21], [True, True])
+    """
+    return step % NORM_STEPS < log_every

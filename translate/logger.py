@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from translate.errors import TranslateError
+from translate.lists import split_list
 from translate.options import parse_call
 
 __all__ = [
@@ -83,16 +84,4 @@ def _listed(value: Any, where: str) -> list[str]:
         return [name for each in value for name in _listed(each, where)]
     if not isinstance(value, str):
         raise TranslateError(f"{where}: log must name loggers, such as tensorboard, not {value!r:.80}")
-    names, depth, quote = [""], 0, ""
-    for letter in value:
-        if quote or letter in "\"'":
-            quote = (quote if letter != quote else "") if quote else letter
-        elif letter in "([":
-            depth += 1
-        elif letter in ")]":
-            depth -= 1
-        if letter == "," and not depth and not quote:
-            names.append("")
-        else:
-            names[-1] += letter
-    return [name.strip() for name in names]
+    return split_list(value)

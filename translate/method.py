@@ -148,7 +148,7 @@ class Method(nn.Module):
     def optimizers(self) -> Mapping[str, str]:
         """The published optimizers of players, by name: ``{"mapping": "adam(lr=1e-6)"}``.
 
-        A training takes them where ``--optimizer`` is left at its default. The default is none.
+        A training takes them for the players for which ``--optimizer`` asks for none. The default is none.
         """
         return {}
 
@@ -157,8 +157,8 @@ class Method(nn.Module):
         """The modules that are averaged (EMA), saved and used after training, by direction.
 
         ``forward`` and ``backward`` map images (N, C, H, W) in [-1, 1] to the same. One that can draw several outputs
-        for one image takes the keyword ``samples`` and then returns (N * samples, C, H, W), the samples of an image
-        next to each other. ``sample`` maps standard normal noise (N, *noise), whose shape it has as an attribute
+        for one image takes the keyword ``samples`` and then returns ``(N * samples, C, H, W)``, the samples of an image
+        next to each other. ``sample`` maps standard normal noise ``(N, *noise)``, whose shape it has as an attribute
         ``noise``, to images of the target. ``classify`` maps images to class logits (N, K), and has a method
         ``features`` that maps them to (N, D); see ``translate.discriminator.ClassHead``. A translator that has an
         encoder says so by the trait ``feature_extractor``, and its run can then be named as a feature extractor.

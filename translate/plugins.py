@@ -28,9 +28,10 @@ from translate.errors import TranslateError, nearest
 from translate.isolation import Held, PluginError, failures_of_a_plugin, shown
 from translate.options import options_of
 from translate.paths import expanded
+from translate.version import DISTRIBUTION, version_of
 
 GROUP = "translate"
-OURS = "image-translate"
+OURS = DISTRIBUTION
 BLOCK_VARIABLE = "TRANSLATE_NO_PLUGIN"
 
 log = logging.getLogger("translate")
@@ -272,7 +273,7 @@ def discover(*, extra: Sequence[str] = (), blocked: Sequence[str] = ()) -> Catal
     manager, trial = _manager(), _manager()
     found = list(metadata.entry_points(group=GROUP))
     # A distribution parses its whole description anew whenever it is asked for its name.
-    told = {each: (each.name, each.version) for each in {entry.dist for entry in found} if each}
+    told = {each: (each.name, version_of(each)) for each in {entry.dist for entry in found} if each}
     names = {entry.name for entry in found} | {name for name, _ in told.values()}
     for name in blocked:
         if name not in names:

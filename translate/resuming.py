@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from translate import changes
+from translate.asked_optimizers import player_of, refuse_double
 from translate.best import Best
 from translate.changes import Change
 from translate.engine import takes_state
@@ -25,7 +26,7 @@ from translate.parts import build
 from translate.paths import quoted
 from translate.plugins import Catalog
 from translate.run import Config, Run
-from translate.setup import Setup, optimizer_texts, player_of
+from translate.setup import Setup, optimizer_texts
 
 LENGTHS = ("steps", "epochs", "minutes")
 """Options that say how long a training is."""
@@ -113,6 +114,7 @@ def config_with(run: Run, settings: Mapping[str, Any]) -> Config:
         # Another batch size, say, would give other epochs; how many steps minutes are is measured later.
         values.update(steps=run.steps, epochs=None, minutes=None)
     if "optimizer" in values:
+        refuse_double(values["optimizer"])
         values["optimizer"] = _merged(run.config.optimizer, values["optimizer"])
     if values.get("device", run.config.device) != run.config.device:
         values = dict.fromkeys(ALGORITHMS, "auto") | values

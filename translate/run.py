@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 from translate import atomic, changes, lock, metrics_file
+from translate.asked_optimizers import as_meant, as_written
 from translate.balance import Balance
 from translate.best import Best
 from translate.changes import Change
@@ -101,10 +102,11 @@ class Config:
     optimizer: Annotated[
         tuple[str, ...],
         Option(
-            'optimizer of all players or of one, such as "discriminator=adam(lr=1e-4)"; may be repeated',
+            'optimizer of all players or of one, such as "discriminator=adam(lr=1e-4)"; may be repeated '
+            "(default: those of the method, or else adam)",
             part="optimizers",
         ),
-    ] = ("adam",)
+    ] = ()
     schedule: Annotated[str, Option("learning-rate schedule", part="schedules")] = "linear"
     clip_norm: Annotated[float | None, Option("gradient clipping: largest norm of a player's gradient", gt=0)] = None
     ema: Annotated[
@@ -253,7 +255,7 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """The config as JSON values; ``from_values`` reads them back."""
-        fields = dataclasses.asdict(self)
+        fields = dataclasses.asdict(self) | {"optimizer": as_written(self.optimizer)}
         return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
 
 
@@ -364,7 +366,7 @@ class Run:
         except FactsError as error:
             raise TranslateError(f"{path} is damaged: {error}; start the run anew or restore the file") from None
         check_file(path, RunFacts, values)
-        run = cls(folder, Config.from_values(values["config"], str(path)), steps=values["steps"])
+        run = cls(folder, Config.from_values(as_meant(values["config"]), str(path)), steps=values["steps"])
         run.origin, run.fingerprint = values.get("origin"), values.get("data")
         run.rollbacks = values.get("rollbacks", 0)
         return run

@@ -72,7 +72,9 @@ class Sampler:
         ``at_once`` is the most images a pass. ``given`` holds by name what the network takes beside its noise; of
         several rows, image i gets row i.
         """
-        found = given if isinstance(given, Given) else self.read_given(given or {})
+        found = given if isinstance(given, Given) else self.read_given({} if given is None else given)
+        if not len(indices):
+            return torch.empty(0, self.domain.channels, *self.size, device=self.device)
         drawn = []
         for start in range(0, len(indices), at_once):
             some = indices[start : start + at_once]

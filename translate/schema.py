@@ -218,6 +218,7 @@ class SetupFacts(Facts):
     threads: Annotated[int, Field(ge=1, le=2**20)]
     ranks: Annotated[int, Field(ge=1, le=2**20)] = 1
     data: Text
+    paired: bool | None = None
     domains: dict[Name, Text] = Field(default_factory=dict)
     resources: dict[str, TranslatorFacts] = Field(default_factory=dict)
     left_out: dict[Name, dict[Index, Text]] = Field(default_factory=dict)

@@ -77,7 +77,7 @@ def uniform(seeds: Tensor, count: int) -> Tensor:
 
 
 def noise_of(network: nn.Module, indices: Sequence[int], seed: int) -> Tensor:
-    """Standard normal noise (N, *network.noise) on the CPU; each index has its own draw, independent of the others."""
+    """Standard normal noise ``(N, *network.noise)`` on the CPU; each index has a draw of its own."""
     shape = Traits(network).noise
     drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(key(seed, index))) for index in indices]
     return torch.stack(drawn)

@@ -15,7 +15,9 @@ from typing import Any, Protocol
 
 import torch
 
+from translate import __version__
 from translate.adversary import Adversary
+from translate.asked_optimizers import DEFAULT_OPTIMIZER, player_of, refuse_double
 from translate.balance import Balance
 from translate.compute import convolutions_of, convolve_fast, lay_out, memory_format_of, precision_of, recompute
 from translate.data import DOMAINS, Dataset
@@ -32,7 +34,7 @@ from translate.method import Method, Needs
 from translate.options import Call, options_of, parse_call
 from translate.overview import first_only_among_some
 from translate.parts import CatalogParts, build, build_method
-from translate.plugins import Catalog, discover
+from translate.plugins import OURS, Catalog, discover
 from translate.ranks import ProcessGroup, device_of_rank, join, share_statistics
 from translate.run import Config
 from translate.seeds import seed_step
@@ -41,9 +43,6 @@ from translate.streams import Streams, refuse_unmet
 log = logging.getLogger("translate")
 
 DEFAULT_EPOCHS = 200
-
-DEFAULT_OPTIMIZER = "adam"
-"""As the config has it where nothing is asked for."""
 
 
 class DataGate(Protocol):
@@ -90,6 +89,9 @@ class Setup:
         """
         if config.minutes is not None and (config.steps or config.epochs):
             raise TranslateError("a training has one length; give --minutes, or --steps or --epochs")
+        if on_data is None:
+            # A run that goes on has what it was trained with, whatever that was.
+            refuse_double(config.optimizer)
         catalog = discover(extra=config.plugins, blocked=no_plugins)
         catalog.offer("methods", config.method)
         loggers = Loggers.build(catalog, config.log if rank_and_world_size()[0] == 0 else ())
@@ -226,13 +228,14 @@ class Setup:
     def metadata(self) -> dict[str, Any]:
         """Metadata for the run's files: versions, plugin, device, threads, ranks, and a fingerprint of the data."""
         return {
-            "versions": {name: metadata.version(name) for name in ("image-translate", "torch", "numpy")}
-            | {"python": platform.python_version()},
+            "versions": {OURS: __version__, "python": platform.python_version()}
+            | {name: metadata.version(name) for name in ("torch", "numpy")},
             "plugin": str(self.catalog.offer("methods", self.config.method).plugin),
             "device": str(self.engine.device),
             "threads": torch.get_num_threads(),
             "ranks": self.group.size,
             "data": self.listing.fingerprint,
+            "paired": self.dataset.paired,
             "domains": _summaries(self.dataset, self.method.needs),
             "resources": self.parts.resources,
         } | ({"left_out": left_out} if (left_out := self.left_out.names) else {})
@@ -253,16 +256,10 @@ def is_recorded(config: Config, device: torch.device, group: ProcessGroup) -> bo
     return config.graphs and device.type == "cuda" and recordable
 
 
-def player_of(text: str) -> str | None:
-    """The player that an optimizer is for, in ``discriminator=adam(lr=4e-4)``; None if it is for all."""
-    player, equals, _ = text.partition("=")
-    return player.strip() if equals and "(" not in player else None
-
-
 def optimizer_texts(config: Config, method: Method) -> dict[str, str]:
     """The optimizer of each player: ``adam(lr=1e-4)`` is for all, ``discriminator=adam(lr=4e-4)`` for one player.
 
-    Where none is asked for, it is the one that the method publishes.
+    A player for which none is asked has the one that the method publishes, or else Adam.
     """
     chosen: dict[str, str] = {}
     published = dict(method.optimizers)
@@ -273,7 +270,7 @@ def optimizer_texts(config: Config, method: Method) -> dict[str, str]:
                     f"--optimizer {text}: there is no player {player!r}; {nearest(player, method.players)}"
                 )
             chosen[player] = text.partition("=")[2]
-        elif text != DEFAULT_OPTIMIZER:
+        else:
             chosen.update({name: text for name in method.players if name not in chosen})
     return {name: chosen.get(name) or published.get(name, DEFAULT_OPTIMIZER) for name in method.players}
 

@@ -20,7 +20,7 @@ from translate.devices import memory_in_use
 from translate.emergency import Emergency
 from translate.errors import NotFiniteError, StoppedError, TranslateError
 from translate.initial import Init, load_initial_weights, open_sources
-from translate.intervals import interval_of, is_due
+from translate.intervals import interval_of, is_due, norms_are_due
 from translate.job import is_distributed, parent_died, rank_and_world_size
 from translate.launching import resume_together, train_together
 from translate.loader import BrokenImagesError, Loader, thumbnails
@@ -376,6 +376,7 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
     terms = setup.engine.fetch()
     each = seconds / max(done, 1)
     device = setup.engine.device
+    norms = setup.config.guard and (norms_are_due(run.step, setup.config.log_every) or run.step == run.steps)
     return Scalars(
         step=run.step,
         terms=terms,
@@ -387,7 +388,7 @@ def _scalars(setup: Setup, run: Run, *, seconds: float, done: int) -> Scalars:
         learning_rates={
             name: rate for player in setup.engine.players.values() for name, rate in player.learning_rates.items()
         },
-        gradient_norms=setup.engine.gradient_norms() if setup.config.guard else {},
+        gradient_norms=setup.engine.gradient_norms() if norms else {},
         balances=setup.take_balances() if setup.config.guard else {},
     )
 

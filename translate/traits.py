@@ -156,6 +156,14 @@ class Traits:
         return self._read("feature_extractor", None, callable, "a module or a method")
 
     @property
+    def resizes(self) -> bool:
+        """A feature extractor: it brings images of all sizes to one of its own (default False).
+
+        Its features of images of several sizes may then be compared.
+        """
+        return self._read("resizes", False, _is_flag, "True or False")
+
+    @property
     def encodes(self) -> Literal["source", "target"] | None:
         """A translator with an encoder: whose images it takes (default None: those that its direction translates)."""
         return self._read("encodes", None, lambda value: value in ("source", "target"), "'source' or 'target'")
@@ -202,7 +210,8 @@ class Traits:
         """A variational autoencoder: a method from images (N, C, H, W) and noise to (N,) and (N, C, H, W).
 
         They are the KL divergence of each posterior from the prior in nats, and an image decoded from one code of the
-        posterior, drawn by standard normal noise (N, *noise). Metrics such as ``elbo`` call it; the default is None.
+        posterior, drawn by standard normal noise ``(N, *noise)``. Metrics such as ``elbo`` call it; the default is
+        None.
         """
         return self._read("variational_pass", None, callable, "a method")
 

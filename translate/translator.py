@@ -147,7 +147,7 @@ class Translator:
         if isinstance(given, Ready):
             ready = given
         else:
-            ready = self.ready(self.read_given(given or {}), len(batch), (height, width))
+            ready = self.ready(self.read_given({} if given is None else given), len(batch), (height, width))
         own = batch.to(self.device, self._type_for(batch))
         tensors = fitted(ready.tensors, self.taken, self.size_multiple, self.fixed_size)
         seeds = seeds_of(seed, len(batch))
@@ -228,7 +228,7 @@ class Translator:
         a class by name or number, an image or a vector as an array, a tensor or a file. Of a batch, they are for all
         images, or have a row for each: (N, C, H, W) images, (N, D) vectors, and classes (N,).
         """
-        how = _How(samples, seed, given or {})
+        how = _How(samples, seed, {} if given is None else given)
         if isinstance(picture, Tensor):
             batch = picture[None] if picture.dim() == 3 else picture
             answer = self._tensor(batch, how)

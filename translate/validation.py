@@ -18,6 +18,7 @@ from translate.errors import TranslateError, nearest
 from translate.evaluation import Asked, Measurement
 from translate.intervals import interval_of
 from translate.isolation import shown
+from translate.lists import split_list
 from translate.lock import refuse_lost
 from translate.parts import SavedMethod, rebuild_for
 from translate.run import Config, Run
@@ -216,23 +217,7 @@ def metrics_of(texts: Sequence[str]) -> list[str]:
     >>> metrics_of(["psnr, ssim", "kid(extractor=small, scaled=yes)"])
     ['psnr', 'ssim', 'kid(extractor=small, scaled=yes)']
     """
-    found: list[str] = []
-    for text in texts:
-        depth, quote, part = 0, "", ""
-        for letter in text:
-            if quote:
-                quote = "" if letter == quote else quote
-            elif letter in "'\"":
-                quote = letter
-            else:
-                depth += (letter in "([") - (letter in ")]")
-            if letter == "," and depth == 0 and not quote:
-                found.append(part)
-                part = ""
-            else:
-                part += letter
-        found.append(part)
-    return list(dict.fromkeys(each.strip() for each in found if each.strip()))
+    return list(dict.fromkeys(each for text in texts for each in split_list(text) if each))
 
 
 def _refuse_unfit(config: Config) -> None:

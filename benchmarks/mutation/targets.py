@@ -30,6 +30,7 @@ TARGETS = (
     "translate/pool.py",
     "translate/resuming.py",
     "translate/seeds.py",
+    "translate/step_rows.py",
     "translate/setup.py",
     "translate/training.py",
     "translate/translator.py",

@@ -8,6 +8,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from translate.data import check_same_channels
 from translate.errors import TranslateError
 from translate.inner_maps import inner, watch
 from translate.method import Batch, Method, Parts, Update
@@ -68,12 +69,8 @@ class CUT(Method):
         pool: Annotated[int, Option("image pool: earlier fakes stored for the discriminator; 0: no pool", ge=0)] = 0,
     ) -> None:
         super().__init__()
-        source, target = parts.source, parts.target
-        if (source.channels, source.one_hot) != (target.channels, target.one_hot):
-            raise TranslateError(
-                "cut shows its translations to the generator, which takes sources, so both domains need the same kind "
-                f"and number of channels, not {source.channels} and {target.channels}; convert one of them"
-            )
+        why = "cut shows its translations to the generator, which takes sources"
+        check_same_channels(parts.source, parts.target, why)
         if not nce:
             raise TranslateError("with nce=0 nothing holds a translation to its source; use the method gan for that")
         self.generator = parts.generator(generator)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from translate.data import check_same_channels
 from translate.errors import TranslateError
 from translate.method import Batch, Method, Parts, Update
 from translate.options import Option, parse_calls
@@ -59,11 +60,7 @@ class DTN(Method):
         distance: Annotated[Literal["mse", "cosine"], Option("distance d between features")] = "mse",
     ) -> None:
         super().__init__()
-        if parts.source.channels != parts.target.channels:
-            raise TranslateError(
-                "dtn feeds both domains to the same networks, so they need equal numbers of channels, not "
-                f"{parts.source.channels} and {parts.target.channels}; convert one of them"
-            )
+        check_same_channels(parts.source, parts.target, "dtn feeds both domains to the same networks")
         self.features = parts.feature_extractor(features)
         self.generator = (
             parts.generator(generator)

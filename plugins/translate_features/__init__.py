@@ -8,4 +8,7 @@ from translate import hookimpl
 @hookimpl
 def feature_extractors() -> Mapping[str, str]:
     """Offer the extractors."""
-    return {"squeezenet": "translate_features.squeezenet:SqueezeNet"}
+    return {
+        "squeezenet": "translate_features.squeezenet:SqueezeNet",
+        "inception": "translate_features.inception:Inception",
+    }

@@ -76,6 +76,7 @@ class SqueezeNet(nn.Module):
                 f"squeezenet: {size[0]}x{size[1]} images are too small without resizing; leave out resize=no"
             )
         self.side = SIDE if resize else None
+        self.resizes = resize
         layers = (
             nn.Conv2d(3, 96, 7, stride=2),
             nn.ReLU(),

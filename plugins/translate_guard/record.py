@@ -7,29 +7,19 @@ those beyond their thresholds; one at a log interval has ``gradient_norms`` and 
 
 from __future__ import annotations
 
-import json
-import logging
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from translate.errors import TranslateError
+from translate.step_rows import append_rows, read_rows, rewrite_rows, row_of
 
 NAME = "guard.jsonl"
-
-log = logging.getLogger("translate")
 
 
 def append(folder: Path, rows: list[Mapping[str, Any]]) -> None:
     """Append rows; raises ``TranslateError`` if they cannot be written."""
-    path = folder / NAME
-    try:
-        with open(path, "a", encoding="utf-8", opener=_open) as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows))
-    except OSError as error:
-        raise TranslateError(f"cannot write {path}: {error.strerror or error}") from None
+    append_rows(folder / NAME, rows)
 
 
 def read_until(folder: Path, step: int) -> list[dict[str, Any]]:
@@ -38,38 +28,16 @@ def read_until(folder: Path, step: int) -> list[dict[str, Any]]:
     A file with lines that cannot be read, but for a last one that was cut off, is kept under another name and told.
     """
     path = folder / NAME
-    try:
-        handle = _open(path, os.O_RDONLY)
-        with os.fdopen(handle, "rb") as file:
-            lines = file.read().split(b"\n")
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise TranslateError(f"cannot read {path}: {error.strerror or error}; move it away") from None
-    rows = [_row(line) for line in lines]
-    kept = [row for row in rows if row is not None and row["step"] <= step]
-    broken = [line for line, row in zip(lines[:-1], rows[:-1], strict=True) if row is None and line.strip()]
-    if len(kept) == len(lines) - 1 and not lines[-1]:
-        return kept
-    try:
-        if broken:
-            aside = _free(folder)
-            path.rename(aside)
-            log.warning("%s holds lines that cannot be read, which are left out; it is kept as %s", path, aside.name)
-        new = folder / f".{NAME}.part"
-        new.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        new.replace(path)
-    except OSError as error:
-        raise TranslateError(f"cannot write {path}: {error.strerror or error}") from None
+    rows, unreadable = read_rows(path, _row)
+    kept = [row for row in rows if row["step"] <= step]
+    if path.exists():
+        rewrite_rows(path, kept, unreadable)
     return kept
 
 
 def _row(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(row, dict) or type(row.get("step")) is not int:
+    row = row_of(line)
+    if row is None:
         return None
     numbers = [*_values(row, "seen"), *_values(row, "gradient_norms")]
     for balance in _values(row, "balances"):
@@ -86,16 +54,3 @@ def _values(row: Mapping[str, Any], name: str) -> list[Any]:
     """What a row has by name under a name; what is no mapping is no number either."""
     found = row.get(name, {})
     return list(found.values()) if isinstance(found, dict) else [None]
-
-
-def _free(folder: Path) -> Path:
-    path, count = folder / "guard.damaged.jsonl", 1
-    while path.exists():
-        count += 1
-        path = folder / f"guard.damaged-{count}.jsonl"
-    return path
-
-
-def _open(path: str | Path, flags: int) -> int:
-    # Without waiting, since a FIFO in its place would wait for another end.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0), 0o666)

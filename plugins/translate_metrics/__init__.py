@@ -19,6 +19,7 @@ def metrics() -> Mapping[str, str]:
         "content_accuracy": "translate_metrics.classes:ContentAccuracy",
         "classification_error": "translate_metrics.classes:ClassificationError",
         "frechet": "translate_metrics.sets:Frechet",
+        "fid": "translate_metrics.inception_distance:FID",
         "kid": "translate_metrics.sets:KID",
         "cmmd": "translate_metrics.maximum_mean:CMMD",
         "precision_recall": "translate_metrics.manifolds:PrecisionRecall",

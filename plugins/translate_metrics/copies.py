@@ -46,7 +46,8 @@ class CopyDistance:
         ] = "",
     ) -> None:
         self._features = Extraction(parts, extractor) if extractor else None
-        self._rows: dict[str, list[Tensor]] = {side: [] for side in (*SIDES, "training")}
+        self._rows: dict[str, list[Tensor]] = {side: [] for side in SIDES}
+        self._seen = 0
         self._distances: dict[str, Tensor] = {}
 
     @property
@@ -58,32 +59,49 @@ class CopyDistance:
 
     @property
     def warnings(self) -> list[str]:
-        """What is told of few images."""
-        fewest = min(self._counts[:2])
-        if fewest >= ENOUGH:
-            return []
-        return [f"copies rests on {NEAR} % of {fewest} images, which are few; give at least {ENOUGH}"]
+        """What is told of few images, and of real ones that are copies themselves."""
+        fewest, told = min(self._counts[:2]), []
+        if fewest < ENOUGH:
+            told.append(f"copies rests on {NEAR} % of {fewest} images, which are few; give at least {ENOUGH}")
+        if not self._near:
+            same = int((self._distances["target"] == 0).sum())
+            told.append(
+                f"{same} of {self._counts[1]} real images are among those of the training, so copies is 0 whatever was "
+                "made; measure on held-out images that are no copies"
+            )
+        return told
 
     @property
     def _counts(self) -> tuple[int, int, int]:
-        made, real, seen = (sum(map(len, self._rows[kind])) for kind in (*SIDES, "training"))
-        return made, real, seen
+        made, real = (sum(map(len, self._rows[side])) for side in SIDES)
+        return made, real, self._seen
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
-        """Add the made, the real and the training images (N, C, H, W) of a batch."""
-        for kind, rows in self._rows.items():
-            if kind in batch:
-                images = batch[kind]
-                found = images.flatten(1) if self._features is None else self._features.pooled(images)
-                rows.append(found.float().cpu())
+        """Add the made and the real images (N, C, H, W) of a batch, or compare them with some of the training.
+
+        Those are not kept, since they may be many.
+        """
+        for side, rows in self._rows.items():
+            if side in batch:
+                assert not self._seen, "the images of the training come after all others"
+                rows.append(self._rows_of(batch[side]))
+        if "training" in batch and all(self._rows.values()):
+            seen = self._rows_of(batch["training"])
+            self._seen += len(seen)
+            for side, parts in self._rows.items():
+                parts[:] = [torch.cat(parts)]
+                found = nearest(parts[0], seen).distances.double() / seen.shape[1] ** 0.5
+                known = self._distances.get(side, found)
+                self._distances[side] = torch.minimum(known, found)
+
+    def _rows_of(self, images: Tensor) -> Tensor:
+        found = images.flatten(1) if self._features is None else self._features.pooled(images)
+        return found.float().cpu()
 
     def result(self) -> Mapping[str, float]:
         """The ratio, the two distances with their standard errors, and the share of copies."""
         if not all(self._counts):
             raise TranslateError("copy_distance needs made, real and training images; give data with all of them")
-        seen = torch.cat(self._rows["training"])
-        root = seen.shape[1] ** 0.5
-        self._distances = {side: nearest(torch.cat(self._rows[side]), seen).distances.double() / root for side in SIDES}
         means: dict[str, float] = {}
         for side, name in zip(SIDES, ("copy_distance_made", "copy_distance_real"), strict=True):
             average = Average(name)
@@ -95,10 +113,14 @@ class CopyDistance:
         return {"copy_distance": _ratio(made, real), **means, **shares.result()}
 
     @property
+    def _near(self) -> float:
+        """The distance below which ``NEAR`` percent of the real images lie."""
+        return float(torch.quantile(self._distances["target"], NEAR / 100))
+
+    @property
     def _copied(self) -> Tensor:
         """100 for each made image that is nearer to a training image than most real ones, else 0."""
-        near = torch.quantile(self._distances["target"], NEAR / 100)
-        return 100.0 * (self._distances["fake"] < near).double()
+        return 100.0 * (self._distances["fake"] < self._near).double()
 
     def per_image(self) -> Mapping[str, Mapping[str, Tensor]]:
         """The distance of each image to the training's nearest, and which of them are copies."""

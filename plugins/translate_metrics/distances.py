@@ -18,12 +18,15 @@ class Moments:
         self.count = 0
         self.mean: NDArray[np.float64] = np.zeros(0)
         self._scatter: NDArray[np.float64] = np.zeros((0, 0))
+        self._kept: list[NDArray[np.float64]] = []
 
     def update(self, samples: Samples) -> Moments:
         """Add samples (n, d)."""
         rows = np.asarray(samples, np.float64)
         if not len(rows):
             return self
+        # Of fewer samples than features the samples themselves are kept, which is a smaller factor.
+        self._kept = [*self._kept, rows] if self.count + len(rows) < rows.shape[1] else []
         mean = rows.mean(0)
         rows = rows - mean
         if self.count == 0:
@@ -39,6 +42,14 @@ class Moments:
         """The unbiased covariance (d, d); zeros for fewer than two samples."""
         return self._scatter / max(self.count - 1, 1)
 
+    @property
+    def factor(self) -> NDArray[np.float64]:
+        """A with ``A A'`` the covariance (d, d): (d, d), or with fewer columns if the covariance is singular."""
+        if not self._kept:
+            return _factor(self.covariance)
+        factor: NDArray[np.float64] = (np.concatenate(self._kept) - self.mean).T / max(self.count - 1, 1) ** 0.5
+        return factor
+
 
 def frechet(first: Samples, second: Samples) -> float:
     """The squared Frechet distance of two Gaussians with the mean and covariance of the samples (n, d) and (m, d).
@@ -46,21 +57,22 @@ def frechet(first: Samples, second: Samples) -> float:
     ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` (Dowson & Landau 1982; Heusel et al. 2017, arXiv:1706.08500).
     """
     one, two = Moments().update(first), Moments().update(second)
-    return frechet_of_gaussians(one.mean, one.covariance, two.mean, two.covariance)
+    return frechet_of_factors(one.mean, one.factor, two.mean, two.factor)
 
 
-def weighted_gaussian(samples: Samples, weights: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean (d,) and the unbiased covariance (d, d) of samples (n, d) that are there so often each (n,).
+def weighted_factor(samples: Samples, weights: Samples) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean (d,) of samples (n, d) that are there so often each (n,), and A with ``A A'`` their unbiased covariance.
 
-    >>> weighted_gaussian(np.array([[0.0], [3.0]]), np.array([2, 1]))
-    (array([1.]), array([[3.]]))
+    >>> weighted_factor(np.array([[0.0], [3.0]]), np.array([2, 1]))
+    (array([1.]), array([[1.73...]]))
     """
     there = weights > 0
     rows, times = np.asarray(samples[there], np.float64), np.asarray(weights[there], np.float64)
     total = times.sum()
     mean = times @ rows / total
-    rows = (rows - mean) * np.sqrt(times)[:, None]
-    return mean, rows.T @ rows / max(total - 1, 1)
+    rows = (rows - mean) * np.sqrt(times / max(total - 1, 1))[:, None]
+    # Of fewer samples than features the samples themselves are the smaller factor.
+    return mean, rows.T if len(rows) < rows.shape[1] else _factor(rows.T @ rows)
 
 
 def frechet_of_gaussians(
@@ -68,16 +80,23 @@ def frechet_of_gaussians(
 ) -> float:
     """The squared Frechet distance of two Gaussians given by means (d,) and covariances (d, d).
 
-    With ``S1 = A A'`` and ``S2 = B B'``, ``tr (S1 S2)^(1/2)`` is the sum of the singular values of ``A' B``. That is
-    more accurate than square roots of the eigenvalues of ``S1 S2``, where a rounding error of 1e-16 becomes 1e-8. A
-    result below 0 by rounding, possible for equal sets, is clamped to 0.
-
     >>> round(frechet_of_gaussians(np.zeros(2), np.eye(2), np.ones(2), 4 * np.eye(2)), 12)
     4.0
     """
-    first, second = _factor(covariance1), _factor(covariance2)
-    between = np.linalg.svd(first.T @ second, compute_uv=False).sum()
-    spread = np.square(first).sum() + np.square(second).sum() - 2 * between
+    return frechet_of_factors(mean1, _factor(covariance1), mean2, _factor(covariance2))
+
+
+def frechet_of_factors(
+    mean1: NDArray[Any], factor1: NDArray[np.float64], mean2: NDArray[Any], factor2: NDArray[np.float64]
+) -> float:
+    """The squared Frechet distance of Gaussians with means (d,) and covariances ``A A'`` and ``B B'``.
+
+    A is (d, k) and B (d, l). ``tr (S1 S2)^(1/2)`` is the sum of the singular values of ``A' B``. That is more accurate
+    than square roots of the eigenvalues of ``S1 S2``, where a rounding error of 1e-16 becomes 1e-8. A result below 0 by
+    rounding, possible for equal sets, is clamped to 0.
+    """
+    between = np.linalg.svd(factor1.T @ factor2, compute_uv=False).sum()
+    spread = np.square(factor1).sum() + np.square(factor2).sum() - 2 * between
     return float(((mean1 - mean2) ** 2).sum() + max(spread, 0.0))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from translate.errors import TranslateError
 from translate.method import Parts
 from translate.options import Call, parse_call
+from translate.traits import Traits
 
 
 class Extraction:
@@ -20,6 +21,12 @@ class Extraction:
         self.network = parts.feature_extractor(extractor, inputs=parts.target.channels).eval()
         self.description = f"{name_of(extractor)}, weights {fingerprint(self.network)}"
 
+    @property
+    def any_size(self) -> bool:
+        """Whether features of images of several sizes can be compared."""
+        own = getattr(self.network, "network", self.network)
+        return Traits(own).resizes
+
     def positions(self, images: Tensor) -> Tensor:
         """Features (N, positions, D) of images (N, C, H, W), one row for each position of the map."""
         network = self.network.to(images.device)
@@ -28,6 +35,11 @@ class Extraction:
             raise TranslateError(
                 f"the extractor {self.description} returns {tuple(features.shape)} for {len(images)} images; "
                 "an extractor answers (N, D) or (N, D, h, w)"
+            )
+        if bad := int((~torch.isfinite(features.flatten(1)).all(1)).sum()):
+            raise TranslateError(
+                f"the extractor {self.description} finds features that are no numbers in {bad} of {len(images)} "
+                "images; look for images, or outputs of the network, that hold values that are not finite"
             )
         return features.flatten(2).transpose(1, 2) if features.dim() == 4 else features[:, None]
 

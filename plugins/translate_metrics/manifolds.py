@@ -45,6 +45,11 @@ class PrecisionRecall:
         self._shares = {"fake": Average("precision"), "target": Average("recall")}
 
     @property
+    def any_size(self) -> bool:
+        """Whether images of several sizes can be compared."""
+        return self._features.any_size
+
+    @property
     def protocol(self) -> str:
         """The extractor, the neighbour and the number of images."""
         fakes, reals = self._counts

@@ -14,7 +14,7 @@ from translate.errors import TranslateError
 from translate.method import Parts
 from translate.options import Option
 from translate_metrics.extraction import Extraction
-from translate_metrics.kernels import Counts, weighted_mean
+from translate_metrics.kernels import Counts, Discrepancy, mean_of
 
 SIDES = ("fake", "target")
 
@@ -27,8 +27,8 @@ class CMMD:
 
     ``1000 (E k(x, x') + E k(y, y') - 2 E k(x, y))`` with ``k(x, y) = exp(-|x - y|^2 / 2 sigma^2)`` and sigma 10, as
     published: the biased estimate, in which each image is compared with itself, too, so that it is never below 0. With
-    ``biased=no`` it is the unbiased one. The paper's features are those of CLIP; with others, distances cannot be
-    compared with its.
+    ``biased=no`` it is the unbiased one, in which a translation is not compared with its own target. The paper's
+    features are those of CLIP; with others, distances cannot be compared with its.
     """
 
     needs = frozenset(SIDES)
@@ -49,6 +49,14 @@ class CMMD:
         self._features = Extraction(parts, extractor)
         self._sigma, self._scale, self._normalized, self._biased = sigma, scale, normalized, biased
         self._rows: dict[str, list[Tensor]] = {side: [] for side in SIDES}
+        self._paired = True
+        self._found: Discrepancy | None = None
+        self._value = 0.0
+
+    @property
+    def any_size(self) -> bool:
+        """Whether images of several sizes can be compared."""
+        return self._features.any_size
 
     @property
     def protocol(self) -> str:
@@ -77,7 +85,8 @@ class CMMD:
         return fakes, reals
 
     def update(self, batch: Mapping[str, Tensor]) -> None:
-        """Add a batch's translations, real images or both."""
+        """Add a batch's translations, real images or both; a batch with both is taken as pairs."""
+        self._paired &= all(side in batch for side in SIDES)
         for side in SIDES:
             if side in batch:
                 rows = self._features.pooled(batch[side]).double()
@@ -90,21 +99,18 @@ class CMMD:
         fakes, reals = self._counts
         if min(fakes, reals) < 2:
             raise TranslateError(f"cmmd needs at least 2 images of each set, and here are {fakes} and {reals}")
-        once = {"fake": np.ones((1, fakes), np.int32), "target": np.ones((1, reals), np.int32)}
-        return {"cmmd": float(self._distances(once)[0])}
+        x, y = (torch.cat(self._rows[side]).numpy() for side in SIDES)
+        self._found = Discrepancy(x, y, self._kernel, paired=self._paired)
+        self._value = self._found.value
+        if self._biased:
+            self._value = mean_of(self._kernel, x, x) + mean_of(self._kernel, y, y) - 2 * mean_of(self._kernel, x, y)
+        return {"cmmd": self._scale * self._value}
 
     def resampled(self, counts: Mapping[str, Counts]) -> Mapping[str, NDArray[np.float64]]:
         """The distance of each resample."""
-        return {"cmmd": self._distances(counts)}
-
-    def _distances(self, counts: Mapping[str, Counts]) -> NDArray[np.float64]:
-        x, y = (torch.cat(self._rows[side]).numpy() for side in SIDES)
-        to_x, to_y = (counts[side] for side in SIDES)
-        apart = not self._biased
-        xx = weighted_mean(to_x, to_x, lambda rows: self._kernel(x[rows], x), without_diagonal=apart)
-        yy = weighted_mean(to_y, to_y, lambda rows: self._kernel(y[rows], y), without_diagonal=apart)
-        xy = weighted_mean(to_x, to_y, lambda rows: self._kernel(x[rows], y))
-        return self._scale * (xx + yy - 2 * xy)
+        assert self._found is not None
+        draws = self._found.resampled((counts["fake"], counts["target"]))
+        return {"cmmd": self._scale * (draws - self._found.value + self._value)}
 
     def _kernel(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[np.float64]:
         squares = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T

@@ -40,7 +40,7 @@ class MSSSIM(Pairwise):
         if min(height, width) < SMALLEST:
             raise TranslateError(
                 f"ms_ssim needs sides of at least {SMALLEST} pixels for its five scales, not {height}x{width}; use "
-                "ssim, or evaluate at a larger size"
+                "ssim, or measure larger images, such as by --at"
             )
         one, two = ((images.double() + 1) / 2 for images in (fake, target))
         found = torch.ones(fake.shape[:2], dtype=one.dtype, device=one.device)

@@ -95,7 +95,8 @@ class SSIM(Pairwise):
         height, width = fake.shape[-2:]
         if min(height, width) < WINDOW:
             raise TranslateError(
-                f"ssim needs sides of at least {WINDOW} pixels, not {height}x{width}; evaluate at a larger --size"
+                f"ssim needs sides of at least {WINDOW} pixels, not {height}x{width}; measure larger images, such as "
+                "by --at"
             )
         unit = [(images + 1) / 2 for images in (fake, target)]
         similarity: Tensor = kornia.metrics.ssim(*unit, WINDOW, eps=0.0, padding="valid")

@@ -87,7 +87,7 @@ class Segmentation:
         if "fake" not in batch:
             return
         truth = self._classes(batch[self._truth], self._of_truth)
-        found = self._classes(batch["fake"], self._of_fake)
+        found = self._classes(batch["fake"], self._of_fake, known=True)
         self._confusions.append(confusion(found, truth, self._count).cpu())
         accuracy, there = _accuracies(self._confusions[-1])
         self._each.add(100 * accuracy, there)
@@ -96,10 +96,10 @@ class Segmentation:
             accuracy, there = _accuracies(confusion(real, truth, self._count).cpu())
             self._ceiling.add(100 * accuracy, there)
 
-    def _classes(self, images: Tensor, domain: Domain) -> Tensor:
-        """The class of each pixel (N, H, W), -1 for none."""
+    def _classes(self, images: Tensor, domain: Domain, *, known: bool = False) -> Tensor:
+        """The class of each pixel (N, H, W), -1 for none; with ``known`` each has one, as in a file."""
         if domain.classes:
-            return indices(images, domain)
+            return indices(images, domain, known=known)
         assert self._translator is not None
         made = self._translator.translate(images).to(images.device)
         return indices(made, self._translator.target, known=True)
@@ -107,6 +107,8 @@ class Segmentation:
     def result(self) -> Mapping[str, float]:
         """Both scores of all pixels."""
         found = torch.cat(self._confusions).sum(0, keepdim=True).double()
+        if not found.sum():
+            raise TranslateError(f"segmentation finds no pixel with a class in the {self._truth}; give data with some")
         scores = {name: float(value[0]) for name, value in scores_of(found).items()}
         return {**scores, **self._ceiling.result()}
 
@@ -132,7 +134,9 @@ def _described(translator: Translator, segmenter: Path) -> str:
 
 
 def indices(images: Tensor, domain: Domain, *, known: bool = False) -> Tensor:
-    """The classes (N, H, W) of class maps (N, C, H, W) as tensors hold them; -1 where no plane is on, unless ``known``.
+    """The classes (N, H, W) of class maps (N, C, H, W) as tensors hold them; -1 for none, unless all are ``known``.
+
+    A pixel without a class has no plane that is on, or, where some are ignored, no colour of the palette.
 
     >>> indices(torch.tensor([[[[1.0, -1.0]], [[-1.0, -1.0]]]]), Domain(2, classes=2)).tolist()
     [[[0, -1]]]
@@ -140,8 +144,9 @@ def indices(images: Tensor, domain: Domain, *, known: bool = False) -> Tensor:
     if domain.palette:
         colours = torch.tensor(domain.palette, device=images.device).float() / 127.5 - 1
         apart = torch.stack([(images - colour[:, None, None]).abs().sum(1) for colour in colours], dim=1)
-        nearest: Tensor = apart.argmin(1)
-        return nearest
+        least, nearest = apart.min(1)
+        # One that is ignored is black, which cannot be told from a black class.
+        return nearest if known or domain.ignore is None else nearest.masked_fill(least > 1e-3, -1)
     highest, found = images.max(1)
     return found if known else found.masked_fill(highest <= 0, -1)
 

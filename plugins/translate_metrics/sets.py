@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
@@ -14,11 +16,16 @@ from torch import Tensor
 from translate.errors import TranslateError
 from translate.method import Parts
 from translate.options import Option
-from translate_metrics.distances import Moments, frechet_of_gaussians, weighted_gaussian
+from translate_metrics.distances import Moments, frechet_of_factors, weighted_factor
 from translate_metrics.extraction import Extraction
-from translate_metrics.kernels import kernel_distance, resampled_kernel_distance
+from translate_metrics.kernels import Discrepancy, cubic_discrepancy
+
+log = logging.getLogger("translate")
 
 SIDES = ("fake", "target")
+
+LONG = 1
+"""Minutes from which on it is told how long resamples take."""
 
 PER_FEATURE = 10
 """Samples for each feature from which on the bias of the Frechet distance is below about 5 % of the variance."""
@@ -29,12 +36,13 @@ class Frechet:
 
     ``|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2))`` of the features' means and covariances. It needs more samples than
     there are features. It is biased: more samples give a smaller distance. Its unit depends on the extractor, so only
-    distances with the same extractor and the same number of samples can be compared. FID is this distance with
+    distances with the same extractor and the same number of samples can be compared. ``fid`` is this distance in
     Inception's features.
     """
 
     needs = frozenset(SIDES)
-    better: ClassVar = {"frechet": "lower"}
+    name: ClassVar = "frechet"
+    better: ClassVar[Mapping[str, str]] = {"frechet": "lower"}
 
     def __init__(
         self,
@@ -49,6 +57,11 @@ class Frechet:
         self._kept: dict[str, list[Tensor]] | None = None
 
     @property
+    def any_size(self) -> bool:
+        """Whether images of several sizes can be compared."""
+        return self._features.any_size
+
+    @property
     def protocol(self) -> str:
         """The extractor and the number of samples."""
         fakes, reals = (self._moments[side].count for side in SIDES)
@@ -58,7 +71,7 @@ class Frechet:
     @property
     def warnings(self) -> list[str]:
         """What is told of few samples: two sets of one distribution seem d / 2n of its variance apart."""
-        fewest, width = min(each.count for each in self._moments.values()), len(self._moments["target"].mean)
+        fewest, width = self._sizes
         if fewest >= PER_FEATURE * width:
             return []
         return [
@@ -82,29 +95,44 @@ class Frechet:
 
     def result(self) -> Mapping[str, float]:
         """The squared distance."""
+        self._refuse_few()
         fake, real = (self._moments[side] for side in SIDES)
-        fewest, width = min(fake.count, real.count), len(real.mean)
+        return {self.name: frechet_of_factors(fake.mean, fake.factor, real.mean, real.factor)}
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        """The number of samples of the smaller set, and that of features."""
+        return min(each.count for each in self._moments.values()), len(self._moments["target"].mean)
+
+    def _refuse_few(self) -> None:
+        """Raise ``TranslateError`` for too few samples."""
+        fewest, width = self._sizes
         if fewest <= width:
             instead = "use kid, which does not" if self._positions else "use kid, or frechet with positions=yes"
             raise TranslateError(
                 f"frechet needs more samples than the extractor has features ({width}) to know their covariance, "
                 f"and here are {fewest}; {instead}"
             )
-        return {"frechet": frechet_of_gaussians(fake.mean, fake.covariance, real.mean, real.covariance)}
 
     def resampled(self, counts: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[np.float64]]:
         """The distance of each resample; all positions of an image are drawn together."""
         assert self._kept is not None
         kept = {side: torch.cat(self._kept[side]) for side in SIDES}
         rows = {side: each.flatten(0, 1).numpy() for side, each in kept.items()}
-        draws = []
+        draws: list[float] = []
+        began = time.monotonic()
         for drawn in zip(*(counts[side] for side in SIDES), strict=True):
             fake, real = (
-                weighted_gaussian(rows[side], np.repeat(times, kept[side].shape[1]))
+                weighted_factor(rows[side], np.repeat(times, kept[side].shape[1]))
                 for side, times in zip(SIDES, drawn, strict=True)
             )
-            draws.append(frechet_of_gaussians(*fake, *real))
-        return {"frechet": np.array(draws)}
+            draws.append(frechet_of_factors(*fake, *real))
+            minutes = (time.monotonic() - began) * len(counts["fake"]) / 60
+            if len(draws) == 1 and minutes > LONG:
+                log.warning(
+                    "the interval of %s takes about %d minutes; --bootstrap 100 takes less", self.name, minutes + 1
+                )
+        return {self.name: np.array(draws)}
 
 
 class KID:
@@ -131,6 +159,12 @@ class KID:
         self._scaled = scaled
         self._paired = True
         self._rows: dict[str, list[Tensor]] = {side: [] for side in SIDES}
+        self._found: Discrepancy | None = None
+
+    @property
+    def any_size(self) -> bool:
+        """Whether images of several sizes can be compared."""
+        return self._features.any_size
 
     @property
     def protocol(self) -> str:
@@ -152,14 +186,13 @@ class KID:
         fake, real = self._scaled_rows()
         if min(len(fake), len(real)) < 4:
             raise TranslateError(f"kid needs at least 4 images of each set, and here are {len(fake)} and {len(real)}")
-        found, error = kernel_distance(fake, real, paired=self._paired)
-        return {"kid": found, "kid_standard_error": error}
+        self._found = cubic_discrepancy(fake, real, paired=self._paired)
+        return {"kid": self._found.value, "kid_standard_error": self._found.error}
 
     def resampled(self, counts: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[np.float64]]:
         """The discrepancy of each resample, divided by the scale of all real images."""
-        fake, real = self._scaled_rows()
-        drawn = (counts["fake"], counts["target"])
-        return {"kid": resampled_kernel_distance(fake, real, drawn, paired=self._paired)}
+        assert self._found is not None
+        return {"kid": self._found.resampled((counts["fake"], counts["target"]))}
 
     def _scaled_rows(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The features of translations and of real images, in float64."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
+from translate.data import check_same_channels
 from translate.errors import TranslateError
 from translate.method import Batch, Method, Needs, Parts, Update
 from translate.options import Option
@@ -195,11 +196,7 @@ def _refuse_unfit(parts: Parts) -> None:
             f"stargan translates among the classes of the data, two or more, and this data has {has}; put its images "
             "into a folder for each class (--layout classes)"
         )
-    if (source.channels, source.one_hot) != (target.channels, target.one_hot):
-        raise TranslateError(
-            "stargan shows its translations to the generator, which takes sources, so both domains need the same kind "
-            f"and number of channels, not {source.channels} and {target.channels}; convert one of them"
-        )
+    check_same_channels(source, target, "stargan shows its translations to the generator, which takes sources")
     if tuple(source.labels) != tuple(target.labels):
         raise TranslateError(
             "stargan needs the same classes in both domains, and these have others; put all images into one domain, "

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from forking import ran
+from ranked import assert_same_weights, draw_as_ranks
 from torch import Tensor, nn
 
 import translate
@@ -609,14 +610,25 @@ def test_its_operations_are_counted() -> None:
     assert 3 < counted[1] / counted[0] < 5  # type: ignore[operator]
 
 
-def test_two_devices_train_as_one_and_end_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("mask", [False, True])
+def test_two_ranks_train_as_one_with_their_draws(mask: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two devices, started by the command line, against one process whose two batches a step have the ranks' draws."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    options = ["--size=16", "--load-size=16", "--steps=2", "--log-every=1", "--compile=no", "--devices=2", "--flip"]
-    done = ran("fit", "bridge", "demo(size=16, count=8)", "-o", tmp_path / "run", f"--denoiser={UNET}", *options)
+    data = "demo(size=16, count=8, aligned=mask)" if mask else "demo(size=16, count=8)"
+    options = {
+        "denoiser": UNET, "size": 16, "load_size": 16, "steps": 2, "log_every": 1, "compile": "no",
+        "optimizer": "sgd(lr=0.02)", **({"mask": "mask"} if mask else {}),
+    }  # fmt: skip
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    done = ran("fit", "bridge", data, "-o", tmp_path / "two", "--devices=2", *flags)
     assert done.returncode == 0, done.stderr
-    run = Run.open(tmp_path / "run")
-    assert [math.isfinite(line["denoiser/denoising"]) for line in run.metrics] == [True, True]
-    assert json.loads((run.folder / "config.json").read_text(encoding="utf-8"))["ranks"] == 2
+    two = Run.open(tmp_path / "two")
+    draw_as_ranks(monkeypatch)
+    one = translate.fit("bridge", data, output=tmp_path / "one", accumulate=2, **options)
+    assert_same_weights(one, two)
+    for ours, theirs in zip(one.metrics, two.metrics, strict=True):
+        assert ours["denoiser/denoising"] == pytest.approx(theirs["denoiser/denoising"], rel=1e-5)
+    assert json.loads((two.folder / "config.json").read_text(encoding="utf-8"))["ranks"] == 2
 
 
 def test_contract() -> None:

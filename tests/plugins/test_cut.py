@@ -382,9 +382,9 @@ def test_what_cannot_be_compared_is_told(options: dict[str, Any], told: str) -> 
 
 
 def test_domains_of_other_channels_are_refused() -> None:
-    with pytest.raises(TranslateError, match="same kind and number of channels, not 1 and 3; convert one"):
+    with pytest.raises(TranslateError, match="same kind and number of channels, not 1 channel and 3 channels; convert"):
         build_method(discover(), "cut", SMALL, parts(1, 3))
-    with pytest.raises(TranslateError, match="same kind and number of channels"):
+    with pytest.raises(TranslateError, match="not 3 planes of classes and 3 channels; convert one of them"):
         build_method(discover(), "cut", SMALL, parts(Domain(3, classes=3), 3))
 
 

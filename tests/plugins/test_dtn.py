@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_told() -> None:
         build_method(discover(), "dtn", {}, CatalogParts(
             discover(), source=Domain(3), target=Domain(3), size=(32, 32)))  # fmt: skip
     parts = CatalogParts(discover(), source=Domain(3), target=Domain(1), size=(32, 32))
-    with pytest.raises(TranslateError, match="equal numbers of channels, not 3 and 1"):
+    with pytest.raises(TranslateError, match="kind and number of channels, not 3 channels and 1 channel; convert"):
         build_method(discover(), "dtn", SMALL, parts)
 
 

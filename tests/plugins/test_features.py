@@ -39,7 +39,13 @@ def as_image(photo: Any) -> Tensor:
 
 
 def test_contract() -> None:
-    check_plugin("features", examples={"squeezenet": "squeezenet(weights=none, resize=no)"})
+    check_plugin(
+        "features",
+        examples={
+            "squeezenet": "squeezenet(weights=none, resize=no)",
+            "inception": "inception(weights=none, layer=pool1)",
+        },
+    )
 
 
 def test_published_size() -> None:

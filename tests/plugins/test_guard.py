@@ -303,7 +303,7 @@ def test_a_damaged_record_is_kept_and_told(
     odd = ['{"step": 1, "seen": [1]}', '{"step": 1, "balances": {"a": [1, 2]}}', '{"step": 1, "signs": [{}]}']
     path.write_text("\n".join(["what", "[1]", *odd, path.read_text()]))
     translate.resume(run.folder, steps=30)
-    assert "guard.jsonl holds lines that cannot be read" in caplog.text
+    assert "guard.jsonl holds 5 lines that cannot be read" in caplog.text
     assert (run.folder / "guard.damaged.jsonl").read_text().startswith("what\n[1]\n")
     assert [row["step"] for row in rows_of(run) if "gradient_norms" in row] == [10, 20, 30]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from recorder import Recorder
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import translate
-from translate import checkpoint
+from translate import checkpoint, images
 from translate.compute import missing_compiler
 from translate.compute.compilation import Compilation
 from translate.compute.settings import recompute
@@ -29,6 +30,7 @@ from translate.run import Run
 from translate.seeds import seed_step
 from translate.taken import facts_of
 from translate.testing import check_method
+from translate.translator import contents
 
 SMALL = {"generator": "unet(width=8, depth=2)", "discriminator": "patch(width=8, receptive_field=16)", "mask": "mask"}
 EXACT = {
@@ -336,3 +338,42 @@ def test_two_ranks_of_one_train_as_one_of_two(tmp_path: Path, monkeypatch: pytes
         if name.startswith("method/"):
             assert torch.allclose(value, second[name], atol=2e-6), name
     assert alone.metrics[-1]["generator/l1"] == pytest.approx(both.metrics[-1]["generator/l1"], rel=1e-5)
+
+
+def test_an_evaluation_fills_each_images_own_transparency(tmp_path: Path) -> None:
+    """By the word, by the images' own files as masks of alpha, and by white masks of the same holes."""
+    draws = np.random.default_rng(0)
+    for number in range(3):
+        hole = draws.random((32, 32)) < 0.1 * number
+        alpha = np.where(hole, draws.integers(0, 255, (32, 32)), 255).astype(np.uint8)
+        for side in ("source", "target"):
+            path = tmp_path / "data" / "test" / side / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            images.write(path, images.Image(draws.integers(0, 256, (32, 32, 3), np.uint8), alpha))
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        images.write(tmp_path / "masks" / f"{number}.png", images.Image(255 * hole[..., None].astype(np.uint8)))
+    file = tmp_path / "it.safetensors"
+    given, catalog = parts(mask=Domain(1, nearest=True)), discover()
+    plugin = catalog.offer("methods", "pix2pix").plugin
+    checkpoint.save(file, *contents(make(given), name="pix2pix", options=SMALL, parts=given, plugin=plugin))
+
+    def evaluate(**options: Any) -> Any:
+        layout = "folders(source=source, target=target)"
+        return translate.evaluate(
+            file, tmp_path / "data", metrics=["l1", "psnr"], layout=layout, device="cpu", batch=2, **options
+        )
+
+    own = evaluate(given={"mask": "alpha"})
+    assert own.scores == pytest.approx(evaluate(given={"mask": tmp_path / "masks"}).scores)
+    assert own.scores != evaluate(given={"mask": np.zeros((32, 32), np.uint8)}).scores
+    told = own.protocol["inputs"]["mask"]
+    assert (told["from"], told["images"], told["without_a_hole"]) == ("the transparency of each image", 3, 1)
+    assert "mask from the transparency of each image (which marks nothing in 1 of 3)" in own.lines()[2]
+    assert own.protocol["given"] == {"mask": "the transparency of each image"}
+    # Resized with its image, as a mask in a file is.
+    assert evaluate(given={"mask": "alpha"}, at=(16, 16)).scores == pytest.approx(
+        evaluate(given={"mask": tmp_path / "masks"}, at=(16, 16)).scores
+    )
+    (tmp_path / "data" / "test" / "source" / "1.png").write_bytes(b"no image")
+    with pytest.raises(TranslateError, match=r"1.png is no PNG"):
+        evaluate(given={"mask": "alpha"})

@@ -21,6 +21,7 @@ from translate import checkpoint, loggers
 from translate.errors import TranslateError
 from translate.logger import parse_loggers
 from translate.run import Config, Run
+from translate.testing import check_logger
 
 SMALL: dict[str, Any] = {
     "size": 32,
@@ -538,3 +539,79 @@ def test_other_ranks_build_no_logger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     with pytest.raises(TranslateError, match="there is no logger 'nothing'"):
         setup.Setup.make(Config.from_values(values))
+
+
+CHECKED = """
+import random
+import numpy
+from translate import hookimpl
+
+class Good:
+    def __init__(self) -> None: pass
+    def start(self, run):
+        run.folder.mkdir(parents=True, exist_ok=True)
+        self.path = run.folder / "steps"
+        held = [int(each) for each in self.path.read_text().split()] if self.path.exists() else []
+        return max(held, default=None)
+    def log_scalars(self, step, values):
+        with self.path.open("a") as file: file.write(f"{step} ")
+    def log_image(self, step, name, path): path.read_bytes()
+    def finish(self, reason, final): pass
+
+class Draws(Good):
+    def log_image(self, step, name, path): random.random()
+class DrawsToo(Good):
+    def finish(self, reason, final): numpy.random.rand()
+class Boasts(Good):
+    def start(self, run): return 10**6 if super().start(run) else None
+class Early(Good):
+    def start(self, run): super().start(run); return 5
+class Text(Good):
+    def start(self, run): super().start(run); return "5"
+class Writes(Good):
+    def finish(self, reason, final): (self.path.parents[2] / "metrics.jsonl").unlink(missing_ok=True)
+class Takes(Good):
+    def log_scalars(self, step, values): values.clear()
+class Half:
+    def start(self, run): ...
+class Lacks(Good):
+    def __init__(self):
+        from translate.errors import TranslateError
+        raise TranslateError("it needs a package")
+
+@hookimpl
+def parts():
+    every = [Good, Draws, DrawsToo, Boasts, Early, Text, Writes, Takes, Half, Lacks]
+    return {"loggers": {each.__name__.lower(): each for each in every}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("good", ""),
+        ("draws", "draws: log_image draws from Python's global generator"),
+        ("drawstoo", "drawstoo: finish draws from NumPy's global generator"),
+        ("boasts", "its log ends at step 20, and start says that it holds step 1000000"),
+        ("early", "the log of a new run holds nothing, and start says step 5"),
+        ("text", "start must return a step or None, not '5'"),
+        ("writes", "it changes metrics.jsonl of the run"),
+        ("takes", "log_scalars changes the values that it is given"),
+        ("half", "it has no method log_scalars()"),
+        ("lacks", "it cannot be built here: it needs a package"),
+    ],
+)
+def test_the_contract_of_a_logger_is_checked(name: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "checked.py"
+    file.write_text(CHECKED)
+    if not told:
+        check_logger(name, plugins=[str(file)])
+        return
+    with pytest.raises(AssertionError) as caught:
+        check_logger(name, plugins=[str(file)])
+    assert told in str(caught.value)
+
+
+def test_tensorboard_keeps_the_contract() -> None:
+    pytest.importorskip("tensorboard")
+    check_logger("tensorboard")

@@ -197,11 +197,9 @@ def test_cmmd_by_hand(biased: bool) -> None:
 
     expected = 1000 * (mean(x, x) + mean(y, y) - 2 * mean(x, y))
     assert metric.result()["cmmd"] == pytest.approx(expected, rel=1e-6)
-    # An image that is drawn twice counts twice, and one that is not drawn does not count.
-    drawn = {"fake": np.array([[2, 0]], np.int32), "target": np.array([[1, 1, 1]], np.int32)}
+    drawn = {"fake": np.ones((1, 2), np.int32), "target": np.ones((1, 3), np.int32)}
+    assert metric.resampled(drawn)["cmmd"] == pytest.approx([expected])
     if biased:
-        again = 1000 * (1 + mean(y, y) - 2 * mean(x[:1], y))
-        assert metric.resampled(drawn)["cmmd"] == pytest.approx([again])
         assert metric.warnings[0].startswith("cmmd rests on 2 images, and is too large with fewer than 100")
     told = f"sigma 10, scale 1000, {'biased' if biased else 'unbiased'}; 2 translated, 3 real images"
     assert told in metric.protocol
@@ -246,6 +244,26 @@ def test_copies_by_hand() -> None:
     assert "2 training images" in metric.protocol
 
 
+def test_real_images_that_are_training_images_are_told() -> None:
+    seen = points([0.0], [10.0])
+    metric = CopyDistance(parts(target=Domain(1)), extractor="flat")
+    metric.update({"fake": points([0.0]), "target": points([0.0], [10.0], [1.0])})
+    # The images of the training come in parts, and are compared as they come.
+    for part in seen.split(1):
+        metric.update({"training": part})
+    assert metric.result()["copy_distance_real"] == pytest.approx(1 / 3)
+    assert metric.result()["copies"] == 0
+    assert metric.warnings[1].startswith("2 of 3 real images are among those of the training, so copies is 0 whatever")
+    with pytest.raises(TranslateError, match="copy_distance needs made, real and training images"):
+        CopyDistance(parts(target=Domain(1))).result()
+
+
+@pytest.mark.parametrize("metric", [CMMD, PrecisionRecall, CopyDistance])
+def test_features_that_are_no_numbers_are_told(metric: Any) -> None:
+    with pytest.raises(TranslateError, match="features that are no numbers in 1 of 2 images"):
+        given(metric(parts(target=Domain(1)), extractor="flat"), points([math.nan], [1.0]), points([1.0], [2.0]))
+
+
 def test_the_cycle_error() -> None:
     metric = CycleError()
     metric.update({"source": points([0.0], [0.5]), "cycle": points([0.25], [0.5])})
@@ -276,6 +294,29 @@ def test_segmentation_of_maps_by_hand() -> None:
     drawn = metric.resampled({"fake": np.array([[2, 0], [0, 2]], np.int32)})
     assert drawn["pixel_accuracy"].tolist() == pytest.approx([200 / 3, 50])
     assert drawn["mean_iou"].tolist() == pytest.approx([50, 25])
+
+
+def test_pixels_of_which_the_network_is_unsure_count() -> None:
+    """Outputs of -0.2 and -0.6 in a file are of the first class, and so they are here."""
+    metric = Segmentation(parts(source=MAPS, target=MAPS), opened(None))
+    unsure = torch.tensor([-0.2, -0.6, -0.9])[None, :, None, None].expand(1, 3, 1, 2)
+    metric.update({"fake": unsure, "source": planes([0, 1])})
+    assert metric.result()["pixel_accuracy"] == 50
+    nothing = Segmentation(parts(source=MAPS, target=MAPS), opened(None))
+    nothing.update({"fake": unsure, "source": planes([-1, -1])})
+    with pytest.raises(TranslateError, match="segmentation finds no pixel with a class in the source"):
+        nothing.result()
+
+
+def test_ignored_pixels_of_a_palette_do_not_count() -> None:
+    maps = Domain(3, classes=2, palette=((255, 0, 0), (0, 0, 255)), ignore=255)
+    red, blue, ignored = (
+        torch.tensor(each)[None, :, None, None] for each in ((1.0, -1, -1), (-1.0, -1, 1), (-1.0, -1, -1))
+    )
+    metric = Segmentation(parts(source=maps, target=maps), opened(None))
+    # What was made has a class everywhere: the nearest colour.
+    metric.update({"fake": torch.cat([red * 0.8, blue, ignored], 3), "source": torch.cat([red, ignored, blue], 3)})
+    assert metric.result()["pixel_accuracy"] == 50
 
 
 class Segmenter:

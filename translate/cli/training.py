@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from translate import changes
+from translate.asked_optimizers import as_meant
 from translate.cli.flags import PathType, Session, given, option_of, session_of
 from translate.cli.output import say
 from translate.errors import TranslateError
@@ -272,7 +273,7 @@ def _values_of(file: Path | None) -> dict[str, Any]:
     if not isinstance(nested, Mapping):
         return values
     options = nested.get("options")
-    return {**nested, **(options if isinstance(options, Mapping) else {}), "options": {}}
+    return {**as_meant(nested), **(options if isinstance(options, Mapping) else {}), "options": {}}
 
 
 def _path_among(arguments: Sequence[str], option: str) -> Path | None:

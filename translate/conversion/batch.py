@@ -29,7 +29,7 @@ from translate.conversion.sources import Sources
 from translate.conversion.stages import Stages
 from translate.conversion.stamps import Stamp
 from translate.data import Depth, Domain
-from translate.given import Given, Planes, Value
+from translate.given import Given, OwnAlpha, Planes, Value
 from translate.plugins import Catalog
 from translate.programs import ArrayTranslator
 from translate.sizes import Size
@@ -254,7 +254,7 @@ def _held(alpha: NDArray[Any], task: Task) -> NDArray[Any] | None:
 
 def _opacity(image: images.Image, task: Task) -> NDArray[np.uint16]:
     """The alpha plane of an image's own (H, W, 1), at 16 bits."""
-    return images.seen(image, Domain(1, "uint16", alpha="only"), str(task.source))
+    return images.seen(image, OwnAlpha.DOMAIN, str(task.source))
 
 
 def _kept(image: images.Image, pixels: NDArray[Any], task: Task, work: Work) -> NDArray[Any]:

@@ -23,5 +23,5 @@ def answer_arrays(decoded: Sequence[Decoded], work: Work, translator: ArrayTrans
         kept = rows[..., : each.size[0], : each.size[1]]
         stored = images.array_to_stored(kept, translator.target, each.depth)
         finite = bool(np.isfinite(kept).all())
-        answers.append(Answer(each.task, stored, finite, each.alpha, each.metadata, each.shown))
+        answers.append(Answer(each.task, stored, finite, each.alpha, each.metadata, each.shown, known=each.known))
     return answers

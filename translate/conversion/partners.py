@@ -52,9 +52,10 @@ def partners_of(
         stamps[name] = _stamp(file, task) if file is not None else Stamp(-1, -1, "")
     found: dict[str, Value] = {}
     for name, picked in work.given.of(task.name, task.source, opacity).items():
-        value = picked.value
-        if isinstance(value, Planes) and work.given.taken.inputs[name].kind == "aligned":
-            value = _fitted(value, picked.file, name, task, own, size, multiple)
+        value, kind = picked.value, work.given.taken.inputs[name].kind
+        if isinstance(value, Planes) and kind in ("aligned", "noise"):
+            # Noise is never resized, so it is as large as what is translated.
+            value = _fitted(value, picked.file, name, task, own if kind == "aligned" else size, size, multiple)
         found[name] = value
     work.sources.note(task.source, stamps)
     return found

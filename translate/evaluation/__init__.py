@@ -29,6 +29,9 @@ __all__ = [
     "evaluate",
 ]
 
+EVALUATIONS = "evaluations"
+"""The folder of a run in which evaluations are kept: JSON files, tables of scores by image, and pictures."""
+
 ERROR = "_standard_error"
 
 Metrics = Annotated[Sequence[str], Option("metric to compute; may be repeated", part="metrics", flag="--metric")]
@@ -45,12 +48,12 @@ class Metric(Protocol):
     ``needs`` names the tensors of a batch that the metric reads: ``source``, ``target`` and ``fake`` (the
     translations), (N, C, H, W) float32 in [-1, 1]; ``source_label`` and ``target_label`` (N,) int64, -1 for none;
     ``samples`` (N, S, C, H, W), several translations of each source; ``cycle``, the translations back to the source by
-    the network of the other direction; ``training``, all images of the target's domain of the split ``train``;
-    ``bits`` (N,), the result of a network's ``bits_per_dimension``; of a variational autoencoder ``encoded``, the
-    images (N, C, H, W) that it encodes, ``divergence`` (N,), ``rebuilt`` (N, C, H, W) and ``reconstruction`` (N,), as
-    its traits ``variational_pass`` and ``negative_log_likelihood`` give them; for a classifier ``logits`` (N, K) and
-    ``label``. ``needs`` may also hold ``pairs``: target i must belong to source i. An optional attribute ``wants``
-    names tensors that are passed if they are available.
+    the network of the other direction; ``training``, all images of the target's domain of the split ``train``, after
+    all others; ``bits`` (N,), the result of a network's ``bits_per_dimension``; of a variational autoencoder
+    ``encoded``, the images (N, C, H, W) that it encodes, ``divergence`` (N,), ``rebuilt`` (N, C, H, W) and
+    ``reconstruction`` (N,), as its traits ``variational_pass`` and ``negative_log_likelihood`` give them; for a
+    classifier ``logits`` (N, K) and ``label``. ``needs`` may also hold ``pairs``: target i must belong to source i. An
+    optional attribute ``wants`` names tensors that are passed if they are available.
 
     No other tensors are passed. The rows of one batch belong together. Source and target of unpaired data, and the real
     and drawn images of a sampler, come in separate batches.
@@ -62,7 +65,8 @@ class Metric(Protocol):
     called before the first batch, if intervals are asked for. ``warnings`` are sentences on samples that are too small.
 
     An optional attribute ``better`` says of its scores, by name, whether ``higher`` or ``lower`` values are better:
-    ``{"psnr": "higher"}``. By such a score a training can keep its best checkpoint.
+    ``{"psnr": "higher"}``. By such a score a training can keep its best checkpoint. Another is ``any_size``: true if a
+    metric of sets may get images of several sizes, each batch of one.
     """
 
     needs: frozenset[str]
@@ -88,7 +92,8 @@ class Evaluation:
     ``intervals`` hold 95 % of the resamples of a score's images, where they were asked for; ``warnings`` are sentences
     on samples that are too small. ``per_image`` has a row for each image: its run, domain and name, and its scores.
     ``against`` are the evaluations of further runs on the same images, each with its ``differences`` from this one:
-    by score the ``difference`` and the ``interval`` of it, None for none.
+    by score the ``difference`` and the ``interval`` of it, None for none. ``kept`` is the file in the run's folder in
+    which all of it lies, None for none.
     """
 
     subject: str
@@ -100,6 +105,7 @@ class Evaluation:
     per_image: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     differences: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     against: Sequence[Evaluation] = ()
+    kept: Path | None = None
 
     def lines(self) -> list[str]:
         """The result as lines of text for a terminal."""
@@ -129,7 +135,8 @@ class Evaluation:
             found = protocol["bootstrap"]
             lines.append(f"[a, b]: {found['interval']}; {found['resamples']:,} resamples")
         warned = dict.fromkeys(each for one in (self, *self.against) for each in one.warnings)
-        return [*lines, *(f"warning: {each}" for each in warned)]
+        lines += [f"warning: {each}" for each in warned]
+        return [*lines, *(f"kept in {each.kept}" for each in (self, *self.against) if each.kept is not None)]
 
     def _which(self) -> str:
         """What was measured, in words."""
@@ -154,8 +161,10 @@ class Evaluation:
         inputs: Mapping[str, Mapping[str, Any]] = self.protocol.get("inputs", {})
         told = [f"{name} {value}" for name, value in self.protocol.get("given", {}).items() if name not in inputs]
         for name, each in inputs.items():
-            classes = ", ".join(f"{count:,} {printable(label, 40)}" for label, count in each.get("classes", {}).items())
-            told.append(f"{name} from {each['from']}" + (f" ({classes})" if classes else ""))
+            beside = ", ".join(f"{count:,} {printable(label, 40)}" for label, count in each.get("classes", {}).items())
+            if whole := each.get("without_a_hole"):
+                beside = f"which marks nothing in {whole:,} of {each['images']:,}"
+            told.append(f"{name} from {each['from']}" + (f" ({beside})" if beside else ""))
         if targets := self.protocol.get("targets"):
             told.append(
                 f"compared with the {targets['images']:,} targets of {printable(', '.join(targets['classes']))}"
@@ -233,6 +242,9 @@ def evaluate(
     seed: Annotated[int, Option("seed of the network's noise, and of the resamples")] = 0,
     per_image: PerImage = None,
     overwrite: Overwrite = False,
+    keep: Annotated[
+        bool, Option("keep the result in RUN/evaluations, with a table and pictures, where the run's report finds it")
+    ] = True,
     given: Given = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     memory: Memory = None,
@@ -259,6 +271,10 @@ def evaluate(
 
     ``bootstrap`` is the number of resamples of the images behind the ``intervals``, by ``seed``; the same images are
     drawn for all runs. ``per_image`` is a CSV file for the scores of each image.
+
+    The result is kept in the folder ``evaluations`` of the run, if the network lies in a run's folder and ``keep`` is
+    not False: as JSON, with the scores of each image as CSV and a picture of the images for which a score is highest
+    and lowest. It gets a name of its own, so nothing is replaced; where the folder cannot be written, that is told.
     """
     asked = asked_of(evaluate, locals())
     if not asked["metrics"]:

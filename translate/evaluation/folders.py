@@ -124,20 +124,25 @@ class Folders:
     def choose_targets(self, metrics: Collection[Metric]) -> None:
         """Refuse images whose sizes do not let these metrics compare them, unless they are resized.
 
-        Those of a pair have one size. A metric of sets needs one size of all: features depend on it.
+        Those of a pair have one size. A metric of sets needs one size of all, because features depend on it, unless its
+        extractor resizes them itself; then images of one name and of two sizes are no pairs.
         """
         if self._asked["at"] is not None:
             return
         cure = "give --at SIZE to resize all, which changes the scores, or make them alike"
+        of_sets = any("pairs" not in each.needs and not getattr(each, "any_size", False) for each in metrics)
         if self._unpaired is None:
             for made, truth in zip(*self._listed.values(), strict=True):
-                if made.size != truth.size:
-                    raise TranslateError(
-                        f"{made.file} has {_shown(made.size)} pixels, and its partner {truth.file} has "
-                        f"{_shown(truth.size)}; {cure}"
-                    )
+                if made.size == truth.size:
+                    continue
+                sizes = (
+                    f"{made.file} has {_shown(made.size)} pixels, and its partner {truth.file} has {_shown(truth.size)}"
+                )
+                if of_sets or any("pairs" in each.needs for each in metrics):
+                    raise TranslateError(f"{sizes}; {cure}")
+                self._unpaired = sizes
+                break
         first = self._listed["target"][0]
-        of_sets = any("pairs" not in each.needs for each in metrics)
         for each in (each for listed in self._listed.values() for each in listed):
             if of_sets and each.size != first.size:
                 raise TranslateError(
@@ -210,7 +215,13 @@ class Folders:
         """The entries of the protocol on what was compared."""
         sizes = {each.size for listed in self._listed.values() for each in listed}
         at = self._asked["at"]
-        size = _shown(at) if at is not None else _shown(sizes.pop()) if len(sizes) == 1 else "the size of each pair"
+        size = (
+            _shown(at)
+            if at is not None
+            else _shown(sizes.pop())
+            if len(sizes) == 1
+            else f"the size of each {'image' if self._unpaired else 'pair'}"
+        )
         return {
             "made": self._where["fake"].name,
             "data": self._where["target"].name,

@@ -10,14 +10,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from translate import images
 from translate.data import Example
 from translate.errors import TranslateError
-from translate.given import Constant, Folder, Given, Picked, Planes, Ready, Rows, Source, Table, Value, stacked
+from translate.given import (
+    Constant,
+    Folder,
+    Given,
+    OwnAlpha,
+    Picked,
+    Planes,
+    Ready,
+    Rows,
+    Source,
+    Table,
+    Value,
+    stacked,
+)
+from translate.holes import hole_of
 from translate.loader import decode_all, normalize
+from translate.memory import Budget
 from translate.row_inputs import RowInputs
 from translate.sizes import Size
 from translate.taken import Taken, Wanted
@@ -57,6 +73,8 @@ class Inputs:
     _hashes: dict[str, Any] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
     _classes: dict[str, Counter[str]] = field(default_factory=dict)
+    _whole: Counter[str] = field(default_factory=Counter)
+    """How many images have no hole, by the input that marks it."""
 
     @classmethod
     def of(
@@ -95,14 +113,14 @@ class Inputs:
         asked = {name: each for name, each in self.given.sources.items() if name not in self.own}
         return Given(self.taken, {}, asked).count
 
-    def ready(self, rows: range, size: Size, device: torch.device, max_pixels: int | None) -> Ready:
+    def ready(self, rows: Sequence[int], size: Size, device: torch.device, max_pixels: int | None) -> Ready:
         """The tensors for the images of these rows, at a (height, width)."""
         tensors: dict[str, Tensor] = {}
         for name, source in self.given.sources.items():
             if isinstance(source, Stream):
                 tensors[name] = self._decoded(source, rows, size, device, max_pixels)
             else:
-                values = [self._value(source, row, size) for row in rows]
+                values = [self._value(source, row, size, max_pixels) for row in rows]
                 tensors |= stacked([{name: value} for value in values], self.taken, device)
         self.note(tensors)
         return Ready(self.given.options, tensors)
@@ -112,12 +130,18 @@ class Inputs:
         for name, tensor in tensors.items():
             self._counts[name] += len(tensor)
             self._hashes.setdefault(name, hashlib.sha256()).update(tensor.cpu().numpy().tobytes())
-            if self.taken.inputs[name].kind == "class":
-                labels = self.taken.inputs[name].labels
+            wanted = self.taken.inputs[name]
+            if wanted.hole and wanted.domain is not None:
+                hole = hole_of(tensor, opaque=wanted.domain.alpha == "only")
+                self._whole[name] += int((hole.flatten(1).amax(1) == 0).sum())
+            if wanted.kind == "class":
+                labels = wanted.labels
                 named = [labels[each] if each < len(labels) else str(each) for each in tensor.tolist()]
                 self._classes.setdefault(name, Counter()).update(named)
 
-    def _decoded(self, source: Stream, rows: range, size: Size, device: torch.device, max_pixels: int | None) -> Tensor:
+    def _decoded(
+        self, source: Stream, rows: Sequence[int], size: Size, device: torch.device, max_pixels: int | None
+    ) -> Tensor:
         domain = source.wanted.domain
         assert domain is not None
         domain = replace(domain, nearest=True)
@@ -127,16 +151,19 @@ class Inputs:
         )
         return normalize(found["it"].to(device), domain)
 
-    def _value(self, source: Source, row: int, size: Size) -> Value:
+    def _value(self, source: Source, row: int, size: Size, max_pixels: int | None) -> Value:
+        assert self.data is not None
+        example = self.data.examples[self.data.image][row]
         if isinstance(source, Constant):
             value: Value = source.value
         elif isinstance(source, (Rows, Table)):
             value = source.values[row]
+        elif isinstance(source, OwnAlpha):
+            budget = Budget(None, max_pixels)
+            value = source.of_opacity(images.read_example(example, OwnAlpha.DOMAIN, budget=budget)).value
         else:
-            assert self.data is not None
-            example = self.data.examples[self.data.image][row]
             value = source.of(_file_name(example), _where(example)).value
-            _refuse_other_size(source, value, example)
+        _refuse_other_size(source, value, example)
         aligned = source.wanted.kind in ("aligned", "noise")
         return value.resized(size) if aligned and isinstance(value, Planes) else value
 
@@ -158,6 +185,8 @@ class Inputs:
                 continue
             told: dict[str, Any] = {"from": "the data" if name in self.own else _kind(source)}
             told["images"] = self._counts[name]
+            if self._whole[name]:
+                told["without_a_hole"] = self._whole[name]
             if name in self._classes:
                 told["classes"] = dict(sorted(self._classes[name].items()))
             told["sha256"] = self._hashes[name].hexdigest()
@@ -168,6 +197,8 @@ class Inputs:
 def _kind(source: Source) -> str:
     if isinstance(source, Constant):
         return "one value"
+    if isinstance(source, OwnAlpha):
+        return "the transparency of each image"
     return "a folder" if isinstance(source, Folder) else "rows"
 
 
@@ -220,16 +251,26 @@ def _where(example: Example) -> str:
 
 
 def _refuse_other_size(source: Source, value: Value, example: Example) -> None:
-    """Raise ``ImageError`` for an aligned image of another size than that of its image, where that is a file."""
-    if source.wanted.kind != "aligned" or not isinstance(value, Planes):
+    """Raise ``ImageError`` for an aligned image of another size than that of its image, where that is known."""
+    if source.wanted.kind != "aligned" or not isinstance(value, Planes) or (own := _size_of(example)) is None:
         return
-    if isinstance(example.pixels, Path) and example.region == "whole":
+    if value.size != own:
+        raise images.ImageError(
+            f"{_where(example)} has {own[1]} x {own[0]} pixels, and its {source.wanted.name} has "
+            f"{value.size[1]} x {value.size[0]}; give one as large"
+        )
+
+
+def _size_of(example: Example) -> Size | None:
+    """The height and width of an example, of a half of its file or its array; None where only reading would tell."""
+    if isinstance(example.pixels, Path):
         header = images.probe(example.pixels)
-        if value.size != (header.height, header.width):
-            raise images.ImageError(
-                f"{example.pixels} has {header.width} x {header.height} pixels, and its {source.wanted.name} has "
-                f"{value.size[1]} x {value.size[0]}; give one as large"
-            )
+        height, width = header.height, header.width
+    elif isinstance(example.pixels, np.ndarray) and example.pixels.ndim in (2, 3):
+        height, width = example.pixels.shape[:2]
+    else:
+        return None
+    return height, width if example.region == "whole" else width // 2
 
 
 def of_classes(data: RowInputs, home: str, wanted: Wanted, classes: Collection[int]) -> list[int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -11,9 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from translate.best import Better
 from translate.data import Domain
 from translate.errors import TranslateError
 from translate.evaluation.drawings import Answers, Drawings
+from translate.evaluation.extremes import Pictures, pictures_of
 from translate.evaluation.opening import opened
 from translate.evaluation.resampling import FEWEST, Draws, Place, Resamples, Values, draws_of, values_of
 from translate.evaluation.subjects import Asked, Subject, reads
@@ -48,9 +51,11 @@ class Scores:
     draws: Mapping[str, Draws] = field(default_factory=dict)
     """The scores in each resample, where they were asked for."""
     warnings: Sequence[str] = ()
+    """What samples are too small for, and what has no interval, in sentences."""
     images: str = ""
     """What the compared images are, in words."""
-    """What samples are too small for, and what has no interval, in sentences."""
+    better: Mapping[str, Better] = field(default_factory=dict)
+    """Which values of a score are the better ones, of those whose metrics say it."""
 
 
 class Measured(Protocol):
@@ -78,6 +83,7 @@ class Measurement:
 
     def __init__(self, asked: Asked, device: str) -> None:
         self._asked, self._device = asked, device
+        self._measured: Subject | None = None
         self._network = _LOADERS[role_of(asked.direction)](asked.saved, asked.direction, device=device)
 
     def _subject(self) -> Subject:
@@ -110,7 +116,13 @@ class Measurement:
 
     def scores(self, metrics: Sequence[str], resamples: Resamples | None = None) -> Scores:
         """Measure; raises ``TranslateError`` for a metric that the direction or the data does not fit."""
-        return scores_of(self._subject(), self._asked.saved.catalog, metrics, self._asked.size, resamples)
+        self._measured = self._subject()
+        return scores_of(self._measured, self._asked.saved.catalog, metrics, self._asked.size, resamples)
+
+    @torch.no_grad()
+    def pictures(self, scores: Scores) -> Pictures | None:
+        """The images for which scores that were measured last are highest and lowest; None if there are none."""
+        return None if self._measured is None else pictures_of(self._measured, scores.each)
 
 
 def scores_of(
@@ -136,6 +148,7 @@ def scores_of(
     each: dict[str, Values] = {}
     draws: dict[str, Draws] = {}
     warnings: list[str] = []
+    better: dict[str, Better] = {}
     for text, metric in built.items():
         scores = {name: float(value) for name, value in metric.result().items()}
         if duplicates := sorted(scores.keys() & found.keys()):
@@ -145,6 +158,7 @@ def scores_of(
         found |= scores
         protocols[next(iter(scores), text)] = metric.protocol
         warnings += getattr(metric, "warnings", ())
+        better |= getattr(metric, "better", {})
         places = subject.places(metric)
         values = values_of(text, metric, places)
         each |= values
@@ -152,9 +166,18 @@ def scores_of(
             drawn = draws_of(text, metric, scores, values, places, resamples)
             draws |= drawn
             if not drawn:
-                warnings.append(f"{text} has no interval, since its scores cannot be resampled")
+                finite = any(map(math.isfinite, scores.values()))
+                reason = "cannot be resampled" if finite else "are not finite"
+                warnings.append(f"{text} has no interval, since its scores {reason}")
     warnings += _of_few(each)
-    return Scores(found, protocols, counts, subject.facts(), wanted, each, draws, warnings, subject.target.summary)
+    warnings += [
+        f"{name} is no number: look for images, or outputs of the network, that hold values that are not finite"
+        for name, value in found.items()
+        if math.isnan(value)
+    ]
+    return Scores(
+        found, protocols, counts, subject.facts(), wanted, each, draws, warnings, subject.target.summary, better
+    )
 
 
 def _of_few(each: Mapping[str, Values]) -> list[str]:

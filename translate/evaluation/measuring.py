@@ -10,7 +10,8 @@ from typing import Any
 
 from translate.description import check_given
 from translate.errors import TranslateError, nearest
-from translate.evaluation import per_image
+from translate.evaluation import Evaluation, per_image
+from translate.evaluation.keeping import home_of, keep
 from translate.evaluation.measurement import Measurement, Scores
 from translate.evaluation.resampling import DEFAULT, Resamples, facts, interval
 from translate.evaluation.side_by_side import Measured, check_alike, differences
@@ -50,6 +51,10 @@ def measure_all(
         fields_of(name, each.scores, each.protocol, resamples, own)
         for name, each, own in zip(names, found, rows, strict=True)
     ]
+    for each, own in zip(found, fields, strict=True):
+        if each.home is not None:
+            values = {**Evaluation(**own).to_json(), "better": dict(each.scores.better)}
+            own["kept"] = keep(each.home, values, own["per_image"], each.pictures)
     for each, own in zip(found[1:], fields[1:], strict=True):
         own["differences"] = differences(found[0].scores, each.scores)
     return fields
@@ -102,7 +107,12 @@ def measure(
         saved, chosen, dataset, split, asked["limit"], size, asked["batch"], samples, seed, asked["memory"],
         asked["max_pixels"], given,
     )  # fmt: skip
-    found = Measurement(request, asked["device"]).scores(asked["metrics"], resamples)
+    measurement = Measurement(request, asked["device"])
+    found = measurement.scores(asked["metrics"], resamples)
+    home = None
+    if asked["keep"]:
+        named = None if chosen == directions[0] else chosen
+        home = home_of(saved.path, split, saved.metadata.get("step"), named)
     with saved.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     protocol = {
@@ -126,4 +136,4 @@ def measure(
         name = path.parent.name
     else:
         name = f"{path.parent.parent.name}/{path.stem}" if path.parent.name == "checkpoints" else path.stem
-    return Measured(name, found, protocol)
+    return Measured(name, found, protocol, home, None if home is None else measurement.pictures(found))

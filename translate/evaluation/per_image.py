@@ -45,17 +45,22 @@ def check(path: Path, overwrite: bool) -> None:
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write the rows as CSV, with a line of names; numbers in full precision, nothing for a score that is missing."""
+    try:
+        put(path, rows)
+    except OSError as error:
+        raise TranslateError(f"cannot write {path}: {error.strerror}; name another place") from None
+
+
+def put(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """As ``write``, but raises ``OSError``."""
     listed = list(rows)
     columns = list(dict.fromkeys([*KEYS, *(name for row in listed for name in row)]))
     text = io.StringIO(newline="")
     lines = csv.DictWriter(text, columns, restval="", lineterminator="\n")
     lines.writeheader()
     lines.writerows(listed)
-    try:
-        # Names of files may be no UTF-8: their bytes stay as they are.
-        atomic.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
-    except OSError as error:
-        raise TranslateError(f"cannot write {path}: {error.strerror}; name another place") from None
+    # Names of files may be no UTF-8: their bytes stay as they are.
+    atomic.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def named(texts: Sequence[str]) -> list[str]:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from translate.errors import TranslateError
+from translate.evaluation.extremes import Pictures
+from translate.evaluation.keeping import Home
 from translate.evaluation.measurement import Scores
 from translate.evaluation.resampling import interval
 
@@ -20,6 +22,9 @@ class Measured:
     name: str
     scores: Scores
     protocol: Mapping[str, Any]
+    home: Home | None = None
+    """Where it is kept, None for nowhere."""
+    pictures: Pictures | None = None
 
 
 ALIKE = ("direction", "size", "given", "targets")

@@ -18,6 +18,7 @@ from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.evaluation.inputs import Inputs, of_classes
 from translate.evaluation.resampling import Place
+from translate.images import to_rgb
 from translate.loader import decode_all, normalize
 from translate.memory import images_at_once
 from translate.method import role_of
@@ -285,6 +286,16 @@ class Subject(ABC):
     def _training(self) -> Sequence[Example]:
         """The examples of the training, none if the data lists none."""
         return self.asked.dataset.splits.get(TRAINING, {}).get(self.sides.get("target", ""), ())
+
+    def pictures(self, name: str, rows: Sequence[int]) -> dict[str, Tensor]:
+        """Images of some rows to look at, (N, 3, H, W) uint8 on the CPU by kind: those of ``name`` and its pair's."""
+        together = self.asked.dataset.paired and len(self.examples) == 2
+        found = self._decoded({
+            each: [listed[row] for row in rows]
+            for each, listed in self.examples.items()
+            if each == name or together
+        })  # fmt: skip
+        return {each: to_rgb(images, self.domains[each]) for each, images in found.items()}
 
     def _decoded(self, chunk: Mapping[str, Sequence[Example]]) -> dict[str, Tensor]:
         """The images of examples by the name of their domain, on the device, in [-1, 1]."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from translate.evaluation.inputs import Inputs
 from translate.evaluation.resampling import Place
 from translate.evaluation.subjects import OF_CODES, Asked, Subject, given_by, reads
 from translate.given import Ready
+from translate.images import to_rgb
 from translate.seeds import key, noise_of
 from translate.sizes import Size
 from translate.traits import Traits
@@ -148,6 +149,19 @@ class Translations(Subject):
         """The bytes of a translation of one image."""
         given = self.inputs.given
         return self.translator.inference.bytes_for(size, given) if given else self.translator.bytes_for(size)
+
+    def pictures(self, name: str, rows: Sequence[int]) -> dict[str, Tensor]:
+        """Images of some rows to look at: a source with its translation and its target."""
+        found = super().pictures(name, rows)
+        if name != "source":
+            return found
+        made = []
+        for row in rows:
+            source = self._decoded({"source": [self.examples["source"][row]]})["source"]
+            given = self.inputs.ready([row], self.asked.size, self.device, self.asked.max_pixels)
+            made.append(self.translator.translate(source, seed=[key(self.asked.seed, row)], given=given))
+        fake = to_rgb(torch.cat(made).clamp_(-1, 1), self.translator.target)
+        return {"source": found["source"], "fake": fake, **found}
 
     def places(self, metric: Metric) -> dict[str, Place]:
         """Of which images the values are; one that compares sets has seen the targets of the chosen classes alone."""

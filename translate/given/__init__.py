@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from translate.given.reading import Given, read_given
-from translate.given.sources import Constant, Folder, Picked, Rows, Source, Table
-from translate.given.values import Planes, Value, hole_in
+from translate.given.sources import Constant, Folder, OwnAlpha, Picked, Rows, Source, Table
+from translate.given.values import Planes, Value, check_samples, hole_in, is_float
 
 if TYPE_CHECKING:
     from translate.given.bound import Bound, Packed
@@ -21,6 +21,7 @@ __all__ = [
     "Constant",
     "Folder",
     "Given",
+    "OwnAlpha",
     "Packed",
     "Picked",
     "Planes",
@@ -29,6 +30,7 @@ __all__ = [
     "Source",
     "Table",
     "Value",
+    "check_samples",
     "drawn_by_rows",
     "drawn_latent",
     "drawn_noise",
@@ -36,6 +38,7 @@ __all__ = [
     "fill_alpha",
     "fitted",
     "hole_in",
+    "is_float",
     "keep_known",
     "normalized",
     "read_given",

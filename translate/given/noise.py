@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import index
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,12 +19,18 @@ from translate.taken import Taken, Wanted
 
 
 def seeds_of(seed: int | Sequence[int], count: int) -> list[int]:
-    """A seed for each row: the same one, or one of as many."""
-    if isinstance(seed, int):
-        return [seed] * count
-    if len(seed) != count:
-        raise TranslateError(f"there are {len(seed)} seeds for {count} images; give one, or one for each")
-    return list(seed)
+    """A seed for each row: the same one, or one of as many; raises ``TranslateError`` for what is no whole number."""
+    try:
+        several = isinstance(seed, (Sequence, np.ndarray, Tensor)) and getattr(seed, "ndim", 1) > 0
+        listed: Any = seed if several else [seed]
+        seeds = [index(each) for each in listed]
+    except TypeError:
+        raise TranslateError(f"a seed is a whole number, or one for each image, not {seed!r:.80}") from None
+    if not several:
+        return seeds * count
+    if len(seeds) != count:
+        raise TranslateError(f"there are {len(seeds)} seeds for {count} images; give one, or one for each")
+    return seeds
 
 
 def with_noise(
@@ -47,9 +56,17 @@ def with_noise(
                 for seed in seeds
                 for sample in range(count)
             ]
-            tensors[wanted.name] = torch.stack(drawn).to(batch.device)
+            tensors[wanted.name] = _stacked(drawn, wanted, batch)
     ordered = {name: tensors[name] for name in taken.inputs if name in tensors}
     return repeated(batch), replace(ready, tensors=ordered)
+
+
+def _stacked(drawn: Sequence[Tensor], wanted: Wanted, batch: Tensor) -> Tensor:
+    if not drawn:
+        # A batch may have no images.
+        sides = (wanted.length or 1,) if wanted.kind == "latent" else (_planes(wanted), *batch.shape[-2:])
+        return torch.empty(0, *sides, device=batch.device)
+    return torch.stack(list(drawn)).to(batch.device)
 
 
 def drawn_noise(seed: int, number: int, sample: int, planes: int, rows: range, columns: range) -> Tensor:
@@ -76,6 +93,8 @@ def drawn_by_rows(
     In a pass of several rows, what a row draws would depend on the others, and on how many samples there are. Raises
     ``UnfitError`` if several samples are asked for and nothing is drawn.
     """
+    if not seeds:
+        return compute(batch, ready)
     answers = []
     drew = False
     for number, seed in enumerate(seeds):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate import images
-from translate.assignments import Typed
+from translate.assignments import Typed, parse_given
 from translate.errors import TranslateError
 from translate.given.sources import (
     Constant,
@@ -26,7 +26,7 @@ from translate.given.sources import (
     planes_of_file,
 )
 from translate.given.tables import SUFFIXES, read_table
-from translate.given.values import Planes, Value, array_of, class_of, is_number, is_tensor, planes_of, vector_of
+from translate.given.values import Planes, Value, array_of, class_of, is_float, is_tensor, planes_of, vector_of
 from translate.paths import expanded
 from translate.sizes import Size
 from translate.taken import Taken, Wanted
@@ -114,7 +114,8 @@ class Given:
                 raise TranslateError(f"{where}: {name} has {len(values)} rows, and there are {count} images")
             for row, value in zip(found, values, strict=True):
                 row[name] = value
-                if self.taken.inputs[name].kind == "aligned" and isinstance(value, Planes) and value.size != size:
+                whole = self.taken.inputs[name].kind in ("aligned", "noise")
+                if whole and isinstance(value, Planes) and value.size != size:
                     raise TranslateError(f"{where}: {name} {_of_other_size(value.size, size)}")
         return found
 
@@ -142,7 +143,8 @@ class Given:
                 elif isinstance(source, Constant):
                     row[name] = source.value
                 else:
-                    raise TranslateError(f"{name} is a folder, and images from noise have no names; give one image")
+                    what = "the transparency of files" if isinstance(source, OwnAlpha) else "a folder"
+                    raise TranslateError(f"{name} is {what}, and images from noise have no names; give one image")
         return found
 
     def refuse_rows(self) -> None:
@@ -167,6 +169,7 @@ def read_given(
     ``elsewhere`` may be missing. Raises ``TranslateError`` for a name, a value, a table or a file that does not fit,
     and for what is missing.
     """
+    given = parse_given(given, where)
     taken.check_names(given, where)
     absent = {name for name, value in given.items() if name in taken.inputs and _is_nothing(value, taken.inputs[name])}
     options = taken.constants({name: _plain(value) for name, value in given.items()}, where)
@@ -177,7 +180,7 @@ def read_given(
 
 
 def _of_other_size(own: Size, size: Size) -> str:
-    return f"has {own[1]} x {own[0]} pixels, and its image has {size[1]} x {size[0]}; an aligned image is as large"
+    return f"has {own[1]} x {own[0]} pixels, and its image has {size[1]} x {size[0]}; it must be as large"
 
 
 def _is_nothing(value: Any, wanted: Wanted) -> bool:
@@ -230,7 +233,7 @@ def _of_classes(wanted: Wanted, value: Any, where: str) -> Source:
 
 def _of_vectors(wanted: Wanted, value: Any, where: str) -> Source:
     if isinstance(value, (str, Path)):
-        numbers = isinstance(value, str) and all(map(is_number, value.split(",")))
+        numbers = isinstance(value, str) and all(map(is_float, value.split(",")))
         return Constant(wanted, vector_of(value, wanted, where)) if numbers else _of_table(wanted, value, where)
     try:
         array = array_of(value)

@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate import images
+from translate.data import Domain
 from translate.errors import TranslateError
 from translate.given.tables import TableRows
-from translate.given.values import Planes, Value, digest_of, planes_of, planes_of_hole
+from translate.given.values import Planes, Value, composed, digest_of, planes_of, planes_of_hole
 from translate.sizes import Size
 from translate.taken import Wanted
 
@@ -119,7 +120,7 @@ class Table(Source):
         self.values = rows.values
         self._by_name: dict[str, list[Value]] = defaultdict(list)
         self._by_stem: dict[str, list[Value]] = defaultdict(list)
-        for name, value in zip(rows.names, rows.values, strict=True):
+        for name, value in zip(map(_posix, rows.names), rows.values, strict=True):
             self._by_name[name].append(value)
             self._by_stem[stem_of(name)].append(value)
 
@@ -143,6 +144,7 @@ class Table(Source):
         return self.values[0]
 
     def _tries(self, name: str, stem: str) -> Iterable[tuple[Mapping[str, list[Value]], str]]:
+        name, stem = _posix(name), _posix(stem)
         return (self._by_name, name), (self._by_name, stem), (self._by_stem, stem)
 
 
@@ -153,7 +155,7 @@ class Folder(Source):
         self.wanted, self.path, self._folder, self._size, self._max_pixels = wanted, folder, folder, size, max_pixels
         self._files: dict[str, list[Path]] = defaultdict(list)
         for file in files:
-            self._files[posixpath.splitext(file.relative_to(folder).as_posix())[0]].append(file)
+            self._files[_stem(file.relative_to(folder).as_posix())].append(file)
 
     @property
     def digest(self) -> Any:
@@ -163,7 +165,7 @@ class Folder(Source):
     def of(self, name: str, path: Path | str) -> Picked:
         """The planes of an image's partner."""
         stem = posixpath.splitext(name)[0]
-        found = self._files.get(stem, [])
+        found = self._files.get(_stem(name), [])
         if len(found) == 1:
             planes = planes_of_file(found[0], self.wanted, str(path), self._size, self._max_pixels)
             return Picked(planes, found[0])
@@ -175,7 +177,7 @@ class Folder(Source):
 
     def file_of(self, name: str) -> Path | None:
         """The image's partner, if there is exactly one."""
-        found = self._files.get(posixpath.splitext(name)[0], [])
+        found = self._files.get(_stem(name), [])
         return found[0] if len(found) == 1 else None
 
 
@@ -184,6 +186,9 @@ class OwnAlpha(Source):
 
     WORD = "alpha"
     """How it is asked for."""
+
+    DOMAIN = Domain(1, "uint16", alpha="only")
+    """As what it is read: 65535 where an image is opaque."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
@@ -202,6 +207,15 @@ class OwnAlpha(Source):
     def of_opacity(self, opacity: NDArray[np.uint16]) -> Picked:
         """The planes for an image of an opacity (H, W, 1), of which 65535 is opaque."""
         return Picked(planes_of_hole(opacity[..., 0] < np.iinfo(np.uint16).max, self.wanted))
+
+
+def _posix(name: str) -> str:
+    """A name in a table, which other programs begin with ./ or write with backslashes."""
+    return composed(name.replace("\\", "/")).removeprefix("./")
+
+
+def _stem(name: str) -> str:
+    return composed(posixpath.splitext(name)[0])
 
 
 def stem_of(name: str) -> str:

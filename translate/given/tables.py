@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from translate import images
 from translate.errors import TranslateError
-from translate.given.values import Value, class_of, is_number, vector_of
+from translate.given.values import Value, class_of, is_float, vector_of
 from translate.taken import Wanted
 
 SUFFIXES = (".csv", ".npy", ".npz")
 
-HEADS = frozenset({"name", "names", "file", "image", "path"})
+HEADS = frozenset({"name", "names", "file", "filename", "image", "path"})
 """What the first cell of a heading is called."""
 
 MOST_BYTES = 2**31
@@ -94,7 +94,7 @@ def _of_csv(data: bytes) -> Iterator[tuple[str, Any]]:
             if len(cells) < 2:
                 raise ValueError(f"line {number + 1} is no name,value")
             name, *values = cells
-            numeric = all(map(is_number, values))
+            numeric = all(map(is_float, values))
             yield name, [float(each) for each in values] if numeric and len(values) > 1 else _single(values)
     except csv.Error as error:
         raise ValueError(str(error)) from None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,28 @@ def array_of(value: Any) -> NDArray[Any]:
     return np.asarray(value)
 
 
+def composed(name: str) -> str:
+    """A name by which those are equal that look equal: some systems write an accent as a letter of its own.
+
+    >>> composed("Cafe\u0301") == composed("Caf\u00e9")
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def check_samples(samples: int | None) -> None:
+    """Raise ``TranslateError`` unless a number of samples is None, or a whole number of 1 or more."""
+    if samples is not None and (type(samples) is bool or not isinstance(samples, Integral) or samples < 1):
+        raise TranslateError(f"samples must be a whole number >= 1, or none, not {samples!r:.80}")
+
+
 def class_of(value: Any, wanted: Wanted, where: str) -> int:
     """The index of a class that is given by its name or its number."""
     labels, name = wanted.labels, str(value)
-    if isinstance(value, str) and name in labels:
-        return labels.index(name)
+    if isinstance(value, str):
+        same = [number for number, label in enumerate(labels) if composed(label) == composed(name)]
+        if name in labels or len(same) == 1:
+            return labels.index(name) if name in labels else same[0]
     number: int | None = None
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         number = int(value)
@@ -88,7 +106,8 @@ def vector_of(value: Any, wanted: Wanted, where: str) -> NDArray[np.float32]:
         found = array_of(value)
         if found.dtype.kind not in "fiu" or found.ndim != 1 or not found.size:
             raise ValueError(found.shape)
-        vector = found.astype(np.float32)
+        with np.errstate(over="ignore"):
+            vector = found.astype(np.float32)
     except (ValueError, TypeError, OverflowError):
         raise TranslateError(
             f"{where}: {wanted.name} must be {wanted.describe()}, not {_shown(value)}; give numbers such as 0.5,1, or "
@@ -125,6 +144,8 @@ def planes_of(value: Any, wanted: Wanted, where: str, max_pixels: int = images.M
             return _of_indices(indices, domain, name)
         read = images.load(value, name=name, max_pixels=max_pixels)
         pixels = images.seen(read, domain, name)
+    except TranslateError as error:
+        raise error if name in str(error) else type(error)(f"{name}: {error}") from None
     except OSError as error:
         raise images.ImageError(f"{name} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except (TypeError, AttributeError):
@@ -196,12 +217,13 @@ def _shown(value: Any) -> str:
         return f"{type(value).__name__} of the shape {tuple(value.shape)}"
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value) > 8:
         return f"{len(value)} values"
-    return f"{value!r:.100}"
+    return " ".join(f"{value!r:.100}".split())
 
 
-def is_number(text: str) -> bool:
-    """Whether a text is one finite number."""
+def is_float(text: str) -> bool:
+    """Whether a text is one number, which may be infinite or none (nan)."""
     try:
-        return math.isfinite(float(text))
+        float(text)
     except ValueError:
         return False
+    return True

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import warnings
-import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,10 @@ from torch import Tensor, nn
 
 from translate.errors import TranslateError, nearest
 from translate.paths import quoted
+from translate.weights import check_archive
 
 SPARE_BYTES = 2**20
 """By how much tensors may claim more memory than their file has bytes."""
-
-CHUNK = 2**20
-"""How many bytes are read at a time to check them."""
 
 WRAPPERS = ("module.", "_orig_mod.")
 """The prefixes by which wrappers of torch for several devices, and compiled networks, change all names."""
@@ -64,7 +61,7 @@ def _load(path: Path) -> Any:
         raise TranslateError(f"{path} needs no import: convert with it as it is, translate convert {path.name} IN OUT")
     if path.suffix.lower() == ".safetensors":
         return _load_safetensors(path)
-    _check_archive(path)
+    check_archive(path, SAVE)
     try:
         with warnings.catch_warnings():
             # torch warns of archives of other kinds, which are refused here.
@@ -96,37 +93,6 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise TranslateError(f"{path} is no readable safetensors file: {' '.join(str(error).split())[:200]}") from None
-
-
-def _check_archive(path: Path) -> None:
-    """Refuse archives that are no file of tensors, or that would unpack to more than they are."""
-    if not zipfile.is_zipfile(path):
-        return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        raise TranslateError(f"{path} is damaged: its table of contents cannot be read; get it anew") from None
-    if any("/code/" in each.filename or each.filename.endswith("constants.pkl") for each in members):
-        raise TranslateError(f"{path} is a TorchScript program, which is code; {SAVE}")
-    size = path.stat().st_size
-    if sum(each.file_size for each in members) > size or any(each.compress_type for each in members):
-        raise TranslateError(f"{path} unpacks to more than it holds, which no file of torch does; get it anew")
-    _check_sums(path, members)
-
-
-def _check_sums(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
-    """Refuse an archive in which a byte has changed, which torch does not look at."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for each in members:
-                # Torch can leave the checksums out, and then writes zeros.
-                if each.CRC:
-                    with archive.open(each) as file:
-                        while file.read(CHUNK):
-                            pass
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
-        raise TranslateError(f"{path} is damaged: its bytes do not fit their checksums; get it anew") from None
 
 
 def _entry(path: Path, found: Any, name: str) -> Any:

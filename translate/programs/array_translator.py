@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from translate import images
 from translate.errors import TranslateError, UnfitError
-from translate.given import Given, Planes, Value, read_given
+from translate.given import Given, Planes, Value, check_samples, read_given
 from translate.plugins import Catalog
 from translate.programs.program import Program
 from translate.sizes import Size
@@ -88,6 +88,7 @@ class ArrayTranslator:
         ``samples`` are refused where no noise is drawn. ``given`` has a row for each image of what the file takes
         beside it; noise is drawn from ``seed``, one for all images or one for each.
         """
+        check_samples(samples)
         if samples is not None and not self.taken.noise:
             raise UnfitError("this translator draws no noise, so it has one answer; leave out --samples")
         height, width = batch.shape[-2:]

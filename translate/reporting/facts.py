@@ -13,11 +13,15 @@ from typing import Any, Literal
 
 from translate import lock, webpage
 from translate.errors import TranslateError
+from translate.lists import split_list
 from translate.options import Call
 from translate.paths import quoted
 from translate.reporting import journal
+from translate.reporting.evaluations import Tables
 from translate.reporting.grids import Grid, Pictures, grids_of
+from translate.reporting.guarding import Guarding
 from translate.reporting.series import Series
+from translate.reporting.texts import text_of
 from translate.run import Config, Run
 from translate.schema import FactsError, parse_json, read_text
 from translate.tensor_header import read_header
@@ -89,29 +93,15 @@ def options_of(config: Config) -> Iterator[tuple[str, Any, bool]]:
             yield name, value, value == defaults[name]
 
 
-def text_of(value: Any) -> str:
-    """A value as a report tells it.
-
-    >>> text_of([32, 64]), text_of(None), text_of(True), text_of(("a", "b"))
-    ('32, 64', 'none', 'yes', 'a, b')
-    """
-    if value is None or value in ((), []):
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(text_of(each) for each in value)
-    if isinstance(value, Mapping):
-        return json.dumps(value)
-    return printable(value)
-
-
 class RunFacts:
     """A run's folder as JSON values for a page; what has been read and encoded is kept for the next time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.series = Series(folder)
+        self.guarding = Guarding(folder)
+        self.tables = Tables()
+        """Those of its evaluations."""
         self.pictures = Pictures()
 
     def collect(self, base: Path | None, *, state: State | None = None, most: int, room: int) -> dict[str, Any]:
@@ -122,6 +112,7 @@ class RunFacts:
         """
         run = Run.open(self.folder)
         self.series.read()
+        self.guarding.read()
         run.step = last_step(run, self.series)
         state = state or state_of(run, run.step)
         facts = _json_of(run.folder / "config.json")
@@ -150,8 +141,9 @@ class RunFacts:
             "own": len(run.config.options),
             "domains": [[printable(name), text_of(each)] for name, each in _mapping(facts.get("domains")).items()],
             "environment": list(_environment(facts, told)),
-            "notes": _notes(run, facts, told, self.series),
-            "commands": list(_commands(run, state)),
+            "notes": _notes(run, facts, told, self.series, self.guarding),
+            "guard": self.guarding.facts(),
+            "commands": list(_commands(run, state, facts.get("paired"))),
             "files": _files(run),
             "best": best_of(run, tables),
             "tables": tables,
@@ -184,7 +176,11 @@ def _environment(facts: Mapping[str, Any], told: Mapping[str, list[dict[str, Any
 
 
 def _notes(
-    run: Run, facts: Mapping[str, Any], told: Mapping[str, list[dict[str, Any]]], series: Series
+    run: Run,
+    facts: Mapping[str, Any],
+    told: Mapping[str, list[dict[str, Any]]],
+    series: Series,
+    guarding: Guarding,
 ) -> list[dict[str, Any]]:
     """What somebody should know: warnings, changes of settings, resumptions, images that were left out."""
     notes: list[dict[str, Any]] = []
@@ -212,7 +208,14 @@ def _notes(
             note("change", change, {"step": change.step})
     except TranslateError as error:
         note("warning", error)
+    if guarding.problem:
+        note("warning", guarding.problem)
+    for row in guarding.warnings:
+        note("guard", row["text"], row)
+        notes[-1]["advice"] = row["advice"]
     for row in told.get("told", []):
+        if any(each["text"] and each["text"] in str(row.get("text")) for each in guarding.warnings):
+            continue  # as it stood on the console
         note("warning" if row.get("level") == "warning" else "log", row.get("text", ""), row)
     for row in told.get("begin", []):
         if row.get("step"):
@@ -223,7 +226,17 @@ def _notes(
     return notes
 
 
-def _commands(run: Run, state: State) -> Iterator[list[str]]:
+def _metrics(run: Run, roles: set[str], paired: object) -> list[str]:
+    """Metrics that fit a run: those of its validation, else one for what its networks do and the data that it has."""
+    if run.config.validate:
+        return [each for text in run.config.validate for each in split_list(text) if each]
+    if roles == {"classifier"}:
+        return ["classification_error"]
+    # Runs of earlier versions do not say whether their data is paired.
+    return ["ssim"] if "translator" in roles and paired is not False else ["kid(extractor=EXTRACTOR)"]
+
+
+def _commands(run: Run, state: State, paired: object) -> Iterator[list[str]]:
     folder, data = quoted(run.folder), quoted(run.config.data)
     if state == "running":
         yield ["watch it", f"translate watch {folder}"]
@@ -241,10 +254,8 @@ def _commands(run: Run, state: State) -> Iterator[list[str]]:
         yield ["make images", f"translate sample {folder} OUT"]
     if "classifier" in roles:
         yield ["tell classes", f"translate classify {folder} IN"]
-    yield [
-        "measure it",
-        f"translate evaluate {folder} {data} --metric {'accuracy' if roles == {'classifier'} else 'ssim'}",
-    ]
+    measured = " ".join(f"--metric {quoted(metric)}" for metric in _metrics(run, roles, paired))
+    yield ["measure it", f"translate evaluate {folder} {data} {measured}"]
     yield ["train the same anew", f"translate fit --config {quoted(run.folder / 'config.json')} -o NEW"]
     yield ["this report anew", f"translate report {folder}"]
 

@@ -125,7 +125,7 @@
       if (each.group === "Validation") {
         for (const line of each.lines.slice(0, 4)) {
           const curve = line.table.curves.find((one) => one.mean === line.mean);
-          if (curve && curve.high_at !== undefined) notes.push(`${several() ? line.name + ": " : ""}lowest ${shortNumber(curve.lowest)} at step ${curve.low_at.toLocaleString("en")}, highest ${shortNumber(curve.highest)} at ${curve.high_at.toLocaleString("en")}`);
+          if (curve && curve.high_at !== undefined && curve.lowest !== curve.highest) notes.push(`${several() ? line.name + ": " : ""}lowest ${shortNumber(curve.lowest)} at step ${curve.low_at.toLocaleString("en")}, highest ${shortNumber(curve.highest)} at ${curve.high_at.toLocaleString("en")}`);
         }
       }
       made.get(`${each.group}\n${each.title}`).note = notes.join("; ");
@@ -167,6 +167,7 @@
     listed = steps();
     const none = listed.length === 0;
     byId("samples-none").hidden = !none;
+    byId("samples-none").textContent = content.runs.some((run) => run.state === "running") ? "There are no sample grids yet." : "There are no sample grids.";
     byId("samples-body").hidden = none;
     if (none) return;
     const atEnd = Number(time.value) >= Number(time.max);
@@ -208,7 +209,10 @@
       if (!figure) return;
       const grid = gridAt(run, step), [caption, image, missing] = figure.children;
       const name = several() ? run.name : "";
-      caption.replaceChildren(...(several() ? [keyOf(number)] : []), [name, grid ? `step ${grid.step.toLocaleString("en")}` : "no grids"].filter(Boolean).join(", "));
+      const { layout } = run.grids;
+      // Titles of small cells are cut off.
+      const narrow = grid && layout && layout.columns.some((each) => each.length * 6 > layout.cell_width) ? `: ${layout.columns.join(", ")}` : "";
+      caption.replaceChildren(...(several() ? [keyOf(number)] : []), [name, grid ? `step ${grid.step.toLocaleString("en")}` : "no grids"].filter(Boolean).join(", "), narrow);
       if (!grid || !grid.src) { image.hidden = true; missing.hidden = false; return; }
       if (image.getAttribute("src") !== grid.src) image.src = grid.src;
       const columns = run.grids.layout ? `: columns ${run.grids.layout.columns.join(", ")}; ${run.grids.layout.rows} rows` : "";
@@ -336,7 +340,7 @@
     const memory = valueOf(run, "memory", "highest");
     if (memory !== null && memory !== undefined) tiles.push(tile("Memory", size(memory), "highest in use"));
     if (run.best) tiles.push(tile(`Best ${run.best.score}`, shortNumber(Number(run.best.value)), `at step ${run.best.step.toLocaleString("en")}; ${chosen(run.best)}`));
-    const warnings = run.notes.filter((note) => note.kind === "warning").length;
+    const warnings = run.notes.filter((note) => note.kind === "warning" || note.kind === "guard").length;
     tiles.push(tile("Warnings", String(warnings), warnings ? "see below" : "none told"));
     holder.replaceChildren(element("dl", { className: "tiles" }, ...tiles));
     if (run.about) holder.append(element("p", { className: "quiet" }, run.about));
@@ -347,20 +351,29 @@
     if (!several()) return;
     byId("differ-table").className = "panel scroll";
     byId("differ-table").replaceChildren(content.differ.length
-      ? tableOf(["option", ...content.runs.map((run, number) => element("span", {}, keyOf(number), run.name))], content.differ.map(([name, values]) => ({ cells: [name, ...values.map((value) => value === null ? "-" : value)] })))
+      ? tableOf(["option", ...content.runs.map((run, number) => element("span", {}, keyOf(number), run.name))], content.differ.map(([name, values]) => ({ cells: [name, ...values.map((value) => value === null ? "not given" : value)] })))
       : "These runs have the same options.");
   };
 
   const drawNotes = () => {
     const all = content.runs.flatMap((run) => run.notes.map((note) => ({ ...note, run: run.name })));
-    byId("notes").hidden = all.length === 0;
+    const guarded = content.runs.filter((run) => run.guard);
+    byId("notes").hidden = all.length === 0 && guarded.length === 0;
     const item = (note) => {
       const facts = [several() ? note.run : "", note.step === undefined ? "" : `step ${note.step.toLocaleString("en")}`, note.time ? when(note.time) : ""];
-      return element("li", { className: note.kind }, element("span", { className: "what" }, note.kind), element("span", { className: "said" }, note.text, " ", element("span", { className: "quiet" }, facts.filter(Boolean).join(", "))));
+      const said = element("span", { className: "said" }, note.text, " ", element("span", { className: "quiet" }, facts.filter(Boolean).join(", ")));
+      if (note.advice) said.append(element("span", { className: "advice" }, element("b", {}, "What to do: "), note.advice));
+      return element("li", { className: note.kind }, element("span", { className: "what" }, note.kind), said);
     };
     const first = all.slice(0, 12), rest = all.slice(12);
-    byId("notes-list").replaceChildren(element("ul", { className: "notes" }, ...first.map(item)));
+    byId("notes-list").replaceChildren(...(all.length ? [element("ul", { className: "notes" }, ...first.map(item))] : []));
     if (rest.length) byId("notes-list").append(element("details", {}, element("summary", {}, `${rest.length} more`), element("ul", { className: "notes" }, ...rest.map(item))));
+    for (const run of guarded) {
+      const { looks, step, warnings, seen } = run.guard;
+      const told = `${several() ? run.name + ": the" : "The"} guard has looked ${looks.toLocaleString("en")} times, up to step ${step.toLocaleString("en")}, and ${warnings ? `warned ${warnings} time${warnings > 1 ? "s" : ""}` : "had nothing to warn of"}.`;
+      const rows = seen.map(([what, subject, value, at, sign]) => ({ className: sign ? "sign" : "", cells: [what, subject, value, at.toLocaleString("en"), sign ? "beyond its threshold" : ""] }));
+      byId("notes-list").append(element("details", {}, element("summary", {}, told), element("div", { className: "panel scroll", tabIndex: 0, role: "region", ariaLabel: `What the guard saw last${several() ? " of " + run.name : ""}` }, tableOf(["looked for", "of", "seen last", "at step", ""], rows, (at) => at === 2 || at === 3))));
+    }
   };
 
   const drawData = () => {
@@ -425,23 +438,51 @@
     byId("commands-body").replaceChildren(...panels);
   };
 
+  const shots = (entry, row, name) => {
+    // The images of one row of an evaluation's picture, small; none where the picture has no such row.
+    const { pictures } = entry;
+    if (!pictures || row === null || row === undefined) return "";
+    const layout = { width: pictures.columns.length * (pictures.width + pictures.gap), cell_width: pictures.width, cell_height: pictures.height, gap: pictures.gap, top: 0 };
+    return element("span", { className: "shots" }, ...pictures.columns.map((kind, column) => {
+      const canvas = element("canvas", { role: "img", ariaLabel: `${name}: ${kind}`, title: kind });
+      crop(canvas, pictures.src, layout, column, row);
+      return canvas;
+    }));
+  };
+
   const drawScores = () => {
-    byId("scores").hidden = content.evaluations.length === 0;
-    const parts = [];
-    const scored = content.evaluations.filter((each) => each.scores);
+    const { list, apart, left_out: left } = content.evaluations;
+    byId("scores").hidden = list.length === 0 && left.length === 0;
+    const parts = [], scored = list.filter((each) => each.scores);
+    const named = (each) => element("span", {}, ...(several() ? [keyOf(each.run), content.runs[each.run].name, ": "] : []), each.name);
+    if (left.length) parts.push(element("p", { className: "notice" }, `Not shown: ${left.join("; ")}.`));
     if (scored.length) {
       const names = [...new Set(scored.flatMap((each) => each.scores.map(([name]) => name)))];
       const cells = (each) => names.map((name) => {
         const found = each.scores.find(([one]) => one === name);
         return found ? `${found[1]}${found[2] ? ` \u00b1 ${found[2]}` : ""}` : "";
       });
-      parts.push(element("div", { className: "panel scroll", tabIndex: 0, role: "region", ariaLabel: "Scores" }, tableOf(["evaluation", ...names], scored.map((each) => ({ cells: [element("span", {}, ...(several() ? [keyOf(each.run), content.runs[each.run].name, ": "] : []), each.name), ...cells(each)] })))));
+      const how = scored.map((each) => element("details", {}, element("summary", {}, named(each), ": how it was measured"), ...each.warnings.map((text) => element("p", { className: "quiet" }, `Warning: ${text}`)), tableOf([], rowsOf(each.protocol))));
+      parts.push(element("div", { className: "panel" }, element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Scores" }, tableOf(["evaluation", ...names], scored.map((each) => ({ cells: [named(each), ...cells(each)] })))), ...how));
     }
-    for (const each of content.evaluations.filter((one) => one.images)) {
+    for (const each of apart) {
+      const rows = each.images.map(([image, values, places]) => ({ cells: [image, ...values.map((value, at) => element("span", { className: "scored" }, value, shots(list[each.entries[at]], places[at], image)))] }));
+      const head = ["image", ...each.runs.map((number) => element("span", {}, keyOf(number), content.runs[number].name))];
+      parts.push(element("div", { className: "panel" }, element("h3", {}, `${each.score}: where the runs differ most, of ${each.count.toLocaleString("en")} images`), element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: `${each.score}: where the runs differ most` }, tableOf(head, rows))));
+    }
+    const newest = new Set();
+    for (const each of list.filter((one) => one.images)) {
+      // Of each run the images of its newest evaluation are open.
+      const older = newest.has(each.run), panels = [];
+      newest.add(each.run);
       for (const score of each.images) {
-        const list = (title, rows) => element("div", {}, element("h3", {}, title), tableOf([], rows.map(([image, value]) => ({ cells: [image, value] })), (at) => at === 1));
-        parts.push(element("div", { className: "panel" }, element("h3", {}, `${several() ? content.runs[each.run].name + ", " : ""}${each.name}: ${score.name} of ${score.count} images`), element("div", { className: "columns" }, list("Highest", score.highest), list("Lowest", score.lowest))));
+        const rows = (images) => tableOf([], images.map(([image, value, row]) => ({ cells: [image, value, shots(each, row, image)] })), (at) => at === 1);
+        const titles = { higher: ["Best, highest", "Worst, lowest"], lower: ["Worst, highest", "Best, lowest"] }[score.better] || ["Highest", "Lowest"];
+        const ends = [element("div", {}, element("h4", {}, titles[0]), rows(score.highest)), element("div", {}, element("h4", {}, titles[1]), rows(score.lowest))];
+        if (score.better === "lower") ends.reverse();
+        panels.push(element("div", { className: "panel" }, element("h3", {}, named(each), `: ${score.name} of ${score.count.toLocaleString("en")} images`), element("div", { className: "columns" }, ...ends)));
       }
+      parts.push(...(older ? [element("details", { className: "older" }, element("summary", {}, named(each), ": its best and worst images"), ...panels)] : panels));
     }
     byId("scores-body").replaceChildren(...parts);
   };
@@ -469,7 +510,7 @@
     const open = new Set([...document.querySelectorAll("#details-body details")].map((each, at) => each.open ? at : -1));
     const of = (...names) => content.runs.map((run) => names.map((name) => run[name]));
     const parts = [
-      [drawHead], [drawSummary], [drawDiffer, content.differ], [drawNotes, of("notes")], [drawGrids, of("grids")], [drawCharts],
+      [drawHead], [drawSummary], [drawDiffer, content.differ], [drawNotes, of("notes", "guard")], [drawGrids, of("grids")], [drawCharts],
       [drawScores, content.evaluations], [drawData, of("grids", "domains")], [drawDetails, of("options", "environment", "files")],
       [drawCommands, of("commands")],
     ];

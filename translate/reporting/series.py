@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate import metrics_file
-from translate.errors import TranslateError
+from translate.reporting.growing import Growing
+from translate.step_rows import row_of
 from translate.terminal import printable
 
 EXACT = 4000
@@ -39,12 +39,10 @@ class Series:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / metrics_file.NAME
+        self._file = Growing(folder / metrics_file.NAME)
         self._forget()
 
     def _forget(self) -> None:
-        self._identity: tuple[int, int] | None = None
-        self._offset, self._pending = 0, b""
         self._places: dict[int, int] = {}
         self._columns: dict[str, array[float]] = {}
         self.unreadable = 0
@@ -66,28 +64,14 @@ class Series:
 
         Raises ``TranslateError`` if there is something else than a file in its place.
         """
-        try:
-            with metrics_file.opened(self._path) as file:
-                found = os.fstat(file.fileno())
-                identity = found.st_dev, found.st_ino
-                if identity != self._identity or found.st_size < self._offset:
-                    self._forget()
-                    self._identity = identity
-                file.seek(self._offset)
-                added = file.read()
-        except FileNotFoundError:
+        anew, lines = self._file.read()
+        if anew:
             self._forget()
-            return
-        except OSError as error:
-            raise TranslateError(f"cannot read {self._path}: {error.strerror or error}") from None
-        self._offset += len(added)
-        # A line without its end is still being written, or was cut off by a kill.
-        *lines, self._pending = (self._pending + added).split(b"\n")
         for line in lines:
             self._add(line)
 
     def _add(self, line: bytes) -> None:
-        row = metrics_file.row_of(line)
+        row = row_of(line)
         if row is None or row["step"] > 2**53:
             self.unreadable += bool(line.strip())
             return

@@ -16,6 +16,7 @@ from translate import atomic, lock, webpage
 from translate.errors import TranslateError
 from translate.machine import cpu_model
 from translate.reporting import comparing, journal
+from translate.reporting.evaluations import evaluations
 from translate.reporting.facts import RunFacts, State
 from translate.reporting.grids import MOST, MOST_BYTES
 from translate.run import Run
@@ -49,7 +50,7 @@ def content_of(
     found = [each.collect(base, state=state, most=most, room=room) for each in facts]
     comparing.name_apart(found)
     compared = comparing.differences(found) if len(found) > 1 else []
-    evaluated = comparing.evaluations([each.folder for each in facts])
+    evaluated = evaluations([Run.open(each.folder) for each in facts], [each.tables for each in facts])
     return {"runs": found, "differ": compared, "evaluations": evaluated}
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from translate import images, outputs
 from translate.description import check_given
 from translate.errors import TranslateError
+from translate.given import is_float
 from translate.sampling.codes import Codes, Place, interpolate, load_codes, traverse, values_of
 from translate.saved import Sampler
 from translate.terminal import printable
@@ -41,6 +42,9 @@ def strips_as_asked(
     if not asked["overwrite"]:
         outputs.refuse_existing(file)
     named: list[str] = list(ends) if ends else [asked["around"]] if asked["around"] else ["0"]
+    for each in named:
+        if is_float(each) and not _is_number(each) and not Path(each).exists():
+            raise TranslateError(f"sample: samples are numbered from 0, and {each} is none; give a number or a file")
     numbered = [_is_number(each) for each in named]
     if len(set(numbered)) > 1:
         raise TranslateError(f"sample: {' and '.join(named)} are a number and a file; give two of one kind")

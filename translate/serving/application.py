@@ -39,6 +39,11 @@ MEDIA_TYPES = {
 }
 """Types of the answers by their suffix; arrays have none of their own."""
 
+BODY_SECONDS = 10.0
+"""Within which the first bytes of a body must come; each kilobyte that has come gives another ``KILOBYTE_SECONDS``."""
+
+KILOBYTE_SECONDS = 1.0
+
 LINGER_SECONDS = 2.0
 """How long a body that is too large is still read, so that its client reads the refusal."""
 
@@ -145,8 +150,17 @@ class Application:
         return await read_image(self._chunks(request), folder)
 
     async def _chunks(self, request: Request) -> AsyncIterator[bytes]:
-        size = 0
-        async for chunk in _stream(request):
+        size, begun, chunks = 0, time.perf_counter(), _stream(request)
+        while True:
+            # Whoever sends a byte now and then would keep a place in the queue for as long as a request may take.
+            left = BODY_SECONDS + KILOBYTE_SECONDS * size / 1024 - (time.perf_counter() - begun)
+            try:
+                async with asyncio.timeout(left):
+                    chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise RefusedError(408, "the request comes too slowly; send more than a kilobyte a second") from None
             size += len(chunk)
             if size > self._max_bytes:
                 await self._linger(request, size)

@@ -18,6 +18,7 @@ from translate.run import Config
 from translate.testing.games import check_method
 from translate.testing.gradients import check_gradients
 from translate.testing.importers import check_importer
+from translate.testing.loggers import check_logger
 from translate.testing.loops import check_plain_loop
 from translate.testing.networks import (
     check_decoder,
@@ -49,6 +50,7 @@ __all__ = [
     "check_generator",
     "check_gradients",
     "check_importer",
+    "check_logger",
     "check_loss",
     "check_method",
     "check_metric",
@@ -79,6 +81,7 @@ CHECKS: Mapping[str, Callable[..., None]] = {
     "plain_loops": check_plain_loop,
     "runtimes": check_runtime,
     "importers": check_importer,
+    "loggers": check_logger,
 }
 """The contract check of each kind of part."""
 
