@@ -83,4 +83,4 @@ site: $(VENV)/.installed-test
 	@echo "Look at build/site/index.html"
 
 clean:
-	rm -rf $(VENV) $(LOWEST) build demo .mutation .release .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) build demo gallery .mutation .release .mypy_cache .pytest_cache .ruff_cache .hypothesis
