@@ -68,8 +68,8 @@ def wave(turns: NDArray[np.float64]) -> NDArray[np.float64]:
     """A wave like a sine, of parabolas, in [-1, 1] with the period 1.
 
     >>> wave(np.array([0.25, 0.625, 0.75])).tolist()
-    [0.0, 1.0, 0.0, -1.0]
     [1.0, -0.75, -1.0]
+    """
     twice = (turns - np.floor(turns)) * 2
     inside = twice - np.floor(twice)
     return np.asarray(np.where(twice < 1, 4, -4) * inside * (1 - inside))
