@@ -13,14 +13,13 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from release.archives import ROOT, faults, tracked
+from release.archives import ROOT, faults, tracked, unpack
 from release.changelog import ChangelogError, section_of_tag, sections_of
 from release.environment import CheckError, Environment, ran, told, use
 
@@ -86,8 +85,7 @@ def check_citation() -> None:
 
 def check_source(sdist: Path, folder: Path) -> None:
     """The unpacked source archive can be tested: all its tests are collected, and some are run."""
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder, filter="data")
+    unpack(sdist, folder)
     (root,) = folder.iterdir()
     seen = os.environ | {"PYTHONPATH": os.pathsep.join(str(root / each) for each in ("", "plugins", "datasets"))}
     ran([sys.executable, "-m", "pytest", "--collect-only", "-qq"], root, seen)

@@ -53,6 +53,14 @@ def of_sdist(names: Iterable[str], left_out: Iterable[str]) -> set[str]:
     return {name for name in names if not name.startswith(folders)} | {"PKG-INFO"}
 
 
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a source archive into a folder."""
+    # Early releases of Python 3.11 know no filters, and later ones want to be told which.
+    filters: Mapping[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    with tarfile.open(archive) as opened:
+        opened.extractall(folder, **filters)
+
+
 def packed(archive: Path) -> set[str]:
     """The files of a wheel, or those of a source archive without the folder that all lie in."""
     if archive.suffix == ".whl":

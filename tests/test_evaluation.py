@@ -204,10 +204,10 @@ def test_a_batch_that_does_not_fit_is_split(toy: tuple[Path, str], monkeypatch: 
 
     monkeypatch.setattr(Translator, "translate", translate)
     monkeypatch.setattr(Translator, "bytes_for", lambda self, size: 2**20)
-    assert measure(toy, "grey()", ["l1"], batch=12).scores["l1"] == pytest.approx(0.1)
+    assert measure(toy, "grey()", ["l1"], batch=12, keep=False).scores["l1"] == pytest.approx(0.1)
     assert seen == [12]
     seen.clear()
-    assert measure(toy, "grey()", ["l1"], batch=12, memory="5MB", at=16).scores["l1"] == pytest.approx(0.1)
+    assert measure(toy, "grey()", ["l1"], batch=12, memory="5MB", at=16, keep=False).scores["l1"] == pytest.approx(0.1)
     assert seen == [5, 5, 2]
     with pytest.raises(
         TranslateError, match="64 x 64 pixels needs 1 MB for the network on cpu, and 100 KB may be used"

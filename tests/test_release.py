@@ -151,8 +151,7 @@ def test_an_archive_that_git_made_knows_its_tag(repository: Path, tmp_path: Path
     for name, version in expected.items():
         folder = tmp_path / name
         git(repository, "archive", "--output", str(tmp_path / "made.tar"), name)
-        with tarfile.open(tmp_path / "made.tar") as archive:
-            archive.extractall(folder, filter="data")
+        archives.unpack(tmp_path / "made.tar", folder)
         assert version_of(folder) == version
     (tmp_path / "HEAD" / ".git_archival.txt").write_text("commit: 0123456789abcdef\ndescribe: \n", encoding="utf-8")
     assert version_of(tmp_path / "HEAD") == "0.1.0.dev0+untagged.g012345678"
@@ -366,8 +365,7 @@ def test_the_source_archive_holds_what_git_knows_and_no_results(sdist: Path) -> 
 
 
 def test_the_source_archive_knows_its_version_without_git(sdist: Path, tmp_path: Path) -> None:
-    with tarfile.open(sdist) as archive:
-        archive.extractall(tmp_path, filter="data")
+    archives.unpack(sdist, tmp_path)
     (unpacked,) = tmp_path.iterdir()
     # Not that of the changelog: the backend does not ask for it.
     (unpacked / "release" / "version.py").write_text("raise SystemError", encoding="utf-8")

@@ -319,14 +319,6 @@ def test_a_readme_s_links_are_its_table_of_contents() -> None:
         contents.with_contents("docs/README", "## One\n[x](missing.md)\n", known, "docs/README")
 
 
-def test_the_gallery_is_linked_where_there_is_one() -> None:
-    contents = extension("contents")
-    text = f"## Gallery\n\n{contents.GALLERY}\n"
-    assert "toctree" not in contents.with_contents("docs/README", text, {"docs/README"}, "docs/README")
-    both = {"docs/README", "docs/gallery/README"}
-    assert "\ngallery/README\n```" in contents.with_contents("docs/README", text, both, "docs/README")
-
-
 def test_help_texts_become_plain_text_and_code() -> None:
     reference = extension("command_reference")
     assert reference.inline("a * b, `translate data A|B` and c_ |d|") == r"a \* b, ``translate data A|B`` and c\_ \|d\|"

@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-GALLERY = "<!-- gallery -->"
-"""Where the start page links the gallery, if there is one."""
-
 
 def links(text: str) -> list[str]:
     """The pages that a text links, without suffix and place, each once, in their order."""
@@ -49,8 +46,6 @@ def with_contents(name: str, text: str, known: set[str], root: str) -> str:
         first = [each for each in links(text) if each in there]
         return text + toctree([*first, *(each for each in there if each not in first)]) if there else text
     seen: set[str] = set()
-    if "docs/gallery/README" in known:
-        text = text.replace(GALLERY, "- [Pictures](gallery/README.md), with the commands that make them")
     for title, pages in sections(text):
         fresh = [each for each in pages if each not in seen]
         missing = [each for each in fresh if posixpath.normpath(f"{folder}/{each}") not in known]

@@ -159,7 +159,7 @@ class Inception(nn.Module):
 
     >>> network = Inception(3, weights=None, layer="pool2")
     >>> sum(weight.numel() for weight in network.parameters())
-    171888
+    172672
     """
 
     resizes = True
