@@ -461,3 +461,23 @@ def test_batch_statistics_over_all_ranks(tmp_path: Path) -> None:
         found = torch.load(tmp_path / f"found-{rank}", weights_only=True)
         assert torch.allclose(found["x"], x.grad[rank::2], atol=1e-12)
         assert torch.allclose(found["weight"], norm.weight.grad, atol=1e-12)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("count", ["", "2"])
+def test_a_rank_leaves_without_taking_the_interpreter_down(count: str) -> None:
+    # Threads of gloo that release tensors meanwhile would abort the process.
+    # An interpreter on its way down waits for its threads first.
+    code = """if True:
+        import atexit, os, threading, time
+        from translate.cli import main
+        threading.Thread(target=lambda: (time.sleep(1), os.write(1, b"taken down"))).start()
+        atexit.register(print, "at exit")
+        main(["--version"])
+    """
+    ranks = {"WORLD_SIZE": count, "RANK": "1"} if count else {}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **ranks}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("translate, version")
+    assert "at exit" in done.stdout
+    assert ("taken down" in done.stdout) == (not count)

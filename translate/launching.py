@@ -176,10 +176,11 @@ def _raise_failure(
         return
     code = ranks[first].returncode
     which = f"rank {first} of {len(ranks)}"
+    if texts[first].strip() and (code < 0 or ranks[0].returncode in (0, EXIT_LOST_RANK)):
+        # What a library says as it aborts is all that tells why.
+        sys.stderr.write(texts[first])
     if code < 0:
         raise LostError(f"{which} was ended by {signal.Signals(-code).name}, and the others with it")
-    if ranks[0].returncode in (0, EXIT_LOST_RANK) and texts[first].strip():
-        sys.stderr.write(texts[first])
     raise SystemExit(code)
 
 

@@ -9,6 +9,7 @@ hangup).
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import gc
 import os
@@ -30,6 +31,7 @@ from translate.cli.serving import serve
 from translate.cli.training import fit
 from translate.cli.verbs import bench, classify, convert, encode, export, import_, sample, show
 from translate.errors import TranslateError, nearest
+from translate.job import is_distributed
 from translate.signals import EXIT_BASE, ending_cleanly
 
 FULL_OR_FAILING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -110,7 +112,28 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # At its end the interpreter would look for cycles among all that was imported, which takes most of a second.
     atexit.register(gc.freeze)
     prepare_output()
-    sys.exit(_guarded(lambda: cli.main(args=arguments, prog_name="translate", standalone_mode=False)))
+    try:
+        code = _guarded(lambda: cli.main(args=arguments, prog_name="translate", standalone_mode=False))
+    except SystemExit as end:
+        if not (is_distributed() and isinstance(end.code, int)):
+            raise
+        code = end.code
+    if is_distributed():
+        _leave(code)
+    sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End a rank at once, with what is left to do at an exit, but without taking the interpreter down.
+
+    A thread of gloo may still have a tensor of the last collective to release. For that it needs the interpreter, and
+    if that is on its way down, the process ends by SIGABRT, after a training that was finished and saved.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _show(error: click.ClickException) -> None:
