@@ -82,7 +82,10 @@ class Attention(nn.Module):
         heads = self.queries_keys_values(self.norm(x)).reshape(count, 3 * self.heads, -1, height * width)
         queries, keys, values = heads.transpose(2, 3).chunk(3, dim=1)
         seen = F.scaled_dot_product_attention(queries, keys, values)
-        output: Tensor = x + self.last(seen.transpose(2, 3).reshape(count, channels, height, width))
+        # One head's map would otherwise be a view in channels-last order; torch.export looks at the strides of such a
+        # map, and its program would refuse a single image.
+        seen = seen.transpose(2, 3).contiguous().reshape(count, channels, height, width)
+        output: Tensor = x + self.last(seen)
         return output
 
 
