@@ -18,6 +18,9 @@ from translate_bridge.process import Diffusion, Prediction, Process
 from translate_bridge.start import Start
 from translate_bridge.translators import Noisy, Straight, kept
 
+WITHOUT_NOISE = 10
+"""Times that are trained for without noise, as many as a translation has passes unless it is told otherwise."""
+
 
 class Bridge(Method):
     """Paired translation by a stochastic bridge between both images (I2SB, Liu et al. 2023; BBDM, Li et al. 2023).
@@ -33,7 +36,9 @@ class Bridge(Method):
     highest value 0.3, or BBDM's ``constant`` one with V = 2 s. I2SB predicts ``(x_t - x_0) / sigma_t``, sigma_t^2 = V w
     (``scaled``), BBDM ``x_t - x_0`` (``difference``); all times weigh alike. With ``noise=0`` it is flow matching
     between both images: x_t lies on the straight line, and ``x_1 - x_0`` is predicted (``velocity``; rectified flow,
-    Liu et al. 2022, arXiv:2209.03003). For that without a change of pace, take ``diffusion=constant``.
+    Liu et al. 2022, arXiv:2209.03003). For that without a change of pace, take ``diffusion=constant``. Then x_t tells
+    its target at every time but the source's own, so ``times`` makes t uniform on 1/times, 2/times, ..., 1 (few times
+    that end at the source, as in LBM, Chadebec et al. 2025, arXiv:2503.07535).
 
     Translating begins at the source. Each pass predicts x_0 and goes a step towards it. One pass answers the prediction
     at the source.
@@ -58,6 +63,14 @@ class Bridge(Method):
             Literal["auto", "scaled", "difference", "velocity", "target"],
             Option("what is predicted: (x_t - x_0) / sigma_t, x_t - x_0, x_1 - x_0, x_0; auto: scaled, or velocity"),
         ] = "auto",
+        times: Annotated[
+            int,
+            Option(
+                f"evenly spaced times to train for, the last the source's; 0: all, or {WITHOUT_NOISE} without noise",
+                ge=0,
+                le=1_000_000,
+            ),
+        ] = 0,
         distance: Annotated[
             Literal["l2", "l1"], Option("distance between answer and prediction: squared, or absolute (BBDM's authors)")
         ] = "l2",
@@ -83,6 +96,7 @@ class Bridge(Method):
         self.denoiser = parts.network("denoisers", denoiser, inputs=channels, outputs=channels, condition=condition)
         self.squared = distance == "l2"
         self.process = Process(diffusion, noise)
+        self.times = times or (0 if noise else WITHOUT_NOISE)
         chosen: Prediction = prediction if prediction != "auto" else "scaled" if noise else "velocity"
         self.prediction = chosen
 
@@ -110,6 +124,8 @@ class Bridge(Method):
         start, condition = self.start(source, hole)
         # From 1, which is the time of the source, to above 0.
         time = 1 - torch.rand(target.shape[0], dtype=target.dtype, device=target.device)
+        if self.times:
+            time = (time * self.times).ceil() / self.times
         noise = torch.randn_like(target) if self.process.highest else None
         share = self.process.share(time)[:, None, None, None]
         x = kept(self.process.between(share, target, start, noise), source, hole)

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from forking import ran
@@ -381,6 +382,7 @@ def moved(method: Method, data: dict[str, Tensor]) -> Update:
         ({"distance": "l1", "diffusion": "constant", "noise": 2.0, "prediction": "difference"}, 1),
         ({"noise": 0.0, "diffusion": "constant"}, 2),
         ({"prediction": "target", "conditional": False}, 2),
+        ({"times": 3}, 2),
     ],
 )
 def test_the_term_by_hand(options: dict[str, Any], power: int) -> None:
@@ -390,6 +392,9 @@ def test_the_term_by_hand(options: dict[str, Any], power: int) -> None:
     assert (found.label, set(found.terms)) == ("denoiser", {"denoising"})
     seed_step(5, 0)
     time = 1 - torch.rand(2)
+    if "times" in options or not method.process.highest:
+        # The next one of them above what is drawn.
+        time = torch.tensor([math.ceil(each * (times := options.get("times", 10))) / times for each in time.tolist()])
     noise = torch.randn(2, 1, 16, 16)
     total, source, target = method.process.total, data["source"], data["target"]
     losses = []
@@ -418,6 +423,26 @@ def test_the_source_is_among_the_times_and_the_target_is_not(monkeypatch: pytest
         moved(method, data)
     assert seen[0].tolist() == [1.0, 1.0]
     assert 0 < seen[1].max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("options", "times"), [({"noise": 0.0}, 10), ({"noise": 0.0, "times": 4}, 4), ({"times": 1}, 1)]
+)
+def test_few_times_are_all_drawn_alike_and_end_at_the_source(options: dict[str, Any], times: int) -> None:
+    method, count = make(**options), 500
+    seen: list[Tensor] = []
+    method.denoiser = nn.Module()
+    method.denoiser.forward = lambda x, time, _condition: seen.append(time) or x
+    one = {"source": torch.zeros(count, 1, 4, 4), "target": torch.zeros(count, 1, 4, 4)}
+    next(method.updates(one, 0))
+    found = {
+        round(value * times): number for value, number in zip(*np.unique(seen[0], return_counts=True), strict=True)
+    }
+    assert seen[0].unique().tolist() == pytest.approx([each / times for each in range(1, times + 1)])
+    assert sorted(found) == list(range(1, times + 1))
+    # Four standard deviations of a binomial distribution.
+    share = 1 / times
+    assert all(abs(each - count * share) <= 4 * math.sqrt(count * share * (1 - share)) for each in found.values())
 
 
 def test_errors_say_what_to_do() -> None:
