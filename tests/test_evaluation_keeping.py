@@ -21,6 +21,8 @@ from translate.evaluation.extremes import EACH
 from translate.reporting import report
 from translate.run import Run
 
+CHECKPOINT = "step-00000001.safetensors"
+
 
 @pytest.fixture
 def run(runs: tuple[Path, str], tmp_path: Path) -> tuple[Run, str]:  # noqa: F811
@@ -164,3 +166,21 @@ def test_the_command_keeps_each_run_for_itself(runs: tuple[Path, str], tmp_path:
     result = CliRunner().invoke(cli, ["-p", plugin, "evaluate", both[0], "steps()", "--metric", "l1", "--no-keep"])
     assert "kept in" not in result.output
     assert np.isfinite(float(result.output.split("l1", 1)[1].split()[0]))
+
+
+def test_runs_of_one_name_are_told_apart_and_each_keeps_its_own(run: tuple[Run, str], tmp_path: Path) -> None:
+    twin = tmp_path / "other" / "tenth"
+    shutil.copytree(run[0].folder, twin)
+    measured((Run.open(twin), run[1]), metrics=["l1"], bootstrap=100)
+    both = measured(run, metrics=["l1"], bootstrap=100, against=[twin, run[0].folder / "checkpoints" / CHECKPOINT])
+    (other, step) = both.against
+    assert other.subject == "other/tenth"
+    assert both.subject == f"{tmp_path.name}/tenth"
+    assert step.subject == f"tenth/{Path(CHECKPOINT).stem}"
+    assert {row["run"] for row in other.per_image} == {"other/tenth"}
+    # What lies in a run names that run alone, so it is what measuring that run alone has kept.
+    assert other.kept == twin / "evaluations" / f"test-{Path(CHECKPOINT).stem}.json"
+    assert names(Run.open(twin)) == [f"test-{Path(CHECKPOINT).stem}{suffix}" for suffix in (".csv", ".json", ".webp")]
+    assert both.kept is not None
+    assert json.loads(both.kept.read_text())["subject"] == "tenth"
+    assert both.kept.with_suffix(".csv").read_text().splitlines()[1].startswith("tenth,")

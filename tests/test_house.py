@@ -51,7 +51,7 @@ FLOORS = [
     {"directions", "reshaping", "taken", "traits"},
     {"ranks", "seeds", "schema", "inner_maps"},
     {"draws", "memory", "tensor_header", "step_rows"},
-    {"changes", "common_options", "config_file", "exported", "foreign", "trust", "metrics_file"},
+    {"changes", "common_options", "config_file", "exported", "foreign", "trust", "metrics_file", "growing"},
     {"embedded", "libraries"},
     {"images", "discriminator", "pool", "latent", "holes", "runtime"},
     {"adversary", "overview", "gallery", "given", "webpage"},

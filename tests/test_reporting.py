@@ -124,9 +124,11 @@ def test_values_that_are_no_numbers_are_no_points(tmp_path: Path) -> None:
     found = {"tables": series.curves()}
     assert {each["name"] for table in found["tables"] for each in table["curves"]} == {"a", "e"}
     assert curve_of(found, "a") == {
-        "name": "a", "last": 2, "lowest": 2, "low_at": 3, "highest": 2, "high_at": 3, "not_finite": 1, "mean": [None, 2],
+        "name": "a", "last": 2, "lowest": 2, "low_at": 3, "highest": 2, "high_at": 3, "not_finite": 2,
+        "mean": [None, None, 2],
     }  # fmt: skip
-    assert curve_of(found, "e")["mean"] == [1, 3]
+    # A line ends at a value that is not finite, and goes on over a row that has none.
+    assert (curve_of(found, "e")["mean"], curve_of(found, "e")["not_finite"]) == ([1, None, 3], 1)
 
 
 def test_of_many_rows_the_lowest_the_mean_and_the_highest_are_kept(tmp_path: Path) -> None:
@@ -303,7 +305,13 @@ def test_a_page_of_another_kind_is_not_replaced(tmp_path: Path) -> None:
 def test_runs_lie_side_by_side_with_the_options_that_differ(tmp_path: Path) -> None:
     one = make(tmp_path / "a" / "run", batch=4, options={"generator": "unet"})
     two = make(tmp_path / "b" / "run", options={"l1": 10})
-    page = page_of(one.folder, two.folder, one.folder, output=tmp_path / "both.html")
+    # A run that is named twice, also by a link, is one.
+    (tmp_path / "again").symlink_to(one.folder)
+    (tmp_path / "c").mkdir()
+    page = page_of(
+        one.folder, two.folder, one.folder, tmp_path / "again", tmp_path / "c" / ".." / "b" / "run",
+        output=tmp_path / "both.html",
+    )  # fmt: skip
     assert [each["name"] for each in page.runs] == ["a/run", "b/run"]
     assert page.content["differ"] == [["generator", ["unet", None]], ["batch", ["4", "1"]], ["l1", [None, "10"]]]
     assert differences([{"method": "a", "data": "x", "options": []}] * 2) == []
@@ -446,7 +454,7 @@ def test_a_training_writes_its_report_and_what_was_told(tmp_path: Path) -> None:
 def test_a_report_takes_its_share_of_the_time_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, now, written = make(tmp_path / "run"), [100.0], []
 
-    def write(page: Path, content: dict[str, Any]) -> int:
+    def write(page: Path, content: dict[str, Any], cure: str) -> int:
         written.append((now[0], content["runs"][0]["state"]))
         now[0] += 2.0
         return 0
@@ -566,12 +574,20 @@ def test_a_standard_error_is_a_band_around_its_score(tmp_path: Path) -> None:
     log(
         made.folder,
         {"step": 20, "validation/psnr": 20.0, "validation/psnr_standard_error": 0.5, "validation/kid": "nan"},
+        # A score that is infinite has no standard error, and one of a single image has none, either.
+        {"step": 30, "validation/psnr": "inf"},
+        {"step": 40, "validation/psnr": 21.0},
+        {"step": 50, "validation/psnr": 22.0, "validation/psnr_standard_error": "nan"},
     )
     (found,) = page_of(made.folder).runs
     curve = curve_of(found, "validation/psnr")
-    assert (curve["low"], curve["mean"], curve["high"], curve["error"]) == ([19.5], [20], [20.5], True)
+    assert (curve["low"], curve["high"], curve["error"]) == ([19.5, None, 21, 22], [20.5, None, 21, 22], True)
+    assert (curve["mean"], curve["not_finite"], found["best"]["value"]) == ([20, None, 21, 22], 1, 22)
+    # A score that never was a number is told, not left out.
+    kid = curve_of(found, "validation/kid")
+    assert (kid["mean"], kid["not_finite"], "lowest" in kid) == ([None], 1, False)
     names = {each["name"] for table in found["tables"] for each in table["curves"] if "validation" in each["name"]}
-    assert names == {"validation/psnr"}
+    assert names == {"validation/psnr", "validation/kid"}
 
 
 def test_what_was_kept_as_the_best_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -615,7 +631,8 @@ def test_a_report_that_cannot_be_written_is_told_once_and_tried_again(
     found.update()
     found.update()
     assert [record.getMessage() for record in caplog.records] == [
-        f"the report is not written: cannot write {made.folder / 'report.html'}: No space left on device; name another place"
+        f"the report is not written: cannot write {made.folder / 'report.html'}: No space left on device; "
+        "it is tried again, and --no-plugin report leaves it out"
     ]
     monkeypatch.setattr(writing.atomic, "write", write)
     found.update()

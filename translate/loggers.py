@@ -6,7 +6,6 @@ is slow holds nothing in memory, and one that comes late, or has failed in an ea
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import threading
@@ -20,12 +19,14 @@ from typing import Any
 from translate import lock, metrics_file
 from translate.draws import seeded_draws
 from translate.errors import TranslateError
+from translate.growing import Growing
 from translate.isolation import failures_of_a_plugin
 from translate.logger import LoggedRun, Logger
 from translate.options import parse_call
 from translate.parts import build
 from translate.plugins import Catalog, discover, format_error
 from translate.run import Config, Run
+from translate.step_rows import row_of
 
 log = logging.getLogger("translate")
 
@@ -119,7 +120,7 @@ class _Logging:
             run.folder.resolve().name, run.folder / FOLDER / name, _options(run.config), run.step, run.steps
         )
         self._folder, self._samples = run.folder, run.samples
-        self._rows = _Rows(run.folder / metrics_file.NAME)
+        self._rows = _Rows(run.folder)
         self._pictures = deque(_pictures(run))
         self._reason: str | None = None
         self._back: int | None = None
@@ -177,7 +178,7 @@ class _Logging:
                 self._back = None
                 self._logger.finish("interrupted", self._rows.last)
                 self._run = replace(self._run, step=back)
-                self._rows = _Rows(self._rows.path)
+                self._rows = _Rows(self._folder)
                 since = self._start()
             for step, values in self._rows.new():
                 if step > since:
@@ -208,38 +209,26 @@ class _Logging:
 
 
 class _Rows:
-    """The rows of a file ``metrics.jsonl``, read as they come; ``last`` has the last value of each name."""
+    """The rows of a run's ``metrics.jsonl``, read as they come; ``last`` has the last value of each name."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._place = 0
+    def __init__(self, folder: Path) -> None:
+        self._file = Growing(folder / metrics_file.NAME)
+        self._has_begun = False
         self.last: dict[str, float] = {}
 
     def new(self) -> list[tuple[int, dict[str, float]]]:
         """The steps and values of the rows that were not read yet."""
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self._place)
-                text = file.read()
-        except FileNotFoundError:
+        anew, lines = self._file.read()
+        if anew and self._has_begun:
+            # The training has cut it, and says next to which step.
             return []
-        # A row that is being written ends without a line break.
-        text = text[: text.rfind(b"\n") + 1]
-        self._place += len(text)
+        self._has_begun = self._has_begun or bool(lines)
         found = []
-        for line in text.splitlines():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(row, dict) and type(row.get("step")) is int:
-                values = {
-                    name: float(value)
-                    for name, value in row.items()
-                    if name != "step" and isinstance(value, (int, float)) and not isinstance(value, bool)
-                }
-                self.last.update(values)
-                found.append((row["step"], values))
+        for row in filter(None, map(row_of, lines)):
+            step = row.pop("step")
+            values = metrics_file.scalars_of(row)
+            self.last.update(values)
+            found.append((step, values))
         return found
 
 

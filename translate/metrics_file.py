@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ NAME = "metrics.jsonl"
 
 VALIDATION = "validation/"
 """The beginning of the names of a validation's scores, which have a row of their own."""
+
+NOT_FINITE = ("inf", "-inf", "nan")
+"""The texts that stand for scores of a validation that are not finite."""
 
 Row = dict[str, Any]
 
@@ -40,6 +44,24 @@ def cut(folder: Path, step: int) -> None:
     path = folder / NAME
     rows, unreadable = _read(path)
     rewrite_rows(path, [row for row in rows if row["step"] <= step], unreadable)
+
+
+def scalars_of(row: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a row by name, its step among them; the texts ``inf``, ``-inf`` and ``nan`` are numbers as well.
+
+    >>> scalars_of({"step": 4, "generator/l1": 10**400, "validation/psnr": "-inf", "note": "x", "flag": True})
+    {'step': 4.0, 'generator/l1': inf, 'validation/psnr': -inf}
+    """
+    found: dict[str, float] = {}
+    for name, value in row.items():
+        if value in NOT_FINITE:
+            found[name] = float(value)
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            try:
+                found[name] = float(value)
+            except OverflowError:
+                found[name] = math.inf if value > 0 else -math.inf
+    return found
 
 
 def _read(path: Path) -> tuple[list[Row], int]:

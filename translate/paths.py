@@ -1,10 +1,11 @@
-"""Paths as people write them: ``~`` for the home folder, and names with spaces in commands to paste."""
+"""Paths as people write them: ``~`` for the home folder, names with spaces in commands to paste, names of several."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -28,3 +29,27 @@ def quoted(word: str | Path) -> str:
     runs/one 'runs/my run'
     """
     return subprocess.list2cmdline([str(word)]) if os.name == "nt" else shlex.quote(str(word))
+
+
+def names_apart(paths: Sequence[Path], least: Sequence[int] = ()) -> list[str]:
+    """Names of absolute paths: the last part of each, and of those that would be alike as many as tell them apart.
+
+    ``least`` has for each path how many parts its name has at least, by default one. One path that is there twice is
+    numbered.
+
+    >>> names_apart([Path("/a/one"), Path("/b/one"), Path("/b/two"), Path("/b/one")])
+    ['a/one', 'b/one', 'two', 'b/one (4)']
+    """
+    parts = [path.relative_to(path.anchor).parts for path in paths]
+    lengths = list(least) or [1] * len(paths)
+    while True:
+        names = ["/".join(each[-length:]) for each, length in zip(parts, lengths, strict=True)]
+        alike = [
+            place for place, name in enumerate(names)
+            if lengths[place] < len(parts[place])
+            and any(other == name and parts[at] != parts[place] for at, other in enumerate(names))
+        ]  # fmt: skip
+        if not alike:
+            return [f"{each} ({row + 1})" if each in names[:row] else each for row, each in enumerate(names)]
+        for place in alike:
+            lengths[place] += 1

@@ -15,7 +15,7 @@ import torch
 from translate import checkpoint, metrics_file
 from translate.best import VALIDATED, Better, as_json, best_translator
 from translate.errors import TranslateError, nearest
-from translate.evaluation import Asked, Measurement
+from translate.evaluation import Asked, Measurement, is_error
 from translate.intervals import interval_of
 from translate.isolation import shown
 from translate.lists import split_list
@@ -24,8 +24,6 @@ from translate.parts import SavedMethod, rebuild_for
 from translate.run import Config, Run
 from translate.saving import translator_of
 from translate.setup import Setup
-
-ERROR = "_standard_error"
 
 log = logging.getLogger("translate")
 
@@ -196,7 +194,7 @@ def scores_of(run: Run) -> list[str]:
     validated = [row for row in rows if any(name.startswith(start) for name in row)]
     for row in validated[-1:]:
         scores = {name.removeprefix(start): value for name, value in row.items() if name.startswith(start)}
-        every = ", ".join(_told(name, value) for name, value in scores.items() if not name.endswith(ERROR))
+        every = ", ".join(_told(name, value) for name, value in scores.items() if not is_error(name, scores))
         lines.append(f"last:     {every} on {VALIDATED}, step {row['step']}")
     if config.keep_best is not None:
         path = best_translator(run.folder, config.keep_best)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import sys
 import threading
@@ -246,16 +247,23 @@ def test_a_missing_package_says_what_to_install(name: str, monkeypatch: pytest.M
 
 def test_rows_are_read_whole_and_once(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    rows = loggers._Rows(path)
+    rows = loggers._Rows(tmp_path)
     assert rows.new() == []
     path.write_text('{"step": 1, "a": 1, "note": "x", "flag": true}\nno row\n[1]\n{"step": 2, "a"')
     assert rows.new() == [(1, {"a": 1.0})]
     with path.open("a") as file:
-        file.write(': NaN}\n{"step": 2, "psnr": 20}\n')
+        file.write(': NaN}\n{"step": 2, "psnr": 20, "ssim": "inf"}\n')
     (one, first), (two, second) = rows.new()
-    assert (one, two, first["a"] != first["a"], second) == (2, 2, True, {"psnr": 20.0})
+    assert (one, two, first["a"] != first["a"], second) == (2, 2, True, {"psnr": 20.0, "ssim": math.inf})
     assert rows.new() == []
     assert rows.last["psnr"] == 20.0
+    # One that was cut has been logged; what comes behind is new.
+    path.rename(tmp_path / "before")
+    path.write_text('{"step": 1, "a": 1}\n')
+    assert rows.new() == []
+    with path.open("a") as file:
+        file.write('{"step": 2, "a": 2}\n')
+    assert rows.new() == [(2, {"a": 2.0})]
 
 
 def test_a_row_of_another_name_is_logged_as_it_is(stranger: str, tmp_path: Path) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
+from translate.best import as_json
 from translate.common_options import At, Device, Direction, Given, Layout, Overwrite, Step
 from translate.errors import TranslateError
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
@@ -33,6 +33,7 @@ EVALUATIONS = "evaluations"
 """The folder of a run in which evaluations are kept: JSON files, tables of scores by image, and pictures."""
 
 ERROR = "_standard_error"
+"""The end of the name of a score that is the standard error of the one before it."""
 
 Metrics = Annotated[Sequence[str], Option("metric to compute; may be repeated", part="metrics", flag="--metric")]
 Bootstrap = Annotated[
@@ -123,7 +124,7 @@ class Evaluation:
         rows = [("", self.subject, *(cell for each in self.against for cell in (each.subject, "difference")))]
         rows = rows if self.against else []
         for name in self.scores:
-            if not _is_error(name, self.scores):
+            if not is_error(name, self.scores):
                 beside = (cell for each in self.against for cell in (each._shown(name), each._difference(name)))
                 rows.append((name, self._shown(name), *beside))
         widths = [max((len(cell) for cell in column), default=0) for column in zip(*rows, strict=True)]
@@ -175,7 +176,7 @@ class Evaluation:
         """The result as JSON values; a number that is not finite becomes text, such as ``inf``."""
         found: dict[str, Any] = {
             "subject": self.subject,
-            "scores": {name: _number(value) for name, value in self.scores.items()},
+            "scores": {name: as_json(value) for name, value in self.scores.items()},
             "counts": dict(self.counts),
             "protocol": {**self.protocol, "metrics": dict(self.protocol["metrics"])},
         }
@@ -185,10 +186,7 @@ class Evaluation:
             found["warnings"] = list(self.warnings)
         if self.differences:
             found["differences"] = {
-                name: {
-                    key: list(value) if isinstance(value, tuple) else value and _number(value)
-                    for key, value in each.items()
-                }
+                name: {key: list(value) if isinstance(value, tuple) else as_json(value) for key, value in each.items()}
                 for name, each in self.differences.items()
             }
         if self.against:
@@ -213,15 +211,12 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'translate.evaluation' has no attribute {name!r}")
 
 
-def _number(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
-
-
 def _span(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f" [{interval[0]:.4g}, {interval[1]:.4g}]"
 
 
-def _is_error(name: str, scores: Mapping[str, float]) -> bool:
+def is_error(name: str, scores: Container[str]) -> bool:
+    """Whether a score is the standard error of another one."""
     return name.endswith(ERROR) and name.removesuffix(ERROR) in scores
 
 

@@ -14,7 +14,7 @@ from translate.evaluation import Evaluation, per_image
 from translate.evaluation.keeping import home_of, keep
 from translate.evaluation.measurement import Measurement, Scores
 from translate.evaluation.resampling import DEFAULT, Resamples, facts, interval
-from translate.evaluation.side_by_side import Measured, check_alike, differences
+from translate.evaluation.side_by_side import Measured, check_alike, differences, names_of
 from translate.evaluation.subjects import Asked
 from translate.layouts import open_dataset
 from translate.memory import limits
@@ -43,7 +43,7 @@ def measure_all(
         found.append(measure(run, data, asked, plugins, no_plugins, resamples))
         # What cannot be compared is told before the next run is measured.
         check_alike(found)
-    names = per_image.named([each.name for each in found])
+    names = names_of(found)
     rows = [per_image.rows_of(name, each.scores.each) for name, each in zip(names, found, strict=True)]
     if asked["per_image"] is not None:
         per_image.write(asked["per_image"], [row for each in rows for row in each])
@@ -53,8 +53,11 @@ def measure_all(
     ]
     for each, own in zip(found, fields, strict=True):
         if each.home is not None:
-            values = {**Evaluation(**own).to_json(), "better": dict(each.scores.better)}
-            own["kept"] = keep(each.home, values, own["per_image"], each.pictures)
+            # There its name needs to differ from nobody's.
+            (alone,) = names_of([each])
+            values = {**Evaluation(**own).to_json(), "subject": alone, "better": dict(each.scores.better)}
+            rows_alone = [{**row, "run": alone} for row in own["per_image"]]
+            own["kept"] = keep(each.home, values, rows_alone, each.pictures)
     for each, own in zip(found[1:], fields[1:], strict=True):
         own["differences"] = differences(found[0].scores, each.scores)
     return fields
@@ -132,8 +135,6 @@ def measure(
     if "divergence" in found.read:
         protocol |= {"seed": seed}
     path = saved.path.resolve()
-    if path.name == "translator.safetensors":
-        name = path.parent.name
-    else:
-        name = f"{path.parent.parent.name}/{path.stem}" if path.parent.name == "checkpoints" else path.stem
-    return Measured(name, found, protocol, home, None if home is None else measurement.pictures(found))
+    folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    shown = folder if path.name == "translator.safetensors" else folder / path.stem
+    return Measured(shown, found, protocol, home, None if home is None else measurement.pictures(found))

@@ -61,12 +61,3 @@ def put(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     lines.writerows(listed)
     # Names of files may be no UTF-8: their bytes stay as they are.
     atomic.write(path, text.getvalue().encode("utf-8", "surrogateescape"))
-
-
-def named(texts: Sequence[str]) -> list[str]:
-    """Names of runs for a table: those given, numbered where two are alike.
-
-    >>> named(["a", "b", "a"])
-    ['a', 'b', 'a (3)']
-    """
-    return [each if each not in texts[:row] else f"{each} ({row + 1})" for row, each in enumerate(texts)]

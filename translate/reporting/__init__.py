@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,11 @@ def report(
     Raises ``TranslateError`` if a folder is no run, or if the page would replace something else than a report.
     """
     asked = asked_of(report, {"output": output, "overwrite": overwrite})
-    folders = list(dict.fromkeys(expanded(each) for each in run))
+    # One run may be named twice, also by a link to it.
+    named: dict[str, Path] = {}
+    for each in map(expanded, run):
+        named.setdefault(os.path.realpath(each), each)
+    folders = list(named.values())
     page = asked["output"] or (folders[0] / PAGE if len(folders) == 1 else Path(PAGE))
     outputs.refuse_standard(page, "a report")
     return Report(page, len(folders), *write_report(folders, page, overwrite=asked["overwrite"]))

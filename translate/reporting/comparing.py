@@ -1,21 +1,9 @@
-"""Comparing: the names of runs that lie side by side, and the options in which they differ."""
+"""Comparing: the options in which runs that lie side by side differ."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
-
-
-def name_apart(runs: Sequence[dict[str, Any]]) -> None:
-    """Let runs of one name differ by the folders above them."""
-    for depth in range(2, 20):
-        names = [each["name"] for each in runs]
-        if len(set(names)) == len(names):
-            return
-        for each in runs:
-            if names.count(each["name"]) > 1:
-                each["name"] = "/".join(Path(each["folder"]).parts[-depth:])
 
 
 def differences(runs: Sequence[Mapping[str, Any]]) -> list[list[Any]]:

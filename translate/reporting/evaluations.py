@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from translate.errors import TranslateError
-from translate.evaluation import EVALUATIONS
+from translate.evaluation import ERROR, EVALUATIONS, is_error
 from translate.images import probe
-from translate.reporting.series import ERROR
 from translate.reporting.texts import text_of
 from translate.run import Run
 from translate.schema import FactsError, parse_json, read_text
@@ -116,7 +115,7 @@ def _scores_of(values: Mapping[str, Any]) -> dict[str, Any]:
         "scores": [
             [name, _short(value), _short(scores[f"{name}{ERROR}"]) if f"{name}{ERROR}" in scores else ""]
             for name, value in scores.items()
-            if not (name.endswith(ERROR) and name.removesuffix(ERROR) in scores)
+            if not is_error(name, scores)
         ],
         "protocol": [[printable(name), text_of(value)] for name, value in told.items()],
         "warnings": [printable(each) for each in warnings] if isinstance(warnings, list) else [],

@@ -128,7 +128,6 @@ class RunFacts:
 
         grids, tables = grids_of(run), self.series.curves()
         return {
-            "name": printable(run.folder.resolve().name) or "run",
             "folder": printable(run.folder.resolve()),
             "method": printable(Call(run.config.method)),
             "about": printable(run.config.about) if run.config.about else "",

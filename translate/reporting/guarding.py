@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from translate.errors import TranslateError
+from translate.growing import Growing
 from translate.reporting import journal
-from translate.reporting.growing import Growing
 from translate.terminal import printable
 
 NAME = "guard.jsonl"

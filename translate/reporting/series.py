@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from translate import metrics_file
-from translate.reporting.growing import Growing
+from translate.evaluation import ERROR
+from translate.growing import Growing
 from translate.step_rows import row_of
 from translate.terminal import printable
 
@@ -28,14 +29,12 @@ MOST_CURVES = 200
 AXES = ("step", "epoch", "seconds")
 """The columns that say when a row was written."""
 
-ERROR = "_standard_error"
-"""A score of this ending is the standard error of the one before it."""
-
 
 class Series:
     """The rows of a run's ``metrics.jsonl``. ``read`` reads what was appended since the last call.
 
-    A line that is no row is counted in ``unreadable``; of two rows of one step the later values count.
+    A line that is no row is counted in ``unreadable``; of two rows of one step the later values count. In a column NaN
+    stands for a row without a value, and infinity for a value that is not finite.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,9 +75,7 @@ class Series:
             self.unreadable += bool(line.strip())
             return
         place = self._places.setdefault(row["step"], len(self._places))
-        for name, value in row.items():
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                continue
+        for name, value in metrics_file.scalars_of(row).items():
             column = self._columns.get(name)
             if column is None:
                 if len(self._columns) >= MOST_CURVES + len(AXES):
@@ -88,10 +85,7 @@ class Series:
             missing = place + 1 - len(column)
             if missing > 0:
                 column.extend([math.nan] * missing)
-            try:
-                column[place] = value
-            except OverflowError:
-                column[place] = math.nan
+            column[place] = value if math.isfinite(value) else math.inf
 
     def scalars(self) -> dict[str, NDArray[np.float64]]:
         """All columns by name, in the order of steps, NaN where a row has none."""
@@ -108,11 +102,13 @@ class Series:
 
         A table holds ``step``, ``epoch`` and ``seconds`` and its ``curves``, each with ``name``, ``mean`` and, where
         several rows were put together, ``low`` and ``high``; ``rows`` says how many there were, ``each`` how many were
-        put together. With ``error`` both are a standard error away. None stands for what is not finite. ``lowest`` and
-        ``highest`` are the extremes of a whole curve, ``low_at`` and ``high_at`` their steps.
+        put together. With ``error`` both are a standard error away. None stands for what is not finite, and
+        ``not_finite`` counts it. ``lowest`` and ``highest`` are the extremes of a whole curve, ``low_at`` and
+        ``high_at`` their steps.
         """
         found = self.scalars()
         axes = {name: found.pop(name) for name in AXES if name in found}
+        errors = {name: found.pop(f"{name}{ERROR}") for name in [*found] if f"{name}{ERROR}" in found}
         tables: dict[bytes, list[str]] = {}
         for name, values in found.items():
             if (given := ~np.isnan(values)).any():
@@ -127,15 +123,8 @@ class Series:
                 table[name] = _numbers(chosen if bounds is None else chosen[_lasts(bounds, len(chosen))])
             steps = axes["step"][given]
             table["curves"] = [
-                _curve(
-                    name,
-                    found[name][given],
-                    steps,
-                    bounds,
-                    found[name + ERROR][given] if name + ERROR in names else None,
-                )
+                _curve(name, found[name][given], steps, bounds, errors[name][given] if name in errors else None)
                 for name in names
-                if not (name.endswith(ERROR) and name.removesuffix(ERROR) in names)
             ]
             listed.append(table)
         return listed
@@ -161,7 +150,9 @@ def _curve(
     if bounds is None:
         curve["mean"] = _numbers(values)
         if error is not None:
-            curve |= {"low": _numbers(values - error), "high": _numbers(values + error), "error": True}
+            # A value without one is its own band.
+            spread = np.where(np.isfinite(error), error, 0.0)
+            curve |= {"low": _numbers(values - spread), "high": _numbers(values + spread), "error": True}
     else:
         lengths = np.diff(np.append(bounds, len(values)))
         with np.errstate(invalid="ignore", over="ignore"):

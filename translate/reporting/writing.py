@@ -15,7 +15,9 @@ from typing import Any
 from translate import atomic, lock, webpage
 from translate.errors import TranslateError
 from translate.machine import cpu_model
-from translate.reporting import comparing, journal
+from translate.paths import names_apart
+from translate.reporting import journal
+from translate.reporting.comparing import differences
 from translate.reporting.evaluations import evaluations
 from translate.reporting.facts import RunFacts, State
 from translate.reporting.grids import MOST, MOST_BYTES
@@ -48,8 +50,9 @@ def content_of(
     share = max(len(facts), 1)
     most, room = (max(8, MOST // share), MOST_BYTES // share) if held else (0, 0)
     found = [each.collect(base, state=state, most=most, room=room) for each in facts]
-    comparing.name_apart(found)
-    compared = comparing.differences(found) if len(found) > 1 else []
+    for each, name in zip(found, names_apart([each.folder.resolve() for each in facts]), strict=True):
+        each["name"] = printable(name) or "run"
+    compared = differences(found) if len(found) > 1 else []
     evaluated = evaluations([Run.open(each.folder) for each in facts], [each.tables for each in facts])
     return {"runs": found, "differ": compared, "evaluations": evaluated}
 
@@ -60,7 +63,7 @@ def write_report(folders: Sequence[Path], page: Path, *, overwrite: bool = False
         webpage.refuse_foreign(page, MARKER, FOREIGN)
     content = content_of([RunFacts(each) for each in folders], page.parent.resolve())
     grids = [each["grids"] for each in content["runs"]]
-    return _write(page, content), sum(len(each["list"]) - each["held"] for each in grids)
+    return _write(page, content, "name another place with -o"), sum(len(each["list"]) - each["held"] for each in grids)
 
 
 def title_of(content: dict[str, Any]) -> str:
@@ -70,12 +73,12 @@ def title_of(content: dict[str, Any]) -> str:
     return f"{len(others) + 1} runs side by side" if others else f"{name}: training report"
 
 
-def _write(page: Path, content: dict[str, Any]) -> int:
+def _write(page: Path, content: dict[str, Any], cure: str) -> int:
     data = page_of(content, title_of(content)).encode()
     try:
         atomic.write(page, data, content=False, folder=False)
     except OSError as error:
-        raise TranslateError(f"cannot write {page}: {error.strerror or error}; name another place") from None
+        raise TranslateError(f"cannot write {page}: {error.strerror or error}; {cure}") from None
     return len(data)
 
 
@@ -141,7 +144,8 @@ class RunReport:
 
     def _write(self, state: State) -> None:
         lock.refuse_lost(self._folder)
-        _write(self._folder / PAGE, content_of([self._facts], self._folder.resolve(), state=state))
+        content = content_of([self._facts], self._folder.resolve(), state=state)
+        _write(self._folder / PAGE, content, "it is tried again, and --no-plugin report leaves it out")
 
 
 class _Listener(logging.Handler):
