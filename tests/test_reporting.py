@@ -649,3 +649,44 @@ def test_a_log_that_was_emptied_in_place_is_read_anew(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 5, "a": 1}) + "\n")
     series.read()
     assert (series.rows, series.last_step) == (1, 5)
+
+
+def texts_of(folder: Path) -> list[str]:
+    return [note["text"] for note in page_of(folder).runs[0]["notes"]]
+
+
+def test_lines_of_no_journal_do_not_break_the_page(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    strange: list[dict[str, Any]] = [
+        {"time": float("inf"), "step": 1}, {"time": float("nan"), "step": 1}, {"time": -1, "step": 1},
+        {"time": 10**400, "step": 1}, {"time": 1e300, "step": 1}, {"time": 1, "step": float("inf")},
+        {"time": 1, "step": 2**60}, {"time": 1}, {"time": 1, "step": -1}, {"time": [1], "step": 1},
+    ]  # fmt: skip
+    lines = [{"kind": "told", "text": "strange", **each} for each in strange]
+    lines.append({"kind": "told", "time": 1.5e9, "step": 3, "level": "warning", "text": "sound"})
+    (run.folder / "log.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    assert texts_of(run.folder) == ["sound"]
+
+
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", grids=(0, 10, 20))
+    (run.folder / "log.jsonl").mkdir()
+    (run.samples / "step-00000010.png").write_bytes(b"no picture")
+    page = page_of(run.folder)
+    assert [note["text"] for note in page.runs[0]["notes"]] == [
+        "log.jsonl cannot be read, in which what was told is kept: Is a directory",
+        "1 of the sample grids cannot be read, so the page lacks them",
+    ]
+    shutil.rmtree(run.samples)
+    run.samples.write_text("no folder")
+    assert texts_of(run.folder)[1:] == ["the sample grids cannot be read: Not a directory"]
+
+
+def test_of_very_many_grids_the_last_are_listed_and_that_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(tmp_path / "run", grids=(0, 10, 20))
+    monkeypatch.setattr("translate.reporting.facts.MOST_LISTED", 2)
+    page = page_of(run.folder)
+    assert [each["step"] for each in page.runs[0]["grids"]["list"]] == [10, 20]
+    assert [note["text"] for note in page.runs[0]["notes"]] == ["of 3 sample grids the last 2 are shown"]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from translate.asked_optimizers import as_meant
 from translate.config_file import read_config
 from translate.errors import TranslateError
-from translate.run import Config, Run, Scalars, free_folder
+from translate.outputs import free_folder
+from translate.run import Config, Run, Scalars
 from translate.sizes import parse_size
 
 

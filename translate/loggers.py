@@ -7,11 +7,11 @@ is slow holds nothing in memory, and one that comes late, or has failed in an ea
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from translate.errors import TranslateError
 from translate.growing import Growing
 from translate.isolation import failures_of_a_plugin
 from translate.logger import LoggedRun, Logger
+from translate.numbered import picture_path, pictures_of
 from translate.options import parse_call
 from translate.parts import build
 from translate.plugins import Catalog, discover, format_error
@@ -38,8 +39,6 @@ SILENT_SECONDS = 60.0
 
 LONGEST_SECONDS = 300.0
 """How long the end of a training waits for a logger at all."""
-
-_PICTURE = re.compile(r"step-(\d{8,19})\.png")
 
 METHODS = ("start", "log_scalars", "log_image", "finish")
 
@@ -119,7 +118,7 @@ class _Logging:
         self._run = LoggedRun(
             run.folder.resolve().name, run.folder / FOLDER / name, _options(run.config), run.step, run.steps
         )
-        self._folder, self._samples = run.folder, run.samples
+        self._folder = run.folder
         self._rows = _Rows(run.folder)
         self._pictures = deque(_pictures(run))
         self._reason: str | None = None
@@ -186,7 +185,7 @@ class _Logging:
                 self._moved = time.monotonic()
             while self._pictures:
                 step = self._pictures.popleft()
-                path = self._samples / f"step-{step:08d}.png"
+                path = picture_path(self._folder, step)
                 # A plugin makes the pictures, which may be blocked or have failed.
                 if step > since and path.exists():
                     self._logger.log_image(step, "samples", path)
@@ -234,10 +233,9 @@ class _Rows:
 
 def _pictures(run: Run) -> list[int]:
     """The steps of the pictures that a run has already; later ones than its step are drawn anew."""
-    if not run.samples.is_dir():
-        return []
-    matches = (_PICTURE.fullmatch(path.name) for path in run.samples.iterdir())
-    return sorted(step for match in matches if match and (step := int(match[1])) <= run.step)
+    with suppress(OSError):
+        return [step for step in pictures_of(run.folder) if step <= run.step]
+    return []
 
 
 def _options(config: Config) -> dict[str, Any]:

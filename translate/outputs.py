@@ -49,3 +49,22 @@ def refuse_within(path: Path, folders: Iterable[Path], what: str) -> None:
             raise TranslateError(
                 f"{path} lies in {folder}, the data itself, where {what} would be taken for data; name a place outside"
             )
+
+
+def free_folder(base: Path, name: str) -> Path:
+    """The first of ``base/name``, ``base/name-2`` ... that does not exist."""
+    folder, count = base / name, 1
+    while folder.exists():
+        count += 1
+        folder = base / f"{name}-{count}"
+    return folder
+
+
+def file_name_of(data: str) -> str:
+    """The name of data as part of a file's name: letters, digits, dashes and underscores.
+
+    >>> file_name_of("/photos/my faces"), file_name_of("demo(size=32)")
+    ('my-faces', 'demo')
+    """
+    name = Path(data).name.partition("(")[0]
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name).strip("-") or "data"

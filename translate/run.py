@@ -19,7 +19,7 @@ from translate.errors import TranslateError
 from translate.logger import parse_loggers
 from translate.memory import MAX_PIXELS, MaxPixels, Memory
 from translate.notes import parse_note
-from translate.numbered import steps_of
+from translate.numbered import picture_path, steps_of
 from translate.options import Option, Parameter, check_options, parameter_of
 from translate.paths import expanded, quoted
 from translate.progress import Progress
@@ -303,6 +303,10 @@ class Run:
         """The folder of sample pictures."""
         return self.folder / "samples"
 
+    def picture(self, step: int) -> Path:
+        """The file of the sample picture of a step."""
+        return picture_path(self.folder, step)
+
     @property
     def checkpoints(self) -> list[Path]:
         """All checkpoints, oldest first."""
@@ -408,12 +412,3 @@ def _is_left_over(entry: Path) -> bool:
     if entry.name == "checkpoints" and entry.is_dir():
         return not any(entry.iterdir())
     return entry.name in (lock.NAME, *_UNSEEN) or (entry.name.startswith(".") and entry.name.endswith(".part"))
-
-
-def free_folder(base: Path, name: str) -> Path:
-    """The first of ``base/name``, ``base/name-2`` ... that does not exist."""
-    folder, count = base / name, 1
-    while folder.exists():
-        count += 1
-        folder = base / f"{name}-{count}"
-    return folder

@@ -29,6 +29,7 @@ from translate.loggers import Loggers
 from translate.machine import keep_memory
 from translate.opening import opening_line
 from translate.ordered import OrderedLog
+from translate.outputs import file_name_of, free_folder
 from translate.overview import is_there
 from translate.paths import expanded, quoted
 from translate.plugins import discover
@@ -36,7 +37,7 @@ from translate.progress import Progress
 from translate.ranks import LostRankError
 from translate.resuming import as_flags, check_asked, compare, config_with
 from translate.rollback import go_back
-from translate.run import Config, Run, Scalars, free_folder
+from translate.run import Config, Run, Scalars
 from translate.sample_grids import SampleGrids
 from translate.saving import (
     check_environment,
@@ -96,7 +97,7 @@ def train(config: Config, *, output: Path | None = None, no_plugins: Sequence[st
         cache_folder=config.cache_folder and config.cache_folder.resolve(),
         init=tuple(Init.parse(each).absolute for each in config.init),
     )
-    folder = output or free_folder(Path("runs"), f"{config.method}-{_file_name(config.data)}")
+    folder = output or free_folder(Path("runs"), f"{config.method}-{file_name_of(config.data)}")
     if rank_and_world_size()[0] == 0:
         Run.refuse_taken(folder)
         _refuse_within_data(config, folder)
@@ -413,8 +414,3 @@ def _refuse_within_data(config: Config, folder: Path) -> None:
 
 def _absolute(path: str) -> str:
     return str(expanded(path).resolve()) if is_there(expanded(path)) else path
-
-
-def _file_name(data: str) -> str:
-    name = Path(data).name.partition("(")[0]
-    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in name).strip("-") or "data"

@@ -18,4 +18,4 @@ def samples_drawn(run: Run, images: Mapping[str, Tensor]) -> None:
     """Write the grid of this step."""
     from translate_samples.grid import write_grid
 
-    write_grid(run.samples / f"step-{run.step:08d}.png", images)
+    write_grid(run.picture(run.step), images)

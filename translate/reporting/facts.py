@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -14,12 +14,14 @@ from typing import Any, Literal
 from translate import lock, webpage
 from translate.errors import TranslateError
 from translate.lists import split_list
+from translate.numbered import steps_of
 from translate.options import Call
 from translate.paths import quoted
 from translate.reporting import journal
 from translate.reporting.evaluations import Tables
-from translate.reporting.grids import Grid, Pictures, grids_of
+from translate.reporting.grids import MOST_LISTED, Grid, Pictures, grids_of
 from translate.reporting.guarding import Guarding
+from translate.reporting.journal import Told
 from translate.reporting.series import Series
 from translate.reporting.texts import text_of
 from translate.run import Config, Run
@@ -40,14 +42,14 @@ def state_of(run: Run, step: int) -> State:
     """What has become of a run that has done ``step`` steps; a training may end before all that were asked for."""
     if lock.is_locked(run.folder):
         return "running"
-    ends = journal.read(run.folder).get("end", [])
+    ends = journal.read(run.folder).of("end")
     ended = bool(ends) and ends[-1].get("reason") == "finished" and ends[-1].get("step") == step
     return "finished" if ended or step >= run.steps else "stopped"
 
 
 def last_step(run: Run, series: Series) -> int:
     """The last step that the log or a checkpoint of a run tells of."""
-    return max([series.last_step, *(int(path.stem.removeprefix("step-")) for path in run.checkpoints[-1:])])
+    return max(series.last_step, *steps_of(run.folder), 0)
 
 
 def best_of(run: Run, tables: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -126,7 +128,18 @@ class RunFacts:
             except ValueError:  # another drive of Windows
                 return None
 
-        grids, tables = grids_of(run), self.series.curves()
+        problems: list[str] = []
+        try:
+            grids = grids_of(run)
+        except OSError as error:
+            grids = []
+            problems.append(f"the sample grids cannot be read: {error.strerror or error}")
+        if len(grids) > MOST_LISTED:
+            problems.append(f"of {len(grids):,} sample grids the last {MOST_LISTED:,} are shown")
+            grids = grids[-MOST_LISTED:]
+        shown, tables = self.pictures.listed(grids, link, most=most, room=room), self.series.curves()
+        if unreadable := shown.pop("unreadable"):
+            problems.append(f"{unreadable} of the sample grids cannot be read, so the page lacks them")
         return {
             "folder": printable(run.folder.resolve()),
             "method": printable(Call(run.config.method)),
@@ -140,14 +153,14 @@ class RunFacts:
             "own": len(run.config.options),
             "domains": [[printable(name), text_of(each)] for name, each in _mapping(facts.get("domains")).items()],
             "environment": list(_environment(facts, told)),
-            "notes": _notes(run, facts, told, self.series, self.guarding),
+            "notes": _notes(run, facts, told, self.series, self.guarding, problems),
             "guard": self.guarding.facts(),
             "commands": list(_commands(run, state, facts.get("paired"))),
             "files": _files(run),
             "best": best_of(run, tables),
             "tables": tables,
             "rows": self.series.rows,
-            "grids": self.pictures.listed(grids, link, most=most, room=room),
+            "grids": shown,
         }
 
 
@@ -162,8 +175,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _environment(facts: Mapping[str, Any], told: Mapping[str, list[dict[str, Any]]]) -> Iterator[list[str]]:
-    for row in told.get("begin", [])[-1:]:
+def _environment(facts: Mapping[str, Any], told: Told) -> Iterator[list[str]]:
+    for row in told.of("begin")[-1:]:
         yield from ([name, text_of(row[name])] for name in ("machine", "accelerator", "system") if row.get(name))
     for name in ("device", "threads", "ranks", "plugin"):
         if name in facts:
@@ -177,19 +190,17 @@ def _environment(facts: Mapping[str, Any], told: Mapping[str, list[dict[str, Any
 def _notes(
     run: Run,
     facts: Mapping[str, Any],
-    told: Mapping[str, list[dict[str, Any]]],
+    told: Told,
     series: Series,
     guarding: Guarding,
+    problems: Iterable[str],
 ) -> list[dict[str, Any]]:
     """What somebody should know: warnings, changes of settings, resumptions, images that were left out."""
     notes: list[dict[str, Any]] = []
 
     def note(kind: str, text: object, row: Mapping[str, Any] = {}) -> None:
         found: dict[str, Any] = {"kind": kind, "text": printable(str(text)[: journal.LONGEST])}
-        if isinstance(row.get("step"), int):
-            found["step"] = row["step"]
-        if isinstance(row.get("time"), (int, float)):
-            found["time"] = row["time"]
+        found |= {name: row[name] for name in ("step", "time") if name in row}
         notes.append(found)
 
     if series.unreadable:
@@ -207,19 +218,19 @@ def _notes(
             note("change", change, {"step": change.step})
     except TranslateError as error:
         note("warning", error)
-    if guarding.problem:
-        note("warning", guarding.problem)
+    for problem in filter(None, (told.problem, guarding.problem, *problems)):
+        note("warning", problem)
     for row in guarding.warnings:
         note("guard", row["text"], row)
         notes[-1]["advice"] = row["advice"]
-    for row in told.get("told", []):
+    for row in told.of("told"):
         if any(each["text"] and each["text"] in str(row.get("text")) for each in guarding.warnings):
             continue  # as it stood on the console
         note("warning" if row.get("level") == "warning" else "log", row.get("text", ""), row)
-    for row in told.get("begin", []):
+    for row in told.of("begin"):
         if row.get("step"):
             note("resumed", f"resumed at step {row['step']}", row)
-    for row in told.get("end", []):
+    for row in told.of("end"):
         if row.get("reason") != "finished":
             note("ended", f"ended at step {row.get('step')}: {row.get('reason')}", row)
     return notes

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from translate.errors import TranslateError
 from translate.images import encode, load, metadata, probe, reduced
 from translate.memory import MAX_PIXELS
+from translate.numbered import pictures_of
 from translate.run import Run
 from translate.terminal import printable
 
@@ -33,7 +34,7 @@ LAYOUT = b"translate-grid"
 """The text of a PNG file that says how a grid is laid out."""
 
 MOST_LISTED = 10_000
-_NAME = re.compile(r"step-(\d{8,15})\.png")
+"""The most grids that a report lists, the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,13 @@ class Grid:
 
 
 def grids_of(run: Run) -> list[Grid]:
-    """The sample pictures of a run, in the order of steps."""
+    """The sample pictures of a run, in the order of steps; raises ``OSError`` where they cannot be listed."""
     found = []
-    try:
-        for path in run.samples.iterdir():
-            if (named := _NAME.fullmatch(path.name)) and path.is_file() and not path.is_symlink():
-                stat = path.stat()
-                found.append(Grid(int(named[1]), path, stat.st_size, stat.st_mtime_ns))
-    except OSError:
-        pass
-    return sorted(found, key=lambda grid: grid.step)[-MOST_LISTED:]
+    for step, path in pictures_of(run.folder).items():
+        stat = path.lstat()
+        if S_ISREG(stat.st_mode):
+            found.append(Grid(step, path, stat.st_size, stat.st_mtime_ns))
+    return found
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -83,17 +81,19 @@ class Pictures:
     ) -> dict[str, Any]:
         """All grids as JSON values, each with its step and source, and how they are laid out.
 
-        Of those that are held ``most`` are at most, and no more than ``room`` bytes; of all others there is a link.
+        At most ``most`` are held, and no more than ``room`` bytes; of all others there is a link. ``unreadable`` counts
+        those that should be held and cannot be read.
         """
         chosen = set(spread(len(grids), most)) if most else set()
         if chosen and grids:
             first = self._data(grids[-1])
             size = max(len(first[0]) if first else 0, 1)
             chosen = set(spread(len(grids), max(1, min(most, room // size))))
-        entries, held, left = [], 0, room
+        entries, held, left, unreadable = [], 0, room, 0
         # The last first, so that it is there in any case.
         for number in sorted(chosen, reverse=True):
             data = self._data(grids[number])
+            unreadable += data is None
             if data is None or len(data[0]) > left:
                 chosen.discard(number)
             else:
@@ -108,7 +108,7 @@ class Pictures:
                 entry["src"] = link(grid)
             entries.append(entry)
         layout = self._layout(grids[-1]) if grids else {}
-        return {"list": entries, "held": held, **({"layout": layout} if layout else {})}
+        return {"list": entries, "held": held, "unreadable": unreadable, **({"layout": layout} if layout else {})}
 
     def _data(self, grid: Grid) -> tuple[bytes, str] | None:
         key = grid.path, grid.size, grid.mtime

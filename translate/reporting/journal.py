@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ MOST_BYTES = 4 * 2**20
 
 SHOWN = 500
 """The most lines of each kind that a report shows, the last ones."""
+
+LATEST = 2.0**33
+"""The latest time of a line, in seconds since 1970."""
 
 LONGEST = 2000
 """The longest text of a line, in characters."""
@@ -34,19 +38,40 @@ def append(folder: Path, kind: str, step: int, values: Mapping[str, Any]) -> Non
             file.write(line.encode())
 
 
-def read(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The lines of each kind that can be read, of each the last ``SHOWN``; none where there is no file."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The lines of a journal by kind, of each the last ``SHOWN``, and ``problem``, why they could not be read."""
+
+    lines: Mapping[str, list[dict[str, Any]]]
+    problem: str = ""
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        """The lines of a kind."""
+        return self.lines.get(kind, [])
+
+
+def read(folder: Path) -> Told:
+    """What a folder's journal tells; nothing where there is none. Lines that are no lines of a journal are left out."""
     found: dict[str, list[dict[str, Any]]] = {}
     try:
         with open_file(folder / NAME) as file:
             content = file.read(MOST_BYTES)
-    except (OSError, FactsError):
-        return found
+    except FileNotFoundError:
+        return Told({})
+    except (OSError, FactsError) as error:
+        reason = getattr(error, "strerror", None) or error
+        return Told({}, f"{NAME} cannot be read, in which what was told is kept: {reason}")
     for line in content.split(b"\n"):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(row, dict) and isinstance(row.get("kind"), str) and isinstance(row.get("time"), (int, float)):
+        if row := _row_of(line):
             found.setdefault(row["kind"], []).append(row)
-    return {kind: rows[-SHOWN:] for kind, rows in found.items()}
+    return Told({kind: rows[-SHOWN:] for kind, rows in found.items()})
+
+
+def _row_of(line: bytes) -> dict[str, Any] | None:
+    """What a line holds, None if it is none of a journal: each has a kind, a time of this world and a step."""
+    try:
+        row = json.loads(line)
+        sound = isinstance(row["kind"], str) and type(row["step"]) is int and 0 <= row["step"] <= 2**53
+        return row if sound and 0 <= float(row["time"]) < LATEST else None
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None

@@ -76,7 +76,7 @@ class Watch:
             return "text/html; charset=utf-8", page_of(content, title_of(content)).encode()
         if path == "/data.json":
             return "application/json", json.dumps(self.content()).encode()
-        if found := re.fullmatch(r"/grids/([0-9]{1,15})", path):
+        if found := re.fullmatch(r"/grids/([0-9]{1,19})", path):
             for grid in grids_of(self.run):
                 if grid.step == int(found[1]) and grid.size <= MOST_BYTES:
                     return "image/png", grid.path.read_bytes()
