@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -272,6 +273,28 @@ def test_several_runs_lie_side_by_side(tab: Browser, both: Path) -> None:
     refuse_wrong(tab)
 
 
+def test_scores_that_are_not_finite_and_of_many_runs_are_told(
+    tab: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [make(tmp_path / f"run{number}", rows=1) for number in range(6)]
+    for number, run in enumerate(made):
+        log(run.folder, *({"step": step, "validation/psnr": 20.0 + number + step} for step in (20, 30)))
+    log(made[0].folder, {"step": 40, "validation/psnr": "inf"}, {"step": 50, "validation/psnr": float("nan")})
+    (made[0].folder / "best-psnr.safetensors").write_bytes(b"1234")
+    facts = {"step": 40, "chosen": {"score": "psnr", "value": "inf", "split": "val"}}
+    monkeypatch.setattr("translate.reporting.facts.read_header", lambda path: SimpleNamespace(facts=facts))
+    opened(tab, report([made[0].folder]).page, height=4000)
+    assert "Best psnrinfat step 40; kept, chosen on val" in tab.ask("document.getElementById('summary').textContent")
+    foot = f"{CHART.format('psnr')}.querySelector('.foot').textContent"
+    assert tab.ask(foot) == "lowest 40 at step 20, highest 50 at 30; 2 values not finite"
+    opened(tab, report([run.folder for run in made], output=tmp_path / "all.html").page, height=4000)
+    assert "psnr inf at 40 (kept" in tab.ask("document.getElementById('summary').textContent")
+    found = tab.ask(foot)
+    assert found.count("lowest") == 4
+    assert found.endswith("the same of 2 more runs is left out here; 2 values not finite")
+    refuse_wrong(tab)
+
+
 def test_strange_names_and_empty_runs_are_shown_as_text(tab: Browser, tmp_path: Path) -> None:
     run = make(tmp_path / "<b>x", options={EVIL: EVIL}, rows=1, about=EVIL[:40])
     log(run.folder, row(20, **{EVIL: 1.0, f"generator/{EVIL}": 2.0}))
@@ -369,6 +392,9 @@ def test_a_watched_run_shows_what_is_new(tab: Browser, tmp_path: Path) -> None:
         tab.until(f"location.port === '{server.port}' && {READY}")
         tab.until("document.querySelector('#grids img').naturalWidth === 52")
         tab.ask("document.querySelector('.command button').focus()")
+        # What comes before the page first asks, and is no step, is shown, too.
+        (run.folder / "log.jsonl").write_text('{"kind": "told", "time": 1, "step": 20, "text": "told at once"}\n')
+        tab.until("document.getElementById('notes').textContent.includes('told at once')")
         log(run.folder, row(30))
         grid(run, 20)
         tab.until("document.getElementById('summary').textContent.includes('30')")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
 import time
@@ -537,6 +538,29 @@ def test_the_commands_print_for_people_and_scripts(tmp_path: Path, command: Comm
     assert "standard output" in command("report", folder, "-o", "-", code=2).stderr
     assert "cannot list" in command("runs", tmp_path / "none", code=2).stderr
     assert command("runs", tmp_path / "one run" / "samples").stdout == ""
+
+
+def test_links_to_runs_are_followed_and_what_cannot_be_listed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    away, place = make(tmp_path / "disk" / "away"), tmp_path / "runs"
+    here = make(place / "here")
+    (place / "closed" / "inner").mkdir(parents=True)
+    (place / "away").symlink_to(away.folder)
+    (place / "again").symlink_to(here.folder)
+    (place / "around").symlink_to(place)
+    (place / "elsewhere").symlink_to(tmp_path / "disk")  # a folder of runs, which may be any folder
+    (place / "itself").symlink_to(place / "itself")
+    scan = os.scandir
+
+    def refuse(folder: Any) -> Any:
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert [each.folder for each in runs(place)] == [place / "away", place / "here"]
+    assert caplog.messages == [f"{place / 'closed'} is left out, which cannot be looked into: Permission denied"]
 
 
 def test_lists_and_reports_need_no_torch(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from translate.reporting.facts import State, best_of, last_step, state_of
 from translate.reporting.series import Series
 from translate.run import Run
 from translate.terminal import printable
+
+log = logging.getLogger("translate")
 
 DEEPEST = 6
 """How many folders below the first are looked into."""
@@ -50,31 +54,47 @@ def summaries(folder: Path) -> list[RunSummary]:
             pass
     except OSError as error:
         raise TranslateError(f"cannot list {folder}: {error.strerror}; name a folder of runs") from None
-    return [_summary(each) for each in _runs(folder, DEEPEST)]
+    return [_summary(each) for each in sorted(_runs(folder, DEEPEST, set()))]
 
 
-def _runs(folder: Path, deeper: int) -> Iterator[Path]:
-    if _is_run(folder):
-        yield folder
+def _runs(folder: Path, deeper: int, seen: set[str]) -> Iterator[Path]:
+    """The runs at and below a folder; what cannot be listed is told.
+
+    A link is followed to a run alone, since it may lead anywhere. ``seen`` are the real paths of those that were found.
+    """
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        log.warning("%s is left out, which cannot be looked into: %s", folder, error.strerror or error)
+        return
+    found = {entry.name: _is_folder(entry) for entry in entries}
+    if _is_run(folder, found):
+        if (real := os.path.realpath(folder)) not in seen:
+            seen.add(real)
+            yield folder
         return
     if not deeper:
         return
-    try:
-        inner = sorted(
-            entry.path for entry in os.scandir(folder)
-            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
-        )  # fmt: skip
-    except OSError:
-        return
-    for each in inner:
-        yield from _runs(Path(each), deeper - 1)
+    inner = [entry for entry in entries if found[entry.name] and not entry.name.startswith(".")]
+    # A run has its own name rather than that of a link to it.
+    for entry in sorted(inner, key=lambda entry: (entry.is_symlink(), entry.name)):
+        yield from _runs(folder / entry.name, 0 if entry.is_symlink() else deeper - 1, seen)
 
 
-def _is_run(folder: Path) -> bool:
-    """Whether a folder holds what a training leaves, also where its ``config.json`` is lost or damaged."""
-    has_config = (folder / "config.json").is_file()
-    return (has_config and (folder / "checkpoints").is_dir()) or (
-        (folder / "metrics.jsonl").is_file() and (has_config or bool(steps_of(folder)))
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with suppress(OSError):  # a link to itself
+        return entry.is_dir()
+    return False
+
+
+def _is_run(folder: Path, found: Mapping[str, bool]) -> bool:
+    """Whether a folder holds what a training leaves, also where its ``config.json`` is lost or damaged.
+
+    ``found`` says of what lies in the folder whether it is one itself.
+    """
+    has_config = found.get("config.json") is False
+    return (has_config and found.get("checkpoints", False)) or (
+        found.get("metrics.jsonl") is False and (has_config or bool(steps_of(folder)))
     )
 
 

@@ -123,10 +123,12 @@
       if (each.lines.some((line) => line.error)) notes.push("band: standard error");
       if (each.each > 1) notes.push(`drawn from ${each.rows.toLocaleString("en")} rows: lowest, mean and highest of each ${each.each}`);
       if (each.group === "Validation") {
-        for (const line of each.lines.slice(0, 4)) {
+        const most = 4;
+        for (const line of each.lines.slice(0, most)) {
           const curve = line.table.curves.find((one) => one.mean === line.mean);
           if (curve && curve.high_at !== undefined && curve.lowest !== curve.highest) notes.push(`${several() ? line.name + ": " : ""}lowest ${shortNumber(curve.lowest)} at step ${curve.low_at.toLocaleString("en")}, highest ${shortNumber(curve.highest)} at ${curve.high_at.toLocaleString("en")}`);
         }
+        if (each.lines.length > most) notes.push(`the same of ${each.lines.length - most} more runs is left out here`);
       }
       made.get(`${each.group}\n${each.title}`).note = notes.join("; ");
     }
@@ -316,6 +318,8 @@
   };
 
   const chosen = (best) => best.file ? `kept, chosen on ${best.split}` : `${best.better} taken for better`;
+  // A score that is not finite comes as text.
+  const scoreText = (value) => typeof value === "string" ? value : shortNumber(value);
   const secondsOf = (run) => Math.max(0, ...run.tables.map((table) => (table.seconds || []).at(-1) ?? 0));
   const epochOf = (run) => Math.max(0, ...run.tables.map((table) => (table.epoch || []).at(-1) ?? 0));
 
@@ -324,7 +328,7 @@
     if (several()) {
       const head = ["run", "state", "step", "trained for", "images per second", "best score", "grids"];
       holder.replaceChildren(element("div", { className: "panel scroll", tabIndex: 0, role: "region", ariaLabel: "Runs" }, tableOf(head, content.runs.map((run, number) => ({
-        cells: [element("span", { title: run.folder }, keyOf(number), run.name), pill(run.state), `${run.step.toLocaleString("en")} of ${run.steps.toLocaleString("en")}`, span(secondsOf(run)), shortNumber(valueOf(run, "images_per_second")), run.best ? `${run.best.score} ${shortNumber(Number(run.best.value))} at ${run.best.step.toLocaleString("en")} (${chosen(run.best)})` : "", String(run.grids.list.length)],
+        cells: [element("span", { title: run.folder }, keyOf(number), run.name), pill(run.state), `${run.step.toLocaleString("en")} of ${run.steps.toLocaleString("en")}`, span(secondsOf(run)), shortNumber(valueOf(run, "images_per_second")), run.best ? `${run.best.score} ${scoreText(run.best.value)} at ${run.best.step.toLocaleString("en")} (${chosen(run.best)})` : "", String(run.grids.list.length)],
       })))));
       return;
     }
@@ -339,7 +343,7 @@
     if (speed !== null) tiles.push(tile("Speed", shortNumber(speed), "images per second, last"));
     const memory = valueOf(run, "memory", "highest");
     if (memory !== null && memory !== undefined) tiles.push(tile("Memory", size(memory), "highest in use"));
-    if (run.best) tiles.push(tile(`Best ${run.best.score}`, shortNumber(Number(run.best.value)), `at step ${run.best.step.toLocaleString("en")}; ${chosen(run.best)}`));
+    if (run.best) tiles.push(tile(`Best ${run.best.score}`, scoreText(run.best.value), `at step ${run.best.step.toLocaleString("en")}; ${chosen(run.best)}`));
     const warnings = run.notes.filter((note) => note.kind === "warning" || note.kind === "guard").length;
     tiles.push(tile("Warnings", String(warnings), warnings ? "see below" : "none told"));
     holder.replaceChildren(element("dl", { className: "tiles" }, ...tiles));
@@ -561,13 +565,9 @@
     try {
       const answer = await fetch("./data.json", { headers: mark ? { "If-None-Match": mark } : {}, cache: "no-store" });
       if (answer.status === 200) {
-        const first = !mark;
         mark = answer.headers.get("ETag") || "";
-        const found = await answer.json();
-        if (!first || JSON.stringify(found.runs.map((run) => [run.step, run.rows])) !== JSON.stringify(content.runs.map((run) => [run.step, run.rows]))) {
-          content = found;
-          draw();
-        }
+        content = await answer.json();
+        draw();
       }
       if (answer.status === 200 || answer.status === 304) byId("state").replaceChildren(pill(content.runs[0].state));
       else byId("state").replaceChildren(element("span", { className: "pill stopped" }, "not readable now"));
