@@ -23,6 +23,7 @@ from translate.errors import TranslateError
 from translate.evaluation import evaluate
 from translate.run import Run
 from translate.setup import Setup
+from translate.validation import scores_of
 
 PLUGIN = '''
 """A method with everything that a pass may disturb, one without pairs, and metrics that say what a test wants."""
@@ -118,8 +119,8 @@ def scripted(plugin: str) -> Any:
 
     def write(folder: Path, scores: Sequence[Any]) -> str:
         path = folder / "delicate_of_mine.py"
-        # Both directions are measured each time; the first one's failure leaves out the second.
-        each = [score for score in scores for _ in range(1 if score == "fails" else 2)]
+        # Both directions are measured each time.
+        each = [score for score in scores for _ in range(2)]
         path.write_text(Path(plugin).read_text() + f"\nScripted.SCRIPT.extend({each!r})\n")
         return str(path)
 
@@ -138,8 +139,8 @@ def same(one: Run, two: Run) -> None:
 
 
 def log_of(run: Run, *, validation: bool) -> list[dict[str, Any]]:
-    """The rows of the log without what depends on the clock, with or without the validation's."""
-    timed = ("images_per_second", "seconds")
+    """The rows of the log without what depends on clock and process, with or without the validation's."""
+    timed = ("images_per_second", "seconds", "memory")
     return [
         {
             name: value
@@ -297,10 +298,41 @@ def test_a_validation_that_fails_is_told_and_ends_nothing(
         "delicate", DEMO, output=tmp_path / "run", plugins=[path], **SMALL, validate="scripted", validate_every=2
     )
     assert [row.get("validation/scripted") for row in run.metrics] == [1.0, None, 2.0]
-    told = [line for line in caplog.messages if "the validation of step 4 failed, and the training goes on" in line]
+    told = [line for line in caplog.messages if "the validation of step 4 by scripted failed, and the" in line]
     assert len(told) == 1
     assert "\x1b" not in told[0]
     same(run, fit("without", validate=(), validate_every=None))
+
+
+def test_a_metric_that_fails_leaves_out_neither_others_nor_other_directions(
+    plugin: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "delicate_of_mine.py"
+    # Forward it fails, with others and alone, and backward it does not.
+    path.write_text(Path(plugin).read_text() + "\nScripted.SCRIPT.extend(['fails', 'fails', 5.0] * 3)\n")
+    run = translate.fit(
+        "delicate", DEMO, output=tmp_path / "run", plugins=[str(path)], **SMALL, validate="l1, scripted, psnr",
+        validate_every=2, keep_best="backward/scripted",
+    )  # fmt: skip
+    rows = [row for row in run.metrics if "validation/psnr" in row]
+    assert [row["step"] for row in rows] == [2, 4, 6]
+    assert all({"validation/l1", "validation/backward/l1", "validation/backward/psnr"} <= row.keys() for row in rows)
+    assert [row["validation/backward/scripted"] for row in rows] == [5.0] * 3
+    assert not any("validation/scripted" in row for row in rows), "a score of another direction has taken the name"
+    assert sum("by scripted failed" in line for line in caplog.messages) == 3
+    assert (run.best.value, run.best.step) == (5.0, 2)  # type: ignore[union-attr]
+
+
+def test_a_score_that_never_is_a_number_is_told(
+    scripted: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nothing = float("nan")
+    run = best_of_script(scripted, tmp_path, [nothing] * 6, patience=2)
+    assert run.step == 2
+    assert any(
+        "ends at step 2 of 6: 2 validations have given no number as scripted" in line for line in caplog.messages
+    )
+    assert scores_of(run)[-1] == "best:     none, since no validation has given a number as scripted"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import torch
 from translate import checkpoint, metrics_file
 from translate.best import VALIDATED, Better, as_json, best_translator
 from translate.errors import TranslateError, nearest
-from translate.evaluation import Asked, Measurement, is_error
+from translate.evaluation import Asked, Measurement, Scores, is_error
 from translate.intervals import interval_of
 from translate.isolation import shown
 from translate.lists import split_list
@@ -83,11 +84,11 @@ class Validation:
             reasons = {**unfit, **reasons}
             if not found:
                 continue
-            self._measured[direction] = measurement, list(found)
-            for metric in found.values():
+            for text, metric in found.items():
                 better: Mapping[str, Better] = getattr(metric, "better", {})
                 for name, which in better.items():
-                    self._better[_free(name, direction, self._better)] = which
+                    self._better[self._name_of(name, text, direction, self._better)] = which
+            self._measured[direction] = measurement, list(found)
         fits = {text for _, texts in self._measured.values() for text in texts}
         for text in self._metrics:
             if text not in fits:
@@ -137,20 +138,29 @@ class Validation:
         return Verdict(is_best, ends)
 
     def _scores(self, step: int) -> dict[str, float]:
-        """The scores by name; none if measuring fails, which is told."""
+        """The scores by name, without those of metrics that fail, which is told."""
         found: dict[str, float] = {}
-        try:
-            with untouched_draws(self._setup.engine.device):
-                self._copy_weights()
-                for direction, (measurement, texts) in self._measured.items():
-                    for name, value in measurement.scores(texts).values.items():
-                        found[_free(name, direction, found)] = value
-        except Exception as error:
-            # A metric of a plugin, or an image that has vanished, must not end a training.
-            reason = str(error) if isinstance(error, TranslateError) else shown(f"{type(error).__name__}: {error}")
-            log.warning("the validation of step %d failed, and the training goes on: %s", step, reason)
-            return {}
+        failed: dict[str, dict[str, None]] = {}
+        with untouched_draws(self._setup.engine.device):
+            self._copy_weights()
+            for direction, (measurement, texts) in self._measured.items():
+                for scores in _measured(measurement, texts, failed):
+                    for name, value in scores.values.items():
+                        found[self._name_of(name, scores.metrics[name], direction, found)] = value
+        for reason, metrics in failed.items():
+            log.warning(
+                "the validation of step %d by %s failed, and the training goes on: %s",
+                step, ", ".join(metrics), reason,
+            )  # fmt: skip
         return found
+
+    def _name_of(self, name: str, text: str, direction: str, taken: Container[str]) -> str:
+        """The name of a score of a metric: its own for the first direction that the metric fits, whether or not that
+        was measured; for others it stands behind the direction.
+        """
+        earlier = itertools.takewhile(lambda each: each != direction, self._measured)
+        is_further = any(text in self._measured[each][1] for each in earlier)
+        return f"{direction}/{name}" if is_further or name in taken else name
 
     @torch.no_grad()
     def _copy_weights(self) -> None:
@@ -174,17 +184,28 @@ class Validation:
             ends = patience is not None and run.best.waited >= patience
         self._setup.tell("validation_ended", run=run, scores=scores, is_best=is_best)
         if ends and run.best is not None:
-            value = "none" if run.best.value is None else f"{run.best.value:.5g}, of step {run.best.step}"
+            name, value = run.best.name, run.best.value
             log.warning(
-                "the training ends at step %d of %d: %d validations have not found a better %s than %s",
-                run.step, run.steps, run.best.waited, run.best.name, value,
+                "the training ends at step %d of %d: %d validations have %s",
+                run.step, run.steps, run.best.waited,
+                f"given no number as {name}" if value is None
+                else f"not found a better {name} than {value:.5g}, of step {run.best.step}",
             )  # fmt: skip
         return Verdict(is_best, ends)
 
 
-def _free(name: str, direction: str, taken: Container[str]) -> str:
-    """The name of a score: the metric's own for the first direction that it fits, behind the direction for others."""
-    return f"{direction}/{name}" if name in taken else name
+def _measured(measurement: Measurement, texts: Sequence[str], failed: dict[str, dict[str, None]]) -> Iterator[Scores]:
+    """The scores by some metrics; where one fails, those of each that does not, and ``failed`` gets the others."""
+    try:
+        yield measurement.scores(texts)
+    except Exception as error:
+        # A metric of a plugin, or an image that has vanished, must not end a training.
+        if len(texts) > 1:
+            for text in texts:
+                yield from _measured(measurement, [text], failed)
+            return
+        reason = str(error) if isinstance(error, TranslateError) else shown(f"{type(error).__name__}: {error}")
+        failed.setdefault(reason, {})[texts[0]] = None
 
 
 def scores_of(run: Run) -> list[str]:
@@ -198,6 +219,8 @@ def scores_of(run: Run) -> list[str]:
         lines.append(f"last:     {every} on {VALIDATED}, step {row['step']}")
     if config.keep_best is not None:
         path = best_translator(run.folder, config.keep_best)
+        if not path.exists():
+            lines.append(f"best:     none, since no validation has given a number as {config.keep_best}")
         with suppress(checkpoint.CheckpointError):
             facts = checkpoint.load(path)[1]
             told = _told(config.keep_best, facts["chosen"]["value"])

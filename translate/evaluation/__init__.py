@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from translate.evaluation.measurement import Measurement as Measurement
+    from translate.evaluation.measurement import Scores as Scores
     from translate.evaluation.opening import opened as opened
     from translate.evaluation.subjects import Asked as Asked
 
@@ -28,6 +30,8 @@ __all__ = [
     "compare",
     "evaluate",
 ]
+
+_INNER = {"Asked": "subjects", "Measurement": "measurement", "Scores": "measurement", "opened": "opening"}
 
 EVALUATIONS = "evaluations"
 """The folder of a run in which evaluations are kept: JSON files, tables of scores by image, and pictures."""
@@ -196,19 +200,9 @@ class Evaluation:
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: they need torch, and a verb's options are read without.
-    if name == "Asked":
-        from translate.evaluation.subjects import Asked
-
-        return Asked
-    if name == "opened":
-        from translate.evaluation.opening import opened
-
-        return opened
-    if name == "Measurement":
-        from translate.evaluation.measurement import Measurement
-
-        return Measurement
-    raise AttributeError(f"module 'translate.evaluation' has no attribute {name!r}")
+    if name not in _INNER:
+        raise AttributeError(f"module 'translate.evaluation' has no attribute {name!r}")
+    return getattr(import_module(f"translate.evaluation.{_INNER[name]}"), name)
 
 
 def _span(interval: tuple[float, float] | None) -> str:

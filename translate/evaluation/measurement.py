@@ -56,6 +56,8 @@ class Scores:
     """What the compared images are, in words."""
     better: Mapping[str, Better] = field(default_factory=dict)
     """Which values of a score are the better ones, of those whose metrics say it."""
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    """The metric that has measured a score, as it was asked for."""
 
 
 class Measured(Protocol):
@@ -149,6 +151,7 @@ def scores_of(
     draws: dict[str, Draws] = {}
     warnings: list[str] = []
     better: dict[str, Better] = {}
+    asked: dict[str, str] = {}
     for text, metric in built.items():
         scores = {name: float(value) for name, value in metric.result().items()}
         if duplicates := sorted(scores.keys() & found.keys()):
@@ -156,6 +159,7 @@ def scores_of(
                 f"{text} measures {duplicates[0]}, which another metric has measured; ask for one at a time"
             )
         found |= scores
+        asked |= dict.fromkeys(scores, text)
         protocols[next(iter(scores), text)] = metric.protocol
         warnings += getattr(metric, "warnings", ())
         better |= getattr(metric, "better", {})
@@ -176,7 +180,7 @@ def scores_of(
         if math.isnan(value)
     ]
     return Scores(
-        found, protocols, counts, subject.facts(), wanted, each, draws, warnings, subject.target.summary, better
+        found, protocols, counts, subject.facts(), wanted, each, draws, warnings, subject.target.summary, better, asked
     )
 
 
