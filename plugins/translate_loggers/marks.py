@@ -1,4 +1,4 @@
-"""Marks: what a logger remembers in its folder of the run, the name of its log and how far it has come."""
+"""Marks: what a logger remembers in its folder of the run, the names of its log and how far it has come."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 
 class Mark:
-    """The ``identifier`` of a log, made once for a run, and the last ``step`` that it holds, None at first.
+    """What a log is called, and the last ``step`` that it holds, None at first.
 
-    What cannot be read counts as new.
+    The ``identifier`` is made once for a run, and ``name`` is the run's name when the log was begun: a folder that is
+    moved or renamed goes on in the same log. What cannot be read counts as new.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "step"
         named = folder / "identifier"
@@ -25,6 +26,10 @@ class Mark:
             named.write_text(f"{found}\n", encoding="ascii")
             self._path.unlink(missing_ok=True)
         self.identifier = found
+        begun = folder / "name"
+        if self.is_new or not begun.exists():
+            begun.write_text(f"{name}\n", encoding="utf-8", errors="backslashreplace")
+        self.name = begun.read_text(encoding="utf-8", errors="replace").strip() or name
         text = self._path.read_text(encoding="ascii", errors="replace").strip() if self._path.exists() else ""
         self.step = int(text) if text.isdecimal() and len(text) < 20 else None
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,17 +47,20 @@ class MLflow:
 
     def start(self, run: LoggedRun) -> int | None:
         """Open the run, the same as before if it is resumed, and log the options."""
-        self._mark = Mark(run.folder)
+        self._mark = Mark(run.folder, run.name)
         local = run.folder.resolve()
         # It says there that it makes tables.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
-        self._client = self._tracking.MlflowClient(tracking_uri=self._uri or f"sqlite:///{local / 'mlflow.db'}")
+        store, place = local / "mlflow.db", (local / "artifacts").as_uri()
+        self._client = self._tracking.MlflowClient(tracking_uri=self._uri or f"sqlite:///{store}")
         found = self._client.get_experiment_by_name(self._experiment)
         if found is None:
-            place = {} if self._uri else {"artifact_location": (local / "artifacts").as_uri()}
-            number = self._client.create_experiment(self._experiment, **place)
+            own = {} if self._uri else {"artifact_location": place}
+            number = self._client.create_experiment(self._experiment, **own)
         else:
             number = found.experiment_id
+            if not self._uri and found.artifact_location != place:
+                _follow(store, found.artifact_location, place)
         tag = "translate.identifier"
         runs = self._client.search_runs([number], f"tags.`{tag}` = '{self._mark.identifier}'", max_results=1)
         if runs:
@@ -89,3 +94,16 @@ class MLflow:
     def finish(self, reason: str, final: Mapping[str, float]) -> None:
         """Say how the training ended; the last values are there."""
         self._client.set_terminated(self._run, STATES.get(reason, "FAILED"))
+
+
+def _follow(store: Path, before: str, now: str) -> None:
+    """Let a store that was moved with its run's folder find its pictures, which it knows by the whole path.
+
+    MLflow's interface cannot: without this, further ones would be written to where the run lay before.
+    """
+    with closing(sqlite3.connect(store)) as found, found:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            found.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                (now, len(before) + 1, len(before), before),
+            )

@@ -31,7 +31,7 @@ class TensorBoard:
 
     def start(self, run: LoggedRun) -> int | None:
         """Open a new event file; entries after the run's step are taken back."""
-        self._mark = Mark(run.folder)
+        self._mark = Mark(run.folder, run.name)
         held = None if self._mark.step is None else min(self._mark.step, run.step)
         if held is not None:
             self._mark.go_back(held)

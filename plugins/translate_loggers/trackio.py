@@ -25,12 +25,12 @@ class Trackio:
 
     def start(self, run: LoggedRun) -> int | None:
         """Open the run, under the same name as before if it is resumed."""
-        self._mark = Mark(run.folder)
+        self._mark = Mark(run.folder, run.name)
         with quiet_thread():
             self._run = self._trackio.init(
                 project=self._project,
                 # Runs of one name in different folders are different runs.
-                name=f"{run.name}-{self._mark.identifier[:6]}",
+                name=f"{self._mark.name}-{self._mark.identifier[:6]}",
                 config=dict(run.options),
                 resume="allow",
                 embed=False,

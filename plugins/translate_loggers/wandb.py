@@ -44,7 +44,7 @@ class Wandb:
 
     def start(self, run: LoggedRun) -> int | None:
         """Open the run, under the same identifier as before if it is resumed."""
-        self._mark = Mark(run.folder)
+        self._mark = Mark(run.folder, run.name)
         self._run = self._wandb.init(
             project=self._project,
             entity=self._entity,

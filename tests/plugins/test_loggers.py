@@ -6,10 +6,12 @@ import io
 import json
 import math
 import shutil
+import sqlite3
 import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +22,7 @@ import torch
 import translate
 from translate import checkpoint, loggers
 from translate.errors import TranslateError
-from translate.logger import parse_loggers
+from translate.logger import LoggedRun, parse_loggers
 from translate.run import Config, Run
 from translate.testing import check_logger
 
@@ -504,6 +506,31 @@ def test_mlflow_has_a_store_in_the_run_and_goes_on_in_the_same_run(
     assert build_loggers("mlflow(uri='http://127.0.0.1:5000')")["mlflow"]._uri == "http://127.0.0.1:5000"
 
 
+def test_mlflow_writes_nothing_to_where_a_run_lay_before(
+    calls: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The store knows its pictures by the whole path, and is moved with its run."""
+    local = tmp_path / "moved run" / "logs" / "mlflow"
+    local.mkdir(parents=True)
+    before, other = "file:///before/100%25_run/logs/mlflow/artifacts", "file:///before/100%25_run/logs/mlflow/art"
+    with closing(sqlite3.connect(local / "mlflow.db")) as store, store:
+        store.execute("CREATE TABLE experiments (experiment_id, artifact_location)")
+        store.execute("CREATE TABLE runs (run_uuid, artifact_uri)")
+        store.execute("INSERT INTO experiments VALUES (1, ?), (2, ?)", (before, other))
+        store.execute(
+            "INSERT INTO runs VALUES ('r1', ?), ('r2', ?)", (f"{before}/r1/artifacts", f"{other}/r2/artifacts")
+        )
+    found = SimpleNamespace(experiment_id="1", artifact_location=before)
+    answers = {"tracking.MlflowClient.get_experiment_by_name": found, "tracking.MlflowClient.search_runs": []}
+    stand_in(monkeypatch, calls, "mlflow", "mlflow.entities", "mlflow.tracking", "sqlalchemy", "alembic", **answers)
+    build_loggers("mlflow")["mlflow"].start(LoggedRun("moved run", local, {}, 0, 4))
+    now = (local / "artifacts").as_uri()
+    with closing(sqlite3.connect(local / "mlflow.db")) as store:
+        assert store.execute("SELECT * FROM experiments").fetchall() == [(1, now), (2, other)]
+        uris = dict(store.execute("SELECT * FROM runs").fetchall())
+    assert uris == {"r1": f"{now}/r1/artifacts", "r2": f"{other}/r2/artifacts"}
+
+
 def test_trackio_goes_on_in_the_same_run_and_prints_nothing(
     plain: Run, calls: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -517,12 +544,14 @@ def test_trackio_goes_on_in_the_same_run_and_prints_nothing(
     run = fit(tmp_path / "run", "trackio")
     same_weights(plain, run)
     translate.resume(run.folder, steps=5)
-    first, second = (kwargs for _, kwargs in of(calls, "init"))
-    assert first["name"] == second["name"]
+    run.folder.rename(tmp_path / "another name")
+    translate.resume(tmp_path / "another name", steps=6)
+    first, second, third = (kwargs for _, kwargs in of(calls, "init"))
+    assert first["name"] == second["name"] == third["name"]
     assert first["name"].startswith("run-")
     assert (first["project"], first["resume"]) == ("translate", "allow")
-    assert [kwargs["step"] for args, kwargs in of(calls, "log") if "epoch" in args[0]] == [1, 2, 3, 4, 5]
-    assert of(calls, "finish") == [((), {})] * 2
+    assert [kwargs["step"] for args, kwargs in of(calls, "log") if "epoch" in args[0]] == [1, 2, 3, 4, 5, 6]
+    assert of(calls, "finish") == [((), {})] * 3
     assert "Trackio" not in capsys.readouterr().out
 
 
