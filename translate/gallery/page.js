@@ -1,7 +1,5 @@
-"use strict";
 (() => {
   const STEP = 400;  // tiles that are made at a time
-  const byId = (id) => document.getElementById(id);
   const records = JSON.parse(byId("records").textContent);
   const grid = byId("grid"), search = byId("search"), show = byId("show"), viewer = byId("viewer");
   const plain = (text) => text.normalize("NFC").toLowerCase();
@@ -10,12 +8,6 @@
   let first = 0, made = 0;  // of the chosen, those from first up to made have tiles
   let current = -1;  // of the chosen, the tile that has or had the focus
   let open = -1;  // of the chosen, the one in the viewer
-
-  const element = (tag, properties, ...children) => {
-    const created = Object.assign(document.createElement(tag), properties);
-    created.append(...children);
-    return created;
-  };
 
   const tile = (place) => {
     const record = records[chosen[place]];
@@ -109,12 +101,7 @@
 
   const columns = () => getComputedStyle(grid).gridTemplateColumns.split(" ").length;
 
-  const divide = () => {
-    const share = Number(byId("slider").value);
-    byId("before").style.clipPath = `inset(0 ${100 - share}% 0 0)`;
-    byId("divider").style.left = `${share}%`;
-    byId("slider").setAttribute("aria-valuetext", `${share} % before, ${100 - share} % after`);
-  };
+  const slide = () => divide("before", "after");
 
   const sample = (record, number) => {
     const after = byId("after"), before = byId("before");
@@ -164,7 +151,7 @@
       viewer.showModal();
     }
     (byId("slider").hidden ? byId("close") : byId("slider")).focus();
-    divide();
+    slide();
   };
 
   for (const image of [byId("after"), byId("before")]) {
@@ -201,7 +188,7 @@
   });
   viewer.addEventListener("close", () => focus(open));
   viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
-  byId("slider").addEventListener("input", divide);
+  byId("slider").addEventListener("input", slide);
   byId("previous").addEventListener("click", () => view(open - 1));
   byId("next").addEventListener("click", () => view(open + 1));
   byId("close").addEventListener("click", () => viewer.close());

@@ -11,14 +11,14 @@ from typing import Any
 from translate import webpage
 from translate.gallery.records import Record
 from translate.terminal import printable
-from translate.webpage import marker_of, read_template, relative_url
+from translate.webpage import marker_of, relative_url
 
 MARKER = marker_of("translate --gallery")
 
 
 def page_of(records: Iterable[Record], root: Path, folder: Path) -> str:
     """The page as ASCII text: it lies in ``root``, with the previews in ``folder`` below it."""
-    template, style, script = (read_template("translate.gallery", f"page.{kind}") for kind in ("html", "css", "js"))
+    template, style, script = webpage.sources_of("translate.gallery")
     return webpage.page_of(
         template,
         marker=MARKER,

@@ -1,15 +1,4 @@
-"use strict";
 // Curves on a canvas. A line has x and y values, and where rows were put together also the lowest and highest of each.
-const element = (tag, properties = {}, ...children) => {
-  const created = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in created) created[name] = value;
-    else created.setAttribute(name, value);
-  }
-  created.append(...children);
-  return created;
-};
-
 const shortNumber = (value) => {
   if (value === null || value === undefined || !Number.isFinite(value)) return "-";
   const size = Math.abs(value);

@@ -1,5 +1,4 @@
 (() => {
-  const byId = (id) => document.getElementById(id);
   let content = JSON.parse(byId("content").textContent);
   const HUES = [214, 18, 152, 276, 42, 330, 186, 96];
   const SIZES = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -273,15 +272,10 @@
     byId("tag-right").textContent = `${layout.columns[right]}, step ${grid.step.toLocaleString("en")}`;
     byId("before").setAttribute("aria-label", `${byId("tag-left").textContent}, row ${row + 1}`);
     byId("after").setAttribute("aria-label", `${byId("tag-right").textContent}, row ${row + 1}`);
-    divide();
+    slide();
   };
 
-  const divide = () => {
-    const share = Number(byId("slider").value);
-    byId("before").style.clipPath = `inset(0 ${100 - share}% 0 0)`;
-    byId("divider").style.left = `${share}%`;
-    byId("slider").setAttribute("aria-valuetext", `${share} % ${byId("tag-left").textContent}, ${100 - share} % ${byId("tag-right").textContent}`);
-  };
+  const slide = () => divide(byId("tag-left").textContent, byId("tag-right").textContent);
 
   const stop = () => {
     clearInterval(playing);
@@ -302,7 +296,7 @@
     }, Math.max(120, Math.min(600, 12000 / listed.length)));
   });
   time.addEventListener("input", () => { stop(); show(); });
-  byId("slider").addEventListener("input", divide);
+  byId("slider").addEventListener("input", slide);
   for (const id of ["left", "right", "row"]) byId(id).addEventListener("change", compare);
   byId("which").addEventListener("change", () => { prepare(); compare(); });
 

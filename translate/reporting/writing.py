@@ -23,7 +23,7 @@ from translate.reporting.facts import RunFacts, State
 from translate.reporting.grids import MOST, MOST_BYTES
 from translate.run import Run
 from translate.terminal import printable
-from translate.webpage import marker_of, read_template
+from translate.webpage import marker_of
 
 PAGE = "report.html"
 MARKER = marker_of("translate report")
@@ -37,9 +37,7 @@ log = logging.getLogger("translate")
 
 def page_of(content: dict[str, Any], title: str) -> str:
     """The page of what ``content_of`` gives."""
-    style = read_template("translate.reporting", "page.css")
-    script = "".join(read_template("translate.reporting", f"{name}.js") for name in ("chart", "page"))
-    template = read_template("translate.reporting", "page.html")
+    template, style, script = webpage.sources_of("translate.reporting", ("chart.js", "page.js"))
     return webpage.page_of(template, marker=MARKER, title=title, style=style, script=script, data=content)
 
 

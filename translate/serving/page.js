@@ -1,15 +1,7 @@
-"use strict";
 (() => {
-const about = JSON.parse(document.getElementById("description").textContent);
-const $ = (id) => document.getElementById(id);
+const about = JSON.parse(byId("description").textContent);
 const MOST_HISTORY = 1 << 26; // bytes of earlier states that can be gone back to
 const PAUSE = 40; // milliseconds between two requests while one draws
-
-function make(tag, fields = {}, ...inside) {
-  const made = Object.assign(document.createElement(tag), fields);
-  made.append(...inside);
-  return made;
-}
 
 // --- colours ---------------------------------------------------------------------------------------------------------
 
@@ -69,7 +61,7 @@ class Painting {
     this.domain = domain;
     this.layer = layer;
     this.hole = hole;
-    this.canvas = make("canvas");
+    this.canvas = element("canvas");
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.history = [];
     this.file = null; // what was opened and not painted on, which is sent as it is
@@ -213,7 +205,7 @@ class Painting {
     if (this.indices) return grayPng(width, height, this.indices);
     let canvas = this.canvas;
     if (this.layer) {
-      canvas = make("canvas", { width, height });
+      canvas = element("canvas", { width, height });
       const context = canvas.getContext("2d");
       const only = this.domain.alpha === "only"; // the plane is the opacity, by which holes are cut out
       context.fillStyle = this.ground;
@@ -244,8 +236,8 @@ const layer = () => layers.get(chosen);
 const hasImage = () => image.canvas.width > 0 && image.touched;
 
 function say(text, bad = false) {
-  $("status").textContent = text;
-  $("status").classList.toggle("bad", bad);
+  byId("status").textContent = text;
+  byId("status").classList.toggle("bad", bad);
 }
 
 // --- the sheet: what is painted on -----------------------------------------------------------------------------------
@@ -253,14 +245,14 @@ function say(text, bad = false) {
 function laySheet() {
   const { width, height } = image.canvas;
   unseen = null;
-  $("sheet").hidden = false;
-  $("drop").hidden = true;
-  $("sheet").style.setProperty("--ratio", width / height);
+  byId("sheet").hidden = false;
+  byId("drop").hidden = true;
+  byId("sheet").style.setProperty("--ratio", width / height);
   for (const [name, each] of layers) {
     if (name !== "image" && (each.canvas.width !== width || each.canvas.height !== height)) each.clear(width, height);
   }
-  $("width").max = Math.max(8, Math.round(Math.max(width, height) / 4));
-  $("width").value = Math.max(4, Math.round(Math.max(width, height) / 24));
+  byId("width").max = Math.max(8, Math.round(Math.max(width, height) / 4));
+  byId("width").value = Math.max(4, Math.round(Math.max(width, height) / 24));
   tellWidth();
   tellUndo();
 }
@@ -282,8 +274,8 @@ async function openImage(file) {
   } catch {
     unseen = file;
     image.clear(0, 0);
-    $("sheet").hidden = true;
-    $("drop").hidden = false;
+    byId("sheet").hidden = true;
+    byId("drop").hidden = false;
     say(`The browser cannot show ${file.name}; it is sent as it is.`);
     changed();
     return;
@@ -295,29 +287,29 @@ async function openImage(file) {
 }
 
 function tellWidth() {
-  $("width-told").textContent = $("width").value;
+  byId("width-told").textContent = byId("width").value;
 }
 
 function tellUndo() {
-  $("undo").disabled = !layer().history.length;
+  byId("undo").disabled = !layer().history.length;
   for (const [name, tell] of zones) tell(layers.get(name));
 }
 
 function choose(name) {
   chosen = name;
-  for (const each of $("layers").children) each.setAttribute("aria-pressed", String(each.value === name));
+  for (const each of byId("layers").children) each.setAttribute("aria-pressed", String(each.value === name));
   showColours();
   tellUndo();
 }
 
 function tool(erase) {
   erasing = erase;
-  $("brush").setAttribute("aria-pressed", String(!erase));
-  $("eraser").setAttribute("aria-pressed", String(erase));
+  byId("brush").setAttribute("aria-pressed", String(!erase));
+  byId("eraser").setAttribute("aria-pressed", String(erase));
 }
 
 function showColours() {
-  const painting = layer(), place = $("colours");
+  const painting = layer(), place = byId("colours");
   const gray = painting.domain.channels === 1;
   const usual = painting.layer && gray ? ["#ffffff", "#000000"] : gray ? ["#000000", "#808080", "#ffffff"]
     : ["#000000", "#ffffff", "#c0392b", "#e6a23c", "#3d8b40", "#2f6db5", "#7a5230"];
@@ -331,7 +323,7 @@ function showColours() {
     tool(false);
   };
   place.replaceChildren(...listed.map(([value, colour, told]) => {
-    const made = make("button", { type: "button", className: "swatch", title: told });
+    const made = element("button", { type: "button", className: "swatch", title: told });
     made.setAttribute("role", "radio");
     made.setAttribute("aria-label", told);
     made.dataset.value = value;
@@ -345,7 +337,7 @@ function showColours() {
     return made;
   }));
   if (!painting.palette && !gray) {
-    const other = make("input", { type: "color", value: painting.colour, title: "Another colour" });
+    const other = element("input", { type: "color", value: painting.colour, title: "Another colour" });
     other.setAttribute("aria-label", "Another colour");
     other.addEventListener("input", () => { pick(other.value); });
     place.append(other);
@@ -355,8 +347,8 @@ function showColours() {
   tool(erase);
 }
 
-const sheet = $("sheet");
-const ring = make("div", { id: "ring", hidden: true });
+const sheet = byId("sheet");
+const ring = element("div", { id: "ring", hidden: true });
 let last = null, cursor = null;
 
 function place(event) {
@@ -365,7 +357,7 @@ function place(event) {
 }
 
 function showRing(point) {
-  const { width, height } = image.canvas, size = (100 * Number($("width").value)) / width;
+  const { width, height } = image.canvas, size = (100 * Number(byId("width").value)) / width;
   ring.hidden = false;
   ring.style.left = `${(100 * point.x) / width}%`;
   ring.style.top = `${(100 * point.y) / height}%`;
@@ -374,7 +366,7 @@ function showRing(point) {
 }
 
 function paint(from, to) {
-  layer().stroke(from, to, Number($("width").value), erasing);
+  layer().stroke(from, to, Number(byId("width").value), erasing);
   tellUndo();
   changed();
 }
@@ -418,7 +410,7 @@ function buildSheet() {
     const { width, height } = image.canvas;
     cursor = cursor || { x: width / 2, y: height / 2 };
     if (event.key in steps && !event.ctrlKey && !event.metaKey) {
-      const far = Math.max(1, Number($("width").value) / 2), [x, y] = steps[event.key];
+      const far = Math.max(1, Number(byId("width").value) / 2), [x, y] = steps[event.key];
       cursor = { x: Math.max(0, Math.min(width, cursor.x + x * far)), y: Math.max(0, Math.min(height, cursor.y + y * far)) };
       if (event.shiftKey) paint(cursor, cursor);
     } else if (event.key === " ") {
@@ -443,7 +435,7 @@ function changed() {
 
 async function work() {
   busy = true;
-  $("output").setAttribute("aria-busy", "true");
+  byId("output").setAttribute("aria-busy", "true");
   try {
     do {
       again = false;
@@ -452,7 +444,7 @@ async function work() {
     } while (again);
   } finally {
     busy = false;
-    $("output").setAttribute("aria-busy", "false");
+    byId("output").setAttribute("aria-busy", "false");
   }
 }
 
@@ -496,7 +488,7 @@ async function ask() {
     notices = JSON.parse(answer.headers.get("x-translate-notices") || "[]");
     blobs = [await answer.blob()];
   }
-  $("notices").replaceChildren(...notices.map((each) => make("li", { textContent: sentence(each) })));
+  byId("notices").replaceChildren(...notices.map((each) => element("li", { textContent: sentence(each) })));
   await showAnswers(blobs, copy);
   say(`Translated in ${Math.round(performance.now() - begun)} ms.`);
 }
@@ -504,7 +496,7 @@ async function ask() {
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".");
 
 function snapshot() {
-  const { width, height } = image.canvas, copy = make("canvas", { width, height });
+  const { width, height } = image.canvas, copy = element("canvas", { width, height });
   copy.getContext("2d").drawImage(image.canvas, 0, 0);
   return copy;
 }
@@ -512,7 +504,7 @@ function snapshot() {
 // --- the answer ------------------------------------------------------------------------------------------------------
 
 async function drawn(blob) {
-  const canvas = make("canvas"), context = canvas.getContext("2d", { willReadFrequently: Boolean(about.target.classes) });
+  const canvas = element("canvas"), context = canvas.getContext("2d", { willReadFrequently: Boolean(about.target.classes) });
   const bitmap = await createImageBitmap(blob);
   canvas.width = bitmap.width;
   canvas.height = bitmap.height;
@@ -533,8 +525,8 @@ async function showAnswers(blobs, copy) {
     answers.push({ blob, canvas, copy });
   }
   shownAnswer = Math.min(shownAnswer, answers.length - 1);
-  $("samples").replaceChildren(...(answers.length < 2 ? [] : answers.map((each, index) => {
-    const made = make("button", { type: "button" }, each.canvas || `${index + 1}`);
+  byId("samples").replaceChildren(...(answers.length < 2 ? [] : answers.map((each, index) => {
+    const made = element("button", { type: "button" }, each.canvas || `${index + 1}`);
     made.setAttribute("aria-label", `Sample ${index + 1}`);
     made.addEventListener("click", () => { showAnswer(index); });
     return made;
@@ -545,29 +537,29 @@ async function showAnswers(blobs, copy) {
 function showAnswer(index) {
   shownAnswer = index;
   const { blob, canvas, copy } = answers[index];
-  [...$("samples").children].forEach((each, at) => { each.setAttribute("aria-pressed", String(at === index)); });
-  const link = $("download");
+  [...byId("samples").children].forEach((each, at) => { each.setAttribute("aria-pressed", String(at === index)); });
+  const link = byId("download");
   if (link.href) URL.revokeObjectURL(link.href);
   link.href = URL.createObjectURL(blob);
   link.download = `translated${answers.length > 1 ? `-${index + 1}` : ""}${about.suffix}`;
   link.textContent = `Download ${about.suffix.slice(1).toUpperCase()}`;
   link.hidden = false;
-  $("pair").hidden = !canvas;
-  $("nothing").hidden = Boolean(canvas);
+  byId("pair").hidden = !canvas;
+  byId("nothing").hidden = Boolean(canvas);
   if (!canvas) {
-    $("nothing").textContent = `The browser cannot show ${about.suffix} files; download it.`;
+    byId("nothing").textContent = `The browser cannot show ${about.suffix} files; download it.`;
     return;
   }
-  const after = $("after"), before = $("before");
+  const after = byId("after"), before = byId("before");
   after.width = canvas.width;
   after.height = canvas.height;
   after.getContext("2d").drawImage(canvas, 0, 0);
-  $("pair").style.setProperty("--ratio", canvas.width / canvas.height);
+  byId("pair").style.setProperty("--ratio", canvas.width / canvas.height);
   // Pictures are shown smooth, and maps, whose pixels mean something, as squares.
   const small = Math.max(canvas.width, canvas.height) < 384;
   after.classList.toggle("small", small && about.target.classes > 0);
   before.classList.toggle("small", small && about.source.classes > 0);
-  for (const each of [before, $("divider"), $("slider"), ...$("pair").querySelectorAll(".tag")]) each.hidden = !copy;
+  for (const each of [before, byId("divider"), byId("slider"), ...byId("pair").querySelectorAll(".tag")]) each.hidden = !copy;
   if (!copy) return;
   before.width = copy.width;
   before.height = copy.height;
@@ -575,26 +567,21 @@ function showAnswer(index) {
   slide();
 }
 
-function slide() {
-  const share = Number($("slider").value);
-  $("before").style.clipPath = `inset(0 ${100 - share}% 0 0)`;
-  $("divider").style.left = `${share}%`;
-  $("slider").setAttribute("aria-valuetext", `${share} percent input`);
-}
+const slide = () => divide("input", "translation");
 
 // --- options and inputs ----------------------------------------------------------------------------------------------
 
 function field(name, help, control, build) {
-  const id = `field-${name}`, row = make("div", { className: "field" });
-  const label = make("label", { textContent: name, htmlFor: id });
+  const id = `field-${name}`, row = element("div", { className: "field" });
+  const label = element("label", { textContent: name, htmlFor: id });
   control.id = id;
   row.append(label, build ? build(control) : control);
   if (help) {
-    const told = make("p", { className: "help", id: `${id}-help`, textContent: help });
+    const told = element("p", { className: "help", id: `${id}-help`, textContent: help });
     control.setAttribute("aria-describedby", told.id);
     row.append(told);
   }
-  $("options").append(row);
+  byId("options").append(row);
   return control;
 }
 
@@ -608,8 +595,8 @@ function texts(name, control, read) {
 }
 
 function select(listed, value) {
-  const made = make("select");
-  made.append(...listed.map(([text, each]) => make("option", { value: each, textContent: text })));
+  const made = element("select");
+  made.append(...listed.map(([text, each]) => element("option", { value: each, textContent: text })));
   made.value = value;
   return made;
 }
@@ -622,8 +609,8 @@ function optionControl(name, each) {
   const help = [each.help, bounds, list ? "several, with commas" : ""].filter(Boolean).join("; ");
   const plain = list || each.none;
   if (each.type === "bool" && !plain) {
-    const box = make("input", { type: "checkbox", checked: Boolean(each.default) });
-    field(name, help, box, (control) => make("span", { className: "check" }, control, "on"));
+    const box = element("input", { type: "checkbox", checked: Boolean(each.default) });
+    field(name, help, box, (control) => element("span", { className: "check" }, control, "on"));
     texts(`given.${name}`, box, () => (box.checked === each.default ? null : String(box.checked)));
     return;
   }
@@ -632,20 +619,20 @@ function optionControl(name, each) {
     const choices = [...(each.none ? ["none"] : []), ...each.choices].map(String);
     control = select(choices.map((one) => [one, one]), shown);
   } else if (["int", "float"].includes(each.type) && !plain) {
-    control = make("input", { type: "number", value: shown, step: each.type === "int" ? 1 : "any" });
+    control = element("input", { type: "number", value: shown, step: each.type === "int" ? 1 : "any" });
     if ("ge" in each) control.min = each.ge;
     if ("le" in each) control.max = each.le;
-  } else control = make("input", { type: "text", value: shown, spellcheck: false });
+  } else control = element("input", { type: "text", value: shown, spellcheck: false });
   field(name, help, control);
   texts(`given.${name}`, control, () => (control.value === "" || control.value === shown ? null : control.value));
 }
 
 function zone(name, help, { onFile, onClear }) {
-  const file = make("input", { type: "file", accept: "image/*,.tif,.tiff,.npy", className: "hidden", tabIndex: -1 });
+  const file = element("input", { type: "file", accept: "image/*,.tif,.tiff,.npy", className: "hidden", tabIndex: -1 });
   file.setAttribute("aria-label", `File of ${name}`);
-  const open = make("button", { type: "button", textContent: "Open" });
-  const clear = make("button", { type: "button", textContent: "Remove", hidden: true });
-  const picture = make("span"), box = make("div", { className: "zone" });
+  const open = element("button", { type: "button", textContent: "Open" });
+  const clear = element("button", { type: "button", textContent: "Remove", hidden: true });
+  const picture = element("span"), box = element("div", { className: "zone" });
   const take = async (given) => {
     if (!given) return;
     const bitmap = await createImageBitmap(given).catch(() => null);
@@ -672,7 +659,7 @@ function zone(name, help, { onFile, onClear }) {
 
 function thumbnail(bitmap) {
   const scale = Math.min(1, 144 / Math.max(bitmap.width, bitmap.height));
-  const made = make("canvas", { width: Math.max(1, bitmap.width * scale), height: Math.max(1, bitmap.height * scale) });
+  const made = element("canvas", { width: Math.max(1, bitmap.width * scale), height: Math.max(1, bitmap.height * scale) });
   made.getContext("2d").drawImage(bitmap, 0, 0, made.width, made.height);
   return made;
 }
@@ -682,7 +669,7 @@ function inputControl(name, each) {
   if (each.kind === "class") {
     const labels = (each.domain && each.domain.labels) || [];
     if (!labels.length) {
-      const number = field(name, `${help || "the number of a class"}`, make("input", { type: "number", min: 0, step: 1 }));
+      const number = field(name, `${help || "the number of a class"}`, element("input", { type: "number", min: 0, step: 1 }));
       if (each.required) number.value = "0";
       texts(`given.${name}`, number, () => number.value || null);
       return;
@@ -695,7 +682,7 @@ function inputControl(name, each) {
   } else if (each.kind === "vector" || each.kind === "latent") {
     const length = each.length ? `${each.length} numbers with commas` : "numbers with commas";
     const drawn = each.kind === "latent" ? "drawn from the seed if empty" : "";
-    const control = make("input", { type: "text", spellcheck: false, placeholder: "0.5, 1, ..." });
+    const control = element("input", { type: "text", spellcheck: false, placeholder: "0.5, 1, ..." });
     field(name, [help, length, drawn].filter(Boolean).join("; "), control);
     texts(`given.${name}`, control, () => control.value.replace(/\s/g, "") || null);
   } else if (each.kind === "image") {
@@ -718,15 +705,15 @@ function inputControl(name, each) {
       },
       onClear: () => { painting.clear(image.canvas.width, image.canvas.height); tellUndo(); },
     });
-    const brush = make("button", { type: "button", textContent: "Paint" });
+    const brush = element("button", { type: "button", textContent: "Paint" });
     brush.addEventListener("click", () => {
       if (!hasImage()) startDrawing();
       choose(name);
-      $("easel").scrollIntoView({ block: "nearest" });
+      byId("easel").scrollIntoView({ block: "nearest" });
     });
     box.prepend(brush);
     if (each.hole) {
-      const own = make("button", { type: "button", textContent: "Transparency", title: "What is transparent in the image" });
+      const own = element("button", { type: "button", textContent: "Transparency", title: "What is transparent in the image" });
       own.setAttribute("aria-pressed", "false");
       own.addEventListener("click", () => {
         const on = !transparent.delete(name);
@@ -748,16 +735,16 @@ function buildOptions() {
   for (const [name, each] of Object.entries(inputs)) inputControl(name, each);
   for (const [name, each] of Object.entries(options)) optionControl(name, each);
   if (about.takes_samples || about.draws_noise) {
-    const seed = field("seed", "another seed draws other noise", make("input", { type: "number", value: "0", step: 1 }));
+    const seed = field("seed", "another seed draws other noise", element("input", { type: "number", value: "0", step: 1 }));
     texts("seed", seed, () => (["", "0"].includes(seed.value) ? null : seed.value));
   }
   if (about.takes_samples) {
     const count = field("samples", "outputs of one image, each with other noise",
-      make("input", { type: "number", min: 1, max: 16, step: 1, placeholder: "1" }));
+      element("input", { type: "number", min: 1, max: 16, step: 1, placeholder: "1" }));
     texts("samples", count, () => count.value || null);
   }
   const side = field("longer side", "pixels to resize the image to; empty: as large as it is",
-    make("input", { type: "number", min: 1, step: 1 }));
+    element("input", { type: "number", min: 1, step: 1 }));
   texts("long_side", side, () => side.value || null);
 }
 
@@ -786,7 +773,7 @@ function undo() {
 }
 
 function resizeBrush(by) {
-  $("width").value = Math.max(1, Math.round(Number($("width").value) * by + Math.sign(by - 1)));
+  byId("width").value = Math.max(1, Math.round(Number(byId("width").value) * by + Math.sign(by - 1)));
   tellWidth();
 }
 
@@ -798,36 +785,36 @@ function fill() {
   changed();
 }
 
-$("name").textContent = about.name;
+byId("name").textContent = about.name;
 const domains = `${about.source.summary.split(",")[0]} to ${about.target.summary.split(",")[0]}`;
 const trained = about.size.length ? `trained at ${about.size[1]} x ${about.size[0]}` : "";
-$("about").textContent = [about.method, domains, trained, about.about].filter(Boolean).join(" \u00b7 ");
-$("address").textContent = location.href.replace(/[#?].*$/, "");
+byId("about").textContent = [about.method, domains, trained, about.about].filter(Boolean).join(" \u00b7 ");
+byId("address").textContent = location.href.replace(/[#?].*$/, "");
 buildSheet();
 buildOptions();
 if (layers.size > 1) {
   for (const name of layers.keys()) {
-    const made = make("button", { type: "button", value: name, textContent: name });
+    const made = element("button", { type: "button", value: name, textContent: name });
     made.addEventListener("click", () => { if (hasImage()) choose(name); });
-    $("layers").append(made);
+    byId("layers").append(made);
   }
 }
 choose("image");
-$("open").addEventListener("click", () => { $("file").click(); });
-$("file").addEventListener("change", () => {
-  if ($("file").files[0]) void openImage($("file").files[0]);
-  $("file").value = "";
+byId("open").addEventListener("click", () => { byId("file").click(); });
+byId("file").addEventListener("change", () => {
+  if (byId("file").files[0]) void openImage(byId("file").files[0]);
+  byId("file").value = "";
 });
-$("new").addEventListener("click", startDrawing);
-$("brush").addEventListener("click", () => { tool(false); });
-$("eraser").addEventListener("click", () => { tool(true); });
-$("undo").addEventListener("click", undo);
-$("fill").addEventListener("click", fill);
-$("width").addEventListener("input", tellWidth);
-$("slider").addEventListener("input", slide);
-$("options").addEventListener("submit", (event) => { event.preventDefault(); });
+byId("new").addEventListener("click", startDrawing);
+byId("brush").addEventListener("click", () => { tool(false); });
+byId("eraser").addEventListener("click", () => { tool(true); });
+byId("undo").addEventListener("click", undo);
+byId("fill").addEventListener("click", fill);
+byId("width").addEventListener("input", tellWidth);
+byId("slider").addEventListener("input", slide);
+byId("options").addEventListener("submit", (event) => { event.preventDefault(); });
 const dropped = (file) => { if (file) void openImage(file); };
-dropping($("easel"), dropped);
+dropping(byId("easel"), dropped);
 dropping(document.documentElement, dropped);
 document.addEventListener("paste", (event) => {
   const file = [...event.clipboardData.files].find((each) => each.type.startsWith("image/"));
@@ -841,7 +828,7 @@ document.addEventListener("keydown", (event) => {
   else if (key === "b") tool(false);
   else if (key === "e") tool(true);
   else if (key === "f") fill();
-  else if (key === "o") $("file").click();
+  else if (key === "o") byId("file").click();
   else if (key === "n") startDrawing();
   else if (key === "[") resizeBrush(1 / 1.25);
   else if (key === "]") resizeBrush(1.25);

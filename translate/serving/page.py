@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from translate.terminal import printable
-from translate.webpage import fill, json_in_html, read_template, source_hash
+from translate.webpage import fill, json_in_html, source_hash, sources_of
 
 
 class Page:
     """The page's ``text``, and the Content-Security-Policy under which it is shown."""
 
     def __init__(self, description: Mapping[str, Any]) -> None:
-        template, style, script = (
-            read_template("translate.serving", name).removesuffix("\n") for name in ("page.html", "page.css", "page.js")
-        )
+        template, style, script = sources_of("translate.serving")
         title = html.escape(f"{printable(description['name'])}: translate images")
         filled = {
             "TITLE": title.encode("ascii", "xmlcharrefreplace").decode(),

@@ -11,7 +11,7 @@ import html
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -87,8 +87,13 @@ def refuse_foreign(page: Path, marker: str, advice: str) -> None:
         raise TranslateError(f"{page} {advice}")
 
 
-def read_template(package: str, name: str) -> str:
-    """A text file of a package: a template, a style or a script."""
+def sources_of(package: str, scripts: Sequence[str] = ("page.js",)) -> tuple[str, str, str]:
+    """The template, the style and the script of a package's page, the last two behind what all pages share."""
+    template, style = _read(package, "page.html"), _read(__name__, "divider.css") + _read(package, "page.css")
+    return template, style, _read(__name__, "shared.js") + "".join(_read(package, each) for each in scripts)
+
+
+def _read(package: str, name: str) -> str:
     return files(package).joinpath(name).read_text("ascii")
 
 
