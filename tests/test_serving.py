@@ -635,6 +635,28 @@ def test_nothing_is_left_in_the_temporary_folder(file: Path, tmp_path: Path, mon
     assert not list(tmp_path.glob("translate-serve-*"))
 
 
+FULL = """
+import resource
+
+# What is written goes as far as this, as to a disk that becomes full.
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit of POSIX stands for a full disk")
+def test_a_disk_that_takes_no_more_is_told(file: Path, tmp_path: Path) -> None:
+    plugin = tmp_path / "full_disk_of_mine.py"
+    plugin.write_text(FULL)
+    noise = np.random.default_rng(0).integers(0, 256, (100, 100, 3)).astype(np.uint8)
+    large = images.encode(images.Image(noise), ".png")
+    assert len(large) > 20_000
+    with serving(file, before=("-p", str(plugin))) as served:
+        for answer in (served.send(large), served.ask(body=large)):
+            assert answer.status == 507
+            assert answer.error == "the server cannot keep the image: file too large; tell who runs it"
+        assert served.send(png(8, 8)).status == 200
+
+
 def test_what_cannot_be_served_is_said(file: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -213,9 +213,9 @@ class Converter:
             )
         height, width = job.work.resizing.of((header.height, header.width))
         if height * width * (job.work.samples or 1) > most:
+            samples = "" if job.work.samples in (None, 1) else f"{job.work.samples} images of "
             raise TooLargeError(
-                f"{job.work.samples or 1} x {width} x {height} pixels are asked for, more than {most:,} are not made; "
-                "ask for less"
+                f"{samples}{width} x {height} pixels are asked for, more than {most:,} are not made; ask for less"
             )
 
     def _refuse_many(self, job: Job) -> None:

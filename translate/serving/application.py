@@ -25,7 +25,7 @@ from translate.serving.guard import Guard, error_answer
 from translate.serving.metrics import CONTENT_TYPE
 from translate.serving.multipart import Form, read_form, read_image
 from translate.serving.page import Page
-from translate.serving.refusing import RefusedError
+from translate.serving.refusing import RefusedError, not_kept
 
 MEDIA_TYPES = {
     ".png": "image/png",
@@ -100,6 +100,8 @@ class Application:
                 raise RefusedError(
                     408, f"the request did not come within {self._desk.timeout:g} seconds; send it faster"
                 ) from None
+            except OSError as error:
+                raise not_kept(error) from None
             query = _query(request)
             job.name, job.asked, job.given = asked_of_form(form, query, self._taken)
         except BaseException:

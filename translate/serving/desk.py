@@ -20,7 +20,7 @@ from translate.conversion import Answered, Converter, Job
 from translate.errors import TranslateError, UnfitError
 from translate.machine import cores
 from translate.serving.metrics import Metrics
-from translate.serving.refusing import RefusedError, status_of
+from translate.serving.refusing import RefusedError, not_kept, status_of
 from translate.terminal import printable
 
 log = logging.getLogger("translate")
@@ -83,8 +83,7 @@ class Desk:
         try:
             folder = Path(mkdtemp(dir=self._place))
         except OSError as error:
-            reason = (error.strerror or "it failed").lower()
-            raise RefusedError(507, f"the server cannot keep the image: {reason}; tell who runs it") from None
+            raise not_kept(error) from None
         self.active += 1
         return folder
 

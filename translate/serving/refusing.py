@@ -15,6 +15,16 @@ class RefusedError(TranslateError):
         self.again = again
 
 
+def not_kept(error: OSError) -> RefusedError:
+    """The refusal where the server's disk takes no more.
+
+    >>> status_of(not_kept(OSError(28, "No space left on device")))
+    507
+    """
+    reason = (error.strerror or "it failed").lower()
+    return RefusedError(507, f"the server cannot keep the image: {reason}; tell who runs it")
+
+
 def status_of(error: TranslateError) -> int:
     """The status for an error of a conversion: 413 for too much, 415 for no image, 422 for what does not fit.
 
