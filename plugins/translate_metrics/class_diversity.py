@@ -47,8 +47,9 @@ class ClassDiversity:
         """What was compared, by which classifier, and the numbers of images and classes."""
         where = "pixels in [-1, 1]" if self._features is None else f"pooled features of {self._features.description}"
         made, real = (sum(map(len, self._classes[kind])) for kind in ("fake", "target"))
+        classes = f"{self._compared} class{'' if self._compared == 1 else 'es'}"
         return (
-            f"mean absolute difference of {where} within {self._compared} classes, over that of real images; "
+            f"mean absolute difference of {where} within {classes}, over that of real images; "
             f"{self._description}; {made} made, {real} real images"
         )
 
