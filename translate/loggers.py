@@ -126,7 +126,7 @@ class _Logging:
         self._woken = threading.Event()
         self._woken.set()
         self._moved = time.monotonic()
-        self._told = threading.Lock()
+        self._warning = threading.Lock()
         self._left_out = False
         self._thread = threading.Thread(target=self._guarded, name=f"translate-logger-{name}", daemon=True)
         self._thread.start()
@@ -149,7 +149,7 @@ class _Logging:
         while self._thread.is_alive() and time.monotonic() < min(deadline, self._moved + SILENT_SECONDS):
             self._thread.join(0.1)
         if self._thread.is_alive():
-            self._tell("has not answered for a while, so its log lacks the end; a resumed run goes on with it")
+            self._warn("has not answered for a while, so its log lacks the end; a resumed run goes on with it")
 
     def _guarded(self) -> None:
         try:
@@ -157,10 +157,10 @@ class _Logging:
             with seeded_draws(0):
                 self._log()
         except BaseException as error:  # whatever a logger raises ends its thread alone
-            self._tell(f"failed and is left out, the training goes on: {format_error(error)}")
+            self._warn(f"failed and is left out, the training goes on: {format_error(error)}")
 
-    def _tell(self, what: str) -> None:
-        with self._told:
+    def _warn(self, what: str) -> None:
+        with self._warning:
             if not self._left_out:
                 self._left_out = True
                 log.warning("warning: the logger %s %s", self._name, what)

@@ -215,7 +215,7 @@ def scores_of(run: Run) -> list[str]:
     validated = [row for row in rows if any(name.startswith(start) for name in row)]
     for row in validated[-1:]:
         scores = {name.removeprefix(start): value for name, value in row.items() if name.startswith(start)}
-        every = ", ".join(_told(name, value) for name, value in scores.items() if not is_error(name, scores))
+        every = ", ".join(_score_text(name, value) for name, value in scores.items() if not is_error(name, scores))
         lines.append(f"last:     {every} on {VALIDATED}, step {row['step']}")
     if config.keep_best is not None:
         path = best_translator(run.folder, config.keep_best)
@@ -223,12 +223,12 @@ def scores_of(run: Run) -> list[str]:
             lines.append(f"best:     none, since no validation has given a number as {config.keep_best}")
         with suppress(checkpoint.CheckpointError):
             facts = checkpoint.load(path)[1]
-            told = _told(config.keep_best, facts["chosen"]["value"])
-            lines.append(f"best:     {told} on {VALIDATED}, by which it was chosen, step {facts['step']}: {path}")
+            score = _score_text(config.keep_best, facts["chosen"]["value"])
+            lines.append(f"best:     {score} on {VALIDATED}, by which it was chosen, step {facts['step']}: {path}")
     return lines
 
 
-def _told(name: str, value: float | str) -> str:
+def _score_text(name: str, value: float | str) -> str:
     return f"{name} {float(value):.5g}"
 
 

@@ -82,15 +82,15 @@ class Guard:
         terms = {row["step"]: row for row in run.metrics} if run.step else {}
         for row in rows:
             if "warning" in row:
-                self._streaks.setdefault(f"{row['warning']}:{row.get('subject', '')}", Streak()).told = True
+                self._streaks.setdefault(f"{row['warning']}:{row.get('subject', '')}", Streak()).warned = True
             for key in row.get("seen", {}):
                 detector = DETECTORS.get(key.partition(":")[0])
                 if detector is not None and "signs" in row:
                     streak = self._streaks.setdefault(key, Streak())
-                    told = streak.told
+                    warned = streak.warned
                     # What was told is in the rows: the patience may have been another, with other --steps.
                     if streak.add(key in row["signs"], row["step"], run.steps, detector.patience) is not None:
-                        streak.told = told
+                        streak.warned = warned
             if "balances" in row:
                 self._interval.look(
                     {name: each for name, each in terms.get(row["step"], {}).items() if _is_term(name, each)},

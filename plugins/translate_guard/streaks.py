@@ -23,10 +23,10 @@ class Patience:
 
 
 class Streak:
-    """Counts the looks in a row at which one sign was there, or was not; ``told`` from a warning until it has gone."""
+    """Counts the looks in a row at which one sign was there, or was not; ``warned`` after a warning until it went."""
 
     def __init__(self) -> None:
-        self.told = False
+        self.warned = False
         self._sign = False
         self._rows = 0
         self._first = 0
@@ -45,9 +45,9 @@ class Streak:
         if self._rows < patience.rows or lasted < patience.steps_of(steps):
             return None
         if not sign:
-            self.told = False
+            self.warned = False
             return None
-        if self.told:
+        if self.warned:
             return None
-        self.told = True
+        self.warned = True
         return lasted

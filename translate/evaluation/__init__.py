@@ -164,17 +164,17 @@ class Evaluation:
     def _given(self) -> list[str]:
         """What the network was given beside its images, in a line; none if that was nothing."""
         inputs: Mapping[str, Mapping[str, Any]] = self.protocol.get("inputs", {})
-        told = [f"{name} {value}" for name, value in self.protocol.get("given", {}).items() if name not in inputs]
+        parts = [f"{name} {value}" for name, value in self.protocol.get("given", {}).items() if name not in inputs]
         for name, each in inputs.items():
             beside = ", ".join(f"{count:,} {printable(label, 40)}" for label, count in each.get("classes", {}).items())
             if whole := each.get("without_a_hole"):
                 beside = f"which marks nothing in {whole:,} of {each['images']:,}"
-            told.append(f"{name} from {each['from']}" + (f" ({beside})" if beside else ""))
+            parts.append(f"{name} from {each['from']}" + (f" ({beside})" if beside else ""))
         if targets := self.protocol.get("targets"):
-            told.append(
+            parts.append(
                 f"compared with the {targets['images']:,} targets of {printable(', '.join(targets['classes']))}"
             )
-        return [f"given: {'; '.join(told)}"] if told else []
+        return [f"given: {'; '.join(parts)}"] if parts else []
 
     def to_json(self) -> dict[str, Any]:
         """The result as JSON values; a number that is not finite becomes text, such as ``inf``."""

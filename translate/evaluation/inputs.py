@@ -183,14 +183,14 @@ class Inputs:
         for name, source in self.given.sources.items():
             if name not in self._counts:
                 continue
-            told: dict[str, Any] = {"from": "the data" if name in self.own else _kind(source)}
-            told["images"] = self._counts[name]
+            entry: dict[str, Any] = {"from": "the data" if name in self.own else _kind(source)}
+            entry["images"] = self._counts[name]
             if self._whole[name]:
-                told["without_a_hole"] = self._whole[name]
+                entry["without_a_hole"] = self._whole[name]
             if name in self._classes:
-                told["classes"] = dict(sorted(self._classes[name].items()))
-            told["sha256"] = self._hashes[name].hexdigest()
-            inputs[name] = told
+                entry["classes"] = dict(sorted(self._classes[name].items()))
+            entry["sha256"] = self._hashes[name].hexdigest()
+            inputs[name] = entry
         return found | ({"inputs": inputs} if inputs else {})
 
 

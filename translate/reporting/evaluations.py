@@ -110,14 +110,17 @@ def _facts_of(path: Path) -> Mapping[str, Any]:
 def _scores_of(values: Mapping[str, Any]) -> dict[str, Any]:
     scores = {printable(name): value for name, value in values["scores"].items()}
     protocol, counts, warnings = (values.get(name) for name in ("protocol", "counts", "warnings"))
-    told = {**(counts if isinstance(counts, Mapping) else {}), **(protocol if isinstance(protocol, Mapping) else {})}
+    shown = {
+        **(counts if isinstance(counts, Mapping) else {}),
+        **(protocol if isinstance(protocol, Mapping) else {}),
+    }
     return {
         "scores": [
             [name, _short(value), _short(scores[f"{name}{ERROR}"]) if f"{name}{ERROR}" in scores else ""]
             for name, value in scores.items()
             if not is_error(name, scores)
         ],
-        "protocol": [[printable(name), text_of(value)] for name, value in told.items()],
+        "protocol": [[printable(name), text_of(value)] for name, value in shown.items()],
         "warnings": [printable(each) for each in warnings] if isinstance(warnings, list) else [],
     }
 

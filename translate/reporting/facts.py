@@ -21,7 +21,7 @@ from translate.reporting import journal
 from translate.reporting.evaluations import Tables
 from translate.reporting.grids import MOST_LISTED, Grid, Pictures, grids_of
 from translate.reporting.guarding import Guarding
-from translate.reporting.journal import Told
+from translate.reporting.journal import Journal
 from translate.reporting.series import Series
 from translate.reporting.texts import text_of
 from translate.run import Config, Run
@@ -118,7 +118,7 @@ class RunFacts:
         run.step = last_step(run, self.series)
         state = state or state_of(run, run.step)
         facts = _json_of(run.folder / "config.json")
-        told = journal.read(run.folder)
+        entries = journal.read(run.folder)
 
         def link(grid: Grid) -> str | None:
             if base is None:
@@ -152,8 +152,8 @@ class RunFacts:
             "options": [[printable(name), text_of(value), same] for name, value, same in options_of(run.config)],
             "own": len(run.config.options),
             "domains": [[printable(name), text_of(each)] for name, each in _mapping(facts.get("domains")).items()],
-            "environment": list(_environment(facts, told)),
-            "notes": _notes(run, facts, told, self.series, self.guarding, problems),
+            "environment": list(_environment(facts, entries)),
+            "notes": _notes(run, facts, entries, self.series, self.guarding, problems),
             "guard": self.guarding.facts(),
             "commands": list(_commands(run, state, facts.get("paired"))),
             "files": _files(run),
@@ -175,8 +175,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _environment(facts: Mapping[str, Any], told: Told) -> Iterator[list[str]]:
-    for row in told.of("begin")[-1:]:
+def _environment(facts: Mapping[str, Any], entries: Journal) -> Iterator[list[str]]:
+    for row in entries.of("begin")[-1:]:
         yield from ([name, text_of(row[name])] for name in ("machine", "accelerator", "system") if row.get(name))
     for name in ("device", "threads", "ranks", "plugin"):
         if name in facts:
@@ -190,7 +190,7 @@ def _environment(facts: Mapping[str, Any], told: Told) -> Iterator[list[str]]:
 def _notes(
     run: Run,
     facts: Mapping[str, Any],
-    told: Told,
+    entries: Journal,
     series: Series,
     guarding: Guarding,
     problems: Iterable[str],
@@ -218,19 +218,19 @@ def _notes(
             note("change", change, {"step": change.step})
     except TranslateError as error:
         note("warning", error)
-    for problem in filter(None, (told.problem, guarding.problem, *problems)):
+    for problem in filter(None, (entries.problem, guarding.problem, *problems)):
         note("warning", problem)
     for row in guarding.warnings:
         note("guard", row["text"], row)
         notes[-1]["advice"] = row["advice"]
-    for row in told.of("told"):
+    for row in entries.of("told"):
         if any(each["text"] and each["text"] in str(row.get("text")) for each in guarding.warnings):
             continue  # as it stood on the console
         note("warning" if row.get("level") == "warning" else "log", row.get("text", ""), row)
-    for row in told.of("begin"):
+    for row in entries.of("begin"):
         if row.get("step"):
             note("resumed", f"resumed at step {row['step']}", row)
-    for row in told.of("end"):
+    for row in entries.of("end"):
         if row.get("reason") != "finished":
             note("ended", f"ended at step {row.get('step')}: {row.get('reason')}", row)
     return notes

@@ -39,7 +39,7 @@ def append(folder: Path, kind: str, step: int, values: Mapping[str, Any]) -> Non
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Journal:
     """The lines of a journal by kind, of each the last ``SHOWN``, and ``problem``, why they could not be read."""
 
     lines: Mapping[str, list[dict[str, Any]]]
@@ -50,21 +50,21 @@ class Told:
         return self.lines.get(kind, [])
 
 
-def read(folder: Path) -> Told:
+def read(folder: Path) -> Journal:
     """What a folder's journal tells; nothing where there is none. Lines that are no lines of a journal are left out."""
     found: dict[str, list[dict[str, Any]]] = {}
     try:
         with open_file(folder / NAME) as file:
             content = file.read(MOST_BYTES)
     except FileNotFoundError:
-        return Told({})
+        return Journal({})
     except (OSError, FactsError) as error:
         reason = getattr(error, "strerror", None) or error
-        return Told({}, f"{NAME} cannot be read, in which what was told is kept: {reason}")
+        return Journal({}, f"{NAME} cannot be read, in which what was told is kept: {reason}")
     for line in content.split(b"\n"):
         if row := _row_of(line):
             found.setdefault(row["kind"], []).append(row)
-    return Told({kind: rows[-SHOWN:] for kind, rows in found.items()})
+    return Journal({kind: rows[-SHOWN:] for kind, rows in found.items()})
 
 
 def _row_of(line: bytes) -> dict[str, Any] | None:

@@ -96,7 +96,7 @@ class RunReport:
         self._facts = RunFacts(run.folder)
         self._clock, self._used = clock, used
         self._next = -1.0
-        self._told = False
+        self._warned = False
         self._lock = threading.Lock()
         self._listener = _Listener(run)
 
@@ -116,7 +116,7 @@ class RunReport:
                 try:
                     self._write("running")
                 except TranslateError as error:
-                    self._tell(error)
+                    self._warn(error)
                 self._next = self._clock() + (self._used() - before) / SHARE
 
     def end(self, reason: str) -> None:
@@ -128,12 +128,12 @@ class RunReport:
                 self._write("finished" if reason == "finished" else "stopped")
         except (TranslateError, OSError) as error:
             if reason != "failed":  # else the training says itself what is wrong with its folder
-                self._tell(error)
+                self._warn(error)
 
-    def _tell(self, error: Exception) -> None:
+    def _warn(self, error: Exception) -> None:
         """Say once why the report is not written; it is tried again all the same."""
-        if not self._told:
-            self._told = True
+        if not self._warned:
+            self._warned = True
             log.warning("the report is not written: %s", error)
 
     def _note(self, kind: str, values: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from translate.errors import TranslateError
 from translate.options import Parameter, describe
 from translate.serving.fields import declared, taken_of
 
-TOLD = ("method", "licence", "about", "step")
+SHOWN = ("method", "licence", "about", "step")
 
 
 def description_of(converter: Converter, path: Path, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,10 +23,10 @@ def description_of(converter: Converter, path: Path, asked: Mapping[str, Any]) -
     facts: dict[str, Any] = {}
     try:
         found = show(path, step=asked["step"])
-        facts = {name: getattr(found, name) for name in TOLD}
+        facts = {name: getattr(found, name) for name in SHOWN}
     except TranslateError:
         # An exported file that says nothing of itself.
-        facts = dict.fromkeys(TOLD)
+        facts = dict.fromkeys(SHOWN)
     return {
         "name": path.resolve().name,
         **facts,

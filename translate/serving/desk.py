@@ -128,7 +128,7 @@ class Desk:
             except Exception as error:
                 for each in batch:
                     if not each.answer.done():
-                        each.answer.set_exception(told_of(error))
+                        each.answer.set_exception(internal_error(error))
                 continue
             self.metrics.computed.add(time.perf_counter() - begun)
             self.metrics.images += len(batch)
@@ -178,7 +178,7 @@ class Desk:
         except TranslateError as error:
             raise RefusedError(400 if isinstance(error, UnfitError) else status_of(error), str(error)) from None
         except Exception as error:
-            raise told_of(error) from error
+            raise internal_error(error) from error
         finally:
             await self.release(job)
 
@@ -206,7 +206,7 @@ def _refuse_dropped(ticket: _Ticket) -> None:
         raise _unwanted()
 
 
-def told_of(error: Exception) -> RefusedError:
+def internal_error(error: Exception) -> RefusedError:
     """A fault of the program: where it happened goes to the log, in one line."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:

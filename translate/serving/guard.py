@@ -16,7 +16,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from translate.errors import TranslateError
-from translate.serving.desk import told_of
+from translate.serving.desk import internal_error
 from translate.serving.metrics import Metrics
 
 Scope = MutableMapping[str, Any]
@@ -89,7 +89,7 @@ class Guard:
             else:
                 await self._app(scope, receive, answer)
         except Exception as error:
-            refused = told_of(error)
+            refused = internal_error(error)
             if status == 0:
                 await error_answer(refused.status, str(refused))(scope, receive, answer)
         finally:

@@ -67,17 +67,17 @@ class Metrics:
             yield f'translate_requests_total{{route="{route}",method="{method}",status="{status}"}} {count}'
         yield from _head("translate_images_total", "counter", "Images that went through the network.")
         yield f"translate_images_total {self.images}"
-        for name, told, found in (
+        for name, help_text, found in (
             ("translate_request_seconds", "Seconds from a request's first byte to its image.", self.latency),
             ("translate_wait_seconds", "Seconds that decoded images waited for the network.", self.waited),
             ("translate_pass_seconds", "Seconds of the network's passes, a batch each.", self.computed),
         ):
-            yield from _head(name, "histogram", told)
+            yield from _head(name, "histogram", help_text)
             yield from found.lines(name)
-        for name, (told, value) in self.gauges.items():
-            yield from _head(name, "gauge", told)
+        for name, (help_text, value) in self.gauges.items():
+            yield from _head(name, "gauge", help_text)
             yield f"{name} {value():g}"
 
 
-def _head(name: str, kind: str, told: str) -> tuple[str, str]:
-    return f"# HELP {name} {told}", f"# TYPE {name} {kind}"
+def _head(name: str, kind: str, help_text: str) -> tuple[str, str]:
+    return f"# HELP {name} {help_text}", f"# TYPE {name} {kind}"

@@ -84,9 +84,9 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to listen, and tell it."""
         await super().startup(sockets)
-        self.told()
+        self.on_startup()
 
-    told: Callable[[], None] = staticmethod(lambda: None)
+    on_startup: Callable[[], None] = staticmethod(lambda: None)
 
 
 async def _serve(
@@ -109,7 +109,7 @@ async def _serve(
         timeout_keep_alive=5, timeout_graceful_shutdown=int(asked["timeout"]) + LINGER_SECONDS,
     )  # fmt: skip
     server = _Server(config)
-    server.told = started
+    server.on_startup = started
     asked_to_stop = 0
 
     def stop(number: int) -> None:
