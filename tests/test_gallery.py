@@ -452,6 +452,17 @@ def test_lines_that_are_no_records_are_passed_over(tmp_path: Path, line: str) ->
     assert Page(tmp_path / "gallery.html").records == []
 
 
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0, 1e300])
+def test_a_time_that_is_none_is_left_out(tmp_path: Path, seconds: float) -> None:
+    """A browser refuses all records for one number that is not finite."""
+    gallery = Gallery(tmp_path)
+    gallery.add("a.png", before=picture(), after=[picture()], seconds=seconds)
+    gallery.write()
+    (record,) = Page(tmp_path / "gallery.html").records
+    assert record["name"] == "a.png"
+    assert "seconds" not in record
+
+
 def test_records_name_no_other_previews(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path)
     gallery.add("a.png", before=picture(), after=[picture()])

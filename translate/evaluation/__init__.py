@@ -205,6 +205,11 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(f"translate.evaluation.{_INNER[name]}"), name)
 
 
+def _refuse_no_metric(asked: Mapping[str, Any]) -> None:
+    if not asked["metrics"]:
+        raise TranslateError("there is nothing to measure; name at least one --metric, such as psnr")
+
+
 def _span(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f" [{interval[0]:.4g}, {interval[1]:.4g}]"
 
@@ -266,8 +271,7 @@ def evaluate(
     and lowest. It gets a name of its own, so nothing is replaced; where the folder cannot be written, that is told.
     """
     asked = asked_of(evaluate, locals())
-    if not asked["metrics"]:
-        raise TranslateError("there is nothing to measure; name at least one --metric, such as psnr")
+    _refuse_no_metric(asked)
     # Imported here, so that the options can be read without torch.
     from translate.evaluation.measuring import measure_all
 
@@ -301,8 +305,7 @@ def compare(
     run.
     """
     asked = asked_of(compare, locals())
-    if not asked["metrics"]:
-        raise TranslateError("there is nothing to measure; name at least one --metric, such as psnr")
+    _refuse_no_metric(asked)
     from translate.evaluation.comparing import compare_folders
 
     return Evaluation(**compare_folders(expanded(made), expanded(truth), asked, plugins, no_plugins))

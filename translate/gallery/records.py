@@ -116,7 +116,7 @@ def _parsed(line: bytes) -> tuple[float, str, Record | None] | None:
                     alpha=bool(shown.pop("alpha")),
                 ),
                 reason=None if content["reason"] is None else str(content["reason"]),
-                seconds=None if content["seconds"] is None else float(content["seconds"]),
+                seconds=_seconds(content["seconds"]),
                 source=None if content.get("source") is None else _text(content["source"]),
                 stamps=tuple((int(size), int(changed)) for size, changed in content.get("stamps", ())),
             ),
@@ -131,6 +131,11 @@ def _text(value: object) -> str:
     if b"\0" in os.fsencode(value):  # what names no file is no name
         raise ValueError("no name")
     return value
+
+
+def _seconds(value: object) -> float | None:
+    """A time that a page can show; None for any other value."""
+    return float(value) if isinstance(value, (int, float)) and 0 <= value < 2**53 else None
 
 
 def _preview(value: object) -> str | None:

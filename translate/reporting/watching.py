@@ -7,7 +7,6 @@ server as its host, which a page of a stranger that resolves its own name to 127
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +21,7 @@ from translate.reporting.writing import content_of, page_of, title_of
 from translate.run import Run
 from translate.signals import Ended
 from translate.terminal import printable
+from translate.webpage import json_text
 
 HOST = "127.0.0.1"
 SECONDS = 2.0
@@ -75,7 +75,7 @@ class Watch:
             content = self.content()
             return "text/html; charset=utf-8", page_of(content, title_of(content)).encode()
         if path == "/data.json":
-            return "application/json", json.dumps(self.content()).encode()
+            return "application/json", json_text(self.content()).encode()
         if found := re.fullmatch(r"/grids/([0-9]{1,19})", path):
             for grid in grids_of(self.run):
                 if grid.step == int(found[1]) and grid.size <= MOST_BYTES:
@@ -149,4 +149,4 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _timeless(body: bytes) -> bytes:
     """What is the same as long as nothing has changed but the time."""
-    return re.sub(rb'"written": [0-9]+', b"", body)
+    return re.sub(rb'"written":[0-9]+', b"", body)

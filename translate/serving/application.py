@@ -26,6 +26,7 @@ from translate.serving.metrics import CONTENT_TYPE
 from translate.serving.multipart import Form, read_form, read_image
 from translate.serving.page import Page
 from translate.serving.refusing import RefusedError, not_kept
+from translate.webpage import json_text
 
 MEDIA_TYPES = {
     ".png": "image/png",
@@ -76,7 +77,7 @@ class Application:
         return Response(self._page.text, media_type="text/html", headers=headers)
 
     async def _describe(self, _: Request) -> Response:
-        return JSONResponse(self._description)
+        return Response(json_text(self._description), media_type="application/json")
 
     async def _health(self, _: Request) -> Response:
         if self._desk.stopping:

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -46,13 +47,33 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return re.sub(r"\{\{([A-Z_]+)\}\}", lambda found: values[found[1]], template)
 
 
+def json_text(content: Any) -> str:
+    """JSON as ASCII text in which null stands for numbers that are not finite; for one a browser would refuse all of it.
+
+    >>> json_text({"a": [1.5, float("nan")], "b": float("-inf")})
+    '{"a":[1.5,null],"b":null}'
+    """
+    try:
+        return json.dumps(content, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(content), separators=(",", ":"), allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {name: _finite(each) for name, each in content.items()}
+    return [_finite(each) for each in content] if isinstance(content, (list, tuple)) else content
+
+
 def json_in_html(content: Any) -> str:
     r"""JSON as ASCII text that can stand in a script element: it holds no letter that begins or ends markup.
 
     >>> json_in_html(["</script>&"])
     '["\\u003c/script\\u003e\\u0026"]'
     """
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True)
+    text = json_text(content)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
