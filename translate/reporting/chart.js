@@ -10,11 +10,10 @@ const shortNumber = (value) => {
 
 const charts = {
   all: [], axis: "step", log: false, smooth: 0, from: null, until: null, cursor: null,
-  names: { step: "step", epoch: "epoch", seconds: "hours" },
-  colour(hue, shade = 0) {
+  colour(hue) {
     const light = getComputedStyle(document.documentElement).getPropertyValue("--light").trim();
     const base = parseFloat(light) || 45;
-    return `hsl(${hue} 68% ${Math.min(Math.max(base + shade, 20), 88)}%)`;
+    return `hsl(${hue} 68% ${base}%)`;
   },
   theme() {
     const style = getComputedStyle(document.documentElement);
@@ -37,9 +36,9 @@ const charts = {
 };
 
 class Chart {
-  // lines: [{name, hue, shade, style, table: {step, epoch, seconds}, mean, low, high}]
+  // lines: [{name, hue, style, table: {step, epoch, seconds}, mean, low, high}]
   constructor(title, lines, { format = shortNumber, unit = 1, exact = false } = {}) {
-    Object.assign(this, { title, lines, format, unit, exact, note: "", hidden: new Set(), seen: false, plots: [] });
+    Object.assign(this, { title, lines, format, unit, exact, note: "", hidden: new Set(), seen: false });
     this.legend = element("div", { className: "legend", role: "group", ariaLabel: `Curves of ${title}` });
     this.canvas = element("canvas", { ariaHidden: "true" });
     this.plot = element("div", { className: "plot", tabIndex: 0, role: "slider", ariaLabel: `${title}: position on the curve`, ariaOrientation: "horizontal" }, this.canvas);
@@ -68,7 +67,6 @@ class Chart {
   update(lines) {
     const same = lines.length === this.lines.length && lines.every((line, at) => line.name === this.lines[at].name);
     this.lines = lines;
-    this.smoothed = undefined;
     if (!same) this.label();
     if (this.table.open) this.fill();
   }
@@ -224,7 +222,7 @@ class Chart {
     pen.clip();
     shown.forEach((line) => this.drawLine(pen, line, from, until, px, py, usable));
     pen.restore();
-    this.lines.forEach((line, at) => { this.marks[at].swatch.style.borderTopColor = charts.colour(line.hue, line.shade); });
+    this.lines.forEach((line, at) => { this.marks[at].swatch.style.borderTopColor = charts.colour(line.hue); });
     this.drawCursor(pen, px, py, shown, height - margin.bottom, theme, usable);
     const notes = [this.note];
     const bad = this.lines.reduce((sum, line) => sum + (line.bad || 0), 0);
@@ -239,7 +237,7 @@ class Chart {
     const xs = this.xs(line);
     if (!xs || !xs.length) return;
     const first = Math.max(this.place(xs, from) - 1, 0), last = Math.min(this.place(xs, until) + 1, xs.length);
-    const colour = charts.colour(line.hue, line.shade);
+    const colour = charts.colour(line.hue);
     const smooth = this.smooth(line);
     pen.lineJoin = "round";
     const path = (values, alpha, wide, dash) => {
@@ -321,7 +319,7 @@ class Chart {
       const at = this.nearest(line, x);
       const value = at < 0 ? null : this.smooth(line)[at];
       if (!usable(value)) continue;
-      pen.fillStyle = charts.colour(line.hue, line.shade);
+      pen.fillStyle = charts.colour(line.hue);
       pen.beginPath();
       pen.arc(px(this.xs(line)[at]), py(value), 4, 0, 7);
       pen.fill();

@@ -58,8 +58,8 @@
     return [...named].sort();
   };
 
-  const lineOf = (name, at, shade, style, { table, curve }) => ({
-    name, hue: at, shade, style, table, mean: curve.mean, low: curve.low, high: curve.high, bad: curve.not_finite || 0, error: curve.error || false,
+  const lineOf = (name, hue, { table, curve }) => ({
+    name, hue, table, mean: curve.mean, low: curve.low, high: curve.high, bad: curve.not_finite || 0, error: curve.error || false,
   });
 
   const wanted = () => {
@@ -77,8 +77,8 @@
       if (!found.has(key)) found.set(key, { group, title, scalar: name, lines: [], each: 1, rows: 0 });
       const chart = found.get(key);
       const coloured = isRate(name) || group === LOSSES;
-      const line = several() ? lineOf(run.name, hue(number), 0, 0, each)
-        : lineOf(coloured ? player : title, coloured ? hue(Math.max(named.indexOf(player), 0)) : HUES[0], 0, 0, each);
+      const line = several() ? lineOf(run.name, hue(number), each)
+        : lineOf(coloured ? player : title, coloured ? hue(Math.max(named.indexOf(player), 0)) : HUES[0], each);
       // Lines that lie on one another, as learning rates do, are told apart by their dashes.
       line.style = several() ? Math.floor(number / HUES.length) % 3 : isRate(name) ? chart.lines.length % 3 : 0;
       chart.lines.push(line);

@@ -48,7 +48,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 def json_text(content: Any) -> str:
-    """JSON as ASCII text in which null stands for numbers that are not finite; for one a browser would refuse all of it.
+    """JSON as ASCII text, with null for numbers that are not finite, for one of which a browser would refuse it all.
 
     >>> json_text({"a": [1.5, float("nan")], "b": float("-inf")})
     '{"a":[1.5,null],"b":null}'
