@@ -461,7 +461,7 @@
         return found ? `${found[1]}${found[2] ? ` \u00b1 ${found[2]}` : ""}` : "";
       });
       const how = scored.map((each) => element("details", {}, element("summary", {}, named(each), ": how it was measured"), ...each.warnings.map((text) => element("p", { className: "quiet" }, `Warning: ${text}`)), tableOf([], rowsOf(each.protocol))));
-      parts.push(element("div", { className: "panel" }, element("div", { className: "scroll", tabIndex: 0, role: "region", ariaLabel: "Scores" }, tableOf(["evaluation", ...names], scored.map((each) => ({ cells: [named(each), ...cells(each)] })))), ...how));
+      parts.push(element("div", { className: "panel" }, element("div", { className: "scroll scored-runs", tabIndex: 0, role: "region", ariaLabel: "Scores" }, tableOf(["evaluation", ...names], scored.map((each) => ({ cells: [named(each), ...cells(each)] })))), ...how));
     }
     for (const each of apart) {
       const rows = each.images.map(([image, values, places]) => ({ cells: [image, ...values.map((value, at) => element("span", { className: "scored" }, value, shots(list[each.entries[at]], places[at], image)))] }));
