@@ -11,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
+from translate.errors import TranslateError
 from translate.logger import LoggedRun
 from translate.options import Option
 from translate_loggers.marks import Mark
@@ -52,6 +53,11 @@ class MLflow:
         # It says there that it makes tables.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         store, place = local / "mlflow.db", (local / "artifacts").as_uri()
+        if not self._uri and {"?", "%"} & set(str(store)):
+            # In an address they mean something else, and MLflow would write to another place.
+            raise TranslateError(
+                f"MLflow keeps no store below a path with ? or %, as {local}; name one by mlflow(uri=...)"
+            )
         self._client = self._tracking.MlflowClient(tracking_uri=self._uri or f"sqlite:///{store}")
         found = self._client.get_experiment_by_name(self._experiment)
         if found is None:

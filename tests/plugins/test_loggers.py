@@ -531,6 +531,21 @@ def test_mlflow_writes_nothing_to_where_a_run_lay_before(
     assert uris == {"r1": f"{now}/r1/artifacts", "r2": f"{other}/r2/artifacts"}
 
 
+@pytest.mark.parametrize("name", ["what?", "50%20"])
+def test_mlflow_is_given_no_path_that_it_reads_as_another(
+    name: str, calls: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    answers = {"tracking.MlflowClient.search_runs": []}
+    stand_in(monkeypatch, calls, "mlflow", "mlflow.entities", "mlflow.tracking", "sqlalchemy", "alembic", **answers)
+    run = LoggedRun(name, tmp_path / name / "logs" / "mlflow", {}, 0, 4)
+    with pytest.raises(TranslateError, match=r"MLflow keeps no store below a path with \? or %, as .*; name one by"):
+        build_loggers("mlflow")["mlflow"].start(run)
+    assert not of(calls, "tracking.MlflowClient")
+    # A store that the user names has its own path.
+    build_loggers("mlflow(uri='http://127.0.0.1:5000')")["mlflow"].start(run)
+    assert of(calls, "tracking.MlflowClient") == [((), {"tracking_uri": "http://127.0.0.1:5000"})]
+
+
 def test_trackio_goes_on_in_the_same_run_and_prints_nothing(
     plain: Run, calls: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
