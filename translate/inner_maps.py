@@ -8,7 +8,7 @@ network is traced once with them and once without.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -40,7 +40,7 @@ def watch(network: nn.Module, layers: Sequence[str]) -> Iterator[Mapping[str, Te
     {'': (2, 3, 9, 9), '1': (2, 8, 7, 7)}
     """
     recorder = _recorder(network, layers)
-    maps: dict[str, Tensor] = {}
+    maps = _Maps(type(network).__name__)
     with recorder.listening():
         yield maps
         maps.update(recorder.found())
@@ -71,6 +71,19 @@ def open_watches() -> int:
     return getattr(_state, "open", 0)
 
 
+class _Maps(dict[str, Tensor]):
+    """Maps by name, which says why one is not there."""
+
+    def __init__(self, network: str) -> None:
+        super().__init__()
+        self._network = network
+
+    def __missing__(self, name: str) -> Tensor:
+        if not self:
+            raise TranslateError(f"the maps of {self._network} are there when its `with` ends; read them after it")
+        raise TranslateError(f"no map of {self._network} was asked for as {name!r:.80}; {nearest(str(name), self)}")
+
+
 class _ReachedError(Exception):
     """All layers that were asked for have answered."""
 
@@ -85,7 +98,7 @@ class _Recorder:
     def __init__(self, network: nn.Module, layers: tuple[str, ...]) -> None:
         self._name = type(network).__name__
         self._layers = layers
-        self._maps: dict[str, Tensor] = {}
+        self._maps: dict[str, Any] = {}
         self._stop = False
         self._listens = False
         self._places: list[tuple[dict[int, Any], int, Any]] = []
@@ -101,7 +114,8 @@ class _Recorder:
 
     def _hook(self, name: str) -> Callable[..., None]:
         def note(_module: nn.Module, given: tuple[Any, ...], answer: Any = None) -> None:
-            self._maps[name] = answer if name else given[0]
+            # None is told as a layer that answered no tensor.
+            self._maps[name] = answer if name else next(iter(given), None)
             if self._stop and len(self._maps) == len(self._layers):
                 raise _ReachedError
 
@@ -128,6 +142,8 @@ class _Recorder:
         """The maps in the order in which they were asked for."""
         for name in self._layers:
             if not isinstance(self._maps.get(name), Tensor):
+                if name == "" and name in self._maps:
+                    raise TranslateError(f"a watched pass of {self._name} got its input by name; give it as the first")
                 what = f"answered a {type(self._maps[name]).__name__}" if name in self._maps else "was not called"
                 raise TranslateError(
                     f"the layer {name!r} of {self._name} {what} in a watched pass; name a layer that answers a tensor"
@@ -151,6 +167,11 @@ class _Recorder:
 
 def _recorder(network: nn.Module, layers: Sequence[str]) -> _Recorder:
     """The recorder of some layers; raises ``TranslateError`` for a name that is no layer of the network."""
+    if not isinstance(network, nn.Module) or isinstance(layers, str) or not isinstance(layers, Iterable):
+        raise TranslateError(
+            f"inner maps are asked for by a network and a list of its layers' names, not by a {type(network).__name__} "
+            f"and {layers!r:.80}"
+        )
     names = tuple(dict.fromkeys(layers))
     if not names:
         raise TranslateError(f"no layers of {type(network).__name__} were asked for; name at least one")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from translate.adversary import Adversary
 from translate.contract import check_contract, check_held
 from translate.data import Domain, domain_of
 from translate.errors import TranslateError, nearest
+from translate.factories import call_factory
 from translate.features import as_features, check_size, chosen, domain_of_features, run_and_choice
 from translate.frozen import Features, Frozen, freeze
 from translate.method import M, Method, Parts, Role, role_of
@@ -39,26 +39,13 @@ log = logging.getLogger("translate")
 def build(catalog: Catalog, kind: str, part: str | Call, **given: Any) -> Any:
     """Build the part that a text such as ``unet(depth=7)`` names.
 
-    The factory receives those of ``given`` that it has arguments for, by name; options are checked first.
+    The factory receives those of ``given`` that it has arguments for, by name; options are checked first. Raises
+    ``TranslateError`` for what it refuses, and ``BrokenPluginError`` for what else it raises.
     """
     call = part if isinstance(part, Call) else parse_call(part)
-    factory = catalog.offer(kind, call.name).load()
-    options = check_options(call.options, options_of(factory), call.name)
-    return factory(**_matching(factory, given, call.name), **options)
-
-
-def _matching(factory: Callable[..., Any], given: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Select the values that the factory has arguments for, by name; raise ``TranslateError`` if one is missing."""
-    matching: dict[str, Any] = {}
-    for argument in inspect.signature(factory).parameters.values():
-        if argument.kind is argument.POSITIONAL_OR_KEYWORD:
-            if argument.name in given:
-                matching[argument.name] = given[argument.name]
-            elif argument.default is argument.empty:
-                raise TranslateError(
-                    f"{name} asks for {argument.name!r}, which is not at hand; {nearest(argument.name, given)}"
-                )
-    return matching
+    offer = catalog.offer(kind, call.name)
+    options = check_options(call.options, options_of(offer.load()), call.name)
+    return call_factory(offer, given=given, options=options)
 
 
 class CatalogParts:
@@ -247,13 +234,12 @@ class CatalogParts:
 def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts: Parts) -> Method:
     """Build a method with its options."""
     offer = catalog.offer("methods", name)
-    factory = offer.load()
-    declared = options_of(factory)
+    declared = options_of(offer.load())
     if taken := sorted(declared.keys() & Config.parameters().keys()):
         raise TranslateError(
             f"the plugin {offer.plugin} gives method {name!r} an option {taken[0]!r}, a name that fit itself uses"
         )
-    method = factory(parts, **check_options(options, declared, name))
+    method = call_factory(offer, parts, given={}, options=check_options(options, declared, name))
     if not isinstance(method, Method):
         raise TranslateError(f"method {name!r} of the plugin {offer.plugin} is no translate.method.Method")
     check_contract(method, f"method {name!r} of the plugin {offer.plugin}", parts)

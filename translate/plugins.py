@@ -72,7 +72,7 @@ class Offer:
                 factory = getattr(importlib.import_module(module), attribute)
         except Exception as error:
             raise TranslateError(
-                f"the plugin {self.plugin} cannot provide {_singular(self.kind)} {self.name!r}: {format_error(error)}"
+                f"the plugin {self.plugin} cannot provide {singular(self.kind)} {self.name!r}: {format_error(error)}"
             ) from error
         if not callable(factory):
             raise TranslateError(f"{self.target} of the plugin {self.plugin} cannot be called, so it builds nothing")
@@ -164,12 +164,14 @@ class Catalog:
     def offer(self, kind: str, name: str) -> Offer:
         """The offer of that name; raises ``TranslateError`` if it is unknown or offered by two third-party plugins."""
         found = self._all(kind).get(name)
+        if not found and kind not in self.kinds:
+            raise TranslateError(f"there are no parts of the kind {kind!r:.80}; {nearest(str(kind), self.kinds)}")
         if not found:
-            raise TranslateError(f"there is no {_singular(kind)} {name!r}; {nearest(name, sorted(self._all(kind)))}")
+            raise TranslateError(f"there is no {singular(kind)} {name!r}; {nearest(name, sorted(self._all(kind)))}")
         if len(found) > 1:
             names = " and by ".join(str(offer.plugin) for offer in found)
             raise TranslateError(
-                f"{_singular(kind)} {name!r} is offered by {names}; block one with --no-plugin {found[1].plugin.name}"
+                f"{singular(kind)} {name!r} is offered by {names}; block one with --no-plugin {found[1].plugin.name}"
             )
         return found[0]
 
@@ -259,7 +261,7 @@ def _resolve(offers: list[Offer]) -> list[Offer]:
         if loser is not winner[0]:
             log.warning(
                 "warning: the plugin %s offers %s %r, which %s has already; that one is used",
-                loser.plugin, _singular(loser.kind), loser.name, winner[0].plugin,
+                loser.plugin, singular(loser.kind), loser.name, winner[0].plugin,
             )  # fmt: skip
     return winner
 
@@ -413,8 +415,6 @@ def format_error(error: BaseException) -> str:
     return f"{type(error).__name__}{': ' + text if text else ''}{place}"
 
 
-_singulars = {"losses": "loss", "adversarial_losses": "adversarial loss"}
-
-
-def _singular(kind: str) -> str:
-    return _singulars.get(kind, kind.removesuffix("s").replace("_", " "))
+def singular(kind: str) -> str:
+    """What one of a kind is called in a sentence."""
+    return kind.removesuffix("es" if kind.endswith("sses") else "s").replace("_", " ")
