@@ -10,6 +10,16 @@ from translate.errors import BrokenPluginError, TranslateError, nearest
 from translate.isolation import failures_of_a_plugin
 from translate.plugins import Offer, format_error, singular
 
+METHODS: Mapping[str, tuple[str, ...]] = {
+    "losses": ("__call__",),
+    "schedules": ("__call__",),
+    "augmentations": ("__call__",),
+    "optimizers": ("step", "zero_grad"),
+    "adversarial_losses": ("discriminator", "generator"),
+    "metrics": ("update", "result"),
+}
+"""What a part of a kind must have; networks, methods and datasets are checked where they are used."""
+
 
 def call_factory(offer: Offer, *arguments: Any, given: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
     """Call the factory of an offer with ``arguments``, those of ``given`` that it has arguments for, and ``options``.
@@ -21,7 +31,7 @@ def call_factory(offer: Offer, *arguments: Any, given: Mapping[str, Any], option
     matching = {} if arguments else _matching(factory, given, offer.name)
     try:
         with failures_of_a_plugin():
-            return factory(*arguments, **matching, **options)
+            built = factory(*arguments, **matching, **options)
     except TranslateError:
         raise
     except Exception as error:
@@ -30,6 +40,14 @@ def call_factory(offer: Offer, *arguments: Any, given: Mapping[str, Any], option
         raise BrokenPluginError(
             f"the plugin {offer.plugin} failed to build {singular(offer.kind)} {offer.name!r}: {format_error(error)}"
         ) from error
+    for method in METHODS.get(offer.kind, ()):
+        if not callable(getattr(built, method, None)):
+            called = "cannot be called" if method == "__call__" else f"has no method {method}"
+            raise TranslateError(
+                f"{offer.name} is no {singular(offer.kind)}: its factory returned a {type(built).__name__}, "
+                f"which {called}"
+            )
+    return built
 
 
 def _matching(factory: Callable[..., Any], given: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor, nn
 
 from translate import checkpoint, derived
 from translate.adversary import Adversary
-from translate.contract import check_contract, check_held
+from translate.contract import check_contract, check_held, check_passes
 from translate.data import Domain, domain_of
 from translate.errors import TranslateError, nearest
 from translate.factories import call_factory
@@ -218,7 +218,8 @@ class CatalogParts:
         """Let a network read the file of its option ``weights``, but not that of a saved method: those have tensors."""
         call = parse_call(name)
         declared = options_of(self._catalog.offer(kind, call.name).load()).get("weights")
-        if declared is not None and not self._rebuilding:
+        # Something else may be called weights, such as numbers.
+        if declared is not None and Path in (declared.kind, *get_args(declared.kind)) and not self._rebuilding:
             let_read(network, call.options.get("weights", declared.default), name)
 
     def _network(self, kind: str, name: str, **given: Any) -> nn.Module:
@@ -244,6 +245,7 @@ def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts:
         raise TranslateError(f"method {name!r} of the plugin {offer.plugin} is no translate.method.Method")
     check_contract(method, f"method {name!r} of the plugin {offer.plugin}", parts)
     check_held(method, getattr(parts, "frozen", ()), f"method {name!r} of the plugin {offer.plugin}")
+    check_passes(getattr(parts, "networks", ()), f"method {name!r} of the plugin {offer.plugin}")
     return method
 
 
