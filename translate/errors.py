@@ -39,13 +39,6 @@ class FullDiskError(TranslateError):
     exit_code = 5
 
 
-class BrokenPluginError(TranslateError):
-    """The code of a plugin raised what is no ``TranslateError``; the message names the plugin, the file and the line.
-
-    What a part refuses is a ``TranslateError`` of its own, and not this one.
-    """
-
-
 class UnfitError(TranslateError):
     """The network does not support the request, whatever the image, so a conversion stops at once."""
 

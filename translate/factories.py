@@ -1,4 +1,4 @@
-"""Calls of factories: with those arguments that they declare, and what a plugin's code raises told in one sentence."""
+"""Calls of factories, with those arguments that they declare, and what their results must have."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from translate.errors import BrokenPluginError, TranslateError, nearest
+from translate.errors import TranslateError, nearest
 from translate.isolation import failures_of_a_plugin
-from translate.plugins import Offer, format_error, singular
+from translate.plugins import Offer, singular
 
 METHODS: Mapping[str, tuple[str, ...]] = {
     "losses": ("__call__",),
@@ -24,22 +24,12 @@ METHODS: Mapping[str, tuple[str, ...]] = {
 def call_factory(offer: Offer, *arguments: Any, given: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
     """Call the factory of an offer with ``arguments``, those of ``given`` that it has arguments for, and ``options``.
 
-    Raises ``TranslateError`` if an argument is missing, and ``BrokenPluginError`` for what the factory itself raises
-    without saying what a user could do. An ``OSError`` that names a file stays what it is.
+    Raises ``TranslateError`` if an argument is missing, or if the result lacks what a part of its kind must have.
     """
     factory = offer.load()
     matching = {} if arguments else _matching(factory, given, offer.name)
-    try:
-        with failures_of_a_plugin():
-            built = factory(*arguments, **matching, **options)
-    except TranslateError:
-        raise
-    except Exception as error:
-        if isinstance(error, OSError) and error.filename is not None:
-            raise
-        raise BrokenPluginError(
-            f"the plugin {offer.plugin} failed to build {singular(offer.kind)} {offer.name!r}: {format_error(error)}"
-        ) from error
+    with failures_of_a_plugin():
+        built = factory(*arguments, **matching, **options)
     for method in METHODS.get(offer.kind, ()):
         if not callable(getattr(built, method, None)):
             called = "cannot be called" if method == "__call__" else f"has no method {method}"

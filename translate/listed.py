@@ -59,7 +59,7 @@ def _strange_domain(domain: Any) -> str:
         return f"must be a translate.data.Domain, not {domain!r:.60}"
     if not _is_whole(domain.channels, 1) or not _is_whole(domain.classes, 0):
         return (
-            f"has {domain.channels!r:.60} channels and {domain.classes!r:.60} classes, which are no numbers of planes"
+            f"cannot have {domain.channels!r:.60} channels and {domain.classes!r:.60} classes; both are whole numbers"
         )
     planes = 3 if domain.palette else domain.classes or domain.channels
     if domain.channels != planes:

@@ -39,8 +39,7 @@ log = logging.getLogger("translate")
 def build(catalog: Catalog, kind: str, part: str | Call, **given: Any) -> Any:
     """Build the part that a text such as ``unet(depth=7)`` names.
 
-    The factory receives those of ``given`` that it has arguments for, by name; options are checked first. Raises
-    ``TranslateError`` for what it refuses, and ``BrokenPluginError`` for what else it raises.
+    The factory receives those of ``given`` that it has arguments for, by name; options are checked first.
     """
     call = part if isinstance(part, Call) else parse_call(part)
     offer = catalog.offer(kind, call.name)

@@ -21,7 +21,7 @@ from typing import Any
 
 import pluggy
 
-from translate import hookspecs
+from translate import hookspecs, strangers
 from translate.answers import KINDS as KINDS
 from translate.answers import OFFERING, AnswerError, check_answer
 from translate.errors import TranslateError, nearest
@@ -147,6 +147,7 @@ class Catalog:
     def __init__(self, manager: pluggy.PluginManager, plugins: Sequence[Plugin]) -> None:
         self._manager = manager
         self._plugins = {id(plugin.module): plugin for plugin in plugins}
+        strangers.note((str(plugin), plugin.module) for plugin in plugins if plugin.distribution != OURS)
         self._offers: dict[str, dict[str, list[Offer]]] = {}
         self._silenced: set[tuple[str, str]] = set()
 
@@ -164,15 +165,14 @@ class Catalog:
     def offer(self, kind: str, name: str) -> Offer:
         """The offer of that name; raises ``TranslateError`` if it is unknown or offered by two third-party plugins."""
         found = self._all(kind).get(name)
-        if not found and kind not in self.kinds:
-            raise TranslateError(f"there are no parts of the kind {kind!r:.80}; {nearest(str(kind), self.kinds)}")
         if not found:
+            if kind not in self.kinds:
+                raise TranslateError(f"there are no parts of the kind {kind!r:.80}; {nearest(str(kind), self.kinds)}")
             raise TranslateError(f"there is no {singular(kind)} {name!r}; {nearest(name, sorted(self._all(kind)))}")
         if len(found) > 1:
             names = " and by ".join(str(offer.plugin) for offer in found)
-            raise TranslateError(
-                f"{singular(kind)} {name!r} is offered by {names}; block one with --no-plugin {found[1].plugin.name}"
-            )
+            block = f"block one with --no-plugin {found[1].plugin.name}"
+            raise TranslateError(f"{singular(kind)} {name!r} is offered by {names}; {block}")
         return found[0]
 
     @property

@@ -120,7 +120,7 @@ class Traits:
 
         They are compiled and recomputed as ``forward`` is.
         """
-        names = self._read("passes", (), _are_names, "a tuple of names of methods")
+        names: tuple[str, ...] = self._read("passes", (), _are_names, "a tuple of names of methods")
         for name in names:
             if not callable(getattr(self._network, name, None)):
                 kind = type(self._network).__name__

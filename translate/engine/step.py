@@ -184,6 +184,10 @@ class Engine:
             )
         if item is _END:
             return None
+        if item is None:
+            raise MethodError(
+                f"{type(self.method).__name__} has a `yield` without an Update; add what moves, or leave it out"
+            )
         return item if isinstance(item, tuple) else (item,)
 
     def _loss(self, move: Update, scale: float) -> Tensor:
