@@ -399,20 +399,10 @@ def _load_unpackaged(name: str, others: Sequence[Plugin], trial: pluggy.PluginMa
 
 
 def format_error(error: BaseException) -> str:
-    """An exception in one line, with the file and line that raised it."""
+    """An exception in one line, with the file and line that raised it; a ``TranslateError`` says enough itself."""
     if isinstance(error, PluginError):
         error = error.error
-    trace = error.__traceback__
-    place = ""
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not file.startswith("<"):
-            place = f" ({Path(file).name}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    text = shown(str(error))
-    if isinstance(error, TranslateError):
-        return text
-    return f"{type(error).__name__}{': ' + text if text else ''}{place}"
+    return shown(str(error)) if isinstance(error, TranslateError) else strangers.describe(error)
 
 
 def singular(kind: str) -> str:

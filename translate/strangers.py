@@ -27,25 +27,40 @@ def note(plugins: Iterable[tuple[str, ModuleType]]) -> None:
 
 def broken_plugin(error: BaseException) -> str | None:
     """What an error within a noted plugin's code says, in one sentence; None if no such code was running."""
+    plugin, _ = _origin(error)
+    return None if plugin is None else f"the plugin {plugin} failed: {describe(error)}; mend it, or tell its author"
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line, with the file and line that raised it.
+
+    The last of a plugin's own lines says more than one within a library.
+    """
+    if isinstance(error, PluginError):
+        error = error.error
+    text = shown(str(error))
+    return f"{type(error).__name__}{': ' + text if text else ''}{_origin(error)[1]}"
+
+
+def _origin(error: BaseException) -> tuple[str | None, str]:
+    """The noted plugin in whose code an error came up, if any, and the place as the end of a sentence."""
     if isinstance(error, PluginError):
         error = error.error
     plugin, place = None, ""
     for file, line in _frames(error):
-        found = _owner(file)
-        if found is not None:
-            # The last of the plugin's own lines says more than one within a library.
-            plugin, place = found, f"{file.name}, line {line}"
-    if plugin is None:
-        return None
-    text = shown(str(error))
-    what = f"{type(error).__name__}{': ' + text if text else ''} ({place})"
-    return f"the plugin {plugin} failed: {what}; mend it, or tell its author"
+        owner = _owner(file)
+        if owner is not None or plugin is None:
+            plugin, place = owner, f" ({file.name}, line {line})"
+    return plugin, place
 
 
 def _frames(error: BaseException) -> Iterator[tuple[Path, int]]:
     trace = error.__traceback__
     while trace is not None:
-        yield Path(trace.tb_frame.f_code.co_filename), trace.tb_lineno
+        file = trace.tb_frame.f_code.co_filename
+        # Code that was made of text has no file.
+        if not file.startswith("<"):
+            yield Path(file), trace.tb_lineno
         trace = trace.tb_next
 
 
