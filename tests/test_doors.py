@@ -435,6 +435,55 @@ def test_a_pass_goes_only_as_far_as_the_last_layer_and_nobody_keeps_its_maps() -
         inner(nn.ModuleDict({"apart": nn.ModuleDict()}), torch.zeros(1, 3, 4, 4), ["apart"])
 
 
+def test_a_layer_that_is_replaced_is_found_and_one_that_is_gone_is_named() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Conv2d(2, 2, 1))
+    assert inner(network, torch.zeros(1, 3, 4, 4), ["0"])["0"].shape == (1, 2, 4, 4)
+    network[0] = nn.Conv2d(3, 5, 1)
+    assert inner(network, torch.zeros(1, 3, 4, 4), ["0"])["0"].shape == (1, 5, 4, 4)
+    with pytest.raises(RuntimeError), watch(network, ["1"]):
+        network(torch.zeros(1, 3, 4, 4))
+    assert not any(module._forward_hooks for module in network.modules())
+    network[1] = nn.Conv2d(5, 2, 1)
+    with watch(network, ["1"]) as maps:
+        network(torch.zeros(1, 3, 4, 4))
+    assert maps["1"].shape == (1, 2, 4, 4)
+    del network[1]
+    with pytest.raises(TranslateError, match="has no layer '1'"):
+        inner(network, torch.zeros(1, 3, 4, 4), ["1"])
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(missing_compiler(torch.device("cpu")) is not None, reason="no C++ compiler")
+def test_compiled_inner_maps_are_checked_and_hold_no_network() -> None:
+    class Twofold(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x + 1
+
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.pair, self.unused = nn.Conv2d(3, 3, 1), Twofold(), nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            both = self.pair(self.first(x))
+            result: Tensor = both[0] + both[1]
+            return result
+
+    network = Odd()
+    Compilation("yes", [network], left=0, group=ProcessGroup(), device=torch.device("cpu"))
+    image = torch.zeros(1, 3, 4, 4)
+    assert list(inner(network, image, ["first", ""])) == ["first", ""]
+    with pytest.raises(TranslateError, match="'unused' of Odd was not called"):
+        inner(network, image, ["unused"])
+    with pytest.raises(TranslateError, match="'pair' of Odd answered a tuple"):
+        inner(network, image, ["pair"])
+    gone = weakref.ref(network)
+    del network
+    torch._dynamo.reset()
+    gc.collect()
+    assert gone() is None
+
+
 @pytest.mark.parametrize("name", ["unet", "resnet", "global_local", "small_unet", "small_resnet", "shallow"])
 def test_every_generator_names_layers_that_are_called_once_from_input_to_output(name: str) -> None:
     network = build(CATALOG, "generators", name, inputs=3, outputs=3, size=(64, 64))

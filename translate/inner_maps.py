@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from torch import Tensor, nn
 
@@ -59,7 +59,7 @@ def inner(network: nn.Module, image: Tensor, layers: Sequence[str]) -> dict[str,
     recorder = _recorder(network, layers)
     compiling = getattr(network.forward, "compiling", None)
     if compiling is not None:
-        return recorder.compiled(network, compiling, image)
+        return recorder.compiled(compiling, image)
     with recorder.listening(stop=True):
         with suppress(_ReachedError):
             network(image)
@@ -102,9 +102,9 @@ class _Recorder:
         self._stop = False
         self._listens = False
         self._places: list[tuple[dict[int, Any], int, Any]] = []
-        self._compiled: tuple[object, Callable[..., Any]] | None = None
+        self._modules = {name: ref(network.get_submodule(name)) for name in layers}
         for name in layers:
-            module = network if name == "" else network.get_submodule(name)
+            module = network.get_submodule(name)
             hooks: Any = module._forward_hooks if name else module._forward_pre_hooks
             hook = self._hook(name)
             handle = module.register_forward_hook(hook) if name else module.register_forward_pre_hook(hook)
@@ -150,19 +150,29 @@ class _Recorder:
                 )
         return {name: self._maps[name] for name in self._layers}
 
-    def compiled(self, network: nn.Module, compiling: Any, image: Tensor) -> dict[str, Tensor]:
+    def compiled(self, compiling: Any, image: Tensor) -> dict[str, Tensor]:
         """The maps by compiled code, from which the compiler leaves out what no map needs."""
-        if self._compiled is None or self._compiled[0] is not compiling:
+        # The network holds this, and not the recorder: what held the network would keep it for ever.
+        if self not in compiling.others:
 
-            def passing(given: Tensor) -> tuple[Tensor, ...]:
+            def passing(given: Tensor) -> tuple[Any, ...]:
                 compiling.uncompiled(given)
-                return tuple(self._maps[name] for name in self._layers if name)
+                return tuple(self._maps.get(name) for name in self._layers if name)
 
-            self._compiled = compiling, compiling.more(passing)
+            compiling.others[self] = compiling.more(passing)
         with self.listening():
-            answers = iter(self._compiled[1](image))
+            answers = iter(compiling.others[self](image))
             # A pre-hook of the network itself is not part of what is compiled.
-            return {name: next(answers) if name else image for name in self._layers}
+            found = {name: next(answers) if name else image for name in self._layers}
+            self._maps = {name: answer for name, answer in found.items() if answer is not None}
+            return self.found()
+
+    def fits(self, network: nn.Module) -> bool:
+        """Whether the layers are still those of the network, of which one may have been replaced."""
+        try:
+            return all(network.get_submodule(name) is layer() for name, layer in self._modules.items())
+        except AttributeError:
+            return False
 
 
 def _recorder(network: nn.Module, layers: Sequence[str]) -> _Recorder:
@@ -176,6 +186,8 @@ def _recorder(network: nn.Module, layers: Sequence[str]) -> _Recorder:
     if not names:
         raise TranslateError(f"no layers of {type(network).__name__} were asked for; name at least one")
     of_network = _recorders.setdefault(network, {})
+    if names in of_network and not of_network[names].fits(network):
+        del of_network[names]
     if names not in of_network:
         modules = dict(network.named_modules())
         for name in names:

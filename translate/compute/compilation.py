@@ -173,6 +173,8 @@ class Compiled:
         self.uncompiled = uncompiled
         self._network = network
         self._compiled: Callable[..., Any] = torch.compile(_in_own_code(uncompiled), dynamic=False)
+        self.others: dict[Any, Compiled] = {}
+        """Other compiled functions of the network, by what asked for them."""
         self._failed = False
         self._seen: set[Any] = set()
 
