@@ -134,7 +134,9 @@ def test_a_package_with_all_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "a_strange_package" in (broken_plugin(caught.value) or "")
 
 
-def test_our_own_fault_shows_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_our_own_fault_shows_its_traceback(plugin: Path) -> None:
+    discover(extra=[str(plugin), str(Path(__file__).parent / "doors.py")])
+
     def fail() -> None:
         raise KeyError("ours")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
 from translate.isolation import PluginError, shown
 
-_places: dict[Path, tuple[str, bool]] = {}
-"""Where the code of plugins lies: a package's folder, with all below it, or the folder of a single file."""
+_places: dict[Path, str] = {}
+"""The plugins by where their code lies: in a folder, for packages, or in a file."""
 
 
 def note(plugins: Iterable[tuple[str, ModuleType]]) -> None:
@@ -18,11 +19,22 @@ def note(plugins: Iterable[tuple[str, ModuleType]]) -> None:
     for plugin, module in plugins:
         top = sys.modules.get(getattr(module, "__name__", "").partition(".")[0], module)
         folders = [Path(each) for each in getattr(top, "__path__", ())]
-        _places.update((folder, (plugin, True)) for folder in folders)
-        file = getattr(module, "__file__", None)
-        if not folders and file:
-            # Helpers of a file lie beside it.
-            _places[Path(file).parent] = plugin, False
+        _places.update(dict.fromkeys(folders or _files(module), plugin))
+
+
+def _files(module: ModuleType) -> Iterator[Path]:
+    """The file of a module, and those beside it that it has imported from."""
+    file = getattr(module, "__file__", None)
+    if not file:
+        return
+    yield Path(file)
+    for value in list(vars(module).values()):
+        # An object may answer anything, and raise anything, where its module is asked for.
+        with suppress(Exception):
+            origin = value if isinstance(value, ModuleType) else sys.modules.get(value.__module__)
+            helper = Path(getattr(origin, "__file__", None) or file)
+            if helper.parent == Path(file).parent:
+                yield helper
 
 
 def broken_plugin(error: BaseException) -> str | None:
@@ -66,7 +78,4 @@ def _frames(error: BaseException) -> Iterator[tuple[Path, int]]:
 
 def _owner(file: Path) -> str | None:
     """The plugin whose code a file is, if any."""
-    for folder, (plugin, whole) in _places.items():
-        if folder in file.parents if whole else folder == file.parent:
-            return plugin
-    return None
+    return next((_places[place] for place in (file, *file.parents) if place in _places), None)
