@@ -132,7 +132,7 @@ def _globbed(source: Path, verb: str) -> list[Path]:
 
 def _listed(place: str) -> Iterator[Path]:
     """The paths of a list, a line each; those that are relative lie below the working folder."""
-    if expanded(place).is_dir():
+    if not place or expanded(place).is_dir():
         what = f"the list {place} is a folder" if place else "@ names no list"
         raise TranslateError(f"{what}; give a file with a name a line, such as @files.txt, or a folder without the @")
     try:

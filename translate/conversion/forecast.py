@@ -60,7 +60,7 @@ class Forecast:
 
     def lines(self) -> list[str]:
         """The forecast in words."""
-        done = f", {self.kept} are done already" if self.kept else ""
+        done = f", {self.kept} {'is' if self.kept == 1 else 'are'} done already" if self.kept else ""
         images = f"{self.images} image{'s' if self.images != 1 else ''}"
         found = [f"{images} of {in_words(self.read)} would be converted into {self.target}{done}"]
         shown = list(self.names.items())[:SHOWN]
