@@ -121,9 +121,7 @@ def convert_as_asked(
         if asked["report"] is not None:
             log.warning("a dry run writes nothing, so no report either; its result says what would be done")
         calibrate(calibration, work)
-        foretold = forecast(
-            inputs, standing, target, work, batch=batch, workers=threads, gallery=asked["gallery"]
-        )
+        foretold = forecast(inputs, standing, target, work, batch=batch, workers=threads, gallery=asked["gallery"])
         return 0, (), target, len(standing.kept), foretold
     first = rank == 0 and not is_a_share()
     unshown = [] if is_a_share() else not_shown(standing.kept, work)

@@ -314,7 +314,9 @@ def _by_pillow(image: Any, found: _Found) -> None:
 # --- TIFF -----------------------------------------------------------------------------------------------------------
 
 
-_ARRANGEMENT = re.compile(rb"""\A\s*(?:\{\s*"shape"|ImageJ=|(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:\w+:)?OME\b)""", re.S)
+_ARRANGEMENT = re.compile(
+    rb"""\A\s*(?:\{\s*"shape"|ImageJ=|(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:\w+:)?OME\b)""", re.DOTALL
+)
 """How the descriptions begin by which tifffile, ImageJ and OME-TIFF say what the pages of a file hold."""
 
 _LOOKED_AT = 4096
