@@ -314,12 +314,12 @@ def _by_pillow(image: Any, found: _Found) -> None:
 # --- TIFF -----------------------------------------------------------------------------------------------------------
 
 
-_ARRANGEMENT = re.compile(
-    rb"""\A\s*(?:\{\s*"shape"|ImageJ=|(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:\w+:)?OME\b)""", re.DOTALL
-)
-"""How the descriptions begin by which tifffile, ImageJ and OME-TIFF say what the pages of a file hold."""
-
-_LOOKED_AT = 4096
+def _tells_arrangement(description: bytes) -> bool:
+    """Whether a TIFF's description is one by which tifffile, ImageJ and OME-TIFF say what the pages hold."""
+    begin = description[:4096].lstrip()
+    if begin.startswith(b"<"):
+        return re.search(rb"<(?:\w{1,20}:)?OME[\s>]", begin) is not None
+    return begin.startswith((b"ImageJ=", b'{"shape"'))
 
 
 def tiff_metadata(file: BinaryIO, order: str, big: bool, offset: int, *, found: _Found | None = None) -> Metadata:
@@ -339,7 +339,7 @@ def tiff_metadata(file: BinaryIO, order: str, big: bool, offset: int, *, found: 
         {tag: value for tag, value in page.tags.items() if tag in DESCRIBING and value.kind not in (16, 17, 18)},
         page.inner,
     )
-    if (title := describing.tags.get(270)) is not None and _ARRANGEMENT.search(title.data[:_LOOKED_AT]):
+    if (title := describing.tags.get(270)) is not None and _tells_arrangement(title.data):
         del describing.tags[270]
         found.tell(ARRANGEMENT)
     if (dpi := resolution(page)) is not None:
