@@ -950,6 +950,27 @@ def test_a_dry_run_names_images_that_do_not_fit_beside_those_that_are_timed(tmp_
     assert "013.png has 3000 x 3000 pixels and needs" in reason
 
 
+def test_a_dry_run_names_outputs_whose_names_are_too_long(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 1)
+    name = "x" * (os.pathconf(tmp_path, "PC_NAME_MAX") - 4) + ".png"
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    (tmp_path / "a.png").rename(source / name)
+    foretold = convert(Known(), source, tmp_path / "out", suffix="_cat", dry_run=True).forecast
+    assert foretold is not None
+    (reason,) = foretold.failed
+    assert reason.startswith(f"{source / name}: the name of its output has ")
+    result = convert(Known(), source, tmp_path / "out", suffix="_cat")
+    assert [path.name for path, _ in result.failed] == [name]
+    assert convert(Known(), source, tmp_path / "plain", dry_run=True).forecast.failed == ()  # type: ignore[union-attr]
+
+
+def test_one_image_says_where_it_was_put(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    assert convert(Known(), tmp_path / "a.png", tmp_path / "b.png", suffix="_cat").target == tmp_path / "b_cat.png"
+    (tmp_path / "out").mkdir()
+    assert convert(Known(), tmp_path / "a.png", tmp_path / "out", suffix="_cat").target == tmp_path / "out"
+
+
 def test_a_dry_run_with_nothing_to_do_foretells_no_more_than_that(tmp_path: Path) -> None:
     source = many(tmp_path / "in", 1)
     (source / "scan.psd").write_bytes(b"8BPS")

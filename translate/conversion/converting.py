@@ -186,6 +186,9 @@ def convert_as_asked(
         for reason in (*(each for _, each in inputs.missing), *(f"{path}: {each}" for path, each in inputs.closed)):
             log.warning("left out: %s", printable(reason))
         failed += found
+    if inputs.single and not target.is_dir() and len(listed[0].outputs) == 1:
+        # With a suffix it has another name than it was asked for.
+        target = listed[0].outputs[0]
     return converted, tuple(failed), target, len(standing.kept), None
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -104,6 +105,7 @@ def forecast(
     needs = {task: plan_memory(task, work) for task in probed}
     refused = (account.refusal(task, need) for task, need in needs.items())
     failed += tuple(reason for reason in refused if reason is not None and reason not in failed)
+    failed += tuple(_too_long(tasks, _existing(target)))
     read = sum(sizes.values())
     picked_size = sum(sizes[task.name] for task in picked)
     return Forecast(
@@ -158,6 +160,17 @@ def _timed(
         written = sum(_size(path) for task in here if task.name not in bad for path in task.outputs) if by_size else 0
         written += 0 if made is None else made.size
     return good, seconds, written, tuple(failed)
+
+
+def _too_long(tasks: Sequence[Task], place: Path) -> Iterator[str]:
+    """What is wrong with images whose outputs have longer names than the file system of a folder takes."""
+    if not hasattr(os, "pathconf"):
+        return
+    most = os.pathconf(place, "PC_NAME_MAX")
+    for task in tasks:
+        longest = max(len(os.fsencode(path.name)) for path in task.outputs)
+        if longest > most:
+            yield f"{task.source}: the name of its output has {longest} bytes, and that disk takes {most}; shorten it"
 
 
 def _evenly(most: int, length: int) -> list[int]:
