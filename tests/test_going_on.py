@@ -1009,6 +1009,25 @@ def test_a_report_tells_what_became_of_every_image(tmp_path: Path) -> None:
         convert(Known(), source, tmp_path / "out", report=report)
 
 
+def test_a_report_may_lie_with_the_outputs(tmp_path: Path) -> None:
+    source, out = many(tmp_path / "in", 2), tmp_path / "out"
+    for counts in ({"converted": 2}, {"kept": 2}):
+        convert(Known(), source, out, report=out / "report.json")
+        assert json.loads((out / "report.json").read_text())["counts"] == counts
+    for place, sentence in (
+        (tmp_path / "new", "is a folder; name a file for the report"),
+        (source, "is a folder; name a file for the report"),
+        (tmp_path / "new" / "deep" / "report.json", "there is no folder"),
+    ):
+        for overwrite in (False, True):
+            with pytest.raises(TranslateError, match=sentence):
+                convert(Known(), source, tmp_path / "new", report=place, overwrite=overwrite)
+    with pytest.raises(TranslateError, match="there is no folder"):
+        convert(Known(), source / "000.png", tmp_path / "b.png", report=tmp_path / "b.png" / "report.json")
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "b.png").exists()
+
+
 def test_the_slowest_stage_is_known() -> None:
     stages = Stages()
     assert stages.bottleneck(2) == ""

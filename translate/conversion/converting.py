@@ -75,7 +75,7 @@ def convert_as_asked(
         raise TranslateError("convert: several devices cannot share a list from standard input; write it to a file")
     check_resizing(asked)
     piped = piped or Piped()
-    report = Report(asked["report"], overwrite=asked["overwrite"], piped=piped)
+    report = Report(asked["report"], target, overwrite=asked["overwrite"], piped=piped)
     if isinstance(translator, (str, Path)):
         translator = load_asked(translator, asked, plugins, no_plugins)
     elif asked["range"] or asked["layout"]:
