@@ -38,8 +38,8 @@ def encode(
 
     PNG: gray or RGB, 8 or 16 bits, alpha. JPEG: gray or RGB, 8 bits, full colour resolution (4:4:4). WebP: RGB, 8
     bits, alpha, lossless at quality 100. AVIF, where Pillow has it: gray or RGB, 8 bits, alpha, lossy. BMP: gray or
-    RGB, 8 bits. TIFF: gray or RGB, alpha, any depth, but gray with alpha of 8 bits alone. ``.npy``: any number of planes
-    and any depth. ``quality`` goes from 1 to 100. ``embedded`` are the metadata that the file shall hold.
+    RGB, 8 bits. TIFF: gray or RGB, alpha, any depth, but gray with alpha of 8 bits alone. ``.npy``: any number of
+    planes and any depth. ``quality`` goes from 1 to 100. ``embedded`` are the metadata that the file shall hold.
     """
     suffix = suffix.lower()
     if suffix not in WRITABLE:
