@@ -924,9 +924,12 @@ def test_a_dry_run_refuses_what_the_conversion_would(tmp_path: Path, monkeypatch
     (out / "gallery.html").write_text("<p>mine</p>")
     (tmp_path / "file").write_text("")
     (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "odd" / ".translate").mkdir(parents=True)
+    (tmp_path / "odd" / ".translate" / "manifest").write_text("")
     cases: list[tuple[Path, Path, dict[str, Any], str]] = [
         (source, out, {"gallery": True}, "was not made by --gallery"),
         (source, tmp_path / "link" / "out", {}, "a file has that name"),
+        (source, tmp_path / "odd", {}, "a file has that name|file exists"),
         (source / "000.png", tmp_path / "file" / "out.png", {}, "cannot make the folder"),
     ]
     for inputs, target, options, sentence in cases:

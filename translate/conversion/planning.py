@@ -9,7 +9,7 @@ from typing import Any
 
 from translate import outputs
 from translate.conversion.batch import AnyTranslator
-from translate.conversion.manifest import unwritable
+from translate.conversion.manifest import FOLDER, unwritable
 from translate.conversion.plan import Task, plan_single, suffix_rule
 from translate.conversion.showing import target_side_by_side
 from translate.conversion.standing import refuse_foreign, refuse_twins, refuse_within
@@ -55,7 +55,9 @@ def plan_conversion(
             refuse_foreign(tasks, target, moved_from=unstored.root if unstored.root != root else None)
     plan = unstored
     _make_folder(target, make=not asked["dry_run"])
-    if not asked["dry_run"]:
+    if asked["dry_run"]:
+        _make_folder(target / FOLDER / "manifest", make=False)
+    else:
         plan = planned(target, inputs.root, names, naming)
         tasks = _tasks(plan.outputs, files, target)
     # Of the stored plan, which another shard may have made of another listing.
