@@ -379,6 +379,19 @@ def test_options_that_do_not_apply_are_refused(options: dict[str, Any], told: st
     assert not (tmp_path / "out.png").exists()
 
 
+def test_nobody_is_told_of_a_training_size_that_nobody_knows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = put(inverting(), tmp_path / "m.onnx")
+    picture(tmp_path / "in.png", (30, 1030))
+    translate.convert(path, tmp_path / "in.png", tmp_path / "out.png")
+    assert "trained on" not in caplog.text
+    domain = asdict(Domain(3))
+    facts = Facts(format_version=1, direction="forward", source=domain, target=domain, range="0..1", size=[256, 256])
+    built = inverting()
+    helper.set_model_props(built, {"translate": facts.to_json()})
+    translate.convert(put(built, tmp_path / "ours.onnx"), tmp_path / "in.png", tmp_path / "other.png")
+    assert "by a network trained on 256 x 256" in caplog.text
+
+
 def test_options_of_onnx_files_are_refused_elsewhere(tmp_path: Path) -> None:
     picture(tmp_path / "in.png")
     loaded = translate.load(put(inverting(), tmp_path / "m.onnx"))

@@ -95,10 +95,16 @@ class Program:
         return np.ascontiguousarray(scaled)
 
     @property
+    def trained(self) -> Size | None:
+        """The (height, width) that the network was trained at, or has; None if the file does not tell."""
+        known = self.facts.size or self.facts.fixed_size
+        return None if known is None else (known[0], known[1])
+
+    @property
     def described(self) -> dict[str, Any]:
         """The arguments by which a ``Translator`` of this network tells what it translates, at which size."""
         facts = self.facts
-        height, width = facts.size or facts.fixed_size or USUAL
+        height, width = self.trained or USUAL
         source, target = facts.domains
         return {
             "direction": facts.direction,
