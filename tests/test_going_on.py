@@ -492,6 +492,12 @@ def test_one_image_through_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     made = streams()
     assert convert(Known(), "-", "-").converted == 1
     assert (images.load(made.getvalue()).pixels == 255 - images.read(tmp_path / "a.png").pixels).all()
+    one = streams()
+    assert convert(Known(), tmp_path / "a.png", "-", samples=1, seed=5).converted == 1
+    convert(Known(), tmp_path / "a.png", tmp_path / "one.png", samples=1, seed=5)
+    seeded = images.read(tmp_path / "one-1.png").pixels
+    assert (images.load(one.getvalue()).pixels == seeded).all()
+    assert (seeded != 255 - images.read(tmp_path / "a.png").pixels).any()
     streams()
     with pytest.raises(TranslateError, match="a gallery lies with its outputs"):
         convert(Known(), "-", "-", gallery=True)

@@ -216,16 +216,21 @@ def _convert_piped(
             translator = load_asked(translator, asked, plugins, no_plugins)
             asked = {**asked, "step": None, "direction": None, "range": "", "layout": ""}
         options, file, send = asked, target, None
+        made = None
         if is_standard(target):
             rule = suffix_rule(translator.source, translator.target, asked["format"])
             file, send = stack.enter_context(to_standard_output(rule(source.suffix)))
-            options = {**asked, "samples": None, "suffix": ""}
-        piped = Piped(source if is_standard(sources[0]) else None, file if is_standard(target) else None)
+            options = {**asked, "suffix": ""}
+            # One sample has a number, as the first of several.
+            numbered = asked["samples"] is not None and not asked["side_by_side"]
+            made = file.with_stem(f"{file.stem}-1") if numbered else file
+        piped = Piped(source if is_standard(sources[0]) else None, made)
         with piped.errors():
             converted, failed, _, kept, _ = convert_as_asked(
                 translator, [source], file, options, plugins, no_plugins, piped
             )
-        if converted and send is not None:
+        if converted and send is not None and made is not None:
+            made.rename(file)
             send()
         return converted, tuple((piped.path(path), reason) for path, reason in failed), target, kept, None
 
