@@ -74,18 +74,13 @@ def convert_as_asked(
     if asked["devices"] > 1 and Path("@-") in sources:
         raise TranslateError("convert: several devices cannot share a list from standard input; write it to a file")
     check_resizing(asked)
+    behind_pipes = piped is not None
     piped = piped or Piped()
     report = Report(asked["report"], target, overwrite=asked["overwrite"], piped=piped)
     if isinstance(translator, (str, Path)):
         translator = load_asked(translator, asked, plugins, no_plugins)
-    elif asked["range"] or asked["layout"]:
-        raise TranslateError("convert: range and layout are for an .onnx file, and this translator is loaded already")
-    elif asked["step"] is not None:
-        raise TranslateError("convert: step chooses a checkpoint of a run, and this translator is loaded already")
-    elif asked["direction"] not in (None, translator.direction):
-        raise TranslateError(
-            f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
-        )
+    elif not behind_pipes:
+        _check_loaded(translator, asked)
     inputs = gather(sources)
     all_tasks, listed = plan_conversion(inputs, target, translator, asked)
     rank, ranks = rank_and_world_size()
@@ -214,7 +209,8 @@ def _convert_piped(
         source = stack.enter_context(from_standard_input()) if is_standard(sources[0]) else sources[0]
         if isinstance(translator, (str, Path)):
             translator = load_asked(translator, asked, plugins, no_plugins)
-            asked = {**asked, "step": None, "direction": None, "range": "", "layout": ""}
+        else:
+            _check_loaded(translator, asked)
         options, file, send = asked, target, None
         made = None
         if is_standard(target):
@@ -233,6 +229,18 @@ def _convert_piped(
             made.rename(file)
             send()
         return converted, tuple((piped.path(path), reason) for path, reason in failed), target, kept, None
+
+
+def _check_loaded(translator: AnyTranslator, asked: Mapping[str, Any]) -> None:
+    """Refuse options that say how a translator is loaded for one that is loaded already."""
+    if asked["range"] or asked["layout"]:
+        raise TranslateError("convert: range and layout are for an .onnx file, and this translator is loaded already")
+    if asked["step"] is not None:
+        raise TranslateError("convert: step chooses a checkpoint of a run, and this translator is loaded already")
+    if asked["direction"] not in (None, translator.direction):
+        raise TranslateError(
+            f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
+        )
 
 
 def _sweep(tasks: Sequence[Task]) -> None:
