@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 from translate.data import Dataset, Example
 from translate.errors import TranslateError
-from translate.options import Call, Option
+from translate.options import Call
 from translate_datasets.domains import describe
 from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, label_options
-from translate_datasets.listing import files, hold_out, is_folder, paths_of
+from translate_datasets.listing import HoldOut, files, hold_out, is_folder, paths_of
 from translate_datasets.side_by_side import split_folders
 from translate_datasets.streams import Aligned, VectorsBeside, stream_options, with_streams, without
 from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
@@ -22,7 +21,7 @@ def classes(
     labels: LabelTable = None,
     labels_per_class: LabelsPerClass = None,
     label_seed: LabelSeed = 0,
-    holdout: Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)] = 0.1,
+    holdout: HoldOut = 0.1,
     low: Low = None,
     high: High = None,
     bits: Bits = None,

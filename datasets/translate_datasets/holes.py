@@ -16,7 +16,7 @@ from translate.data import Dataset, Domain, Example
 from translate.errors import TranslateError
 from translate.options import Call, Option
 from translate_datasets.domains import describe
-from translate_datasets.listing import files, hold_out, is_folder, paths_of
+from translate_datasets.listing import HoldOut, files, hold_out, is_folder, paths_of
 from translate_datasets.side_by_side import split_folders
 from translate_datasets.values import Background, Bits, High, Low, Values
 
@@ -52,7 +52,7 @@ def holes(
     smallest: Smallest = 0.2,
     largest: Largest = 0.5,
     seed: Annotated[int, Option("seed of the holes", ge=0)] = 0,
-    holdout: Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)] = 0.1,
+    holdout: HoldOut = 0.1,
     low: Low = None,
     high: High = None,
     bits: Bits = None,

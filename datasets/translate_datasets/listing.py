@@ -7,10 +7,14 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from translate import images
 from translate.data import Example
 from translate.errors import TranslateError
+from translate.options import Option
+
+HoldOut = Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)]
 
 Files = Mapping[str, Path]
 """Files by their stem, sorted; a stem is the path below the folder, without its suffix."""

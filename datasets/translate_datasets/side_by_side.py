@@ -11,7 +11,7 @@ from translate.errors import TranslateError
 from translate.images import ImageError
 from translate.options import Call, Option
 from translate_datasets.domains import describe
-from translate_datasets.listing import SPLITS, count_named, files, hold_out, is_folder, paths_of, spread
+from translate_datasets.listing import SPLITS, HoldOut, count_named, files, hold_out, is_folder, paths_of, spread
 from translate_datasets.streams import Aligned, VectorsBeside, stream_options, with_streams, without
 from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
 
@@ -20,7 +20,7 @@ def side_by_side(
     root: Path,
     *,
     direction: Annotated[Literal["AtoB", "BtoA"], Option("AtoB: the left half is the source")] = "AtoB",
-    holdout: Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)] = 0.1,
+    holdout: HoldOut = 0.1,
     low: Low = None,
     high: High = None,
     bits: Bits = None,

@@ -9,7 +9,7 @@ from translate.data import Dataset, Example
 from translate.options import Call, Option
 from translate_datasets.domains import describe
 from translate_datasets.labels import LabelSeed, LabelsPerClass, LabelTable, label, label_options
-from translate_datasets.listing import all_paths, choose_sides, files, hold_out, is_folder, paths_of
+from translate_datasets.listing import HoldOut, all_paths, choose_sides, files, hold_out, is_folder, paths_of
 from translate_datasets.maps import Classes, Ignore, Maps, Palette, Which
 from translate_datasets.streams import Aligned, VectorsBeside, stream_options, with_streams
 from translate_datasets.values import AlphaPlane, Background, Bits, High, Low, Ranged, Values
@@ -30,7 +30,7 @@ def unpaired(
     ranged: Ranged = None,
     background: Background = "white",
     alpha: AlphaPlane = None,
-    holdout: Annotated[float, Option("share for validation if there are no split folders", ge=0, lt=1)] = 0.1,
+    holdout: HoldOut = 0.1,
     labels: LabelTable = None,
     labels_per_class: LabelsPerClass = None,
     label_seed: LabelSeed = 0,

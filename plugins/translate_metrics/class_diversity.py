@@ -12,7 +12,7 @@ from torch import Tensor
 from translate.errors import TranslateError
 from translate.method import Parts
 from translate.options import Option
-from translate_metrics.extraction import Extraction, fingerprint, name_of
+from translate_metrics.extraction import Comparison, Extraction, fingerprint, name_of
 
 
 class ClassDiversity:
@@ -31,9 +31,7 @@ class ClassDiversity:
         parts: Parts,
         *,
         classifier: Annotated[Path, Option("run that trained a classifier of the target domain")],
-        extractor: Annotated[
-            str, Option("feature extractor for the comparison (default: compare pixels)", part="feature_extractors")
-        ] = "",
+        extractor: Comparison = "",
     ) -> None:
         self._network = parts.classifier(classifier).eval()
         self._features = Extraction(parts, extractor) if extractor else None

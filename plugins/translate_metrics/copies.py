@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,9 +12,8 @@ from torch import Tensor
 
 from translate.errors import TranslateError
 from translate.method import Parts
-from translate.options import Option
 from translate_metrics.averages import Average
-from translate_metrics.extraction import Extraction
+from translate_metrics.extraction import Comparison, Extraction
 from translate_metrics.neighbours import nearest
 
 SIDES = ("fake", "target")
@@ -41,9 +40,7 @@ class CopyDistance:
         self,
         parts: Parts,
         *,
-        extractor: Annotated[
-            str, Option("feature extractor for the comparison (default: compare pixels)", part="feature_extractors")
-        ] = "",
+        extractor: Comparison = "",
     ) -> None:
         self._features = Extraction(parts, extractor) if extractor else None
         self._rows: dict[str, list[Tensor]] = {side: [] for side in SIDES}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from translate.errors import TranslateError
 from translate.method import Parts
-from translate.options import Option
 from translate_metrics.averages import Average
-from translate_metrics.extraction import Extraction
+from translate_metrics.extraction import Comparison, Extraction
 
 
 class Diversity:
@@ -29,9 +28,7 @@ class Diversity:
         self,
         parts: Parts,
         *,
-        extractor: Annotated[
-            str, Option("feature extractor for the comparison (default: compare pixels)", part="feature_extractors")
-        ] = "",
+        extractor: Comparison = "",
     ) -> None:
         self._features = Extraction(parts, extractor) if extractor else None
         self._average = Average("diversity")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from translate.errors import TranslateError
 from translate.method import Parts
-from translate.options import Call, parse_call
+from translate.options import Call, Option, parse_call
 from translate.traits import Traits
+
+Comparison = Annotated[
+    str, Option("feature extractor for the comparison (default: compare pixels)", part="feature_extractors")
+]
 
 
 class Extraction:
