@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,13 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from forking import Forked, ran
 
 from translate import images
-from translate.cli import main
+from translate.cli import cli, main
 from translate.run import Config, Run
 
 SMALL = [
@@ -342,8 +344,8 @@ def test_a_path_that_the_system_refuses_is_one_sentence(
     assert TOO_LONG in told
 
 
-def test_a_full_disk_is_one_sentence_and_a_fault_of_ours_is_not(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_full_disk_and_a_plugins_fault_are_one_sentence_and_a_fault_of_ours_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "failing.py").write_text(FAILING)
     command = ["-p", str(tmp_path / "failing.py"), "failing"]
@@ -353,8 +355,19 @@ def test_a_full_disk_is_one_sentence_and_a_fault_of_ours_is_not(
     assert capsys.readouterr().err == (
         "error: No space left on device; check the path, its permissions, and the space on its disk\n"
     )
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "theirs"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: the plugin failing (unpackaged sha256:")
+    assert told.count("\n") == 1
+
+    def fail(**_: Any) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(cli, "main", fail)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        main([*command, "ours"])
+        main(["plugins"])
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -16,6 +16,7 @@ from torch.optim import Adam
 from translate import checkpoint
 from translate.compute.compilation import COST, HOPED, SETTLING, TIMED, Compilation, Compiled, missing_compiler
 from translate.compute.convolutions import convolve_fast
+from translate.compute.settings import recompute
 from translate.errors import TranslateError
 from translate.method import Method
 from translate.ranks import ProcessGroup
@@ -262,3 +263,16 @@ def test_a_compiled_wide_network_has_the_same_gradients() -> None:
     Compilation("yes", [network], left=1, group=ProcessGroup(), device=CPU)
     for ours, theirs in zip(played(), expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@really
+@needs_compiler
+def test_what_wraps_networks_is_compiled_for_each_of_them() -> None:
+    """The compiler keeps only so many versions of one code, and a wrapper's would be that of all networks."""
+    networks: list[nn.Module] = [nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2)), nn.LayerNorm(2)]
+    recompute(networks)
+    with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):
+        compiled = [Compiled(network, network.forward) for network in networks]
+        for each in compiled:
+            assert each(torch.ones(2, 2)).shape == (2, 2)
+    assert not any(each._failed for each in compiled)

@@ -193,16 +193,25 @@ class Mine(nn.Module):
 @hookimpl
 def discriminators(): return {{"mine": Mine}}
 """
+DRAWING = """
+class Drawing(nn.Module):
+    def forward(self, image):
+        return image * image.new_empty(()).uniform_()
+
+"""
 BAD = {
-    "a dataset that returns 7": (DATA.format("7"), "returns 7 and no translate.data.Dataset"),
-    "unlike pairs": (DATA.format("whole({**sides, 'target': sides['target'][:2]})"), "pairs of unlike number in train"),
-    "another domain": (DATA.format("whole({**sides, 'middle': []})"), "its domains are"),
+    "a dataset that returns 7": (DATA.format("7"), "made is no dataset: its factory returned a int"),
+    "unlike pairs": (DATA.format("whole({**sides, 'target': sides['target'][:2]})"), "its pairs are of unlike number"),
+    "another domain": (
+        DATA.format("whole({**sides, 'middle': []})"),
+        "its domain 'middle' is neither source nor target",
+    ),
     "planes": (
         DATA.format("whole(sides, {name: Domain(4) for name in sides})"),
         "has 3 channel(s) where 4 are expected",
     ),
     "nothing": (DATA.format("whole({'source': []})"), "it trains on nothing"),
-    "a metric that returns 5": (metric(factory="five"), "needs must be a set of names, not None"),
+    "a metric that returns 5": (metric(factory="five"), "mine is no metric: its factory returned a int"),
     "a metric without needs": (metric(needs="None"), "needs must be a set of names, not None"),
     "a metric of unknown needs": (metric(needs="frozenset({'mask'})"), "nothing is called 'mask'"),
     "a score that is text": (metric(result="{'seen': 'many'}"), "seen is 'many' and no number"),
@@ -223,6 +232,12 @@ BAD = {
     "a generator that draws": (
         GENERATOR.format("made + torch.randn_like(made) * self.training"),
         "translates_each_alone",
+    ),
+    "a translator that draws": (
+        METHOD.format(
+            **{**GOOD, "translators": "{'forward': nn.Sequential(self.network, nn.Tanh(), Drawing())}"}
+        ).replace("class Mine", DRAWING + "class Mine"),
+        "forward draws noise though no samples are asked for",
     ),
     "a judge that looks at its neighbours": (JUDGE.format("nn.BatchNorm2d(4)"), "judges_each_alone"),
 }

@@ -295,11 +295,65 @@ def yields_inside(one: Tensor, two: Tensor, method: Joint) -> Any:
         (lambda a, b, m: iter([Update("one", {"a": a}, log={"a": a})]), "one/a is a term and logged as well"),
         (lambda a, b, m: iter([Update("one", {"a": a}, log={"b": 0.5})]), "logged one/b must be a scalar tensor"),
         (yields_inside, "yields inside a `with` that changes what layers note"),
+        (lambda a, b, m: None, "Joint.updates gave a NoneType; write `yield`"),
+        (lambda a, b, m: Update("one", {"a": a}), "Joint.updates gave a Update"),
+        (lambda a, b, m: iter([None, Update("one", {"a": a})]), "Joint has a `yield` without an Update"),
+        (lambda a, b, m: iter([()]), "yielded an empty tuple"),
+        (lambda a, b, m: iter([Update(3, {"a": a})]), "an update of 3; name one player"),  # type: ignore[arg-type]
+        (lambda a, b, m: iter([Update({"one", "two"}, {"a": a + b})]), "name one player, or several as a tuple"),  # type: ignore[arg-type]
+        (lambda a, b, m: iter([Update((["one"], "two"), {"a": a + b})]), "name one player"),  # type: ignore[arg-type]
+        (lambda a, b, m: iter([Update("one", [a])]), "terms of an update of 'one' must be tensors by name, not a list"),  # type: ignore[arg-type]
+        (
+            lambda a, b, m: iter([Update("one", {"a": a}, log=None)]),
+            "log of an update of 'one' must be tensors by name",
+        ),  # type: ignore[arg-type]
+        (lambda a, b, m: iter([Update("one", {"a\nb": a})]), "'a.nb' cannot be a name in the terms"),
+        (lambda a, b, m: iter([Update("one", {"a": a}, log={"\x1b": a})]), "cannot be a name in the log"),
+        (lambda a, b, m: iter([Update("one", {"a": a}, log={"b" * 201: a})]), "cannot be a name in the log"),
+        (lambda a, b, m: iter([Update("one", {1: a})]), "1 cannot be a name in the terms"),  # type: ignore[dict-item]
+        (lambda a, b, m: iter([Update("one", {"a": a * 1j})]), "one/a is complex64 on cpu; it must be a real number"),
+        (lambda a, b, m: iter([Update("one", {"a": a}, log={"b": a.to("meta")})]), "logged one/b is float32 on meta"),
+        (
+            lambda a, b, m: iter([Update("one", {"a": a}), Update("one", {"b": m.one.weight.sum()}, log={"a": b})]),
+            "one/a is a term of one update and logged by another",
+        ),
+        (
+            lambda a, b, m: iter([Update("one", {"a": a}, log={"b": b}), Update("one", {"b": m.one.weight.sum()})]),
+            "one/b is a term of one update and logged by another",
+        ),
     ],
 )
 def test_rules(moves: Any, message: str) -> None:
     with pytest.raises(MethodError, match=message):
         engine(Joint(moves)).step([batch(0)])
+
+
+def test_a_bare_yield_is_never_the_end_of_a_step() -> None:
+    """Also when the first period, which is checked, is over."""
+
+    def moves(a: Tensor, b: Tensor, method: Joint) -> Any:
+        if method.progress > 0:
+            yield
+        yield Update("one", {"a": a})
+
+    machine = engine(Joint(moves))
+    machine.step([batch(0)])
+    with pytest.raises(MethodError, match="Joint has a `yield` without an Update"):
+        machine.step([batch(1)])
+
+
+def test_a_list_of_updates_is_made_in_autocast() -> None:
+    """A method may return what it would yield, and its code runs as a generator's does."""
+    seen: list[bool] = []
+
+    def moves(a: Tensor, b: Tensor, method: Joint) -> Any:
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return [Update("one", {"a": a})]
+
+    engine(Joint(moves), precision="bf16").step([batch(0)])
+    engine(Joint(moves), precision="bf16").step([batch(0), batch(1)])
+    assert seen
+    assert all(seen)
 
 
 def test_a_weight_that_two_joint_players_share_gets_its_gradient_once() -> None:
@@ -344,6 +398,19 @@ def test_layers_that_are_not_there_are_named() -> None:
 
     with pytest.raises(TranslateError, match="answered a tuple"):
         inner(nn.Sequential(Pair()), image, ["0"])
+    with watch(network, ["encoder.0"]) as maps:
+        network(image)
+        with pytest.raises(TranslateError, match="maps of UNet are there when its `with` ends"):
+            maps["encoder.0"]
+    with pytest.raises(TranslateError, match=r"no map of UNet was asked for as 'encoder.1'; did you mean encoder.0"):
+        maps["encoder.1"]
+    for layers in ("encoder.0", 3):
+        with pytest.raises(TranslateError, match=r"by a network and a list of its layers' names, not by a UNet and"):
+            inner(network, image, layers)  # type: ignore[arg-type]
+    with pytest.raises(TranslateError, match="not by a dict and"):
+        inner({}, image, [""])  # type: ignore[arg-type]
+    with pytest.raises(TranslateError, match="watched pass of UNet got its input by name"), watch(network, [""]):
+        network(image=image)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
 
 
@@ -368,6 +435,55 @@ def test_a_pass_goes_only_as_far_as_the_last_layer_and_nobody_keeps_its_maps() -
         inner(nn.ModuleDict({"apart": nn.ModuleDict()}), torch.zeros(1, 3, 4, 4), ["apart"])
 
 
+def test_a_layer_that_is_replaced_is_found_and_one_that_is_gone_is_named() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Conv2d(2, 2, 1))
+    assert inner(network, torch.zeros(1, 3, 4, 4), ["0"])["0"].shape == (1, 2, 4, 4)
+    network[0] = nn.Conv2d(3, 5, 1)
+    assert inner(network, torch.zeros(1, 3, 4, 4), ["0"])["0"].shape == (1, 5, 4, 4)
+    with pytest.raises(RuntimeError), watch(network, ["1"]):
+        network(torch.zeros(1, 3, 4, 4))
+    assert not any(module._forward_hooks for module in network.modules())
+    network[1] = nn.Conv2d(5, 2, 1)
+    with watch(network, ["1"]) as maps:
+        network(torch.zeros(1, 3, 4, 4))
+    assert maps["1"].shape == (1, 2, 4, 4)
+    del network[1]
+    with pytest.raises(TranslateError, match="has no layer '1'"):
+        inner(network, torch.zeros(1, 3, 4, 4), ["1"])
+
+
+@pytest.mark.compiled
+@pytest.mark.skipif(missing_compiler(torch.device("cpu")) is not None, reason="no C++ compiler")
+def test_compiled_inner_maps_are_checked_and_hold_no_network() -> None:
+    class Twofold(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x, x + 1
+
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.pair, self.unused = nn.Conv2d(3, 3, 1), Twofold(), nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            both = self.pair(self.first(x))
+            result: Tensor = both[0] + both[1]
+            return result
+
+    network = Odd()
+    Compilation("yes", [network], left=0, group=ProcessGroup(), device=torch.device("cpu"))
+    image = torch.zeros(1, 3, 4, 4)
+    assert list(inner(network, image, ["first", ""])) == ["first", ""]
+    with pytest.raises(TranslateError, match="'unused' of Odd was not called"):
+        inner(network, image, ["unused"])
+    with pytest.raises(TranslateError, match="'pair' of Odd answered a tuple"):
+        inner(network, image, ["pair"])
+    gone = weakref.ref(network)
+    del network
+    torch._dynamo.reset()
+    gc.collect()
+    assert gone() is None
+
+
 @pytest.mark.parametrize("name", ["unet", "resnet", "global_local", "small_unet", "small_resnet", "shallow"])
 def test_every_generator_names_layers_that_are_called_once_from_input_to_output(name: str) -> None:
     network = build(CATALOG, "generators", name, inputs=3, outputs=3, size=(64, 64))
@@ -389,6 +505,8 @@ def test_kinds_that_plugins_open_are_listed_and_described() -> None:
     assert any("one of the colours of" in line for line in describe_part(CATALOG, "mean"))
     with pytest.raises(TranslateError, match="there is no colour 'maen'; did you mean mean"):
         CATALOG.offer("colours", "maen")
+    with pytest.raises(TranslateError, match="there are no parts of the kind 'generator'; did you mean generators"):
+        CATALOG.offer("generator", "unet")
 
 
 def test_own_takes_networks_once() -> None:

@@ -133,6 +133,27 @@ def test_several_inputs_and_broken_ones(vae: Run, folder: Path, tmp_path: Path) 
     assert not (tmp_path / "never.npz").exists()
 
 
+def test_codes_that_are_not_finite_are_no_row(vae: Run, folder: Path, tmp_path: Path) -> None:
+    encoder = load_encoder(vae.folder)
+    encode = encoder.encode
+
+    def broken(batch: torch.Tensor, *, at_once: int = 64) -> dict[str, torch.Tensor]:
+        codes = {name: code.clone() for name, code in encode(batch, at_once=at_once).items()}
+        codes["log_variance"][1] = torch.inf
+        return codes
+
+    encoder.encode = broken  # type: ignore[method-assign]
+    told = translate.encode(encoder, folder, tmp_path / "codes.npz")
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    lost = [names[1], names[65]]
+    assert [path.relative_to(folder).as_posix() for path, _ in told.failed] == lost
+    assert all(reason.endswith("the network's codes are not finite") for _, reason in told.failed)
+    found = read(tmp_path / "codes.npz")
+    assert found["names"].tolist() == [name for name in names if name not in lost]
+    assert np.isfinite(found["log_variance"]).all()
+    assert told.encoded == len(found["mean"]) == 65
+
+
 def test_observers_hear_of_every_file_and_of_the_end(
     vae: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

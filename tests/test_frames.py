@@ -160,7 +160,7 @@ def test_one_animation_in_every_format(tmp_path: Path, caplog: pytest.LogCapture
         ("png", 5, ""),
         ("webp", 5, ""),
         ("avif", 5, ""),
-        ("tiff", 5, "durations of frames are not kept: .tif files hold none"),
+        ("tiff", 5, "durations of frames are not kept: .tiff files hold none"),
         ("jpg", 1, "frames beyond the first are not kept: .jpg files hold one frame"),
         ("npy", 1, "frames beyond the first are not kept: .npy files hold one frame"),
     ):
@@ -189,7 +189,7 @@ def test_a_still_gif_is_a_still_png(tmp_path: Path) -> None:
     assert b"acTL" not in (tmp_path / "out" / "a.png").read_bytes()
 
 
-def test_a_png_s_picture_for_still_viewers_is_no_frame(tmp_path: Path) -> None:
+def test_a_png_s_picture_for_still_viewers_is_no_frame(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first, *others = drawn()
     other = PIL.Image.new("RGB", first.size, (1, 2, 3))
     (tmp_path / "in").mkdir()
@@ -197,6 +197,7 @@ def test_a_png_s_picture_for_still_viewers_is_no_frame(tmp_path: Path) -> None:
     convert(Negative(multiple=1), tmp_path / "in", tmp_path / "out")
     found, _, _ = shown(tmp_path / "out" / "a.png")
     assert (found[..., :3] == 255 - np.stack([np.asarray(each) for each in drawn()])).all()
+    assert "(a.png): pictures of animations for programs that show none are not kept" in caplog.text
 
 
 def test_an_animation_s_depth_follows_the_target(tmp_path: Path) -> None:

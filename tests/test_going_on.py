@@ -412,6 +412,61 @@ def test_globs_and_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             gather([Path(wrong)])
 
 
+def test_what_a_glob_fits_beside_images_is_left_out_and_named(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 2)
+    (source / "gone.png").symlink_to("nowhere")
+    (source / "round.png").symlink_to("round.png")
+    os.mkfifo(source / "pipe.png")
+    result = convert(Known(), source / "*.png", tmp_path / "out")
+    assert (result.converted, files(tmp_path / "out")) == (2, ["000.png", "001.png"])
+    assert [path.name for path, _ in result.failed] == ["gone.png", "pipe.png", "round.png"]
+    assert "a broken link" in result.failed[0][1]
+    # Even where it fits nothing else.
+    beside = convert(Known(), [source / "000.png", source / "g*.png"], tmp_path / "beside")
+    assert (beside.converted, [path.name for path, _ in beside.failed]) == (1, ["gone.png"])
+    assert files(tmp_path / "beside") == ["000.png"]
+    with pytest.raises(TranslateError, match=r"g\*\.png holds no images.*a broken link"):
+        gather([source / "g*.png"])
+    # A file that is named is no slip of the pattern.
+    with pytest.raises(TranslateError, match=r"no file or folder .*gone\.png"):
+        gather([source / "gone.png"])
+
+
+def test_a_folder_that_a_glob_fits_and_nobody_may_enter_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(tmp_path / "in" / "a", 1)
+    closed = many(tmp_path / "in" / "b", 1)
+    may = os.access
+    # The superuser may enter any folder.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != closed and may(path, mode))
+    found = gather([tmp_path / "in" / "*"])
+    assert ([name for name, _ in found.files], [path.name for path, _ in found.closed]) == (["000.png"], ["b"])
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_an_empty_path_is_not_the_working_folder(
+    place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many(tmp_path, 1)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["translator.safetensors", "000.png", "out"]
+    arguments[place] = ""
+    with pytest.raises(TranslateError, match="a path is empty"):
+        convert(*arguments)
+    with pytest.raises(TranslateError, match="a path is empty"):
+        cli.main(["convert", *arguments], standalone_mode=False)
+    assert files(tmp_path) == ["000.png"]
+
+
+def test_a_file_named_by_a_dash_is_no_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    (tmp_path / "a.png").rename(tmp_path / "-")
+    assert convert(Known(), "./-", "out.png").converted == 1
+    assert files(tmp_path) == ["-", "out.png"]
+
+
 def test_outputs_are_never_among_the_inputs(tmp_path: Path) -> None:
     source = many(tmp_path / "in", 2)
     for target in (source, source / "out", source / "a" / "b"):
@@ -437,6 +492,12 @@ def test_one_image_through_pipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     made = streams()
     assert convert(Known(), "-", "-").converted == 1
     assert (images.load(made.getvalue()).pixels == 255 - images.read(tmp_path / "a.png").pixels).all()
+    one = streams()
+    assert convert(Known(), tmp_path / "a.png", "-", samples=1, seed=5).converted == 1
+    convert(Known(), tmp_path / "a.png", tmp_path / "one.png", samples=1, seed=5)
+    seeded = images.read(tmp_path / "one-1.png").pixels
+    assert (images.load(one.getvalue()).pixels == seeded).all()
+    assert (seeded != 255 - images.read(tmp_path / "a.png").pixels).any()
     streams()
     with pytest.raises(TranslateError, match="a gallery lies with its outputs"):
         convert(Known(), "-", "-", gallery=True)
@@ -796,6 +857,28 @@ def test_a_stored_plan_that_no_conversion_makes_is_made_anew(outputs: tuple[str,
     assert plan.read_bytes() == sound
 
 
+@pytest.mark.parametrize("place", ["plan-*.jsonl", "manifest/*.jsonl"])
+def test_what_a_newer_version_wrote_is_left_alone(place: str, tmp_path: Path) -> None:
+    source, out = many(tmp_path / "in", 2), tmp_path / "out"
+    convert(Known(), source, out)
+    (file,) = (out / ".translate").glob(place)
+    lines = list(read_lines(file))
+    for line in lines:
+        line.pop("sum", None)
+    newer = b"".join(map(line_of, [{**lines[0], "version": 2}, *lines[1:]]))
+    file.write_bytes(newer)
+    for options in ({}, {"dry_run": True}, {"again": True}):
+        with pytest.raises(TranslateError, match=re.escape(f"{file} was written by a newer version")):
+            convert(Known(), source, out, **options)
+    assert file.read_bytes() == newer
+
+
+def test_numbers_that_are_none_are_no_entry() -> None:
+    endless = [float("inf"), 1, "00"]
+    assert Entry.from_json({"name": "a.png", "source": endless, "made": "", "outputs": []}) is None
+    assert Entry.from_json({"name": "a.png", "source": [1, 1, ""], "made": "", "outputs": [["a", *endless]]}) is None
+
+
 # --- dry runs and reports ---------------------------------------------------------------------------------------------
 
 
@@ -822,6 +905,81 @@ def test_a_dry_run_foretells_and_writes_nothing(tmp_path: Path) -> None:
     assert (again.images, again.kept) == (0, 9)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"side_by_side": True}, {"gallery": True}, {"gallery": True, "side_by_side": True, "format": "webp"}],
+)
+def test_a_dry_run_foretells_what_is_made_beside_outputs(options: dict[str, Any], tmp_path: Path) -> None:
+    source, out = many(tmp_path / "in", 4), tmp_path / "out"
+    plain = convert(Known(), source, out, dry_run=True).forecast
+    foretold = convert(Known(), source, out, dry_run=True, **options).forecast
+    assert not out.exists()
+    convert(Known(), source, out, **options)
+    made = [path for path in out.rglob("*") if path.suffix in (".png", ".webp", ".jpg")]
+    written = sum(path.stat().st_size for path in made)
+    assert foretold is not None
+    assert plain is not None
+    assert foretold.written is not None
+    assert 0.9 * written < foretold.written < 1.1 * written
+    assert foretold.memory > plain.memory
+
+
+def test_a_dry_run_refuses_what_the_conversion_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, out = many(tmp_path / "in", 2), tmp_path / "out"
+    out.mkdir()
+    (out / "gallery.html").write_text("<p>mine</p>")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "odd" / ".translate").mkdir(parents=True)
+    (tmp_path / "odd" / ".translate" / "manifest").write_text("")
+    cases: list[tuple[Path, Path, dict[str, Any], str]] = [
+        (source, out, {"gallery": True}, "was not made by --gallery"),
+        (source, tmp_path / "link" / "out", {}, "a file has that name"),
+        (source, tmp_path / "odd", {}, "a file has that name|file exists"),
+        (source / "000.png", tmp_path / "file" / "out.png", {}, "cannot make the folder"),
+    ]
+    for inputs, target, options, sentence in cases:
+        for dry_run in (True, False):
+            with pytest.raises(TranslateError, match=sentence):
+                convert(Known(), inputs, target, dry_run=dry_run, **options)
+    may = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and may(path, mode))
+    for inputs in (source, source / "000.png"):
+        with pytest.raises(TranslateError, match="cannot write into"):
+            convert(Known(), inputs, tmp_path / "new" / "deep", dry_run=True)
+    assert files(out) == ["gallery.html"]
+
+
+def test_a_dry_run_names_images_that_do_not_fit_beside_those_that_are_timed(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 40)
+    save(source / "013.png", np.zeros((3000, 3000, 3), np.uint8))
+    foretold = convert(Known(), source, tmp_path / "out", dry_run=True, memory=30_000_000).forecast
+    assert foretold is not None
+    (reason,) = foretold.failed
+    assert "013.png has 3000 x 3000 pixels and needs" in reason
+
+
+def test_a_dry_run_names_outputs_whose_names_are_too_long(tmp_path: Path) -> None:
+    source = many(tmp_path / "in", 1)
+    name = "x" * (os.pathconf(tmp_path, "PC_NAME_MAX") - 4) + ".png"
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    (tmp_path / "a.png").rename(source / name)
+    foretold = convert(Known(), source, tmp_path / "out", suffix="_cat", dry_run=True).forecast
+    assert foretold is not None
+    (reason,) = foretold.failed
+    assert reason.startswith(f"{source / name}: the name of its output has ")
+    result = convert(Known(), source, tmp_path / "out", suffix="_cat")
+    assert [path.name for path, _ in result.failed] == [name]
+    assert convert(Known(), source, tmp_path / "plain", dry_run=True).forecast.failed == ()  # type: ignore[union-attr]
+
+
+def test_one_image_says_where_it_was_put(tmp_path: Path) -> None:
+    save(tmp_path / "a.png", random_image((6, 8, 3)))
+    assert convert(Known(), tmp_path / "a.png", tmp_path / "b.png", suffix="_cat").target == tmp_path / "b_cat.png"
+    (tmp_path / "out").mkdir()
+    assert convert(Known(), tmp_path / "a.png", tmp_path / "out", suffix="_cat").target == tmp_path / "out"
+
+
 def test_a_dry_run_with_nothing_to_do_foretells_no_more_than_that(tmp_path: Path) -> None:
     source = many(tmp_path / "in", 1)
     (source / "scan.psd").write_bytes(b"8BPS")
@@ -832,7 +990,7 @@ def test_a_dry_run_with_nothing_to_do_foretells_no_more_than_that(tmp_path: Path
     assert after is not None
     assert before.lines()[0].startswith("1 image of ")
     assert after.lines() == [
-        f"0 images of 0 bytes would be converted into {tmp_path / 'out'}, 1 are done already",
+        f"0 images of 0 bytes would be converted into {tmp_path / 'out'}, 1 is done already",
         f"left out: {source / 'scan.psd'}",
     ]
 
@@ -858,6 +1016,25 @@ def test_a_report_tells_what_became_of_every_image(tmp_path: Path) -> None:
     report.write_text("mine")
     with pytest.raises(TranslateError, match="exists already"):
         convert(Known(), source, tmp_path / "out", report=report)
+
+
+def test_a_report_may_lie_with_the_outputs(tmp_path: Path) -> None:
+    source, out = many(tmp_path / "in", 2), tmp_path / "out"
+    for counts in ({"converted": 2}, {"kept": 2}):
+        convert(Known(), source, out, report=out / "report.json")
+        assert json.loads((out / "report.json").read_text())["counts"] == counts
+    for place, sentence in (
+        (tmp_path / "new", "is a folder; name a file for the report"),
+        (source, "is a folder; name a file for the report"),
+        (tmp_path / "new" / "deep" / "report.json", "there is no folder"),
+    ):
+        for overwrite in (False, True):
+            with pytest.raises(TranslateError, match=sentence):
+                convert(Known(), source, tmp_path / "new", report=place, overwrite=overwrite)
+    with pytest.raises(TranslateError, match="there is no folder"):
+        convert(Known(), source / "000.png", tmp_path / "b.png", report=tmp_path / "b.png" / "report.json")
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "b.png").exists()
 
 
 def test_the_slowest_stage_is_known() -> None:

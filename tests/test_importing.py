@@ -395,8 +395,12 @@ def test_files_that_are_none_are_refused(tmp_path: Path) -> None:
         with pytest.raises(TranslateError, match=told):
             translate.import_network(path, output=tmp_path / "ours.safetensors")
     (tmp_path / "model.onnx").write_bytes(b"x")
-    with pytest.raises(TranslateError, match="needs no import"):
+    with pytest.raises(TranslateError, match="needs no import: convert with it as it is, translate convert "):
         translate.import_network(tmp_path / "model.onnx", output=tmp_path / "ours.safetensors")
+    # What convert does not take must not be sent there.
+    (tmp_path / "model.pt2").write_bytes(b"x")
+    with pytest.raises(TranslateError, match="is a program of torch, .* export it as .onnx"):
+        translate.import_network(tmp_path / "model.pt2", output=tmp_path / "ours.safetensors")
 
 
 def test_the_command_tells_what_it_took(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

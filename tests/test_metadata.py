@@ -334,12 +334,36 @@ GEO = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("written_by", ["tifffile", "imagej", "ome", "nobody"])
+def test_what_tells_how_a_tiff_is_arranged_goes_with_the_old_pixels(
+    written_by: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Three gray pages become coloured ones: readers that trust such a description would take them for others."""
+    (tmp_path / "in").mkdir()
+    pages = random_image((3, 9, 12, 1))[..., 0]
+    options: dict[str, Any] = {
+        "tifffile": {"photometric": "minisblack"},
+        "imagej": {"imagej": True, "metadata": {"axes": "ZYX", "spacing": 3.5, "unit": "um"}},
+        "ome": {"ome": True, "photometric": "minisblack", "metadata": {"axes": "ZYX"}},
+        "nobody": {"photometric": "minisblack", "metadata": None, "description": "three bees; ImageJ=no"},
+    }[written_by]
+    tifffile.imwrite(tmp_path / "in" / "a.tif", pages, **options)
+    output, told = converted(tmp_path, caplog, "out")
+    sentence = "how a TIFF's values are arranged (ImageJ, OME, tifffile) is not kept, since it holds for the old pixels"
+    assert told == ([] if written_by == "nobody" else [sentence])
+    with tifffile.TiffFile(output) as file:
+        expected = "three bees; ImageJ=no" if written_by == "nobody" else ""
+        assert file.pages[0].description == expected
+        assert (file.asarray(key=slice(None)) == 255 - pages[..., None]).all()
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_geotiff_stays_in_tiff_with_gps(order: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "in").mkdir()
     pixels = random_image((9, 12, 3))
     more = [(42113, 2, 0, "0")]
-    tifffile.imwrite(tmp_path / "in" / "a.tif", pixels, byteorder=order, photometric="rgb", extratags=GEO + more)
+    written: dict[str, Any] = {"extratags": GEO + more, "metadata": None}
+    tifffile.imwrite(tmp_path / "in" / "a.tif", pixels, byteorder=order, photometric="rgb", **written)
     output, told = converted(tmp_path, caplog, "gps", gps=True)
     assert told == ["GDAL's metadata and its value of missing pixels are not kept, since they hold for the old pixels"]
     with tifffile.TiffFile(output) as file:
@@ -363,7 +387,8 @@ def test_geotiff_stays_in_tiff_with_gps(order: str, tmp_path: Path, caplog: pyte
 def test_geotiff_of_a_turned_page_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "in").mkdir()
     turned = [(274, 3, 1, 3)]
-    tifffile.imwrite(tmp_path / "in" / "a.tif", random_image((9, 12, 3)), photometric="rgb", extratags=GEO + turned)
+    written: dict[str, Any] = {"extratags": GEO + turned, "metadata": None}
+    tifffile.imwrite(tmp_path / "in" / "a.tif", random_image((9, 12, 3)), photometric="rgb", **written)
     _, told = converted(tmp_path, caplog, "out", gps=True)
     assert told == [
         "GeoTIFF's position and projection are not kept where an image is resized, turned or laid beside others"

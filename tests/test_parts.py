@@ -6,14 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from translate.data import Dataset, Domain
 from translate.errors import TranslateError
+from translate.factories import call_factory
 from translate.layouts import open_dataset
 from translate.parts import CatalogParts, build, build_method
 from translate.plugins import Catalog, discover
 
 PLUGIN = '''
+from pathlib import Path
 from torch import nn
 from translate import hookimpl
 from translate.method import Method
@@ -30,6 +33,20 @@ class Reserved(Method):
     """Uses a name of the core's own."""
     def __init__(self, parts, *, steps: int = 3):
         super().__init__()
+
+class Weighing(nn.Module):
+    """A loss whose weights are a number."""
+    def __init__(self, *, weights: float = 1.0):
+        super().__init__()
+
+class Unread(nn.Module):
+    """A loss that reads no file."""
+    def __init__(self, *, weights: Path | None = None):
+        super().__init__()
+
+@hookimpl
+def losses():
+    return {"weighing": Weighing, "unread": Unread}
 
 @hookimpl
 def generators():
@@ -112,6 +129,45 @@ def test_datasets_by_name_by_folder_and_by_layout(catalog: Catalog, tmp_path: Pa
         open_dataset(catalog, str(tmp_path))
     with pytest.raises(TranslateError, match="nodata is no dataset: its factory returned a int"):
         open_dataset(catalog, "nodata")
+
+
+def test_results_lack_nothing_that_a_part_of_their_kind_has() -> None:
+    from types import ModuleType
+
+    from translate.plugins import Offer, Plugin
+
+    plugin = Plugin("mine", "mine", "1", ModuleType("mine"))
+    for kind, built, message in (
+        ("losses", None, "x is no loss: its factory returned a NoneType, which cannot be called"),
+        ("adversarial_losses", len, "is no adversarial loss: .* which has no method discriminator"),
+        ("metrics", 3, "x is no metric: its factory returned a int, which has no method update"),
+        ("optimizers", (), "x is no optimizer"),
+        ("schedules", 1.0, "x is no schedule"),
+        ("augmentations", "", "x is no augmentation"),
+    ):
+        with pytest.raises(TranslateError, match=message):
+            call_factory(Offer(kind, "x", plugin, lambda built=built: built), given={}, options={})
+    assert call_factory(Offer("losses", "x", plugin, lambda: len), given={}, options={}) is len
+
+
+def test_something_else_may_be_called_weights(catalog: Catalog) -> None:
+    """Only a path is the file that a network reads."""
+    made = parts(catalog)
+    assert isinstance(made.loss("weighing(weights=0.5)"), nn.Module)
+    with pytest.raises(TranslateError, match="has no method read"):
+        made.loss("unread(weights='w.pth')")
+
+
+def test_passes_are_methods(catalog: Catalog) -> None:
+    for passes, message in (
+        (("inverse",), "passes of Linear names 'inverse', which is no method"),
+        (3, "must be a tuple"),
+    ):
+        made = parts(catalog)
+        network = made.own(nn.Linear(1, 1))
+        network.passes = passes  # type: ignore[assignment]
+        with pytest.raises(TranslateError, match=message):
+            build_method(catalog, "regression", {}, made)
 
 
 def test_a_folder_that_can_be_read_in_two_ways_shows_the_choices(catalog: Catalog, tmp_path: Path) -> None:

@@ -379,6 +379,19 @@ def test_options_that_do_not_apply_are_refused(options: dict[str, Any], told: st
     assert not (tmp_path / "out.png").exists()
 
 
+def test_nobody_is_told_of_a_training_size_that_nobody_knows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = put(inverting(), tmp_path / "m.onnx")
+    picture(tmp_path / "in.png", (30, 1030))
+    translate.convert(path, tmp_path / "in.png", tmp_path / "out.png")
+    assert "trained on" not in caplog.text
+    domain = asdict(Domain(3))
+    facts = Facts(format_version=1, direction="forward", source=domain, target=domain, range="0..1", size=[256, 256])
+    built = inverting()
+    helper.set_model_props(built, {"translate": facts.to_json()})
+    translate.convert(put(built, tmp_path / "ours.onnx"), tmp_path / "in.png", tmp_path / "other.png")
+    assert "by a network trained on 256 x 256" in caplog.text
+
+
 def test_options_of_onnx_files_are_refused_elsewhere(tmp_path: Path) -> None:
     picture(tmp_path / "in.png")
     loaded = translate.load(put(inverting(), tmp_path / "m.onnx"))
@@ -497,6 +510,32 @@ def test_a_model_of_openvino_says_what_it_takes(tmp_path: Path) -> None:
     pixel = 3 * 4 * 2
     assert 640 * 640 * pixel <= translator.bytes_for((640, 640)) <= 2 * 640 * 640 * pixel
     assert not (tmp_path / "m.xml.json").exists()
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_an_image_that_is_too_small_for_a_network_is_named_with_what_to_do(runtime: str, tmp_path: Path) -> None:
+    """Reflection padding needs a map of more pixels than it adds."""
+    place = tmp_path / f"m.{'onnx' if runtime == 'onnx' else 'xml'}"
+    if runtime == "onnx":
+        edges = np.array([0, 0, 5, 5, 0, 0, 5, 5])
+        inside = {"begin": np.array([5, 5]), "end": np.array([-5, -5]), "axes": np.array([2, 3])}
+        steps = ("Pad", {"inputs": ["edges"], "mode": "reflect"}), ("Slice", {"inputs": list(inside)})
+        put(model(*steps, constants={"edges": edges, **inside}), place)
+    else:
+        openvino = pytest.importorskip("openvino")
+        ops = openvino.opset13
+        given = ops.parameter([-1, 3, -1, -1], np.float32)
+        padded = ops.pad(given, [0, 0, 5, 5], [0, 0, 5, 5], "reflect")
+        openvino.save_model(openvino.Model([ops.slice(padded, [5, 5], [-5, -5], [1, 1], [2, 3])], [given]), place)
+    (tmp_path / "in").mkdir()
+    picture(tmp_path / "in" / "small.png", (4, 90))
+    pixels = picture(tmp_path / "in" / "fits.png", (12, 9))
+    result = translate.convert(place, tmp_path / "in", tmp_path / "out", range="0..1")
+    np.testing.assert_array_equal(images.load(tmp_path / "out" / "fits.png").pixels, pixels)
+    ((path, reason),) = result.failed
+    assert path.name == "small.png"
+    assert reason.startswith(f"{place.name} cannot compute it: ")
+    assert reason.endswith("; 90 x 4 pixels may be too few for it, so convert it larger, with --scale")
 
 
 def test_a_model_of_openvino_of_somebody_else_is_found_out(tmp_path: Path) -> None:

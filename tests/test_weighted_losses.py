@@ -211,9 +211,13 @@ def test_who_is_asked_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             tensors_of(weights)
 
     monkeypatch.setenv("HOME", str(tmp_path))
-    let_read(nn.Linear(1, 1), "any.pth", "linear")
     for none in (None, "none"):
         let_read(Reader(), none, "reader")
+        let_read(nn.Linear(1, 1), none, "linear")
+    with pytest.raises(
+        TranslateError, match=r"its Linear has no method read\(weights\), so that any.pth would not be read"
+    ):
+        let_read(nn.Linear(1, 1), "any.pth", "linear")
     with pytest.raises(TranslateError, match="^words of its own$"):
         let_read(Reader(), "other.pth", "reader")
     torch.save({"a": torch.zeros(1)}, tmp_path / "w.pth")

@@ -110,7 +110,9 @@ def refuse_missing(run: Run, data: str | None) -> None:
 
     ``data`` is the place that was given anew, if any; what is wrong with it is told when it is opened.
     """
-    place = expanded(run.config.data if data is None else "")
+    if data is not None:
+        return
+    place = expanded(run.config.data)
     if place.is_absolute() and not place.exists():
         raise TranslateError(
             f"the data of {run.folder} is no longer at {place}; name its new place with --data, or put it back"

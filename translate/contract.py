@@ -161,3 +161,9 @@ def check_held(method: Method, losses: Iterable[tuple[str, nn.Module]], name: st
                 f"{name} does not hold the loss {loss} as a module, so that its weights would not be saved with it; "
                 "assign it to an attribute of the method or of one of its modules"
             )
+
+
+def check_passes(networks: Iterable[nn.Module], name: str) -> None:
+    """Raise ``TranslateError`` if one of a method's networks names a pass that it has not; ``name`` is the method's."""
+    for network in networks:
+        _check_trait(name, network, "passes")

@@ -8,10 +8,10 @@ network is traced once with them and once without.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from torch import Tensor, nn
 
@@ -40,7 +40,7 @@ def watch(network: nn.Module, layers: Sequence[str]) -> Iterator[Mapping[str, Te
     {'': (2, 3, 9, 9), '1': (2, 8, 7, 7)}
     """
     recorder = _recorder(network, layers)
-    maps: dict[str, Tensor] = {}
+    maps = _Maps(type(network).__name__)
     with recorder.listening():
         yield maps
         maps.update(recorder.found())
@@ -59,7 +59,7 @@ def inner(network: nn.Module, image: Tensor, layers: Sequence[str]) -> dict[str,
     recorder = _recorder(network, layers)
     compiling = getattr(network.forward, "compiling", None)
     if compiling is not None:
-        return recorder.compiled(network, compiling, image)
+        return recorder.compiled(compiling, image)
     with recorder.listening(stop=True):
         with suppress(_ReachedError):
             network(image)
@@ -69,6 +69,19 @@ def inner(network: nn.Module, image: Tensor, layers: Sequence[str]) -> dict[str,
 def open_watches() -> int:
     """How many passes are watched now in this thread."""
     return getattr(_state, "open", 0)
+
+
+class _Maps(dict[str, Tensor]):
+    """Maps by name, which says why one is not there."""
+
+    def __init__(self, network: str) -> None:
+        super().__init__()
+        self._network = network
+
+    def __missing__(self, name: str) -> Tensor:
+        if not self:
+            raise TranslateError(f"the maps of {self._network} are there when its `with` ends; read them after it")
+        raise TranslateError(f"no map of {self._network} was asked for as {name!r:.80}; {nearest(str(name), self)}")
 
 
 class _ReachedError(Exception):
@@ -85,13 +98,13 @@ class _Recorder:
     def __init__(self, network: nn.Module, layers: tuple[str, ...]) -> None:
         self._name = type(network).__name__
         self._layers = layers
-        self._maps: dict[str, Tensor] = {}
+        self._maps: dict[str, Any] = {}
         self._stop = False
         self._listens = False
         self._places: list[tuple[dict[int, Any], int, Any]] = []
-        self._compiled: tuple[object, Callable[..., Any]] | None = None
+        self._modules = {name: ref(network.get_submodule(name)) for name in layers}
         for name in layers:
-            module = network if name == "" else network.get_submodule(name)
+            module = network.get_submodule(name)
             hooks: Any = module._forward_hooks if name else module._forward_pre_hooks
             hook = self._hook(name)
             handle = module.register_forward_hook(hook) if name else module.register_forward_pre_hook(hook)
@@ -101,7 +114,8 @@ class _Recorder:
 
     def _hook(self, name: str) -> Callable[..., None]:
         def note(_module: nn.Module, given: tuple[Any, ...], answer: Any = None) -> None:
-            self._maps[name] = answer if name else given[0]
+            # None is told as a layer that answered no tensor.
+            self._maps[name] = answer if name else next(iter(given), None)
             if self._stop and len(self._maps) == len(self._layers):
                 raise _ReachedError
 
@@ -128,33 +142,52 @@ class _Recorder:
         """The maps in the order in which they were asked for."""
         for name in self._layers:
             if not isinstance(self._maps.get(name), Tensor):
+                if name == "" and name in self._maps:
+                    raise TranslateError(f"a watched pass of {self._name} got its input by name; give it as the first")
                 what = f"answered a {type(self._maps[name]).__name__}" if name in self._maps else "was not called"
                 raise TranslateError(
                     f"the layer {name!r} of {self._name} {what} in a watched pass; name a layer that answers a tensor"
                 )
         return {name: self._maps[name] for name in self._layers}
 
-    def compiled(self, network: nn.Module, compiling: Any, image: Tensor) -> dict[str, Tensor]:
+    def compiled(self, compiling: Any, image: Tensor) -> dict[str, Tensor]:
         """The maps by compiled code, from which the compiler leaves out what no map needs."""
-        if self._compiled is None or self._compiled[0] is not compiling:
+        # The network holds this, and not the recorder: what held the network would keep it for ever.
+        if self not in compiling.others:
 
-            def passing(given: Tensor) -> tuple[Tensor, ...]:
+            def passing(given: Tensor) -> tuple[Any, ...]:
                 compiling.uncompiled(given)
-                return tuple(self._maps[name] for name in self._layers if name)
+                return tuple(self._maps.get(name) for name in self._layers if name)
 
-            self._compiled = compiling, compiling.more(passing)
+            compiling.others[self] = compiling.more(passing)
         with self.listening():
-            answers = iter(self._compiled[1](image))
+            answers = iter(compiling.others[self](image))
             # A pre-hook of the network itself is not part of what is compiled.
-            return {name: next(answers) if name else image for name in self._layers}
+            found = {name: next(answers) if name else image for name in self._layers}
+            self._maps = {name: answer for name, answer in found.items() if answer is not None}
+            return self.found()
+
+    def fits(self, network: nn.Module) -> bool:
+        """Whether the layers are still those of the network, of which one may have been replaced."""
+        try:
+            return all(network.get_submodule(name) is layer() for name, layer in self._modules.items())
+        except AttributeError:
+            return False
 
 
 def _recorder(network: nn.Module, layers: Sequence[str]) -> _Recorder:
     """The recorder of some layers; raises ``TranslateError`` for a name that is no layer of the network."""
+    if not isinstance(network, nn.Module) or isinstance(layers, str) or not isinstance(layers, Iterable):
+        raise TranslateError(
+            f"inner maps are asked for by a network and a list of its layers' names, not by a {type(network).__name__} "
+            f"and {layers!r:.80}"
+        )
     names = tuple(dict.fromkeys(layers))
     if not names:
         raise TranslateError(f"no layers of {type(network).__name__} were asked for; name at least one")
     of_network = _recorders.setdefault(network, {})
+    if names in of_network and not of_network[names].fits(network):
+        del of_network[names]
     if names not in of_network:
         modules = dict(network.named_modules())
         for name in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import glob
 import os
 import sys
@@ -54,28 +55,38 @@ def paths_of(source: str | Path | Sequence[str | Path]) -> list[Path]:
 def gather(sources: Sequence[Path], verb: str = "convert") -> Inputs:
     """Gather the images of all sources: each is an image, a folder, a glob, or ``@FILE``, a list with a name a line.
 
-    ``@-`` reads the list from standard input. Raises ``TranslateError`` if a source is none of these, if a glob fits
-    nothing, if a folder may not be entered, or if there is no image at all. ``verb`` says in an error what the images
-    are for.
+    ``@-`` reads the list from standard input. What a glob fits beside files and folders that may be entered is left
+    out. Raises ``TranslateError`` if a source is none of these, if a glob fits nothing, if a folder may not be entered,
+    or if there is no image at all. ``verb`` says in an error what the images are for.
     """
     if not sources:
         raise TranslateError(f"{verb}: there is no input; name an image or a folder of images to {verb}")
     named: list[Path] = []
     listed: list[Path] = []
+    left_out: dict[Path, None] = {}
+    closed: dict[Path, str] = {}
     for source in sources:
         if str(source).startswith("@") and not source.exists():
             listed += _listed(str(source)[1:])
-        else:
-            named += _globbed(source, verb)
+            continue
+        for path in _globbed(source, verb):
+            if path == source or os.path.isfile(path):  # noqa: PTH113 - a link that cannot be followed is none
+                named.append(path)
+            elif not os.path.isdir(path):  # noqa: PTH112
+                # A broken link, say, which a folder's images are taken without, too.
+                left_out[path] = None
+            elif os.access(path, os.R_OK | os.X_OK):
+                named.append(path)
+            else:
+                closed[path] = os.strerror(errno.EACCES).lower()
     several = (
-        len(named) > 1
+        len(sources) > 1
+        or len(named) > 1
         or listed
         or any(str(source) != str(found) for source, found in zip(sources, named, strict=False))
     )
     folders = tuple(path for path in named if path.is_dir())
     files: dict[str, Path] = {}
-    left_out: dict[Path, None] = {}
-    closed: dict[Path, str] = {}
     links: dict[str, None] = {}
     for path in named:
         found = images.survey(path)
@@ -121,7 +132,7 @@ def _globbed(source: Path, verb: str) -> list[Path]:
 
 def _listed(place: str) -> Iterator[Path]:
     """The paths of a list, a line each; those that are relative lie below the working folder."""
-    if expanded(place).is_dir():
+    if not place or expanded(place).is_dir():
         what = f"the list {place} is a folder" if place else "@ names no list"
         raise TranslateError(f"{what}; give a file with a name a line, such as @files.txt, or a folder without the @")
     try:
@@ -177,5 +188,6 @@ def _nothing(
             return TranslateError(missing[0][1])
         return TranslateError(f"none of the {len(missing)} names in the list is an image: {missing[0][1]}")
     reasons = "".join(f"; {sentence}" for sentence in images.count_left_out(left_out))
-    where = f"{named[0]} holds" if len(named) == 1 else f"the {len(sources)} inputs hold"
+    one = [*named, *sources][0] if len(named) == 1 or len(sources) == 1 else None
+    where = f"{one} holds" if one is not None else f"the {len(sources)} inputs hold"
     return TranslateError(f"{where} no images; name a folder with files such as .png or .jpg{reasons}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from translate.data import Dataset
 from translate.errors import TranslateError
+from translate.listed import check_listed
 from translate.options import Call, parse_call
 from translate.overview import is_there, unrecognized, with_left_out
 from translate.parts import build
@@ -42,7 +43,4 @@ def open_dataset(catalog: Catalog, data: str, layout: str | None = None) -> Data
 
 
 def _built_dataset(catalog: Catalog, layout: str, root: Path) -> Dataset:
-    dataset = build(catalog, "datasets", layout, root=root)
-    if not isinstance(dataset, Dataset):
-        raise TranslateError(f"{layout} is no dataset: its factory returned a {type(dataset).__name__}")
-    return with_left_out(dataset, root)
+    return with_left_out(check_listed(build(catalog, "datasets", layout, root=root), layout), root)

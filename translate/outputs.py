@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +17,17 @@ def make_folder(folder: Path) -> None:
     except OSError as error:
         reason = "a file has that name" if isinstance(error, FileExistsError) else error.strerror
         raise TranslateError(f"cannot make the folder {folder}: {reason}; choose another place") from None
+
+
+def folder_above(folder: Path) -> Path:
+    """The folder that is there of one that is to be made: itself or the next above it.
+
+    Raises what ``make_folder`` would, if it is none.
+    """
+    above = next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each))
+    if not above.is_dir():
+        raise TranslateError(f"cannot make the folder {folder}: a file has that name; choose another place")
+    return above
 
 
 def refuse_existing(*paths: Path) -> None:

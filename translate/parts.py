@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor, nn
 
 from translate import checkpoint, derived
 from translate.adversary import Adversary
-from translate.contract import check_contract, check_held
+from translate.contract import check_contract, check_held, check_passes
 from translate.data import Domain, domain_of
 from translate.errors import TranslateError, nearest
+from translate.factories import call_factory
 from translate.features import as_features, check_size, chosen, domain_of_features, run_and_choice
 from translate.frozen import Features, Frozen, freeze
 from translate.method import M, Method, Parts, Role, role_of
@@ -42,23 +42,9 @@ def build(catalog: Catalog, kind: str, part: str | Call, **given: Any) -> Any:
     The factory receives those of ``given`` that it has arguments for, by name; options are checked first.
     """
     call = part if isinstance(part, Call) else parse_call(part)
-    factory = catalog.offer(kind, call.name).load()
-    options = check_options(call.options, options_of(factory), call.name)
-    return factory(**_matching(factory, given, call.name), **options)
-
-
-def _matching(factory: Callable[..., Any], given: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Select the values that the factory has arguments for, by name; raise ``TranslateError`` if one is missing."""
-    matching: dict[str, Any] = {}
-    for argument in inspect.signature(factory).parameters.values():
-        if argument.kind is argument.POSITIONAL_OR_KEYWORD:
-            if argument.name in given:
-                matching[argument.name] = given[argument.name]
-            elif argument.default is argument.empty:
-                raise TranslateError(
-                    f"{name} asks for {argument.name!r}, which is not at hand; {nearest(argument.name, given)}"
-                )
-    return matching
+    offer = catalog.offer(kind, call.name)
+    options = check_options(call.options, options_of(offer.load()), call.name)
+    return call_factory(offer, given=given, options=options)
 
 
 class CatalogParts:
@@ -231,7 +217,8 @@ class CatalogParts:
         """Let a network read the file of its option ``weights``, but not that of a saved method: those have tensors."""
         call = parse_call(name)
         declared = options_of(self._catalog.offer(kind, call.name).load()).get("weights")
-        if declared is not None and not self._rebuilding:
+        # Something else may be called weights, such as numbers.
+        if declared is not None and Path in (declared.kind, *get_args(declared.kind)) and not self._rebuilding:
             let_read(network, call.options.get("weights", declared.default), name)
 
     def _network(self, kind: str, name: str, **given: Any) -> nn.Module:
@@ -247,17 +234,17 @@ class CatalogParts:
 def build_method(catalog: Catalog, name: str, options: Mapping[str, Any], parts: Parts) -> Method:
     """Build a method with its options."""
     offer = catalog.offer("methods", name)
-    factory = offer.load()
-    declared = options_of(factory)
+    declared = options_of(offer.load())
     if taken := sorted(declared.keys() & Config.parameters().keys()):
         raise TranslateError(
             f"the plugin {offer.plugin} gives method {name!r} an option {taken[0]!r}, a name that fit itself uses"
         )
-    method = factory(parts, **check_options(options, declared, name))
+    method = call_factory(offer, parts, given={}, options=check_options(options, declared, name))
     if not isinstance(method, Method):
         raise TranslateError(f"method {name!r} of the plugin {offer.plugin} is no translate.method.Method")
     check_contract(method, f"method {name!r} of the plugin {offer.plugin}", parts)
     check_held(method, getattr(parts, "frozen", ()), f"method {name!r} of the plugin {offer.plugin}")
+    check_passes(getattr(parts, "networks", ()), f"method {name!r} of the plugin {offer.plugin}")
     return method
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import pluggy
 
-from translate import hookspecs
+from translate import hookspecs, strangers
 from translate.answers import KINDS as KINDS
 from translate.answers import OFFERING, AnswerError, check_answer
 from translate.errors import TranslateError, nearest
@@ -72,7 +72,7 @@ class Offer:
                 factory = getattr(importlib.import_module(module), attribute)
         except Exception as error:
             raise TranslateError(
-                f"the plugin {self.plugin} cannot provide {_singular(self.kind)} {self.name!r}: {format_error(error)}"
+                f"the plugin {self.plugin} cannot provide {singular(self.kind)} {self.name!r}: {format_error(error)}"
             ) from error
         if not callable(factory):
             raise TranslateError(f"{self.target} of the plugin {self.plugin} cannot be called, so it builds nothing")
@@ -147,6 +147,7 @@ class Catalog:
     def __init__(self, manager: pluggy.PluginManager, plugins: Sequence[Plugin]) -> None:
         self._manager = manager
         self._plugins = {id(plugin.module): plugin for plugin in plugins}
+        strangers.note((str(plugin), plugin.module) for plugin in plugins if plugin.distribution != OURS)
         self._offers: dict[str, dict[str, list[Offer]]] = {}
         self._silenced: set[tuple[str, str]] = set()
 
@@ -165,12 +166,13 @@ class Catalog:
         """The offer of that name; raises ``TranslateError`` if it is unknown or offered by two third-party plugins."""
         found = self._all(kind).get(name)
         if not found:
-            raise TranslateError(f"there is no {_singular(kind)} {name!r}; {nearest(name, sorted(self._all(kind)))}")
+            if kind not in self.kinds:
+                raise TranslateError(f"there are no parts of the kind {kind!r:.80}; {nearest(str(kind), self.kinds)}")
+            raise TranslateError(f"there is no {singular(kind)} {name!r}; {nearest(name, sorted(self._all(kind)))}")
         if len(found) > 1:
             names = " and by ".join(str(offer.plugin) for offer in found)
-            raise TranslateError(
-                f"{_singular(kind)} {name!r} is offered by {names}; block one with --no-plugin {found[1].plugin.name}"
-            )
+            block = f"block one with --no-plugin {found[1].plugin.name}"
+            raise TranslateError(f"{singular(kind)} {name!r} is offered by {names}; {block}")
         return found[0]
 
     @property
@@ -259,7 +261,7 @@ def _resolve(offers: list[Offer]) -> list[Offer]:
         if loser is not winner[0]:
             log.warning(
                 "warning: the plugin %s offers %s %r, which %s has already; that one is used",
-                loser.plugin, _singular(loser.kind), loser.name, winner[0].plugin,
+                loser.plugin, singular(loser.kind), loser.name, winner[0].plugin,
             )  # fmt: skip
     return winner
 
@@ -397,24 +399,12 @@ def _load_unpackaged(name: str, others: Sequence[Plugin], trial: pluggy.PluginMa
 
 
 def format_error(error: BaseException) -> str:
-    """An exception in one line, with the file and line that raised it."""
+    """An exception in one line, with the file and line that raised it; a ``TranslateError`` says enough itself."""
     if isinstance(error, PluginError):
         error = error.error
-    trace = error.__traceback__
-    place = ""
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not file.startswith("<"):
-            place = f" ({Path(file).name}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    text = shown(str(error))
-    if isinstance(error, TranslateError):
-        return text
-    return f"{type(error).__name__}{': ' + text if text else ''}{place}"
+    return shown(str(error)) if isinstance(error, TranslateError) else strangers.describe(error)
 
 
-_singulars = {"losses": "loss", "adversarial_losses": "adversarial loss"}
-
-
-def _singular(kind: str) -> str:
-    return _singulars.get(kind, kind.removesuffix("s").replace("_", " "))
+def singular(kind: str) -> str:
+    """What one of a kind is called in a sentence."""
+    return kind.removesuffix("es" if kind.endswith("sses") else "s").replace("_", " ")

@@ -120,7 +120,12 @@ class Traits:
 
         They are compiled and recomputed as ``forward`` is.
         """
-        return self._read("passes", (), _are_names, "a tuple of names of methods")
+        names: tuple[str, ...] = self._read("passes", (), _are_names, "a tuple of names of methods")
+        for name in names:
+            if not callable(getattr(self._network, name, None)):
+                kind = type(self._network).__name__
+                raise TranslateError(f"the attribute passes of {kind} names {name!r:.80}, which is no method of it")
+        return names
 
     @property
     def latent(self) -> tuple[int, ...]:

@@ -48,9 +48,14 @@ def _is_plain(tensor: Tensor) -> bool:
 
 
 def let_read(network: nn.Module, weights: object, name: str) -> None:
-    """Let a network read its file of weights, if it has both; its errors become a sentence that names the part."""
-    if weights in (None, "none") or not hasattr(network, "read"):
+    """Let a network read its file of weights, if one is given; its errors become a sentence that names the part."""
+    if weights in (None, "none"):
         return
+    if not callable(getattr(network, "read", None)):
+        raise TranslateError(
+            f"{name} has an option weights, but its {type(network).__name__} has no method read(weights), so that "
+            f"{weights} would not be read; leave the option out, or give it that method"
+        )
     try:
         network.read(expanded(str(weights)))  # type: ignore[operator]
     except TranslateError:

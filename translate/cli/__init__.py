@@ -33,6 +33,7 @@ from translate.cli.verbs import bench, classify, convert, encode, export, import
 from translate.errors import TranslateError, nearest
 from translate.job import is_distributed
 from translate.signals import EXIT_BASE, ending_cleanly
+from translate.strangers import broken_plugin
 
 FULL_OR_FAILING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 """Errors of a disk, which may come without the name of a file."""
@@ -170,7 +171,18 @@ def _guarded(call: Callable[[], Any]) -> int:
     except OSError as error:
         # What a path, a disk or its permissions cause; an error of neither is a fault of the program.
         if error.filename is None and error.errno not in FULL_OR_FAILING:
-            raise
+            return _broken(error)
         where = "" if error.filename is None else f"{error.filename}: "
         say(f"error: {where}{error.strerror}; check the path, its permissions, and the space on its disk", error=True)
         return TranslateError.exit_code
+    except Exception as error:
+        return _broken(error)
+
+
+def _broken(error: Exception) -> int:
+    """Tell of an error in a stranger's plugin in one sentence; what is our own fault is raised on."""
+    sentence = broken_plugin(error)
+    if sentence is None:
+        raise error
+    say(f"error: {sentence}", error=True)
+    return TranslateError.exit_code

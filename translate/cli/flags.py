@@ -47,7 +47,9 @@ class PathType(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Convert text to a path."""
-        return expanded(super().convert(value, param, ctx))  # type: ignore[arg-type]
+        checked = super().convert(value, param, ctx)
+        # As a path an empty text is the working folder.
+        return expanded(value if isinstance(value, str) else checked)  # type: ignore[arg-type]
 
 
 class Declared(click.ParamType[Any]):

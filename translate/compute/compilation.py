@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import FunctionType, MethodType
 from typing import Any, Literal
 
 import torch
@@ -171,7 +172,9 @@ class Compiled:
     def __init__(self, network: nn.Module, uncompiled: Callable[..., Any]) -> None:
         self.uncompiled = uncompiled
         self._network = network
-        self._compiled: Callable[..., Any] = torch.compile(uncompiled, dynamic=False)
+        self._compiled: Callable[..., Any] = torch.compile(_in_own_code(uncompiled), dynamic=False)
+        self.others: dict[Any, Compiled] = {}
+        """Other compiled functions of the network, by what asked for them."""
         self._failed = False
         self._seen: set[Any] = set()
 
@@ -206,6 +209,21 @@ class Compiled:
             name = type(self._network).__name__
             log.warning("%s cannot be compiled and goes on without: %s", name, _first_line(error))
             return answer
+
+
+def _in_own_code(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose code is no other network's.
+
+    The compiler keeps a limited number of versions of each code. A method has that of its class, but a wrapper, such as
+    that of activation checkpointing, would be one code for all networks, of which the last stay uncompiled.
+    """
+    if isinstance(function, MethodType):
+        return function
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return FunctionType(call.__code__.replace(), globals(), closure=call.__closure__)
 
 
 def _backward_at_once() -> AbstractContextManager[Any]:

@@ -201,6 +201,6 @@ def _kept(line: Mapping[str, Any], tasks: Sequence[Task], target: Path) -> list[
             # PNG holds whatever the network is given.
             other = Task(Path(str(source)), str(name), (target / "calibration.png",))
             found.append((named.get(str(name), other), Stamp(int(size), int(mtime), str(digest))))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return []
     return found

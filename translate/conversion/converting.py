@@ -74,18 +74,13 @@ def convert_as_asked(
     if asked["devices"] > 1 and Path("@-") in sources:
         raise TranslateError("convert: several devices cannot share a list from standard input; write it to a file")
     check_resizing(asked)
+    behind_pipes = piped is not None
     piped = piped or Piped()
-    report = Report(asked["report"], overwrite=asked["overwrite"], piped=piped)
+    report = Report(asked["report"], target, overwrite=asked["overwrite"], piped=piped)
     if isinstance(translator, (str, Path)):
         translator = load_asked(translator, asked, plugins, no_plugins)
-    elif asked["range"] or asked["layout"]:
-        raise TranslateError("convert: range and layout are for an .onnx file, and this translator is loaded already")
-    elif asked["step"] is not None:
-        raise TranslateError("convert: step chooses a checkpoint of a run, and this translator is loaded already")
-    elif asked["direction"] not in (None, translator.direction):
-        raise TranslateError(
-            f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
-        )
+    elif not behind_pipes:
+        _check_loaded(translator, asked)
     inputs = gather(sources)
     all_tasks, listed = plan_conversion(inputs, target, translator, asked)
     rank, ranks = rank_and_world_size()
@@ -121,7 +116,8 @@ def convert_as_asked(
         if asked["report"] is not None:
             log.warning("a dry run writes nothing, so no report either; its result says what would be done")
         calibrate(calibration, work)
-        return 0, (), target, len(standing.kept), forecast(inputs, standing, target, work, batch=batch, workers=threads)
+        foretold = forecast(inputs, standing, target, work, batch=batch, workers=threads, gallery=asked["gallery"])
+        return 0, (), target, len(standing.kept), foretold
     first = rank == 0 and not is_a_share()
     unshown = [] if is_a_share() else not_shown(standing.kept, work)
     if first:
@@ -185,6 +181,9 @@ def convert_as_asked(
         for reason in (*(each for _, each in inputs.missing), *(f"{path}: {each}" for path, each in inputs.closed)):
             log.warning("left out: %s", printable(reason))
         failed += found
+    if inputs.single and not target.is_dir() and len(listed[0].outputs) == 1:
+        # With a suffix it has another name than it was asked for.
+        target = listed[0].outputs[0]
     return converted, tuple(failed), target, len(standing.kept), None
 
 
@@ -210,20 +209,38 @@ def _convert_piped(
         source = stack.enter_context(from_standard_input()) if is_standard(sources[0]) else sources[0]
         if isinstance(translator, (str, Path)):
             translator = load_asked(translator, asked, plugins, no_plugins)
-            asked = {**asked, "step": None, "direction": None, "range": "", "layout": ""}
+        else:
+            _check_loaded(translator, asked)
         options, file, send = asked, target, None
+        made = None
         if is_standard(target):
             rule = suffix_rule(translator.source, translator.target, asked["format"])
             file, send = stack.enter_context(to_standard_output(rule(source.suffix)))
-            options = {**asked, "samples": None, "suffix": ""}
-        piped = Piped(source if is_standard(sources[0]) else None, file if is_standard(target) else None)
+            options = {**asked, "suffix": ""}
+            # One sample has a number, as the first of several.
+            numbered = asked["samples"] is not None and not asked["side_by_side"]
+            made = file.with_stem(f"{file.stem}-1") if numbered else file
+        piped = Piped(source if is_standard(sources[0]) else None, made)
         with piped.errors():
             converted, failed, _, kept, _ = convert_as_asked(
                 translator, [source], file, options, plugins, no_plugins, piped
             )
-        if converted and send is not None:
+        if converted and send is not None and made is not None:
+            made.rename(file)
             send()
         return converted, tuple((piped.path(path), reason) for path, reason in failed), target, kept, None
+
+
+def _check_loaded(translator: AnyTranslator, asked: Mapping[str, Any]) -> None:
+    """Refuse options that say how a translator is loaded for one that is loaded already."""
+    if asked["range"] or asked["layout"]:
+        raise TranslateError("convert: range and layout are for an .onnx file, and this translator is loaded already")
+    if asked["step"] is not None:
+        raise TranslateError("convert: step chooses a checkpoint of a run, and this translator is loaded already")
+    if asked["direction"] not in (None, translator.direction):
+        raise TranslateError(
+            f"this translator was loaded for the direction {translator.direction!r}, not {asked['direction']!r}"
+        )
 
 
 def _sweep(tasks: Sequence[Task]) -> None:

@@ -13,6 +13,7 @@ from translate.conversion.partners import bytes_beside
 from translate.conversion.plan import Task
 from translate.errors import TranslateError
 from translate.memory import ASSUMED, Budget, free_share, in_words
+from translate.programs import ArrayTranslator
 from translate.sizes import Size
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def plan_memory(task: Task, work: Work) -> Need:
     if header.height * header.width > work.max_pixels:
         return Need()
     own = header.height, header.width
-    work.sizes.look(task.name, own, work.resizing, getattr(work.translator, "size", None))
+    translator = work.translator
+    trained = translator.trained if isinstance(translator, ArrayTranslator) else getattr(translator, "size", None)
+    work.sizes.look(task.name, own, work.resizing, trained)
     need = need_of(header, work)
     if task.outputs[0].suffix.lower() == ".avif":
         beside = 1 + (work.samples or 1) if work.showing is not None and work.showing.side_by_side else 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +17,7 @@ from translate.conversion.fitting import Account, plan_memory
 from translate.conversion.pipeline import convert_all
 from translate.conversion.plan import Task
 from translate.conversion.standing import Standing
+from translate.gallery import Gallery
 from translate.inputs import Inputs
 from translate.memory import in_words
 
@@ -59,7 +61,7 @@ class Forecast:
 
     def lines(self) -> list[str]:
         """The forecast in words."""
-        done = f", {self.kept} are done already" if self.kept else ""
+        done = f", {self.kept} {'is' if self.kept == 1 else 'are'} done already" if self.kept else ""
         images = f"{self.images} image{'s' if self.images != 1 else ''}"
         found = [f"{images} of {in_words(self.read)} would be converted into {self.target}{done}"]
         shown = list(self.names.items())[:SHOWN]
@@ -86,15 +88,24 @@ class Forecast:
         return found
 
 
-def forecast(inputs: Inputs, standing: Standing, target: Path, work: Work, *, batch: int, workers: int) -> Forecast:
-    """Foretell a conversion; three images are converted into a temporary folder to time them."""
+def forecast(
+    inputs: Inputs, standing: Standing, target: Path, work: Work, *, batch: int, workers: int, gallery: bool
+) -> Forecast:
+    """Foretell a conversion; three images are converted into a temporary folder to time them.
+
+    ``gallery`` says that their previews are made, too.
+    """
     tasks = standing.todo
     sizes = {task.name: _size(task.source) for task in tasks}
     by_size = sorted(tasks, key=lambda task: sizes[task.name])
-    picked, seconds, written, failed = _timed(by_size, work, batch, workers)
+    picked, seconds, written, failed = _timed(by_size, work, batch, workers, gallery=gallery)
     account = Account(work)
     step = max(1, len(by_size) // PROBED)
-    needs = [plan_memory(task, work) for task in [*by_size[-100:], *by_size[::step]]]
+    probed = dict.fromkeys([*by_size[-100:], *by_size[::step]])
+    needs = {task: plan_memory(task, work) for task in probed}
+    refused = (account.refusal(task, need) for task, need in needs.items())
+    failed += tuple(reason for reason in refused if reason is not None and reason not in failed)
+    failed += tuple(_too_long(tasks, _existing(target)))
     read = sum(sizes.values())
     picked_size = sum(sizes[task.name] for task in picked)
     return Forecast(
@@ -104,7 +115,7 @@ def forecast(inputs: Inputs, standing: Standing, target: Path, work: Work, *, ba
         read=read,
         written=int(written * read / max(picked_size, 1)) if picked else None,
         free=shutil.disk_usage(_existing(target)).free,
-        memory=max((account.needed(need) for need in needs), default=0),
+        memory=max((account.needed(need) for need in needs.values()), default=0),
         seconds=seconds * len(tasks) / len(picked) if picked else None,
         renamed=tuple(str(task.outputs[0]) for task in tasks if _is_renamed(task)),
         left_out=tuple(map(str, (*inputs.left_out, *(path for path, _ in (*inputs.closed, *inputs.missing))))),
@@ -114,7 +125,7 @@ def forecast(inputs: Inputs, standing: Standing, target: Path, work: Work, *, ba
 
 
 def _timed(
-    by_size: Sequence[Task], work: Work, batch: int, workers: int
+    by_size: Sequence[Task], work: Work, batch: int, workers: int, *, gallery: bool
 ) -> tuple[list[Task], float, int, tuple[str, ...]]:
     """Evenly spaced images, the seconds that they took and the bytes of their outputs, and why others failed.
 
@@ -126,7 +137,12 @@ def _timed(
     good: list[Task] = []
     failed: list[str] = []
     seconds, warm = 0.0, False
-    with tempfile.TemporaryDirectory(prefix="translate-") as folder:
+    with tempfile.TemporaryDirectory(prefix="translate-") as folder, ExitStack() as stack:
+        made = None
+        if gallery and work.showing is not None:
+            made = Gallery(Path(folder))
+            stack.callback(made.close)
+            work = replace(work, showing=replace(work.showing, gallery=made))
         while waiting and len(good) < TIMED:
             picked = [*good, *waiting[: TIMED - len(good)]]
             del waiting[: TIMED - len(good)]
@@ -142,7 +158,19 @@ def _timed(
             failed += bad.values()
             good = [task for task in picked if task.name not in bad]
         written = sum(_size(path) for task in here if task.name not in bad for path in task.outputs) if by_size else 0
+        written += 0 if made is None else made.size
     return good, seconds, written, tuple(failed)
+
+
+def _too_long(tasks: Sequence[Task], place: Path) -> Iterator[str]:
+    """What is wrong with images whose outputs have longer names than the file system of a folder takes."""
+    if not hasattr(os, "pathconf"):
+        return
+    most = os.pathconf(place, "PC_NAME_MAX")
+    for task in tasks:
+        longest = max(len(os.fsencode(path.name)) for path in task.outputs)
+        if longest > most:
+            yield f"{task.source}: the name of its output has {longest} bytes, and that disk takes {most}; shorten it"
 
 
 def _evenly(most: int, length: int) -> list[int]:

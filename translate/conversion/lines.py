@@ -58,6 +58,19 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
         ) from None
 
 
+def refuse_newer(path: Path, found: Mapping[str, Any], known: int) -> None:
+    """Raise ``TranslateError`` if an object of a file has a ``version`` beyond the one that is ``known`` here.
+
+    What a newer program has written must not be taken for damaged, and replaced.
+    """
+    version = found.get("version")
+    if isinstance(version, int) and version > known:
+        raise TranslateError(
+            f"{path} was written by a newer version of translate, which this one cannot read; install that one, or "
+            "name another folder"
+        )
+
+
 def append(handle: int, data: bytes, *, flush: bool = True) -> None:
     """Append lines to an open file and, with ``flush``, wait until they are on the disk."""
     view = memoryview(data)

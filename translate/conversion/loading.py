@@ -55,7 +55,7 @@ def load_asked(
 
 def work_for(translator: AnyTranslator, asked: Mapping[str, Any], shown_in: Path, *, shares: int, silent: bool) -> Work:
     """What holds for every image, of one of several processes that share the memory."""
-    showing = None if asked["dry_run"] else showing_for(translator.source, translator.target, shown_in, asked)
+    showing = showing_for(translator.source, translator.target, shown_in, asked)
     return Work(
         translator, asked["at"], asked["samples"], asked["seed"], asked["quality"], asked["max_pixels"],
         (asked["memory"] or free_share()) // shares, asked["metadata"], asked["gps"], asked["frames"],

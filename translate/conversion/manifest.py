@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from translate import atomic
-from translate.conversion.lines import append, line_of, read_lines
+from translate.conversion.lines import append, line_of, read_lines, refuse_newer
 from translate.conversion.stamps import Stamp
 from translate.errors import FullDiskError, TranslateError
 from translate.processes import Process
@@ -85,7 +85,7 @@ class Entry:
             source = Stamp(int(size), int(mtime), str(digest))
             made, algorithm = str(found["made"]), str(found.get("algorithm", ""))
             return cls(str(found["name"]), source, made, algorithm, outputs, partners)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
 
 
@@ -137,7 +137,10 @@ class Manifest:
 
     @classmethod
     def read(cls, target: Path) -> Self:
-        """Merge the files of all writers; torn and damaged lines are passed over."""
+        """Merge the files of all writers; torn and damaged lines are passed over.
+
+        Raises ``TranslateError`` for a file of a newer version.
+        """
         manifest = cls()
         open_ended: list[tuple[str, Begun]] = []
         settled: dict[str, int] = {}
@@ -146,6 +149,7 @@ class Manifest:
             placed: dict[str, list[tuple[int, int]]] = {}
             here = False
             for found in read_lines(file):
+                refuse_newer(file, found, VERSION)
                 if (entry := Entry.from_json(found)) is not None:
                     manifest.entries.setdefault(entry.name, []).append(entry)
                     for path, _ in entry.outputs:

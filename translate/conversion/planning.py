@@ -9,7 +9,7 @@ from typing import Any
 
 from translate import outputs
 from translate.conversion.batch import AnyTranslator
-from translate.conversion.manifest import unwritable
+from translate.conversion.manifest import FOLDER, unwritable
 from translate.conversion.plan import Task, plan_single, suffix_rule
 from translate.conversion.showing import target_side_by_side
 from translate.conversion.standing import refuse_foreign, refuse_twins, refuse_within
@@ -33,8 +33,7 @@ def plan_conversion(
         task = plan_single(inputs.files[0][1], target, rule, asked["format"], samples, asked["suffix"])
         if not asked["overwrite"]:
             outputs.refuse_existing(*task.outputs)
-        if not asked["dry_run"]:
-            _make_folder(task.outputs[0].parent)
+        _make_folder(task.outputs[0].parent, make=not asked["dry_run"])
         return [task], [task]
     if target.exists() and not target.is_dir():
         what = f"{inputs.folders[0]} is a folder" if inputs.folders else "there are several images"
@@ -55,8 +54,10 @@ def plan_conversion(
             root = os.path.realpath(inputs.root)
             refuse_foreign(tasks, target, moved_from=unstored.root if unstored.root != root else None)
     plan = unstored
-    if not asked["dry_run"]:
-        _make_folder(target)
+    _make_folder(target, make=not asked["dry_run"])
+    if asked["dry_run"]:
+        _make_folder(target / FOLDER / "manifest", make=False)
+    else:
         plan = planned(target, inputs.root, names, naming)
         tasks = _tasks(plan.outputs, files, target)
     # Of the stored plan, which another shard may have made of another listing.
@@ -75,7 +76,11 @@ def _tasks(planned_outputs: Mapping[str, tuple[str, ...]], files: Mapping[str, P
     ]
 
 
-def _make_folder(folder: Path) -> None:
-    outputs.make_folder(folder)
+def _make_folder(folder: Path, *, make: bool) -> None:
+    """Make a folder of outputs, or see only whether it could be made; raise ``TranslateError`` if it takes none."""
+    if make:
+        outputs.make_folder(folder)
+    else:
+        folder = outputs.folder_above(folder)
     if not os.access(folder, os.W_OK | os.X_OK):
         raise unwritable(folder, PermissionError(13, "permission denied"))

@@ -23,13 +23,14 @@ KIND = "translate conversion report"
 class Report:
     """The report of one conversion, written to ``path`` at its end; nothing if that is None.
 
-    ``piped`` are the files that stand for standard input and output.
+    ``piped`` are the files that stand for standard input and output. The report's folder must be there, or be that of
+    the outputs, ``target``, which is made before the report is written.
 
     Raises ``TranslateError`` if a file is there that is no report, unless ``overwrite``, and for a name that an image,
     a translator or another file of a conversion may have.
     """
 
-    def __init__(self, path: Path | None, *, overwrite: bool = False, piped: Piped | None = None) -> None:
+    def __init__(self, path: Path | None, target: Path, *, overwrite: bool = False, piped: Piped | None = None) -> None:
         self._path = path
         self._piped = piped or Piped()
         self._begun = time.time()
@@ -37,9 +38,14 @@ class Report:
         if path is None:
             return
         _check_name(path)
-        if not path.absolute().parent.is_dir():
+        if path.is_dir() or path.absolute() == target.absolute():
+            raise TranslateError(f"{path} is a folder; name a file for the report, such as {path / 'report.json'}")
+        folder = path.absolute().parent
+        if folder == target.absolute() and not target.suffix and not os.path.lexists(folder):
+            return
+        if not folder.is_dir():
             raise TranslateError(f"there is no folder {path.parent} for the report {path.name}; make it first")
-        if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+        if not os.access(folder, os.W_OK | os.X_OK):
             raise TranslateError(f"the report {path} cannot be written into its folder; check its permissions")
         if not overwrite and not _is_report(path):
             outputs.refuse_existing(path)

@@ -112,10 +112,15 @@ class Showing:
 
 
 def showing_for(source: Domain, target: Domain, root: Path, asked: Mapping[str, Any]) -> Showing | None:
-    """What the options ``gallery`` and ``side_by_side`` ask for, with outputs below ``root``; None if neither does."""
+    """What the options ``gallery`` and ``side_by_side`` ask for, with outputs below ``root``; None if neither does.
+
+    A dry run makes no gallery there: its ``forecast`` has one in a temporary folder.
+    """
     if not (asked["gallery"] or asked["side_by_side"]):
         return None
-    gallery = Gallery(root) if asked["gallery"] else None
+    if asked["gallery"] and asked["dry_run"]:
+        Gallery.refuse(root)
+    gallery = Gallery(root) if asked["gallery"] and not asked["dry_run"] else None
     return Showing(source, target, asked["side_by_side"], gallery)
 
 

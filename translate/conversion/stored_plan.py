@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from translate import atomic, images
-from translate.conversion.lines import line_of, read_lines
+from translate.conversion.lines import line_of, read_lines, refuse_newer
 from translate.conversion.manifest import FOLDER, unwritable
 from translate.conversion.plan import format_of, name_outputs
 
@@ -58,9 +58,14 @@ class StoredPlan:
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read a plan; None if there is none, or none that is whole."""
+        """Read a plan; None if there is none, or none that is whole.
+
+        Raises ``TranslateError`` for one of a newer version.
+        """
         lines = read_lines(path)
         first = next(lines, None)
+        if first is not None:
+            refuse_newer(path, first, VERSION)
         if first is None or first.get("version") != VERSION or not isinstance(first.get("root"), str):
             return None
         outputs: dict[str, tuple[str, ...]] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from translate import atomic, outputs
 from translate.encoding.arrays import RESERVED, ArrayWriter
@@ -44,7 +45,14 @@ def encode_as_asked(
                             codes = encoder.encode(batch.images, at_once=batches.at_once)
                             found = {name: code.numpy() for name, code in codes.items()}
                             _check(found, encoder)
-                            writer.add([batches.names[path] for path in batch.readable], found)
+                            kept = _finite(found)
+                            for path, fine in zip(batch.readable, kept, strict=True):
+                                if not fine:
+                                    batch.errors[path] = f"{path}: the network's codes are not finite"
+                            readable = [path for path in batch.readable if path not in batch.errors]
+                            if readable:
+                                rows = {name: code[kept] for name, code in found.items()}
+                                writer.add([batches.names[path] for path in readable], rows)
                         for path in batch.files:
                             tell("image_converted", source=path, error=batch.errors.get(path), bottleneck="")
                         failed += batch.errors.items()
@@ -76,6 +84,13 @@ def _refuse(target: Path, *, overwrite: bool) -> None:
         raise TranslateError(f"{target} is no regular file; name another one, such as codes.npz")
     if not overwrite:
         outputs.refuse_existing(target)
+
+
+def _finite(codes: Mapping[str, NDArray[np.float32]]) -> NDArray[np.bool_]:
+    """Which rows are finite in all arrays."""
+    each = [np.isfinite(code).reshape(len(code), -1).all(axis=1) for code in codes.values()]
+    kept: NDArray[np.bool_] = np.logical_and.reduce(each)
+    return kept
 
 
 def _check(codes: Mapping[str, Any], encoder: Encoder) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from translate.engine.players import MethodError, Player, names_of
+from translate.engine.rules import begin
 from translate.method import Batch, Method, Update
 from translate.ranks import Waiting
 
@@ -72,7 +73,7 @@ class Accumulation:
         for number, batch in enumerate(batches):
             history.rewind()
             self._seed(number)
-            updates = iter(self._method.updates(batch, step))
+            updates = begin(self._method, batch, step)
             moves = self._reach(updates, history)
             names = None if moves is None else names_of(moves)
             if number == 0:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from translate.engine.players import MethodError
 from translate.engine.state import under
 from translate.errors import TranslateError
 from translate.ranks import ProcessGroup
@@ -30,6 +31,8 @@ class LogSums:
         """Add a term (a scalar in float32)."""
         if name in self._terms:
             self._terms[name].add_(term.detach())
+        elif name in self._values:
+            raise self._both(name)
         else:
             self._terms[name] = term.detach().clone()
         self.counts[name] = self.counts.get(name, 0) + 1
@@ -41,8 +44,14 @@ class LogSums:
         added = torch.stack([torch.where(there, value, 0.0), there.float()])
         if name in self._values:
             self._values[name].add_(added)
+        elif name in self._terms:
+            raise self._both(name)
         else:
             self._values[name] = added
+
+    @staticmethod
+    def _both(name: str) -> MethodError:
+        return MethodError(f"{name} is a term of one update and logged by another; give what is logged another name")
 
     def changed(self) -> list[Tensor]:
         """All tensors that a step adds to."""

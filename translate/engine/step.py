@@ -16,7 +16,7 @@ from translate.engine.capture import Capture, Graph, capturable
 from translate.engine.ema import EMA
 from translate.engine.log_sums import LogSums
 from translate.engine.players import MethodError, Player, names_of, players_of, weights_of
-from translate.engine.rules import check_moves
+from translate.engine.rules import begin, check_moves
 from translate.engine.state import compare, optimizer_numbers, optimizer_state, optimizer_tensors, under
 from translate.errors import NotFiniteError, TranslateError
 from translate.inner_maps import open_watches
@@ -28,6 +28,9 @@ from translate.seeds import seed_step
 
 Schedule = Callable[[int, int], float]
 """Maps (step, steps) to the factor on the learning rate at that step."""
+
+_END: Any = object()
+"""That a method has no further update; a bare ``yield`` gives None, which is none."""
 
 
 class Engine:
@@ -138,7 +141,7 @@ class Engine:
         if len(batches) > 1:
             self._accumulation.play(batches, step)
             return
-        updates = iter(self.method.updates(batches[0], step))
+        updates = begin(self.method, batches[0], step)
         while (moves := self._resume(updates)) is not None:
             self._check(moves)
             for wait in self._push(moves, 1, True):
@@ -166,7 +169,7 @@ class Engine:
         # Whatever the method does to the grad mode, also before it raises, ends here.
         with torch.set_grad_enabled(True), torch.autocast(kind, torch.bfloat16, self.precision == "bf16"):
             before, watches = _autocast_state(kind), open_watches()
-            item = next(updates, None)
+            item = next(updates, _END)
             what = "autocast" if _autocast_state(kind) != before else None
             if open_watches() != watches:
                 what = "what layers note"
@@ -179,7 +182,13 @@ class Engine:
             raise MethodError(
                 f"{type(self.method).__name__} yields inside a `with` that changes {what}; leave it before the yield"
             )
-        return item if item is None or isinstance(item, tuple) else (item,)
+        if item is _END:
+            return None
+        if item is None:
+            raise MethodError(
+                f"{type(self.method).__name__} has a `yield` without an Update; add what moves, or leave it out"
+            )
+        return item if isinstance(item, tuple) else (item,)
 
     def _loss(self, move: Update, scale: float) -> Tensor:
         """Sum a move's terms, and add each to its sum for the log."""

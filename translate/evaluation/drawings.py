@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from translate.errors import TranslateError
+from translate.evaluation import answered
 from translate.evaluation.inputs import Inputs
 from translate.evaluation.resampling import Place
 from translate.evaluation.subjects import Asked, Subject, given_by
@@ -76,7 +77,10 @@ class Drawings(Subject):
         count, step = self._count, self.asked.batch
         if wanted & {"target", "target_label", "bits"}:
             for found in self.read("target"):
-                yield found | ({"bits": self._bits(found["target"])} if self._bits and "bits" in wanted else {})
+                if self._bits is not None and "bits" in wanted:
+                    bits, network = self._bits(found["target"]), self.sampler.network
+                    found["bits"] = answered.numbers(bits, len(found["target"]), "bits_per_dimension", network)
+                yield found
         if "fake" in wanted:
             for start in range(0, count, step):
                 indices = range(start, min(start + step, count))

@@ -15,6 +15,7 @@ from torch import Tensor
 from translate.best import Better
 from translate.data import Domain
 from translate.errors import TranslateError
+from translate.evaluation import answered
 from translate.evaluation.drawings import Answers, Drawings
 from translate.evaluation.extremes import Pictures, pictures_of
 from translate.evaluation.opening import opened
@@ -153,7 +154,7 @@ def scores_of(
     better: dict[str, Better] = {}
     asked: dict[str, str] = {}
     for text, metric in built.items():
-        scores = {name: float(value) for name, value in metric.result().items()}
+        scores = answered.scores(metric.result(), text)
         if duplicates := sorted(scores.keys() & found.keys()):
             raise TranslateError(
                 f"{text} measures {duplicates[0]}, which another metric has measured; ask for one at a time"

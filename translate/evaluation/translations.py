@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from translate.errors import TranslateError
+from translate.evaluation import answered
 from translate.evaluation.inputs import Inputs
 from translate.evaluation.resampling import Place
 from translate.evaluation.subjects import OF_CODES, Asked, Subject, given_by, reads
@@ -95,12 +96,14 @@ class Translations(Subject):
         self._coded += len(image)
         noise = noise_of(network, indices, self.asked.seed).to(self.device)
         passes = [
-            self._variational(*part) for part in zip(image.split(self.at_once), noise.split(self.at_once), strict=True)
+            answered.variational(self._variational(*part), part[0], network)
+            for part in zip(image.split(self.at_once), noise.split(self.at_once), strict=True)
         ]
         found |= {"encoded": image, "divergence": torch.cat([kl for kl, _ in passes])}
         found["rebuilt"] = torch.cat([rebuilt for _, rebuilt in passes])
         if self._likelihood is not None:
-            found["reconstruction"] = self._likelihood(found["rebuilt"], image)
+            likelihood = self._likelihood(found["rebuilt"], image)
+            found["reconstruction"] = answered.numbers(likelihood, len(image), "negative_log_likelihood", network)
         return found
 
     def _add_outputs(self, found: dict[str, Tensor], wanted: Set[str]) -> dict[str, Tensor]:
@@ -133,7 +136,10 @@ class Translations(Subject):
             assert self._bits is not None
             about = (found["target"], source) if self._conditional else (source,)
             parts = zip(*(images.split(self.at_once) for images in about), strict=True)
-            found["bits"] = torch.cat([self._bits(*part) for part in parts])
+            network = self.translator.network
+            found["bits"] = torch.cat([
+                answered.numbers(self._bits(*part), len(part[0]), "bits_per_dimension", network) for part in parts
+            ])  # fmt: skip
         return found
 
     def _translated_back(self, images: Tensor, seeds: list[int]) -> Tensor:

@@ -42,7 +42,7 @@ class Gallery:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.page = root / PAGE
-        refuse_foreign(self.page, MARKER, FOREIGN)
+        self.refuse(root)
         self._folder = root / FOLDER
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -51,6 +51,16 @@ class Gallery:
             raise TranslateError(f"cannot keep a gallery in {self._folder}: {error.strerror}; look at it") from None
         self._known = self._records.read()
         self._lock = threading.Lock()
+
+    @staticmethod
+    def refuse(root: Path) -> None:
+        """Raise what a gallery of the folder ``root`` would, of a page that is not of this kind; make nothing."""
+        refuse_foreign(root / PAGE, MARKER, FOREIGN)
+
+    @property
+    def size(self) -> int:
+        """The bytes of the previews."""
+        return sum(file.stat().st_size for file in self._folder.glob("*/*"))
 
     def shows(self, name: str, outputs: Sequence[Path]) -> bool:
         """Whether an image of this name has a record of these outputs as they are now, not of a failure."""

@@ -38,8 +38,8 @@ def encode(
 
     PNG: gray or RGB, 8 or 16 bits, alpha. JPEG: gray or RGB, 8 bits, full colour resolution (4:4:4). WebP: RGB, 8
     bits, alpha, lossless at quality 100. AVIF, where Pillow has it: gray or RGB, 8 bits, alpha, lossy. BMP: gray or
-    RGB, 8 bits. TIFF: gray, or RGB with or without alpha, any depth. ``.npy``: any number of planes and any depth.
-    ``quality`` goes from 1 to 100. ``embedded`` are the metadata that the file shall hold.
+    RGB, 8 bits. TIFF: gray or RGB, alpha, any depth, but gray with alpha of 8 bits alone. ``.npy``: any number of
+    planes and any depth. ``quality`` goes from 1 to 100. ``embedded`` are the metadata that the file shall hold.
     """
     suffix = suffix.lower()
     if suffix not in WRITABLE:
@@ -57,7 +57,9 @@ def encode(
         return file.getvalue()
     _refuse(pixels.shape[2] not in (1, 3), name, f"{pixels.shape[2]} channels", suffix, ".npy")
     if suffix in TIFF:
-        _refuse(alpha is not None and pixels.shape[2] == 1, name, "gray with alpha", suffix, ".png")
+        # Deeper ones nothing here reads back.
+        deep = alpha is not None and pixels.shape[2] == 1 and pixels.dtype != np.uint8
+        _refuse(deep, name, "gray with alpha of more than 8 bits", suffix, ".png")
         return _encode_tiff(pixels, alpha, embedded)
     _refuse(pixels.dtype == np.float32, name, "floating-point values", suffix, ".tif or .npy")
     if suffix == ".png":

@@ -32,6 +32,8 @@ from translate.images.tiff import LARGEST, read_page, single_page
 HOLDS = {"frames": (".png", ".webp", ".avif", ".tif", ".tiff"), "pages": (".tif", ".tiff")}
 """The suffixes of files that can hold the frames of an animation, and the pages of a document."""
 
+STILL = "pictures of animations for programs that show none are not kept"
+
 _MOST_PAGES = 100_000
 
 
@@ -108,6 +110,7 @@ def survey_frames(path: Path, *, max_pixels: int) -> Frames:
             return _survey_pages(path, file, start)
     count = values = 0
     loop, alpha = 1, False
+    told: tuple[str, ...] = ()
     for image, _ in _animated(path, max_pixels):
         count += 1
         values += image.pixels.size
@@ -117,7 +120,8 @@ def survey_frames(path: Path, *, max_pixels: int) -> Frames:
         if opened is not None:
             # A GIF that says nothing is shown once; the others say it always.
             loop = int(opened.info.get("loop", 1 if opened.format == "GIF" else 0))
-    return Frames(path, "frames", count, values, loop, alpha)
+            told = (STILL,) if opened.info.get("default_image") else ()
+    return Frames(path, "frames", count, values, loop, alpha, told=told)
 
 
 def _survey_pages(path: Path, file: BinaryIO, start: tuple[str, bool, int]) -> Frames:
@@ -219,7 +223,7 @@ def writing_frames(
             writer = Pages(file, frames.count, order=order, big=frames.values * 16 > LARGEST)
         opened = FramesFile(writer, path, metadata, order)
         if frames.kind == "frames" and suffix in (".tif", ".tiff"):
-            opened.told["durations of frames are not kept: .tif files hold none"] = None
+            opened.told[f"durations of frames are not kept: {suffix} files hold none"] = None
         if suffix == ".avif" and frames.loop != 0:
             opened.told["how often an animation is shown is not kept: .avif files written here hold none"] = None
         yield opened

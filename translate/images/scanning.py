@@ -35,6 +35,7 @@ FURTHER = "further pictures in the file (gain map, preview, MPF) are not kept"
 RESOURCES = "Photoshop's resources (paths, layers, settings) are not kept"
 GDAL = "GDAL's metadata and its value of missing pixels are not kept, since they hold for the old pixels"
 COMMENTS = "comments in the file are not kept"
+ARRANGEMENT = "how a TIFF's values are arranged (ImageJ, OME, tifffile) is not kept, since it holds for the old pixels"
 GEOTIFF = (33550, 33922, 34264, 34735, 34736, 34737)
 """The tags of a GeoTIFF's position and projection."""
 
@@ -226,10 +227,7 @@ def _png(file: BinaryIO, found: _Found) -> None:
         if len(head) < 8 or head[4:] == b"IEND":
             return
         length, kind = struct.unpack(">I4s", head)
-        if (
-            kind not in (b"IHDR", b"acTL", b"eXIf", b"iCCP", b"pHYs", b"sRGB", b"iTXt", b"tEXt", b"zTXt")
-            or length > 2 * MOST_PROFILE
-        ):
+        if kind not in _CHUNKS or length > 2 * MOST_PROFILE:
             file.seek(length + 4, io.SEEK_CUR)
             continue
         content = file.read(length)
@@ -316,6 +314,14 @@ def _by_pillow(image: Any, found: _Found) -> None:
 # --- TIFF -----------------------------------------------------------------------------------------------------------
 
 
+def _tells_arrangement(description: bytes) -> bool:
+    """Whether a TIFF's description is one by which tifffile, ImageJ and OME-TIFF say what the pages hold."""
+    begin = description[:4096].lstrip()
+    if begin.startswith(b"<"):
+        return re.search(rb"<(?:\w{1,20}:)?OME[\s>]", begin) is not None
+    return begin.startswith((b"ImageJ=", b'{"shape"'))
+
+
 def tiff_metadata(file: BinaryIO, order: str, big: bool, offset: int, *, found: _Found | None = None) -> Metadata:
     """The metadata of the page of a TIFF file whose directory lies at an offset."""
     found = _Found() if found is None else found
@@ -333,6 +339,9 @@ def tiff_metadata(file: BinaryIO, order: str, big: bool, offset: int, *, found: 
         {tag: value for tag, value in page.tags.items() if tag in DESCRIBING and value.kind not in (16, 17, 18)},
         page.inner,
     )
+    if (title := describing.tags.get(270)) is not None and _tells_arrangement(title.data):
+        del describing.tags[270]
+        found.tell(ARRANGEMENT)
     if (dpi := resolution(page)) is not None:
         found.resolution(*dpi)
     if describing.tags.keys() - {256, 257, 274, 282, 283, 296} or describing.inner or page.number(274, 1) != 1:
@@ -350,6 +359,7 @@ def tiff_metadata(file: BinaryIO, order: str, big: bool, offset: int, *, found: 
     for tags, sentence in (
         ((37724,), RESOURCES),
         ((42112, 42113), GDAL),
+        ((50838, 50839), ARRANGEMENT),
         ((330,), "pictures inside of pages (previews, pyramids) are not kept"),
     ):
         if any(tag in page.tags for tag in tags):

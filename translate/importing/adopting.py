@@ -64,10 +64,9 @@ def _read(file: Path, catalog: Catalog, tensors: Mapping[str, Tensor], asked: Ma
         return found
     if not reasons:
         raise TranslateError("no plugin here offers an importer; install one, or unblock it")
-    raise TranslateError(
-        f"{file} cannot be imported: {'; '.join(reasons)}; any other network converts as an .onnx file, exported where "
-        "its code is"
-    )
+    # Of an importer that was named, it may be the name or an option that is wrong.
+    other = "" if asked["importer"] else "; any other network converts as an .onnx file, exported where its code is"
+    raise TranslateError(f"{file} cannot be imported: {'; '.join(reasons)}{other}")
 
 
 def _metadata(network: Foreign, catalog: Catalog, asked: Mapping[str, Any]) -> dict[str, Any]:

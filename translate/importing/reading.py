@@ -57,8 +57,15 @@ def _size_of(path: Path) -> int:
 
 def _load(path: Path) -> Any:
     """What a file holds; an error of torch becomes one sentence."""
-    if path.suffix.lower() in (".onnx", ".pt2", ".xml"):
-        raise TranslateError(f"{path} needs no import: convert with it as it is, translate convert {path.name} IN OUT")
+    if path.suffix.lower() in (".onnx", ".xml"):
+        raise TranslateError(
+            f"{path} needs no import: convert with it as it is, translate convert {quoted(path)} IN OUT"
+        )
+    if path.suffix.lower() == ".pt2":
+        raise TranslateError(
+            f"{path} is a program of torch, whose loading may run code from it; export it as .onnx where its code is, "
+            "which needs no import"
+        )
     if path.suffix.lower() == ".safetensors":
         return _load_safetensors(path)
     check_archive(path, SAVE)

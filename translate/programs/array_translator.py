@@ -45,6 +45,7 @@ class ArrayTranslator:
         self.direction: str = program.facts.direction
         self.source, self.target = program.facts.domains
         self.size: Size = program.described["size"]
+        self.trained = program.trained
         self.size_multiple = program.size_multiple
         self.fixed_size = program.fixed_size
         self.bytes_for = program.bytes_for

@@ -47,6 +47,7 @@ class OpenVINOSession(Session):
         beside = path.with_suffix(".bin")
         self.weights = (beside,) if beside.is_file() else ()
         self.shape, self.dtype = given.shape, given.dtype
+        self._allowed: set[tuple[tuple[int, tuple[int, ...]], ...]] = set()
         self._places = {
             _name(each, number): number
             for number, each in enumerate(self._model.outputs)
@@ -60,15 +61,31 @@ class OpenVINOSession(Session):
         """Compute an output for a batch."""
         fed = {self._inputs[name]: each for name, each in {self._image: batch, **(further or {})}.items()}
         try:
+            self._check({number: each.shape for number, each in fed.items()})
             return self._compiled(fed)[self._places[output]].copy()
         except Exception as error:  # the library raises types of its own
             raise RuntimeError(f"{self.path.name} cannot compute it: {_reason(error)}") from None
 
+    def _check(self, shapes: Mapping[int, tuple[int, ...]]) -> None:
+        """Raise what the library says of shapes that its operations do not allow.
+
+        When it computes it does not look: a map that is too small for its padding is then read beyond its end.
+        """
+        key = tuple(sorted(shapes.items()))
+        if key not in self._allowed:
+            self._reshaped(shapes)
+            self._allowed.add(key)
+
+    def _reshaped(self, shapes: Mapping[int, tuple[int, ...]]) -> Any:
+        """A copy of the model for inputs of the given shapes, by their numbers."""
+        model = self._model.clone()
+        model.reshape({model.inputs[number]: list(shape) for number, shape in shapes.items()})
+        return model
+
     def peak(self, batch: NDArray[Any], output: str, further: Mapping[str, NDArray[Any]] | None = None) -> int:
         """The most bytes of maps that live at once, and the weights."""
-        model = self._model.clone()
-        shapes = {name: list(each.shape) for name, each in {self._image: batch, **(further or {})}.items()}
-        model.reshape({model.inputs[self._inputs[name]]: shape for name, shape in shapes.items()})
+        fed = {self._image: batch, **(further or {})}
+        model = self._reshaped({self._inputs[name]: each.shape for name, each in fed.items()})
         nodes = model.get_ordered_ops()
         last: dict[str, int] = {}
         for place, node in enumerate(nodes):
@@ -106,4 +123,4 @@ def _bytes(port: Any) -> int:
 def _reason(error: Exception) -> str:
     """What the library says last, in one line."""
     lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
+    return (lines[-1] if lines else type(error).__name__)[:300].rstrip(".")

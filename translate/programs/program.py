@@ -22,6 +22,9 @@ MEASURED = (96, 384)
 USUAL = (256, 256)
 """The size of images that is told of a network where nothing else is known."""
 
+FEW = 64
+"""Sides that a network may find too small: where it pads by reflection, a map must have more pixels than it adds."""
+
 SPARE = 1.3
 """How much more an arena may hold than what is in use in it."""
 
@@ -32,6 +35,14 @@ def further_of(facts: Facts | None) -> dict[str, Wanted]:
         return {}
     told = {name: each.model_dump(exclude_none=True) for name, each in facts.inputs.items()}
     return {name: replace(each, required=True) for name, each in Taken.from_json({"inputs": told}).inputs.items()}
+
+
+def _if_few(image: NDArray[Any]) -> str:
+    """What to do if an image is small enough for that to be the reason of a failure."""
+    height, width = image.shape[-2:]
+    if min(height, width) >= FEW:
+        return ""
+    return f"; {width} x {height} pixels may be too few for it, so convert it larger, with --scale"
 
 
 class Program:
@@ -63,11 +74,15 @@ class Program:
     ) -> NDArray[np.float32]:
         """Compute the translation; sides must be multiples of ``size_multiple``, or the ``fixed_size``.
 
-        ``further`` has a row for each image of all that ``taken`` lists.
+        ``further`` has a row for each image of all that ``taken`` lists. Raises ``TranslateError`` for what the file
+        cannot compute.
         """
         facts = self.facts
         given = to_range(image, facts.range, facts.layout, self.session.dtype)
-        answer = self.session.run(given, facts.output or self.session.outputs[0], further)
+        try:
+            answer = self.session.run(given, facts.output or self.session.outputs[0], further)
+        except RuntimeError as error:
+            raise TranslateError(f"{error}{_if_few(image)}") from None
         whole = answer if facts.layout == "NCHW" else answer.transpose(0, 3, 1, 2)
         low, high = LIMITS[facts.output_range or facts.range]
         scaled = (whole.astype(np.float32) - np.float32(low)) * np.float32(2 / (high - low)) - np.float32(1)
@@ -80,10 +95,16 @@ class Program:
         return np.ascontiguousarray(scaled)
 
     @property
+    def trained(self) -> Size | None:
+        """The (height, width) that the network was trained at, or has; None if the file does not tell."""
+        known = self.facts.size or self.facts.fixed_size
+        return None if known is None else (known[0], known[1])
+
+    @property
     def described(self) -> dict[str, Any]:
         """The arguments by which a ``Translator`` of this network tells what it translates, at which size."""
         facts = self.facts
-        height, width = facts.size or facts.fixed_size or USUAL
+        height, width = self.trained or USUAL
         source, target = facts.domains
         return {
             "direction": facts.direction,

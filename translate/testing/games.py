@@ -14,6 +14,7 @@ import torch
 from translate import checkpoint, conversion, images, translator
 from translate.adversary import Adversary
 from translate.data import DOMAINS, Domain
+from translate.draws import seeded_draws
 from translate.engine import Engine
 from translate.errors import TranslateError
 from translate.features import as_features, offered
@@ -92,7 +93,13 @@ def _check_directions(name: str, method: Method, inputs: int, outputs: int, stre
                 continue
             else:
                 there, back = ("target", "source") if direction == "backward" else ("source", "target")
-                made, wanted = module(torch.rand(2, channels[there], 32, 32) * 2 - 1, **given), channels[back]
+                image, wanted = torch.rand(2, channels[there], 32, 32) * 2 - 1, channels[back]
+                with seeded_draws(0) as draws:
+                    made = module(image, **given)
+                assert Traits(module).draws_noise or not draws.drew, (
+                    f"{name}: {direction} draws noise though no samples are asked for, so its answers differ; say "
+                    "draws_noise = True, or draw only for the keyword samples"
+                )
             assert made.shape == (2, wanted, 32, 32), (
                 f"{name}: {direction} makes {tuple(made.shape)} where (2, {wanted}, 32, 32) is expected"
             )
