@@ -117,6 +117,20 @@ def refused(path: Path, match: str) -> None:
 # --- 8 bits ---------------------------------------------------------------------------------------------------------
 
 
+def test_a_path_may_be_text(tmp_path: Path) -> None:
+    path, image = tmp_path / "a" / "one.png", Image(np.full((3, 4, 3), 7, np.uint8))
+    path.parent.mkdir()
+    assert images.write(str(path), image, metadata=images.Metadata()) == ()
+    assert images.find(str(path.parent)) == list(images.survey(str(path.parent)).files) == [path]
+    assert np.array_equal(images.read(str(path)).pixels, images.load(str(path)).pixels)
+    assert images.probe(str(path)) == images.probe(path)
+    assert images.metadata(str(path)) == images.metadata(path)
+    assert images.stored_as(str(path)) == images.stored_as(path)
+    assert images.why_left_out(str(path)) == images.why_left_out(path)
+    with images.open_regular(str(path)) as file:
+        assert file.read(4) == b"\x89PNG"
+
+
 def test_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
     bits = noise(6, 9, 1)[..., 0] > 127
     path = saved(tmp_path / "a.png", PIL.Image.fromarray(bits))

@@ -33,14 +33,16 @@ class Written:
     told: tuple[str, ...]
 
 
-def write(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None) -> tuple[str, ...]:
+def write(
+    path: str | Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None
+) -> tuple[str, ...]:
     """Write an image in the format of the path's suffix, as ``translate.images.encode`` says.
 
     The write is atomic: a hidden file beside it is written, flushed to the disk and renamed, so the path always holds
     the whole old or the whole new file. The file's mode is that of the umask. ``metadata`` of the image's own file are
     written too, true of this image; the result is a sentence for each kind of them that was left out.
     """
-    return put(path, image, quality=quality, metadata=metadata).told
+    return put(Path(path), image, quality=quality, metadata=metadata).told
 
 
 def put(path: Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None) -> Written:

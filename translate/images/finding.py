@@ -59,7 +59,7 @@ class Found:
         return [f"{link} leads to {folder}, whose images are taken once, by that name" for link, folder in self.doubled]
 
 
-def find(root: Path) -> list[Path]:
+def find(root: str | Path) -> list[Path]:
     """List the image files below a folder, sorted, without hidden ones; for a file, that file.
 
     Only regular files are listed. What cannot be entered is logged once, and the rest is listed.
@@ -72,11 +72,12 @@ def find(root: Path) -> list[Path]:
     return list(found.files)
 
 
-def survey(root: Path) -> Found:
+def survey(root: str | Path) -> Found:
     """List what lies below a folder: images, what looks like images, and what cannot be entered.
 
     Raises ``ImageError`` if ``root`` is neither a regular file nor a folder, or cannot be listed itself.
     """
+    root = Path(root)
     if root.is_file():
         return Found((root,))
     if not root.is_dir():
@@ -130,8 +131,9 @@ def survey(root: Path) -> Found:
     )
 
 
-def why_left_out(path: Path) -> str:
+def why_left_out(path: str | Path) -> str:
     """Why a file that looks like an image is not taken, to follow its name or kind."""
+    path = Path(path)
     suffix = path.suffix.lower()
     if suffix in READABLE:
         try:

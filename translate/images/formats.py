@@ -121,12 +121,12 @@ def decode(data: bytes | bytearray | memoryview, name: str, *, max_pixels: int |
     return load(data, name=name, max_pixels=max_pixels)
 
 
-def read(path: Path, *, max_pixels: int | None = None) -> Image:
+def read(path: str | Path, *, max_pixels: int | None = None) -> Image:
     """Decode a file as it is displayed, at its own depth, as ``load`` does."""
     return load(path, max_pixels=max_pixels)
 
 
-def read_indices(path: Path, *, max_pixels: int | None = None) -> NDArray[np.uint8]:
+def read_indices(path: str | Path, *, max_pixels: int | None = None) -> NDArray[np.uint8]:
     """Read a map of class indices (H, W) from a file, as ``load_indices`` does."""
     return load_indices(path, max_pixels=max_pixels)
 

@@ -52,7 +52,7 @@ class Header:
     several: Literal["", "frames", "pages"] = ""
 
 
-def probe(path: Path, *, budget: Budget | None = None) -> Header:
+def probe(path: str | Path, *, budget: Budget | None = None) -> Header:
     """Read an image file's header without decoding the image; refuse it by the header if a budget does not allow it."""
     with decoding(path), open_regular(path) as file:
         opened = open_file(file, str(path))

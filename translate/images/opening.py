@@ -35,7 +35,7 @@ _kinds = (
 )
 
 
-def open_regular(path: Path) -> BufferedReader:
+def open_regular(path: str | Path) -> BufferedReader:
     """Open a regular file for reading; anything else (a pipe, a device, a socket, a folder) is an ``ImageError``.
 
     The kind is read from the open handle, and opening never waits for a writer.

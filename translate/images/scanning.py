@@ -66,13 +66,13 @@ class Metadata:
     lost: tuple[str, ...] = ()
 
 
-def metadata(path: Path | HeldFile, *, gps: bool = False) -> Metadata:
+def metadata(path: str | Path | HeldFile, *, gps: bool = False) -> Metadata:
     """Read a file's metadata without decoding it; with ``gps`` its position may be written again.
 
     Raises ``ImageError`` if the file itself cannot be read.
     """
-    name = str(path) if isinstance(path, Path) else path.name
-    with decoding(name), open_regular(path) if isinstance(path, Path) else nullcontext(path.file) as file:
+    name = path.name if isinstance(path, HeldFile) else str(path)
+    with decoding(name), nullcontext(path.file) if isinstance(path, HeldFile) else open_regular(path) as file:
         return replace(read_metadata(file, name), gps=gps)
 
 

@@ -8,7 +8,7 @@ from translate.images.headers import open_file
 from translate.images.opening import decoding, open_regular
 
 
-def stored_as(path: Path) -> tuple[int, bytes | None]:
+def stored_as(path: str | Path) -> tuple[int, bytes | None]:
     """The bits of a stored value, and the palette as the file holds it, None without one; decodes nothing.
 
     A ``.npy`` file has no palette and 8 bits or more.
