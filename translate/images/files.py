@@ -33,9 +33,7 @@ class Written:
     told: tuple[str, ...]
 
 
-def write(
-    path: str | Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None
-) -> tuple[str, ...]:
+def write(path: str | Path, image: Image, *, quality: int = 95, metadata: Metadata | None = None) -> tuple[str, ...]:
     """Write an image in the format of the path's suffix, as ``translate.images.encode`` says.
 
     The write is atomic: a hidden file beside it is written, flushed to the disk and renamed, so the path always holds
