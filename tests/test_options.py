@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -201,3 +202,24 @@ def test_a_preset_has_the_options_of_its_factory_with_other_defaults() -> None:
 def test_a_path_that_is_not_there_is_no_part() -> None:
     with pytest.raises(TranslateError, match=r"'runs/nope' is neither a file or folder that is there, nor a part"):
         parse_calls("runs/nope")
+
+
+@pytest.mark.parametrize(
+    ("text", "such_as"),
+    [
+        ("fid(weights=nope.pth)", "weights='nope.pth'"),
+        ("fid(depth=7, weights=/a b/c.pth, norm=batch)", "weights='/a b/c.pth'"),
+        ("mean(where=~/x)", "where='~/x'"),
+        ("mean(rate=1e-3, kind=a-b)", "kind='a-b'"),
+    ],
+)
+def test_what_lacks_its_quotes_is_shown_with_them(text: str, such_as: str) -> None:
+    with pytest.raises(TranslateError, match=re.escape(f"stands in quotes, such as {such_as}") + "$"):
+        parse_call(text)
+    assert parse_call(such_as.join(("part(", ")"))).options
+
+
+@pytest.mark.parametrize("text", ["unet(depth=", "unet(1)", "unet(rate=1.2.3)", "a b", "unet(a=-1, b=.5, c=(2, 3)"])
+def test_what_is_no_call_for_another_reason_is_told_what_a_call_is(text: str) -> None:
+    with pytest.raises(TranslateError, match="write it as a call with named options"):
+        parse_call(text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import inspect
 import math
+import re
 import sys
 import types
 import typing
@@ -145,9 +146,21 @@ def parse_calls(text: str) -> list[Call]:
         if "/" in text and "(" not in text:
             # The name of a run or a file was meant, which may stand in the place of some parts.
             raise TranslateError(f"{_cut(text)} is neither a file or folder that is there, nor a part") from None
+        bare = next((each for each in _BARE.finditer(text) if not _WORD.fullmatch(each[2])), None)
+        if bare is not None:
+            raise TranslateError(
+                f"{_cut(text)} cannot be read: text that is no plain word stands in quotes, such as "
+                f"{bare[1]}={bare[2].rstrip()!r:.80}"
+            ) from None
         raise TranslateError(
             f"{_cut(text)} is not the name of a part; write it as a call with named options, such as unet(depth=7)"
         ) from None
+
+
+_BARE = re.compile(r"[(,]\s*(\w+)\s*=\s*([^\s'\"(),=\[\]{}][^'\"(),=\[\]{}]*)")
+"""An option of a call and its value, which has no quotes."""
+_WORD = re.compile(r"[\w+.-]*\d|\w+|")
+"""A word or a number."""
 
 
 def _cut(text: str) -> str:
