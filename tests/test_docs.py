@@ -95,7 +95,9 @@ def test_links_do_not_leave_the_repository() -> None:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if name_of(page) not in LONG], ids=name_of)
 def test_lines_are_short(page: Path) -> None:
-    for number, line in enumerate(text_of(page).splitlines(), start=1):
+    # What a command has printed is as wide as it is.
+    written = re.sub(r"^```text$.*?^```$", lambda found: "\n" * found[0].count("\n"), text_of(page), flags=re.M | re.S)
+    for number, line in enumerate(written.splitlines(), start=1):
         assert len(line) <= 120 or line.startswith("|"), f"{name_of(page)}:{number} has {len(line)} characters"
 
 
