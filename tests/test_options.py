@@ -214,7 +214,9 @@ def test_a_path_that_is_not_there_is_no_part() -> None:
     ],
 )
 def test_what_lacks_its_quotes_is_shown_with_them(text: str, such_as: str) -> None:
-    with pytest.raises(TranslateError, match=re.escape(f"stands in quotes, such as {such_as}") + "$"):
+    with pytest.raises(
+        TranslateError, match=re.escape(f"lacks quotes around text that is no plain word; write {such_as}") + "$"
+    ):
         parse_call(text)
     assert parse_call(such_as.join(("part(", ")"))).options
 

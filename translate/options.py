@@ -44,6 +44,9 @@ LARGEST = 2**63
 LONGEST = sys.float_info.max
 """The largest number in a text, so that none has thousands of digits."""
 
+_UNQUOTED = re.compile(r"[(,]\s*(\w+)\s*=\s*(?!\w*\s*[,()]|[\w+.-]*\d\s*[,)])([^\s'\"(),=\[\]{}][^'\"(),=\[\]{}]*)")
+"""An option of a call whose value is neither a word nor a number, and has no quotes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -146,21 +149,11 @@ def parse_calls(text: str) -> list[Call]:
         if "/" in text and "(" not in text:
             # The name of a run or a file was meant, which may stand in the place of some parts.
             raise TranslateError(f"{_cut(text)} is neither a file or folder that is there, nor a part") from None
-        bare = next((each for each in _BARE.finditer(text) if not _WORD.fullmatch(each[2])), None)
-        if bare is not None:
-            raise TranslateError(
-                f"{_cut(text)} cannot be read: text that is no plain word stands in quotes, such as "
-                f"{bare[1]}={bare[2].rstrip()!r:.80}"
-            ) from None
-        raise TranslateError(
-            f"{_cut(text)} is not the name of a part; write it as a call with named options, such as unet(depth=7)"
-        ) from None
-
-
-_BARE = re.compile(r"[(,]\s*(\w+)\s*=\s*([^\s'\"(),=\[\]{}][^'\"(),=\[\]{}]*)")
-"""An option of a call and its value, which has no quotes."""
-_WORD = re.compile(r"[\w+.-]*\d|\w+|")
-"""A word or a number."""
+        found = _UNQUOTED.search(text)
+        what = "is not the name of a part; write it as a call with named options, such as unet(depth=7)"
+        if found is not None:
+            what = f"lacks quotes around text that is no plain word; write {found[1]}={found[2].rstrip()!r:.80}"
+        raise TranslateError(f"{_cut(text)} {what}") from None
 
 
 def _cut(text: str) -> str:
