@@ -352,10 +352,10 @@ def test_class_maps_are_taken_as_indices(tmp_path: Path) -> None:
     assert answer[0, 8].tolist() == [0, 0, 255]
 
 
-def test_old_files_say_nothing_and_answer_as_before(folder: Path, tmp_path: Path) -> None:
+def test_old_files_say_nothing_and_answer_as_before(file: Path, tmp_path: Path) -> None:
     from translate import checkpoint
 
-    tensors, facts = checkpoint.load(folder / "taking.safetensors")
+    tensors, facts = checkpoint.load(file)
     old = {name: value for name, value in facts.items() if name != "takes"}
     checkpoint.save(tmp_path / "old.safetensors", tensors, old)
     assert translate.show(tmp_path / "old.safetensors").takes == {}
