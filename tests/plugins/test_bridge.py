@@ -324,6 +324,13 @@ def test_attention_by_hand() -> None:
     assert (Attention(128).heads, Attention(96).heads, Attention(8).heads) == (2, 1, 1)
 
 
+def test_a_map_of_one_head_keeps_its_order_for_exports() -> None:
+    attention, seen = Attention(32), []
+    attention.last.register_forward_pre_hook(lambda _module, given: seen.append(given[0].is_contiguous()))
+    attention(torch.randn(2, 32, 3, 4))
+    assert (attention.heads, seen) == (1, [True])
+
+
 @pytest.mark.parametrize("attention", [True, False])
 def test_the_unet_takes_any_size_and_each_row_alone(attention: bool) -> None:
     network = learned(DenoisingUNet(2, 3, 1, width=6, multipliers=(1, 2, 3), blocks=2, attention=attention))
